@@ -1,0 +1,46 @@
+"""The errors this package raises on purpose; anything else that escapes is a bug.
+
+CSAError
+├── InputError (also ValueError)    what the caller gave is unusable
+│   ├── ParamsError                 params.yaml, a recipe or a --set
+│   ├── DataError                   a data set, its pairs table or an item in it
+│   ├── FeatureError                arrays of features
+│   └── EncoderError                an encoder's name, files or options
+├── ArtifactError (also ValueError) a file this package wrote is damaged, edited or of another kind
+└── WorkspaceError                  the workspace, its state folder or a tool it calls is not usable
+
+Every message is one line: what is wrong, what was got, the likely cause, and the remedy. Commands print it to standard error
+and exit with code 2.
+"""
+
+
+class CSAError(Exception):
+    """Base of every error that CSA raises on purpose."""
+
+
+class InputError(CSAError, ValueError):
+    """What the caller gave is unusable."""
+
+
+class ParamsError(InputError):
+    """A parameter is unknown, missing or of the wrong type."""
+
+
+class DataError(InputError):
+    """A data set, its pairs table or one of its items is unusable."""
+
+
+class FeatureError(InputError):
+    """Feature arrays are unusable: shapes, NaN, constant, too few."""
+
+
+class EncoderError(InputError):
+    """An encoder cannot be found, loaded or used as asked."""
+
+
+class ArtifactError(CSAError, ValueError):
+    """A file that CSA wrote is damaged, was edited, or is of another kind."""
+
+
+class WorkspaceError(CSAError):
+    """The workspace, its state folder or a tool it calls cannot be used."""

@@ -1,0 +1,245 @@
+"""The one typed schema of `params.yaml` and of every recipe.
+
+>>> from csa.params import Params
+>>> Params.from_mapping({"dataset": {"kind": "flickr", "path": "photos"}}).views["text"].modality
+'text'
+"""
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from csa.errors import ParamsError
+
+DatasetKind = Literal["table", "flickr", "imagefolder", "arrays"]
+Modality = Literal["image", "text", "array"]
+Pooling = Literal["cls", "mean", "pooler"]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class SplitParams(_Section):
+    """How pairs without a split of their own are divided: by a hash of their group, so that growth moves nobody."""
+
+    test: float = Field(0.2, gt=0, lt=1, description="share of groups held out for evaluation")
+    seed: int = Field(0, description="changes which groups are held out")
+
+
+class DatasetParams(_Section):
+    """What to read and how its columns are called."""
+
+    kind: DatasetKind = Field("table", description="which reader: table, flickr, imagefolder or arrays")
+    path: str = Field("data/openmoji", description="the data set's folder or file, relative to the workspace or absolute")
+    table: str | None = Field(None, description="for a table inside the folder `path`: its file name")
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        description="our name -> the table's column, for id, group, split, label and each view (default: the same name)",
+    )
+    arrays: dict[str, str] = Field(
+        default_factory=dict,
+        description="view -> file of precomputed features (.npy, .npz, .safetensors, .parquet), row i for row i of the table",
+    )
+    template: str = Field("a photo of a {label}", description="imagefolder: the text paired with an image of class {label}")
+    on_error: Literal["refuse", "quarantine"] = Field(
+        "refuse", description="an unusable row stops the run, or is set aside in data/quarantine.parquet and counted"
+    )
+    max_image_pixels: int = Field(50_000_000, gt=0, description="an image with more pixels is refused as a decompression bomb")
+    split: SplitParams = Field(default_factory=SplitParams)
+
+
+class ViewParams(_Section):
+    """One view of a pair and the frozen encoder that turns its items into features."""
+
+    modality: Modality = Field(description="image, text, or array (features computed elsewhere)")
+    encoder: str = Field(
+        description="a built-in name (`csa doctor` lists them), a transformers model id, a local folder, or `precomputed`"
+    )
+    revision: str | None = Field(None, description="the commit of a hub model; required for a model id")
+    pooling: Pooling | None = Field(None, description="cls, mean or pooler; null takes the encoder's own default")
+    layer: int = Field(-1, description="hidden layer to pool; -1 is the last")
+    batch_size: int = Field(32, gt=0, description="items per forward pass")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="arithmetic of the forward pass")
+
+    @model_validator(mode="after")
+    def _array_means_precomputed(self) -> "ViewParams":
+        if (self.modality == "array") != (self.encoder == "precomputed"):
+            raise ValueError("modality: array and encoder: precomputed go together")
+        return self
+
+
+class FitParams(_Section):
+    """The alignment. `auto` means: chosen by grouped cross-fitting inside the training pairs."""
+
+    score: Literal["auto", "likelihood_ratio", "canonical"] = Field("auto", description="similarity to use")
+    shrinkage: Literal["auto"] | float | list[float] = Field(
+        "auto", description="auto, one number for both views, or [first view, second view]; each in [0, 1]"
+    )
+    n_components: Literal["auto"] | int = Field("auto", description="canonical dimensions the canonical score keeps")
+    folds: int = Field(5, ge=2, description="folds of the cross-fitting; a group is never split")
+    seed: int = Field(0, description="shuffles groups into folds")
+
+    @field_validator("shrinkage")
+    @classmethod
+    def _shrinkage_in_range(cls, value: Any) -> Any:
+        values = value if isinstance(value, list) else [value]
+        if isinstance(value, list) and len(value) != 2:
+            raise ValueError("a list of shrinkages has two numbers, one per view")
+        if any(not isinstance(v, str) and not 0 <= v <= 1 for v in values):
+            raise ValueError("a shrinkage lies in [0, 1]")
+        return value
+
+
+class EvaluateParams(_Section):
+    """What is measured on the held-out pairs."""
+
+    bootstrap: int = Field(1000, ge=100, description="bootstrap resamples of groups for confidence intervals")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="confidence level of every interval")
+    seed: int = Field(0, description="of the bootstrap and of the mismatched pairs")
+    sheet_queries: int = Field(8, ge=1, le=50, description="queries shown on the retrieval sheet")
+
+
+class GateParams(_Section):
+    """When a challenger replaces the champion."""
+
+    metric: Literal["recall_at_1", "recall_at_5", "recall_at_10", "mrr"] = Field(
+        "mrr", description="per-query measure, averaged over both directions"
+    )
+    margin: float = Field(0.0, ge=0, lt=1, description="the lower confidence bound of the gain must exceed this")
+    confidence: float = Field(0.95, gt=0.5, lt=1, description="confidence level of the paired bootstrap")
+    bootstrap: int = Field(2000, ge=100, description="resamples of groups")
+    seed: int = Field(0, description="of the paired bootstrap")
+
+
+class ModelParams(_Section):
+    """The registered model's name."""
+
+    name: str = Field("csa-openmoji", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="registered model name in MLflow")
+
+
+def _default_views() -> dict[str, ViewParams]:
+    return {
+        "image": ViewParams(modality="image", encoder="efficientnet-lite0"),
+        "text": ViewParams(modality="text", encoder="minilm-l6-v2", batch_size=64),
+    }
+
+
+class Params(_Section):
+    """Everything a run depends on besides the data and the code."""
+
+    dataset: DatasetParams = Field(default_factory=DatasetParams)
+    views: dict[str, ViewParams] = Field(
+        default_factory=_default_views, description="exactly two views, in order; the names are yours"
+    )
+    fit: FitParams = Field(default_factory=FitParams)
+    evaluate: EvaluateParams = Field(default_factory=EvaluateParams)
+    gate: GateParams = Field(default_factory=GateParams)
+    model: ModelParams = Field(default_factory=ModelParams)
+
+    @field_validator("views")
+    @classmethod
+    def _two_views(cls, views: dict[str, ViewParams]) -> dict[str, ViewParams]:
+        if len(views) != 2:
+            raise ValueError(f"exactly two views are needed, got {len(views)} ({', '.join(views) or 'none'})")
+        for name in views:
+            if not name.isidentifier() or name in RESERVED_COLUMNS:
+                raise ValueError(f"{name!r} cannot name a view: use a plain word that is none of {', '.join(RESERVED_COLUMNS)}")
+        return views
+
+    @property
+    def view_names(self) -> tuple[str, str]:
+        """The names of the two views, first and second."""
+        first, second = self.views
+        return first, second
+
+    @classmethod
+    def from_mapping(cls, mapping: Any, source: str = "params") -> "Params":
+        """Validate a nested mapping; `source` names it in errors.
+
+        Raises:
+            ParamsError: an unknown key (with the nearest valid one), a wrong type, a value out of range.
+        """
+        if not isinstance(mapping, dict):
+            raise ParamsError(f"{source}: expected sections such as dataset: and views:, got {type(mapping).__name__}")
+        try:
+            return cls.model_validate(mapping)
+        except ValidationError as error:
+            raise ParamsError(f"{source}: {'; '.join(_explain(e) for e in error.errors())}") from None
+
+    @classmethod
+    def load(cls, path: Path) -> "Params":
+        """Read and validate a YAML file."""
+        return cls.from_mapping(load_yaml(path), source=str(path))
+
+    def dump(self) -> dict[str, Any]:
+        """The fully resolved parameters as plain data, every default written out."""
+        return self.model_dump(mode="json")
+
+
+RESERVED_COLUMNS = ("pair_id", "group", "split", "label")
+
+
+def load_yaml(path: Path) -> Any:
+    """Parse one YAML file.
+
+    Raises:
+        ParamsError: the file is missing or is not YAML.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ParamsError(f"{path}: no such file; give the path of a params file or a recipe") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+
+
+def apply_overrides(mapping: dict[str, Any], overrides: tuple[str, ...]) -> dict[str, Any]:
+    """Return a copy of `mapping` with each `section.key=value` laid over it; values are YAML.
+
+    Raises:
+        ParamsError: an override without `=`, or one that runs through a value that is no section.
+    """
+    result: dict[str, Any] = yaml.safe_load(yaml.safe_dump(mapping)) or {}
+    for override in overrides:
+        dotted, equals, text = override.partition("=")
+        if not equals or not dotted:
+            raise ParamsError(f"--set {override!r}: expected section.key=value, for example --set dataset.path=/data/flickr8k")
+        *sections, key = dotted.split(".")
+        node = result
+        for section in sections:
+            node = node.setdefault(section, {})
+            if not isinstance(node, dict):
+                raise ParamsError(f"--set {override!r}: {section!r} is a value, not a section")
+        try:
+            node[key] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise ParamsError(f"--set {override!r}: {text!r} is not a YAML value; quote it") from None
+    return result
+
+
+def _explain(error: Any) -> str:
+    *parents, key = error["loc"] or ("",)
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        nearest = difflib.get_close_matches(str(key), _valid_keys(parents), n=1, cutoff=0)
+        return f"unknown key {where!r}; did you mean {nearest[0]!r}?" if nearest else f"unknown key {where!r}"
+    if error["type"] == "missing":
+        return f"{where!r} is missing"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return f"{where!r}: {message}, got {error['input']!r}"
+
+
+def _valid_keys(parents: list[str | int]) -> list[str]:
+    """The keys that the schema knows at a path such as ['dataset', 'split'] or ['views', 'image']."""
+    section: type[BaseModel] = Params
+    for parent in parents:
+        if not isinstance(parent, str) or parent not in section.model_fields:
+            continue  # the name of a view: its section is the value type, already entered
+        annotation = section.model_fields[parent].annotation
+        candidates = [annotation, *get_args(annotation)]
+        section = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), section)
+    return list(section.model_fields)

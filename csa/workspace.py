@@ -1,0 +1,179 @@
+"""Where everything lies: the one place that knows a path.
+
+A workspace is a folder with `dvc.yaml`, `params.yaml` and the `data/` its stages write. The repository is one; a recipe runs in
+another, `.csa/workspaces/NAME`, a private copy of the pipeline. All of them share the repository's state folder `.csa/`: the item
+cache, the run records, and the local databases of Prefect, MLflow and DuckDB.
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from csa.errors import ArtifactError, WorkspaceError
+from csa.params import Params
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The paths of one workspace (`root`) and of the state it shares (`state`)."""
+
+    root: Path
+    state: Path
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> "Workspace":
+        """The workspace that `start` (default: the current folder) lies in.
+
+        Raises:
+            WorkspaceError: no folder upward of `start` has a dvc.yaml.
+        """
+        here = (start or Path.cwd()).resolve()
+        for root in (here, *here.parents):
+            if (root / "dvc.yaml").is_file():
+                inside_state = root.parent.name == "workspaces" and root.parent.parent.name == ".csa"
+                return cls(root, root.parent.parent if inside_state else root / ".csa")
+        raise WorkspaceError(f"{here}: no dvc.yaml here or above; run csa inside a clone of the repository")
+
+    @property
+    def name(self) -> str:
+        """`main` for the repository itself, else the recipe's name."""
+        return "main" if self.state.parent == self.root else self.root.name
+
+    @property
+    def params_file(self) -> Path:
+        """The validated parameters of this workspace."""
+        return self.root / "params.yaml"
+
+    def params(self) -> Params:
+        """Load and validate `params.yaml`."""
+        return Params.load(self.params_file)
+
+    @property
+    def data(self) -> Path:
+        """What the stages write."""
+        return self.root / "data"
+
+    @property
+    def pairs(self) -> Path:
+        """The pairs table, written by ingest."""
+        return self.data / "pairs.parquet"
+
+    @property
+    def quarantine(self) -> Path:
+        """Rows that ingest set aside, with the reason of each."""
+        return self.data / "quarantine.parquet"
+
+    def features(self, view: str) -> Path:
+        """The folder of feature shards of one view, written by embed."""
+        return self.data / "features" / view
+
+    @property
+    def alignment(self) -> Path:
+        """The fitted alignment, written by fit."""
+        return self.data / "alignment.safetensors"
+
+    @property
+    def moments(self) -> Path:
+        """The moments the alignment was solved from, written by fit."""
+        return self.data / "moments.safetensors"
+
+    @property
+    def fit_report(self) -> Path:
+        """The choices and diagnostics of the fit."""
+        return self.data / "fit.json"
+
+    @property
+    def evaluation(self) -> Path:
+        """The folder of per-query tables and pictures, written by evaluate."""
+        return self.data / "evaluation"
+
+    @property
+    def metrics(self) -> Path:
+        """The metrics of the evaluation, which DVC reads too."""
+        return self.data / "metrics.json"
+
+    @property
+    def cache(self) -> Path:
+        """Item features, addressed by encoder fingerprint and item hash; outside every DVC output."""
+        return self.state / "cache"
+
+    @property
+    def runs(self) -> Path:
+        """Run records, one folder a run; DuckDB is rebuilt from them."""
+        return self.state / "runs"
+
+    @property
+    def duckdb(self) -> Path:
+        """The local metrics database."""
+        return self.state / "metrics.duckdb"
+
+    @property
+    def ledger(self) -> Path:
+        """The append-only record of promotion decisions."""
+        return self.state / "promotions.jsonl"
+
+    @property
+    def prefect_home(self) -> Path:
+        """Prefect's local database and settings."""
+        return self.state / "prefect"
+
+    @property
+    def mlflow_uri(self) -> str:
+        """The MLflow tracking and registry address: MLFLOW_TRACKING_URI, else a SQLite file in the state folder."""
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.state / 'mlflow' / 'mlflow.db'}"
+
+    def stage_record(self, stage: str) -> Path:
+        """What one stage did when it last ran here (items computed and reused, seconds): never a DVC output."""
+        return self.state / "stages" / self.name / f"{stage.replace('@', '-')}.json"
+
+    def prepare_state(self) -> None:
+        """Create the state folder and prove that it can be written.
+
+        Raises:
+            WorkspaceError: it cannot.
+        """
+        try:
+            self.state.mkdir(parents=True, exist_ok=True)
+            probe = self.state / f".probe-{os.getpid()}"
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise WorkspaceError(
+                f"{self.state}: the state folder cannot be written ({error.strerror}); free space or fix its permissions"
+            ) from None
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: a temporary file beside it, flushed to disk, then renamed over it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise WorkspaceError(f"{path}: cannot be written ({error.strerror}); free space or fix its permissions") from None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON atomically, keys in the order given, with a final newline."""
+    write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file that CSA wrote.
+
+    Raises:
+        ArtifactError: missing or not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: no such file; run `csa run` first") from None
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise ArtifactError(f"{path}: damaged (not JSON); delete it and run `csa run` again") from None
