@@ -1,3 +1,12 @@
-"""Canonical Similarity Analysis: two frozen unimodal encoders as one multimodal model."""
+"""Canonical Similarity Analysis: two frozen unimodal encoders as one multimodal model.
+
+The paper: Li, Chinchali & Topcu, "CSA: Data-efficient Mapping of Unimodal Features to Multimodal Features", ICLR 2025,
+arXiv 2410.07610.
+"""
+
+from csa.alignment import CSA, Alignment, load
+from csa.errors import CSAError
+from csa.moments import Moments
 
 __version__ = "0.1.0"
+__all__ = ["CSA", "Alignment", "CSAError", "Moments", "__version__", "load"]

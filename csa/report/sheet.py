@@ -1,0 +1,66 @@
+"""Retrieval sheets: queries with their top results as pictures and texts, the right answers marked."""
+
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from csa.report.figures import GREEN, GREY, new_figure, save
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_CELL_INCHES = 1.45
+
+
+@dataclass(frozen=True)
+class Result:
+    """One retrieved item: what to show, its score, and whether it is right (None: unknown)."""
+
+    item: "Image | str"
+    score: float
+    right: bool | None = None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A query and its results, best first; `note` is a short remark such as the rank of the right answer."""
+
+    query: "Image | str"
+    results: list[Result]
+    note: str = ""
+
+
+def draw_sheet(rows: list[Row], title: str, path: Path) -> None:
+    """Write a sheet of queries (left) and their results (right) as a PNG."""
+    columns = 1 + max(len(row.results) for row in rows)
+    figure = new_figure(_CELL_INCHES * (columns + 0.3), _CELL_INCHES * 1.22 * len(rows) + 0.5)
+    figure.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left")
+    grid = figure.add_gridspec(len(rows), columns + 1, width_ratios=[1, 0.12, *[1] * (columns - 1)])
+    for i, row in enumerate(rows):
+        _draw_item(figure.add_subplot(grid[i, 0]), row.query, row.note, edge=GREY, width=0.8)
+        for k, result in enumerate(row.results):
+            edge, width = (GREEN, 3.0) if result.right else (GREY, 0.4)
+            _draw_item(figure.add_subplot(grid[i, k + 2]), result.item, f"{result.score:.2f}", edge, width)
+    save(figure, path)
+
+
+def _draw_item(axes: Any, item: "Image | str", caption: str, edge: str, width: float) -> None:
+    if isinstance(item, str):
+        text = textwrap.shorten(item, 110, placeholder=" …")
+        axes.text(0.5, 0.5, textwrap.fill(text, 17), ha="center", va="center", fontsize=7.5, parse_math=False)
+        axes.set(xlim=(0, 1), ylim=(0, 1))
+    else:
+        axes.imshow(item)
+    axes.set(xticks=[], yticks=[])
+    axes.set_box_aspect(1)
+    axes.set_xlabel(caption, fontsize=7, labelpad=2)
+    for spine in axes.spines.values():
+        spine.set(edgecolor=edge, linewidth=width)
+
+
+def showable(load: Callable[[str], Any], value: str) -> "Image | str":
+    """What to draw for an item of the pairs table: its picture or its text; an array row is named."""
+    item = load(value)
+    return value if not isinstance(item, str) and not hasattr(item, "convert") else item

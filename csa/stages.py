@@ -1,0 +1,149 @@
+"""The pipeline's stages as commands: read parameters, call the library, write artifacts.
+
+    python -m csa.stages demo | ingest | embed VIEW | fit | evaluate
+
+DVC runs them from dvc.yaml, in the workspace's folder. They know nothing of Prefect, DVC, MLflow or DuckDB. Bad input is one line
+on standard error and exit code 2.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+
+from csa.alignment import CSA, load
+from csa.datasets import dataset_root, ingest, item_loader
+from csa.datasets.openmoji import build_demo
+from csa.datasets.pairs import read_pairs, write_pairs
+from csa.encoders import load_encoder
+from csa.errors import CSAError, InputError
+from csa.features import FeatureCache, FeatureTable, embed, write_shards
+from csa.files import write_json
+from csa.moments import Moments
+from csa.params import Params
+from csa.report import figures, sheets
+from csa.tasks.evaluation import Evaluation, evaluate
+from csa.tasks.held_out import HeldOut
+from csa.workspace import Workspace
+
+
+def demo_stage(ws: Workspace) -> dict[str, Any]:
+    """Render the built-in data set into data/openmoji."""
+    return {"images": build_demo(ws.data / "openmoji")}
+
+
+def ingest_stage(ws: Workspace) -> dict[str, Any]:
+    """Read and check the data set; write the pairs table and what was set aside."""
+    result = ingest(ws.params(), ws.root)
+    write_pairs(result.pairs, ws.pairs)
+    write_pairs(result.quarantine, ws.quarantine)
+    return {"pairs": len(result.pairs), "quarantined": len(result.quarantine)}
+
+
+def embed_stage(ws: Workspace, view: str) -> dict[str, Any]:
+    """Compute the features of one view's items that the cache does not have; write all as shards."""
+    params = ws.params()
+    if view not in params.views:
+        raise InputError(f"embed {view!r}: no such view; params.yaml has {', '.join(params.views)}")
+    items = read_pairs(ws.pairs).select(f"{view}_hash", view).unique(f"{view}_hash", keep="first", maintain_order=True)
+    encoder = load_encoder(params.views[view])
+    cache = FeatureCache(ws.cache, encoder.fingerprint)
+    load_item = item_loader(params.views[view], dataset_root(params, ws.root), params.dataset.max_image_pixels)
+    result = embed(encoder, items.rows(), load_item, cache, f"embed {view}")
+    write_shards(ws.features(view), items[f"{view}_hash"].to_list(), result.features, encoder)
+    return {"computed": result.computed, "reused": result.reused}
+
+
+def fit_stage(ws: Workspace) -> dict[str, Any]:
+    """Fit the alignment on the training pairs."""
+    params = ws.params()
+    train = read_pairs(ws.pairs).filter(pl.col("split") == "train")
+    X, Y = (
+        table.rows(train[f"{view}_hash"].to_list())
+        for view, table in zip(params.view_names, _feature_tables(ws, params), strict=True)
+    )
+    shrinkage = params.fit.shrinkage
+    model = CSA(
+        score=params.fit.score,
+        shrinkage=(shrinkage[0], shrinkage[1]) if isinstance(shrinkage, list) else shrinkage,
+        n_components=params.fit.n_components,
+        folds=params.fit.folds,
+        seed=params.fit.seed,
+    ).fit(X, Y, groups=train["group"].to_numpy())
+    model.save(ws.alignment)
+    Moments.from_arrays(X, Y).save(ws.moments)
+    report = {
+        "pairs": len(train),
+        "groups": train["group"].n_unique(),
+        "score": model.score_,
+        "shrinkage": list(model.shrinkage_),
+        "n_components": model.n_components_,
+        "diagnostics": model.alignment_.notes,
+        "weights": model.weights_.tolist(),
+        "canonical_correlations": model.canonical_correlations_.tolist(),
+    }
+    write_json(ws.fit_report, report)
+    return {"pairs": len(train)}
+
+
+def evaluate_stage(ws: Workspace) -> dict[str, Any]:
+    """Measure the alignment on the held-out pairs; write metrics, per-query tables and pictures."""
+    params = ws.params()
+    alignment = load(ws.alignment)
+    held_out = HeldOut.of(read_pairs(ws.pairs), params.view_names, _feature_tables(ws, params))
+    result = evaluate(alignment, held_out, params.evaluate)
+    ws.evaluation.mkdir(parents=True, exist_ok=True)
+    write_pairs(result.queries, ws.evaluation / "queries.parquet")
+    write_pairs(result.pairs, ws.evaluation / "pairs.parquet")
+    figures.spectrum(alignment, ws.evaluation / "spectrum.png")
+    figures.recall_curve(result.queries, ws.evaluation / "recall.png")
+    figures.mismatch_histogram(result.pairs, result.metrics["mismatch"]["auc"]["value"], ws.evaluation / "mismatch.png")
+    loaders = [item_loader(view, dataset_root(params, ws.root), params.dataset.max_image_pixels) for view in params.views.values()]
+    sheets.held_out_sheets(alignment, held_out, result.queries, loaders, params.evaluate.sheet_queries, ws.evaluation)
+    write_json(ws.metrics, result.metrics)
+    return {"queries": len(result.queries)}
+
+
+def evaluate_elsewhere(ws: Workspace, alignment_file: Any) -> Evaluation:
+    """Measure another alignment, such as the champion's, on this workspace's held-out pairs; writes nothing."""
+    params = ws.params()
+    held_out = HeldOut.of(read_pairs(ws.pairs), params.view_names, _feature_tables(ws, params))
+    return evaluate(load(alignment_file), held_out, params.evaluate)
+
+
+def _feature_tables(ws: Workspace, params: Params) -> tuple[FeatureTable, FeatureTable]:
+    first, second = params.view_names
+    return FeatureTable.read(ws.features(first)), FeatureTable.read(ws.features(second))
+
+
+STAGES: dict[str, Callable[..., dict[str, Any]]] = {
+    "demo": demo_stage,
+    "ingest": ingest_stage,
+    "embed": embed_stage,
+    "fit": fit_stage,
+    "evaluate": evaluate_stage,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run one stage; returns the exit code."""
+    name, *rest = arguments or [""]
+    try:
+        if name not in STAGES or len(rest) != (name == "embed"):
+            raise InputError(f"usage: python -m csa.stages {' | '.join(STAGES)}, embed with the name of a view; got {arguments}")
+        ws = Workspace.find()
+        ws.prepare_state()
+        started = time.perf_counter()
+        done = STAGES[name](ws, *rest)
+        record = {"stage": "@".join(arguments), **done, "seconds": round(time.perf_counter() - started, 3)}
+        write_json(ws.stage_record("@".join(arguments)), record)
+    except CSAError as error:
+        print(f"csa: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
