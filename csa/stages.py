@@ -100,7 +100,9 @@ def evaluate_stage(ws: Workspace) -> dict[str, Any]:
     figures.spectrum(alignment, ws.evaluation / "spectrum.png")
     figures.recall_curve(result.queries, ws.evaluation / "recall.png")
     figures.mismatch_histogram(result.pairs, result.metrics["mismatch"]["auc"]["value"], ws.evaluation / "mismatch.png")
-    loaders = [item_loader(view, dataset_root(params, ws.root), params.dataset.max_image_pixels) for view in params.views.values()]
+    loaders = [
+        item_loader(view, dataset_root(params, ws.root), params.dataset.max_image_pixels) for view in params.views.values()
+    ]
     sheets.held_out_sheets(alignment, held_out, result.queries, loaders, params.evaluate.sheet_queries, ws.evaluation)
     write_json(ws.metrics, result.metrics)
     return {"queries": len(result.queries)}

@@ -1,0 +1,250 @@
+"""The `csa` command. Exit codes: 0 done, 1 a gate or a check said no, 2 wrong use or bad input (one line, no traceback)."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from csa.errors import CSAError
+from csa.workspace import Workspace
+
+
+class _Group(click.Group):
+    """Turns every CSAError into one line and exit code 2."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().main(*args, **kwargs)
+        except CSAError as error:
+            click.echo(f"csa: error: {' '.join(str(error).split())}", err=True)
+            sys.exit(2)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="csa")
+def main() -> None:
+    """Canonical Similarity Analysis: two frozen encoders as one multimodal model, run as a pipeline a team can trust."""
+
+
+def _workspace_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "-w",
+        "--workspace",
+        metavar="NAME",
+        default="main",
+        show_default=True,
+        help="`main`, or the name of a recipe that was run.",
+    )(command)
+
+
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for machines.")
+
+
+def _recipe_arguments(command: Callable[..., Any]) -> Callable[..., Any]:
+    command = click.option(
+        "--data", metavar="PATH", help="The data set's folder or file, in place of the recipe's dataset.path."
+    )(command)
+    command = click.option(
+        "--set",
+        "overrides",
+        metavar="KEY=VALUE",
+        multiple=True,
+        help="Lay a value over the recipe, such as fit.folds=10; repeatable.",
+    )(command)
+    return click.argument("recipe", required=False, type=click.Path(path_type=Path))(command)
+
+
+@main.command()
+@_recipe_arguments
+@click.option("-v", "--verbose", is_flag=True, help="Show what DVC and Prefect say.")
+@_json_option
+def run(recipe: Path | None, overrides: tuple[str, ...], data: str | None, verbose: bool, as_json: bool) -> None:
+    """Run the pipeline: ingest, embed, fit, evaluate, register, gate.
+
+    Without RECIPE: the repository's own params.yaml. With one: in a workspace of its own, .csa/workspaces/NAME. What is up to
+    date is not computed again.
+
+    \b
+    Examples:
+      csa run
+      csa run recipes/flickr8k.yaml --data ~/flickr8k
+    """
+    from flows.environment import prepare_environment
+    from flows.summary import summary_json, summary_text
+    from flows.workspaces import open_workspace
+
+    ws = open_workspace(recipe, overrides, data)
+    prepare_environment(ws, verbose=verbose)
+    from flows.retrain import run_retrain
+
+    result = run_retrain(ws)
+    click.echo(json.dumps(summary_json(ws, result), indent=2) if as_json else summary_text(ws, result))
+
+
+@main.command()
+@_recipe_arguments
+@_json_option
+def plan(recipe: Path | None, overrides: tuple[str, ...], data: str | None, as_json: bool) -> None:
+    """Say what `csa run` would do: which stages, how many items, about how long. Computes nothing.
+
+    \b
+    Example:
+      csa plan recipes/flickr8k.yaml --data ~/flickr8k
+    """
+    from flows.environment import prepare_environment
+    from flows.plan import make_plan
+    from flows.workspaces import open_workspace
+
+    ws = open_workspace(recipe, overrides, data)
+    prepare_environment(ws)
+    result = make_plan(ws)
+    click.echo(json.dumps(result.as_dict(), indent=2) if as_json else str(result))
+
+
+@main.command()
+@_workspace_option
+@_json_option
+def status(workspace: str, as_json: bool) -> None:
+    """Say what is there and what is out of date, in one workspace.
+
+    \b
+    Example:
+      csa status
+    """
+    from flows.environment import prepare_environment
+    from flows.summary import status_json, status_text
+    from flows.workspaces import existing_workspace
+
+    ws = existing_workspace(workspace)
+    prepare_environment(ws)
+    state = status_json(ws)
+    click.echo(json.dumps(state, indent=2) if as_json else status_text(state))
+
+
+@main.command()
+@click.option("--limit", default=20, show_default=True, help="The newest so many runs.")
+@click.option("--sql", metavar="QUERY", help="Ask DuckDB yourself; tables: runs, metrics, queries, stages.")
+@_json_option
+def metrics(limit: int, sql: str | None, as_json: bool) -> None:
+    """Show the metrics of every run, of all workspaces.
+
+    \b
+    Examples:
+      csa metrics
+      csa metrics --sql "SELECT direction, avg(mrr) FROM queries GROUP BY 1"
+    """
+    from flows.metrics import metrics_table, query
+
+    ws = Workspace.find()
+    frame = query(ws, sql) if sql else metrics_table(ws, limit)
+    _print_frame(frame, as_json, "no runs yet; `csa run` makes the first")
+
+
+@main.command()
+@_workspace_option
+@_json_option
+def models(workspace: str, as_json: bool) -> None:
+    """List the registered versions of a workspace's model.
+
+    \b
+    Example:
+      csa models
+    """
+    from flows.environment import prepare_environment
+    from flows.registry import versions_table
+    from flows.workspaces import existing_workspace
+
+    ws = existing_workspace(workspace)
+    prepare_environment(ws)
+    _print_frame(versions_table(ws), as_json, "no versions yet; `csa run` registers the first")
+
+
+@main.command()
+@click.argument("first")
+@click.argument("second")
+@_workspace_option
+@_json_option
+def score(first: str, second: str, workspace: str, as_json: bool) -> None:
+    """Score how well an image and a text belong together.
+
+    The score alone says little, so it is placed among the held-out pairs: the shares of true and of mismatched pairs below it.
+
+    \b
+    Example:
+      csa score data/openmoji/images/1F98A.png "a fox"
+    """
+    from csa.ask import score_pair
+    from flows.workspaces import existing_workspace
+
+    answer = score_pair(existing_workspace(workspace), first, second)
+    click.echo(json.dumps(answer.as_dict(), indent=2) if as_json else str(answer))
+
+
+@main.command()
+@click.argument("query")
+@click.option("-k", "--top", default=5, show_default=True, type=click.IntRange(1), help="How many results.")
+@click.option("--save", metavar="FILE.png", type=click.Path(path_type=Path), help="Write the results as a picture sheet.")
+@_workspace_option
+@_json_option
+def search(query: str, top: int, save: Path | None, workspace: str, as_json: bool) -> None:
+    """Search the data set across views: by a text for images, or by an image file for texts.
+
+    \b
+    Examples:
+      csa search "a red heart"
+      csa search "something to eat" -k 10 --save food.png
+    """
+    from csa.ask import search_items
+    from flows.workspaces import existing_workspace
+
+    answer = search_items(existing_workspace(workspace), query, top)
+    if save is not None:
+        answer.draw(save)
+    click.echo(json.dumps(answer.as_dict(), indent=2) if as_json else str(answer))
+    if save is not None and not as_json:
+        click.echo(f"sheet: {save}")
+
+
+@main.command()
+@_json_option
+def doctor(as_json: bool) -> None:
+    """Check the installation: versions, the two pins that break silently, the state folder, the built-in encoders.
+
+    Exit code 1 when something is wrong.
+
+    \b
+    Example:
+      csa doctor
+    """
+    from flows.doctor import diagnose
+
+    checks = diagnose()
+    if as_json:
+        click.echo(json.dumps([check.as_dict() for check in checks], indent=2))
+    else:
+        for check in checks:
+            click.echo(
+                f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<24} {check.found}{'' if check.ok else f'  <- {check.remedy}'}"
+            )
+    if not all(check.ok for check in checks):
+        sys.exit(1)
+
+
+def _print_frame(frame: Any, as_json: bool, when_empty: str) -> None:
+    import polars as pl
+
+    if as_json:
+        click.echo(frame.write_json())
+    elif frame.is_empty():
+        click.echo(when_empty)
+    else:
+        shown = {"tbl_rows": -1, "tbl_cols": -1, "tbl_hide_dataframe_shape": True, "tbl_hide_column_data_types": True}
+        with pl.Config(tbl_width_chars=140, tbl_formatting="NOTHING", fmt_str_lengths=60, **shown):
+            click.echo(str(frame))
+
+
+if __name__ == "__main__":
+    main()

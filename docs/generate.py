@@ -1,0 +1,94 @@
+"""Write the pages that are made from the code: docs/cli.md and docs/parameters.md.
+
+    python -m docs.generate            write them
+    python -m docs.generate --check    exit 1 if a page on disk is not what the code says
+"""
+
+import sys
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+import click
+from pydantic import BaseModel
+from pydantic_core import PydanticUndefined
+
+from csa.cli import main as cli
+from csa.params import Params
+
+FOLDER = Path(__file__).parent
+
+
+def cli_page() -> str:
+    """Every command's help, as `csa COMMAND --help` prints it at 100 columns."""
+    lines = ["# The `csa` command", "", "Made by `python -m docs.generate` from the commands themselves.", ""]
+    lines += ["Exit codes: 0 done, 1 a gate or a check said no, 2 wrong use or bad input.", ""]
+    parent = click.Context(cli, info_name="csa", terminal_width=100, max_content_width=100)
+    for name in cli.list_commands(parent):
+        command = cli.commands[name]
+        context = click.Context(command, info_name=name, parent=parent, terminal_width=100, max_content_width=100)
+        help_text = "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
+        lines += [f"## csa {name}", "", "```", help_text, "```", ""]
+    return "\n".join(lines)
+
+
+def parameters_page() -> str:
+    """Every key of params.yaml with its type, default and meaning."""
+    lines = ["# Parameters", "", "Made by `python -m docs.generate` from the schema in `csa/params.py`. An unknown key is an error.", ""]
+    for name, field in Params.model_fields.items():
+        section = next((c for c in (field.annotation, *get_args(field.annotation)) if _is_section(c)), None)
+        title = f"{name}.VIEW" if name == "views" else name
+        assert section is not None
+        lines += [f"## {title}", "", (section.__doc__ or "").strip(), "", "| key | type | default | meaning |", "|---|---|---|---|"]
+        lines += [*_rows(section), ""]
+    return "\n".join(lines)
+
+
+def _rows(section: type[BaseModel], prefix: str = "") -> list[str]:
+    rows = []
+    for name, field in section.model_fields.items():
+        if _is_section(field.annotation):
+            rows += _rows(field.annotation, f"{prefix}{name}.")
+            continue
+        default = field.get_default(call_default_factory=True)
+        shown = "required" if default is PydanticUndefined else f"`{default!r}`".replace("None", "null")
+        rows.append(f"| `{prefix}{name}` | {_type_name(field.annotation)} | {shown} | {field.description} |")
+    return rows
+
+
+def _is_section(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _type_name(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return ", ".join(f"`{value}`" for value in get_args(annotation))
+    if get_origin(annotation) in (Union, UnionType):
+        return " or ".join("null" if part is type(None) else _type_name(part) for part in get_args(annotation))
+    if get_origin(annotation) is dict:
+        return "mapping"
+    if get_origin(annotation) is list:
+        return "list of numbers"
+    names: dict[Any, str] = {str: "text", int: "whole number", float: "number", bool: "yes or no"}
+    return names[annotation]
+
+
+PAGES = {"cli.md": cli_page, "parameters.md": parameters_page}
+
+
+def main(arguments: list[str]) -> int:
+    """Write or check the pages; returns the exit code."""
+    drifted = []
+    for name, make in PAGES.items():
+        page, path = make().rstrip() + "\n", FOLDER / name
+        if "--check" not in arguments:
+            path.write_text(page, encoding="utf-8")
+        elif not path.is_file() or path.read_text(encoding="utf-8") != page:
+            drifted.append(name)
+    if drifted:
+        print(f"docs drift: {', '.join(drifted)} differ from the code; run `make docs`", file=sys.stderr)
+    return 1 if drifted else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
