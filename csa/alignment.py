@@ -18,18 +18,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from csa.container import load_tensors, save_tensors
+from csa.crossfit import CrossFit, Held, Shrinkage
 from csa.errors import InputError
 from csa.moments import Array, Float64, Moments, check_features, check_pairs
 from csa.scores import CanonicalScore, LikelihoodRatioScore, Score, ScoreName, effective_dimension, mutual_information
-from csa.select import (
-    CrossFit,
-    Held,
-    Shrinkage,
-    assign_folds,
-    canonical_candidates,
-    held_out_retrieval,
-    likelihood_ratio,
-)
+from csa.select import assign_folds, canonical_candidates, held_out_retrieval, likelihood_ratio
 from csa.solve import Decomposition, solve
 
 

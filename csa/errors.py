@@ -7,6 +7,7 @@ CSAError
 │   ├── FeatureError                arrays of features
 │   └── EncoderError                an encoder's name, files or options
 ├── ArtifactError (also ValueError) a file this package wrote is damaged, edited or of another kind
+├── StageError                      a stage of the pipeline failed; the message is the stage's own
 └── WorkspaceError                  the workspace, its state folder or a tool it calls is not usable
 
 Every message is one line: what is wrong, what was got, the likely cause, and the remedy. Commands print it to standard error
@@ -40,6 +41,10 @@ class EncoderError(InputError):
 
 class ArtifactError(CSAError, ValueError):
     """A file that CSA wrote is damaged, was edited, or is of another kind."""
+
+
+class StageError(CSAError):
+    """A stage of the pipeline failed."""
 
 
 class WorkspaceError(CSAError):

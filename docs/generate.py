@@ -1,7 +1,7 @@
 """Write the pages that are made from the code: docs/cli.md and docs/parameters.md.
 
-    python -m docs.generate            write them
-    python -m docs.generate --check    exit 1 if a page on disk is not what the code says
+python -m docs.generate            write them
+python -m docs.generate --check    exit 1 if a page on disk is not what the code says
 """
 
 import sys
@@ -34,12 +34,24 @@ def cli_page() -> str:
 
 def parameters_page() -> str:
     """Every key of params.yaml with its type, default and meaning."""
-    lines = ["# Parameters", "", "Made by `python -m docs.generate` from the schema in `csa/params.py`. An unknown key is an error.", ""]
+    lines = [
+        "# Parameters",
+        "",
+        "Made by `python -m docs.generate` from the schema in `csa/params.py`. An unknown key is an error.",
+        "",
+    ]
     for name, field in Params.model_fields.items():
         section = next((c for c in (field.annotation, *get_args(field.annotation)) if _is_section(c)), None)
         title = f"{name}.VIEW" if name == "views" else name
         assert section is not None
-        lines += [f"## {title}", "", (section.__doc__ or "").strip(), "", "| key | type | default | meaning |", "|---|---|---|---|"]
+        lines += [
+            f"## {title}",
+            "",
+            (section.__doc__ or "").strip(),
+            "",
+            "| key | type | default | meaning |",
+            "|---|---|---|---|",
+        ]
         lines += [*_rows(section), ""]
     return "\n".join(lines)
 

@@ -11,9 +11,10 @@ from scipy import stats
 from statsmodels.multivariate.cancorr import CanCorr
 
 import csa
+from csa.crossfit import CrossFit, _about, _diagonal
 from csa.errors import ArtifactError, FeatureError, InputError
 from csa.scores import CanonicalScore, LikelihoodRatioScore
-from csa.select import CrossFit, _about, _diagonal, assign_folds
+from csa.select import assign_folds
 from csa.solve import Factors, solve
 
 RHO = [0.99, 0.9, 0.7, 0.7, 0.4, 0.1]

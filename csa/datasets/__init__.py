@@ -1,0 +1,74 @@
+"""Data sets: one file a reader, and the pairs table that all of them end in.
+
+A reader finds rows (`rows.RawPair`), `pairs.build_pairs` checks every item, sets groups and splits, and `items.item_loader`
+loads an item again for its encoder.
+"""
+
+import sys
+from pathlib import Path
+
+from csa.datasets.arrays import read_arrays
+from csa.datasets.flickr import read_flickr
+from csa.datasets.imagefolder import read_imagefolder
+from csa.datasets.items import Item, item_loader
+from csa.datasets.pairs import Ingested, build_pairs
+from csa.datasets.rows import Reader
+from csa.datasets.table import read_table
+from csa.errors import DataError
+from csa.params import DatasetKind, DatasetParams, Params, ViewParams
+
+__all__ = ["READERS", "Ingested", "Item", "dataset_root", "ingest", "item_loader"]
+
+READERS: dict[DatasetKind, Reader] = {
+    "table": read_table,
+    "flickr": read_flickr,
+    "imagefolder": read_imagefolder,
+    "arrays": read_arrays,
+}
+"""`dataset.kind` -> what reads it."""
+
+
+def ingest(params: Params, workspace_root: Path, progress: bool = True) -> Ingested:
+    """Read and check the data set that the parameters name.
+
+    Args:
+        params: of the run.
+        workspace_root: what a relative `dataset.path` is relative to.
+        progress: show a progress bar, and print the notes, on standard error.
+
+    Raises:
+        DataError: the data set is missing or unusable; see the reader and `build_pairs`.
+    """
+    dataset, views = params.dataset, params.views
+    path = workspace_root / dataset.path
+    if not path.exists():
+        raise DataError(f"{path}: no such data set; correct dataset.path (the built-in one is made by `dvc repro demo`)")
+    if dataset.kind != "table" and not path.is_dir():
+        raise DataError(f"{path}: not a folder; dataset.kind {dataset.kind} reads a folder")
+    _check_arrays(dataset, views)
+    source = READERS[dataset.kind](dataset, views, path)
+    result = build_pairs(source.rows, views, dataset, dataset_root(params, workspace_root), progress)
+    notes = (*source.notes, *result.notes)
+    if progress:
+        print("".join(f"note: {note}\n" for note in notes), end="", file=sys.stderr)
+    return Ingested(result.pairs, result.quarantine, notes)
+
+
+def dataset_root(params: Params, workspace_root: Path) -> Path:
+    """The folder that paths in the pairs table are relative to: `dataset.path`, or the folder of the table it names."""
+    path = workspace_root / params.dataset.path
+    return path.parent if path.is_file() else path
+
+
+def _check_arrays(dataset: DatasetParams, views: dict[str, ViewParams]) -> None:
+    """Views of modality array and entries of dataset.arrays must be the same, and kinds that ignore columns get none."""
+    for view in dataset.arrays:
+        if view not in views or views[view].modality != "array":
+            raise DataError(
+                f"dataset.arrays has {view!r}, which is no view of modality array; remove it, or set the view's modality"
+            )
+    for view, settings in views.items():
+        if settings.modality == "array" and view not in dataset.arrays:
+            raise DataError(f"view {view!r} is of modality array, but dataset.arrays names no file for it; add {view}: FILE.npy")
+    if dataset.kind in ("flickr", "imagefolder") and dataset.columns:
+        raise DataError(f"dataset.columns is not for dataset.kind {dataset.kind}, whose layout is fixed; remove it")

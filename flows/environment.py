@@ -1,0 +1,69 @@
+"""The environment that Prefect, DVC and MLflow need here: quiet, offline, and with their state in the workspace's state folder.
+
+What the user has set stays as it is.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import psutil
+
+from csa.workspace import Workspace
+
+_VERBOSE = "CSA_VERBOSE"
+
+
+def prepare_environment(ws: Workspace, verbose: bool = False) -> None:
+    """Set the variables that this process and its children need; call it before prefect or mlflow is imported.
+
+    Args:
+        ws: whose state folder holds the local databases.
+        verbose: let DVC and Prefect talk.
+    """
+    variables = {
+        "DO_NOT_TRACK": "1",
+        "DVC_NO_ANALYTICS": "1",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # The default of 20 s is too short for a first start on two cores.
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        # A failed run ends in one line of ours; at ERROR Prefect would print its traceback before it.
+        "PREFECT_LOGGING_LEVEL": "INFO" if verbose else "CRITICAL",
+    }
+    if "PREFECT_API_URL" not in os.environ:
+        variables["PREFECT_HOME"] = str(ws.prefect_home)
+    if verbose:
+        variables[_VERBOSE] = "1"
+    for name, value in variables.items():
+        os.environ.setdefault(name, value)
+    _put_first_on_path(Path(sys.executable).parent)
+
+
+def is_verbose() -> bool:
+    """Whether the user asked to see what DVC says."""
+    return _VERBOSE in os.environ
+
+
+def end_orphaned_servers(ws: Workspace) -> None:
+    """End Prefect servers that a killed run left behind; they would hold memory and this workspace's Prefect database for ever.
+
+    Only servers that Prefect started for a single process, in this state folder, and whose parent is gone.
+    """
+    for process in psutil.process_iter():
+        try:
+            variables = process.environ()
+            ours = variables.get("PREFECT__SERVER_EPHEMERAL") == "1" and variables.get("PREFECT_HOME") == str(ws.prefect_home)
+            parent = process.parent()
+            if ours and (parent is None or parent.pid == 1 or parent.name() == "systemd"):
+                process.terminate()
+        except psutil.Error:  # another user's, or gone meanwhile
+            continue
+
+
+def _put_first_on_path(folder: Path) -> None:
+    """So that `python` in dvc.yaml is the Python that runs now."""
+    path = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    if path[0] != str(folder):
+        os.environ["PATH"] = os.pathsep.join([str(folder), *path])

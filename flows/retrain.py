@@ -1,0 +1,139 @@
+"""The retraining flow: stages, record, publish, register, gate. Prefect sees to order, retries and what a person sees of a run.
+
+What a stage computes, and whether it has to, is DVC's business; Prefect caches nothing.
+"""
+
+import getpass
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from filelock import FileLock, Timeout
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from csa.errors import CSAError, WorkspaceError
+from csa.workspace import Workspace
+from flows import dvc, metrics, promotion, registry, settled
+from flows.dvc import StageOutcome
+from flows.environment import end_orphaned_servers
+from flows.promotion import Decision
+from flows.records import RunRecord, record_run
+from flows.registry import Registered
+
+
+@dataclass(frozen=True)
+class RetrainResult:
+    """What a run did: its stages, the run it amounts to, the version that run is registered as, and the gate's decision."""
+
+    outcomes: list[StageOutcome]
+    run_id: str
+    new_run: bool
+    version: int
+    created: bool
+    decision: Decision
+
+
+def _may_pass(task: Any, run: Any, state: Any) -> bool:
+    """Whether trying again can help: errors we raise on purpose come again, a network's may not."""
+    return not isinstance(state.result(raise_on_failure=False), CSAError)
+
+
+@task(task_run_name="stage {stage}", cache_policy=NO_CACHE)
+def run_stage(ws: Workspace, stage: str) -> StageOutcome:
+    """Bring one DVC stage up to date."""
+    outcome = dvc.repro(ws, stage)
+    print(f"  {stage:<14}{outcome.status} in {outcome.seconds:.1f} s", file=sys.stderr)
+    return outcome
+
+
+@task(task_run_name="record", cache_policy=NO_CACHE)
+def record(ws: Workspace, stages: list[str]) -> tuple[RunRecord, bool]:
+    """Write the run record and enter it into DuckDB."""
+    run, new = record_run(ws, stages)
+    metrics.publish(ws, run.run_id)
+    return run, new
+
+
+@task(
+    task_run_name="register {run.run_id}", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=10, retry_condition_fn=_may_pass
+)
+def register(ws: Workspace, run: RunRecord) -> Registered:
+    """Register the alignment in MLflow."""
+    return registry.register(ws, run)
+
+
+@task(
+    task_run_name="gate version {version}", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=10, retry_condition_fn=_may_pass
+)
+def gate(ws: Workspace, run: RunRecord, version: int) -> Decision:
+    """Decide whether the version becomes champion."""
+    return promotion.gate(ws, run, version, lambda alignment: _queries_of(ws, alignment))
+
+
+@flow(name="csa-retrain", flow_run_name="{workspace_root}", validate_parameters=False)
+def retrain(workspace_root: str) -> RetrainResult:
+    """Bring a workspace's model up to date.
+
+    Args:
+        workspace_root: the workspace's folder.
+    """
+    ws = Workspace.find(Path(workspace_root))
+    with only_run(ws):
+        dvc.ensure_repo(ws)
+        stages = dvc.stages(ws)
+        stale = dvc.status(ws)
+        outcomes = [run_stage(ws, stage) if stale else StageOutcome(stage, "unchanged", 0.0) for stage in stages]
+        run, new = record(ws, stages)
+        known = settled.recall(ws, run)
+        if known is not None:
+            return RetrainResult(outcomes, run.run_id, new, known.version, False, known.decision)
+        registered = register(ws, run)
+        decision = gate(ws, run, registered.version)
+        settled.remember(ws, run, registered.version, decision)
+        return RetrainResult(outcomes, run.run_id, new, registered.version, registered.created, decision)
+
+
+def run_retrain(ws: Workspace) -> RetrainResult:
+    """Run the flow in this process; call `prepare_environment` first.
+
+    Raises:
+        WorkspaceError: another run is at work in the same state folder.
+        CSAError: whatever a stage or an adapter says.
+    """
+    with only_run(ws):
+        if "PREFECT_API_URL" not in os.environ:
+            end_orphaned_servers(ws)
+            print("starting Prefect (about 10 s, the first time 20 s)", file=sys.stderr)
+        return retrain(str(ws.root))
+
+
+@contextmanager
+def only_run(ws: Workspace) -> Iterator[None]:
+    """Hold the state folder's lock; a second run there is refused and told who holds it. The lock dies with its process.
+
+    Raises:
+        WorkspaceError: another run holds it.
+    """
+    ws.prepare_state()
+    holder = ws.state / "run.holder"
+    lock = FileLock(ws.state / "run.lock", timeout=0, is_singleton=True, thread_local=False)
+    try:
+        with lock:
+            holder.write_text(f"{getpass.getuser()}, process {os.getpid()}, workspace {ws.name}, since {datetime.now():%H:%M:%S}")
+            yield
+    except Timeout:
+        said = holder.read_text() if holder.is_file() else "unknown"
+        raise WorkspaceError(f"{ws.state}: another run is at work here ({said}); wait for it to end") from None
+
+
+def _queries_of(ws: Workspace, alignment: Path) -> pl.DataFrame:
+    from csa.stages import evaluate_elsewhere
+
+    return evaluate_elsewhere(ws, alignment).queries

@@ -1,0 +1,112 @@
+"""What a person sees at the end of a run, and of a workspace at any time."""
+
+from typing import Any
+
+from csa.files import read_json
+from csa.workspace import Workspace
+from flows import dvc
+from flows.retrain import RetrainResult
+
+
+def summary_json(ws: Workspace, result: RetrainResult) -> dict[str, Any]:
+    """The outcome of a run, for machines."""
+    return {
+        "workspace": ws.name,
+        "run_id": result.run_id,
+        "new_run": result.new_run,
+        "stages": [{"stage": o.stage, "status": o.status, "seconds": o.seconds} for o in result.outcomes],
+        "features": {view: _record(ws, f"embed@{view}") for view in ws.params().views},
+        "fit": {
+            key: value for key, value in read_json(ws.fit_report).items() if key not in ("weights", "canonical_correlations")
+        },
+        "metrics": read_json(ws.metrics),
+        "model": {"name": ws.params().model.name, "version": result.version, "created": result.created},
+        "gate": {"verdict": result.decision.verdict, "reason": result.decision.reason},
+    }
+
+
+def summary_text(ws: Workspace, result: RetrainResult) -> str:
+    """The outcome of a run, for people."""
+    data = summary_json(ws, result)
+    fit, metrics, model = data["fit"], data["metrics"], data["model"]
+    ran = [o.stage for o in result.outcomes if o.status != "unchanged"]
+    done = (
+        ", ".join(f"{o.stage} {o.status}" for o in result.outcomes if o.status != "unchanged") or "nothing to do: all up to date"
+    )
+    gx, gy = fit["shrinkage"]
+    first, second = ws.params().view_names
+    nats = fit["diagnostics"].get("mutual_information_nats")
+    lines = [
+        "",
+        f"{model['name']}  run {data['run_id']}{'' if data['new_run'] else '  (known: nothing was appended)'}",
+        f"  stages      {done}",
+        f"  pairs       {metrics['pairs']['train']:,} to train on in {fit['groups']:,} groups, "
+        f"{metrics['pairs']['test']:,} held out in {metrics['groups']['test']:,}",
+        *(f"  features    {view}: {_features_text(ws, view, f'embed@{view}' in ran)}" for view in (first, second)),
+        f"  alignment   {fit['score'].replace('_', ' ')}, {fit['n_components']} components, "
+        f"shrinkage {gx:.2g} ({first}) and {gy:.2g} ({second})" + (f", {nats:.1f} nats shared" if nats else ""),
+    ]
+    for direction, values in metrics["retrieval"].items():
+        gallery = metrics["galleries"][direction.partition("_to_")[2]]
+        recalls = "   ".join(f"R@{k} {_percent(values[f'recall_at_{k}'])}" for k in (1, 5, 10))
+        median = values["median_rank"]["value"]
+        lines.append(f"  {direction.replace('_to_', ' → '):<14}{recalls}   median rank {median:g} of {gallery:,}")
+    auc = metrics["mismatch"]["auc"]
+    lines += [
+        f"  mismatch    AUC {auc['value']:.3f} [{auc['low']:.3f}, {auc['high']:.3f}]",
+        f"  model       {model['name']} version {model['version']} ({'new' if model['created'] else 'registered before'})",
+        f"  gate        {data['gate']['verdict']}: {data['gate']['reason']}",
+        "",
+        f"Pictures: {ws.evaluation}",
+        f'Next: csa search "a red heart" --save sheet.png{_where(ws)}   csa status{_where(ws)}   csa metrics   csa models{_where(ws)}',
+    ]
+    return "\n".join(lines)
+
+
+def status_json(ws: Workspace) -> dict[str, Any]:
+    """What a workspace holds and what is out of date in it."""
+    stale = dvc.status(ws)
+    return {
+        "workspace": ws.name,
+        "folder": str(ws.root),
+        "up_to_date": not stale,
+        "out_of_date": stale,
+        "stages": {stage: _record(ws, stage) for stage in dvc.stages(ws)},
+        "metrics": read_json(ws.metrics) if ws.metrics.is_file() else None,
+    }
+
+
+def status_text(state: dict[str, Any]) -> str:
+    """`status_json` for people."""
+    lines = [f"workspace {state['workspace']}  {state['folder']}"]
+    for stage, record in state["stages"].items():
+        what = "out of date" if stage in state["out_of_date"] else "up to date"
+        facts = ", ".join(f"{value} {key}" for key, value in (record or {}).items() if key not in ("stage", "seconds"))
+        last = f"last ran in {record['seconds']:.1f} s: {facts}" if record else "never ran on this machine"
+        lines.append(f"  {stage:<14}{what:<13}{last}")
+    if state["metrics"]:
+        for direction, values in state["metrics"]["retrieval"].items():
+            lines.append(f"  {direction.replace('_to_', ' → '):<14}R@1 {_percent(values['recall_at_1'])}")
+    lines.append("next: " + ("csa search, csa score" if state["up_to_date"] else "csa plan, csa run"))
+    return "\n".join(lines)
+
+
+def _features_text(ws: Workspace, view: str, ran: bool) -> str:
+    record = _record(ws, f"embed@{view}") if ran else None
+    if record is None:
+        return "up to date"
+    return f"{record['computed']:,} computed, {record['reused']:,} reused in {record['seconds']:.0f} s"
+
+
+def _record(ws: Workspace, stage: str) -> dict[str, Any] | None:
+    path = ws.stage_record(stage)
+    record: dict[str, Any] | None = read_json(path) if path.is_file() else None
+    return record
+
+
+def _percent(estimate: dict[str, float]) -> str:
+    return f"{estimate['value']:.1%} [{100 * estimate['low']:.1f}, {100 * estimate['high']:.1f}]"
+
+
+def _where(ws: Workspace) -> str:
+    return "" if ws.name == "main" else f" -w {ws.name}"

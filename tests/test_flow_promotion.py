@@ -1,0 +1,272 @@
+"""The gate: planted challengers it must promote or refuse; the ledger it writes."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import polars as pl
+import pytest
+from flow_workspace import STAGES, lock, make_workspace, metrics_of, queries_table
+
+from csa.errors import ArtifactError
+from csa.files import write_json
+from csa.params import GateParams
+from flows import downloads, ledger, promotion, registry, settled
+from flows.promotion import decide, gate
+from flows.records import record_run
+
+GATE = GateParams()
+
+
+def degraded(table, by=0.05):
+    return table.with_columns(pl.col("mrr") - by)
+
+
+def test_no_champion_is_promoted():
+    decision = decide(queries_table(), None, GATE)
+    assert decision.verdict == "promote" and "no champion" in decision.reason and decision.gain is None
+
+
+def test_better_is_promoted_and_worse_is_kept_with_the_numbers():
+    good, bad = queries_table(), degraded(queries_table())
+    up, down = decide(good, bad, GATE), decide(bad, good, GATE)
+    assert up.verdict == "promote" and up.gain == pytest.approx(0.05) and up.low == pytest.approx(0.05)
+    assert down.verdict == "keep" and down.reason.startswith(
+        "worse: mrr -0.0500, 95% interval [-0.0500, -0.0500] over 160 queries"
+    )
+
+
+def test_a_tie_keeps_the_champion_in_any_row_order():
+    decision = decide(queries_table(), queries_table().sample(fraction=1, shuffle=True, seed=0), GATE)
+    assert decision.verdict == "keep" and decision.reason.startswith("a tie") and decision.low == decision.high == 0
+
+
+def test_a_shuffled_model_is_refused():
+    n = 80
+    ranks = np.random.default_rng(1).integers(1, n + 1, size=2 * n)
+    shuffled = queries_table(n).with_columns(rank=pl.Series(ranks), mrr=pl.Series(1 / ranks))
+    decision = decide(shuffled, queries_table(n), GATE)
+    assert decision.verdict == "keep" and decision.high < 0
+
+
+def test_the_margin_must_be_exceeded_by_the_lower_bound():
+    good, bad = queries_table(), degraded(queries_table(), by=0.0625)
+    assert decide(good, bad, GateParams(margin=0.05)).verdict == "promote"
+    assert decide(good, bad, GateParams(margin=0.0625)).verdict == "keep"
+
+
+def test_chance_differences_are_not_promoted_too_often():
+    promoted = 0
+    for seed in range(60):
+        a, b = queries_table(seed=seed), queries_table(seed=1000 + seed)
+        promoted += decide(a, b, GateParams(bootstrap=200)).verdict == "promote"
+    assert promoted <= 6  # 2.5 % is nominal for the one side; six of sixty has probability 0.003
+
+
+def test_the_interval_resamples_groups_not_queries():
+    independent, clustered = queries_table(group_size=1), queries_table(group_size=1)
+    noise = np.repeat(np.random.default_rng(0).normal(0, 0.1, size=8), 10)
+    shift = pl.Series(np.tile(noise, 2))
+    groups = pl.Series(np.tile([f"g{i // 10}" for i in range(80)], 2))
+    clustered = clustered.with_columns(group=groups)
+    narrow = decide(independent.with_columns(mrr=pl.col("mrr") + shift), independent, GATE)
+    wide = decide(clustered.with_columns(mrr=pl.col("mrr") + shift), clustered, GATE)
+    assert wide.gain == pytest.approx(narrow.gain)
+    assert wide.high - wide.low > 2 * (narrow.high - narrow.low)
+
+
+def test_both_directions_count_alike():
+    old = queries_table()
+    way = pl.col("direction") == "image_to_text"
+    lopsided = pl.concat([old.filter(way), old.filter(~way).head(20)])
+    new = lopsided.with_columns(mrr=pl.when(way).then(pl.col("mrr") + 0.1).otherwise(pl.col("mrr") - 0.2))
+    assert decide(new, lopsided, GATE).gain == pytest.approx(-0.05)
+
+
+@pytest.mark.parametrize(
+    "champion",
+    [
+        queries_table().head(100),
+        queries_table().with_columns(query=pl.col("query") + "x"),
+        queries_table().with_columns(group=pl.lit("other")),
+        pl.concat([queries_table(), queries_table().head(1)]),
+    ],
+)
+def test_other_queries_are_not_compared(champion):
+    decision = decide(queries_table(quality=0.9), champion, GATE)
+    assert decision.verdict == "keep" and decision.reason.startswith("not comparable")
+
+
+def test_few_groups_and_missing_numbers_prove_nothing():
+    few = queries_table(n=8, group_size=2)
+    assert "only 4 held-out groups" in decide(few, degraded(few), GATE).reason
+    nothing = queries_table().with_columns(mrr=pl.lit(float("nan")))
+    assert "not a number for 160 queries" in decide(nothing, queries_table(), GATE).reason
+
+
+@pytest.fixture(scope="module", autouse=True)
+def local_registry():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        yield
+
+
+def no_reevaluation(alignment):
+    raise AssertionError(f"{alignment} should not have been measured again")
+
+
+def run_once(root, table, reevaluate=no_reevaluation, evaluation_id="e" * 64, edit=None, **changes):
+    """What the flow does after the stages: a new alignment (by its seed), its queries, registered and gated."""
+    seed = int(table["mrr"].sum() * 1e6)
+    ws = make_workspace(root, seed=seed, **changes)
+    table.write_parquet(ws.evaluation / "queries.parquet")
+    write_json(ws.metrics, metrics_of(table, evaluation_id))
+    if edit:
+        edit(ws)
+    lock(ws)
+    run, _ = record_run(ws, STAGES)
+    version = registry.register(ws, run).version
+    decision = gate(ws, run, version, reevaluate)
+    return SimpleNamespace(ws=ws, run=run, version=version, decision=decision, champion=registry.champion(ws).version)
+
+
+def test_a_models_life(tmp_path):
+    root = tmp_path / "repo"
+    first, second = queries_table(), degraded(queries_table())
+    third = degraded(queries_table(), by=-0.05)
+
+    born = run_once(root, first)
+    assert (born.decision.verdict, born.champion) == ("promote", 1)
+    again = run_once(root, first)
+    assert again.decision.reason == "version 1 is the champion already"
+    worse = run_once(root, second)
+    assert (worse.version, worse.decision.verdict, worse.champion) == (2, "keep", 1)
+    before = worse.ws.ledger.read_bytes()
+    repeated = run_once(root, second)
+    assert repeated.decision == worse.decision and repeated.ws.ledger.read_bytes() == before
+    better = run_once(root, third)
+    assert (better.version, better.decision.verdict, better.champion) == (3, "promote", 3)
+
+    lines = ledger.entries(better.ws.ledger)
+    moves = [(line["from"], line["to"], line["verdict"]) for line in lines]
+    assert moves == [(None, 1, "promote"), (1, 1, "keep"), (1, 3, "promote")]
+    assert all(line["reason"] and line["who"] and line["when"] for line in lines)
+
+    # someone goes back to version 1: the question is asked anew, and answered in the ledger
+    registry.set_champion(better.ws, 1)
+    ledger.append(better.ws.ledger, {"model": better.run.model, "verdict": "rollback", "from": 3, "to": 1})
+    once_more = run_once(root, third)
+    assert once_more.champion == 3 and len(ledger.entries(better.ws.ledger)) == 5
+
+
+def test_a_kill_between_ledger_and_alias_is_made_good(tmp_path, monkeypatch):
+    root = tmp_path / "repo"
+    run_once(root, queries_table())
+
+    def die(ws, number):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "set_champion", die)
+        with pytest.raises(KeyboardInterrupt):
+            run_once(root, degraded(queries_table(), by=-0.05))
+    after = run_once(root, degraded(queries_table(), by=-0.05))
+    assert after.champion == 2 and len(ledger.entries(after.ws.ledger)) == 2
+
+
+def test_other_held_out_data_measures_the_champion_again_on_todays(tmp_path):
+    root = tmp_path / "repo"
+    run_once(root, queries_table())
+    today = queries_table(n=100)
+    seen = []
+
+    def reevaluate(alignment):
+        seen.append(alignment.read_bytes())
+        return degraded(today)
+
+    grown = run_once(root, today, reevaluate, evaluation_id="f" * 64)
+    assert grown.decision.verdict == "promote" and "200 queries" in grown.decision.reason
+    assert seen != [grown.ws.alignment.read_bytes()]
+    assert seen == [downloads.alignment_file(grown.ws, registry.version_of(grown.ws, 1)).read_bytes()]
+
+
+@pytest.mark.parametrize("change", ["encoder", "split"])
+def test_a_champion_that_cannot_be_measured_on_todays_data_is_kept(tmp_path, change):
+    root = tmp_path / "repo"
+    run_once(root, queries_table())
+    edit, sections = None, {}
+    if change == "encoder":
+
+        def edit(ws):
+            write_json(ws.features("text") / "index.json", {"fingerprint": "another"})
+
+    else:
+        sections = {"dataset": {"split": {"seed": 5}}}
+    other = run_once(root, queries_table(n=100, quality=0.9), evaluation_id="f" * 64, edit=edit, **sections)
+    assert other.decision.verdict == "keep" and other.champion == 1
+    assert ("encoder of text" if change == "encoder" else "data set or its split") in other.decision.reason
+
+
+def test_another_encoder_on_the_same_held_out_data_is_compared(tmp_path):
+    root = tmp_path / "repo"
+    first = run_once(root, degraded(queries_table()))
+    (first.ws.runs / first.run.run_id / "queries.parquet").write_bytes(b"edited")  # the registry still has the table
+
+    def edit(ws):
+        write_json(ws.features("text") / "index.json", {"fingerprint": "another"})
+
+    assert run_once(root, queries_table(), edit=edit).champion == 2
+
+
+def test_settled_runs_need_no_registry(tmp_path):
+    root = tmp_path / "repo"
+    done = run_once(root, queries_table())
+    ws, run = done.ws, done.run
+    assert settled.recall(ws, run) is None
+    settled.remember(ws, run, done.version, done.decision)
+    known = settled.recall(ws, run)
+    assert known.version == 1 and known.decision.reason == "version 1 is the champion already"
+    ledger.append(ws.ledger, {"model": "another"})
+    assert settled.recall(ws, run) == known
+    ledger.append(ws.ledger, {"model": run.model, "verdict": "rollback"})
+    assert settled.recall(ws, run) is None
+    settled.remember(ws, run, done.version, done.decision)
+    database = ws.state / "mlflow" / "mlflow.db"
+    database.rename(database.with_suffix(".gone"))
+    assert settled.recall(ws, run) is None
+    (ws.runs / run.run_id / "registered.json").write_text("{")
+    assert settled.recall(ws, run) is None
+
+
+def test_the_ledger_is_a_chain(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    for number in range(3):
+        ledger.append(path, {"number": number})
+    assert [entry["seq"] for entry in ledger.entries(path)] == [1, 2, 3]
+    whole = path.read_bytes()
+    lines = whole.splitlines(keepends=True)
+    edited = json.loads(lines[1]) | {"number": 9}
+    for broken in (
+        lines[1:],
+        [lines[0], lines[2]],
+        [lines[0], json.dumps(edited).encode() + b"\n", lines[2]],
+        [lines[0], b"{}\n"],
+    ):
+        path.write_bytes(b"".join(broken))
+        with pytest.raises(ArtifactError, match=r"line \d was edited or does not follow"):
+            ledger.append(path, {"number": 4})
+        assert path.read_bytes() == b"".join(broken)
+    path.write_bytes(whole + b'{"seq": 4, "half')
+    ledger.append(path, {"number": 3})
+    assert path.read_bytes().startswith(whole) and [entry["number"] for entry in ledger.entries(path)] == [0, 1, 2, 3]
+
+
+def test_a_damaged_record_of_the_challenger_stops_the_gate(tmp_path):
+    ws = make_workspace(tmp_path / "repo")
+    run, _ = record_run(ws, STAGES)
+    registry.register(ws, run)
+    (ws.runs / run.run_id / "queries.parquet").unlink()
+    with pytest.raises(ArtifactError, match=r"queries\.parquet is missing or damaged"):
+        promotion.gate(ws, run, 1, no_reevaluation)
+    assert not ws.ledger.exists()
