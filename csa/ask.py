@@ -125,7 +125,7 @@ def score_pair(ws: Workspace, first: str, second: str) -> PairScore:
     if not reference.is_file():
         return PairScore(value, fitted.alignment.score_name, None, None)
     held_out = pl.read_parquet(reference)
-    shares = [float((held_out[column] < value).mean() or 0.0) for column in ("score", "stranger_score")]
+    shares = [float(np.mean(held_out[column].to_numpy() < value)) for column in ("score", "stranger_score")]
     return PairScore(value, fitted.alignment.score_name, *shares)
 
 

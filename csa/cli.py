@@ -90,6 +90,8 @@ def run(recipe: Path | None, overrides: tuple[str, ...], data: str | None, verbo
 def plan(recipe: Path | None, overrides: tuple[str, ...], data: str | None, as_json: bool) -> None:
     """Say what `csa run` would do: which stages, how many items, about how long. Computes nothing.
 
+    Exit code 1 when something is missing: the data set, or an encoder.
+
     \b
     Example:
       csa plan recipes/flickr8k.yaml --data ~/flickr8k
@@ -102,6 +104,8 @@ def plan(recipe: Path | None, overrides: tuple[str, ...], data: str | None, as_j
     prepare_environment(ws)
     result = make_plan(ws)
     click.echo(json.dumps(result.as_dict(), indent=2) if as_json else str(result))
+    if result.problems:
+        sys.exit(1)
 
 
 @main.command()
@@ -241,8 +245,9 @@ def _print_frame(frame: Any, as_json: bool, when_empty: str) -> None:
     elif frame.is_empty():
         click.echo(when_empty)
     else:
-        shown = {"tbl_rows": -1, "tbl_cols": -1, "tbl_hide_dataframe_shape": True, "tbl_hide_column_data_types": True}
-        with pl.Config(tbl_width_chars=140, tbl_formatting="NOTHING", fmt_str_lengths=60, **shown):
+        with pl.Config() as table:
+            table.set_tbl_rows(-1).set_tbl_cols(-1).set_tbl_width_chars(180).set_fmt_str_lengths(60)
+            table.set_tbl_formatting("NOTHING").set_tbl_hide_dataframe_shape(True).set_tbl_hide_column_data_types(True)
             click.echo(str(frame))
 
 

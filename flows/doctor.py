@@ -88,9 +88,9 @@ def _git() -> Check:
 
 
 def _encoders() -> str:
-    from csa.encoders import BUILTIN, encoder_fingerprint
+    from csa.encoders import BUILTIN, load_encoder
     from csa.params import Params
 
     for view in Params().views.values():
-        encoder_fingerprint(view)
+        load_encoder(view)
     return f"built in: {', '.join(sorted(BUILTIN))}"

@@ -1,14 +1,16 @@
 """What a person sees at the end of a run, and of a workspace at any time."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from csa.files import read_json
 from csa.workspace import Workspace
 from flows import dvc
-from flows.retrain import RetrainResult
+
+if TYPE_CHECKING:  # importing it would load Prefect, before its environment is prepared
+    from flows.retrain import RetrainResult
 
 
-def summary_json(ws: Workspace, result: RetrainResult) -> dict[str, Any]:
+def summary_json(ws: Workspace, result: "RetrainResult") -> dict[str, Any]:
     """The outcome of a run, for machines."""
     return {
         "workspace": ws.name,
@@ -25,7 +27,7 @@ def summary_json(ws: Workspace, result: RetrainResult) -> dict[str, Any]:
     }
 
 
-def summary_text(ws: Workspace, result: RetrainResult) -> str:
+def summary_text(ws: Workspace, result: "RetrainResult") -> str:
     """The outcome of a run, for people."""
     data = summary_json(ws, result)
     fit, metrics, model = data["fit"], data["metrics"], data["model"]
@@ -58,7 +60,8 @@ def summary_text(ws: Workspace, result: RetrainResult) -> str:
         f"  gate        {data['gate']['verdict']}: {data['gate']['reason']}",
         "",
         f"Pictures: {ws.evaluation}",
-        f'Next: csa search "a red heart" --save sheet.png{_where(ws)}   csa status{_where(ws)}   csa metrics   csa models{_where(ws)}',
+        f'Next: csa search "a red heart" --save sheet.png{_where(ws)}   csa status{_where(ws)}   csa metrics   '
+        f"csa models{_where(ws)}",
     ]
     return "\n".join(lines)
 

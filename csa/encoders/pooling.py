@@ -1,0 +1,61 @@
+"""From a transformers model's output to one vector an item: which layer, and how its tokens are pooled."""
+
+from typing import Any
+
+from csa.errors import EncoderError
+from csa.params import Pooling
+
+
+def check_pooling(name: str, model: Any, pooling: Pooling, layer: int) -> None:
+    """Refuse what cannot be had of this model.
+
+    Raises:
+        EncoderError: pooler of an inner layer, or a pooler whose weights the checkpoint lacks.
+    """
+    if pooling == "pooler" and layer != -1:
+        raise EncoderError(f"encoder {name!r}: pooling: pooler is of the last layer, got layer: {layer}; use cls or mean")
+    if pooling == "pooler" and not model.csa_has_pooler:
+        raise EncoderError(f"encoder {name!r}: its files hold no weights of a pooler; use pooling: cls or mean")
+
+
+def pool(name: str, output: Any, pooling: Pooling, layer: int, mask: Any = None) -> Any:
+    """One vector an item.
+
+    Layer -1 is the model's output, after its final normalisation. Other layers are hidden states as the model lists them: 0 the
+    embeddings, k the output of block k, -2 that of the block before the last.
+
+    Args:
+        name: of the encoder, for errors.
+        output: of a transformers model; with hidden states where `layer` is not -1.
+        pooling: cls takes the first token, mean averages all tokens (or all places of a feature map), pooler the model's own.
+        layer: which layer.
+        mask: 1 for tokens, 0 for padding, shape (batch, length); None where there is no padding.
+
+    Returns:
+        A tensor (batch, d).
+
+    Raises:
+        EncoderError: the model has no such layer, no pooler, or no first token.
+    """
+    if pooling == "pooler":
+        pooled = getattr(output, "pooler_output", None)
+        if pooled is None:
+            raise EncoderError(f"encoder {name!r} has no pooler; use pooling: cls or mean")
+        return pooled.flatten(1)
+    states = output.last_hidden_state if layer == -1 else _hidden_state(name, output.hidden_states, layer)
+    if states.ndim == 4:  # a feature map (batch, channels, height, width)
+        if pooling == "cls":
+            raise EncoderError(f"encoder {name!r} is convolutional and has no first token; use pooling: mean")
+        return states.mean((2, 3))
+    if pooling == "cls":
+        return states[:, 0]
+    if mask is None:
+        return states.mean(1)
+    weight = mask.unsqueeze(-1).to(states.dtype)
+    return (states * weight).sum(1) / weight.sum(1)
+
+
+def _hidden_state(name: str, states: Any, layer: int) -> Any:
+    if not -len(states) <= layer < len(states):
+        raise EncoderError(f"encoder {name!r} has layers 0 to {len(states) - 1}, got layer: {layer}")
+    return states[layer]

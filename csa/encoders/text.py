@@ -1,0 +1,99 @@
+"""Any transformers text model: BERT, RoBERTa, MiniLM, T5 encoders such as GTR, CLIP's text tower and their like."""
+
+import sys
+from functools import cached_property
+from typing import Any
+
+from csa.encoders.base import Encoder, Float32
+from csa.encoders.models import ModelFiles, load_model, load_pretrained, model_class
+from csa.encoders.pooling import check_pooling, pool
+from csa.encoders.sentence import read_sentence_head, sentence_limit
+from csa.params import Pooling, ViewParams
+
+# Texts are padded to a multiple of this many tokens: few shapes, little waste.
+_LENGTH_STEP = 8
+_LONGEST = 512
+
+
+class TextEncoder(Encoder):
+    """A text model with its own tokenizer.
+
+    Without `pooling`, a folder in the layout of sentence-transformers (modules.json) gives what that library gives: pooling,
+    dense layer and normalisation as listed there (GTR needs them). Else a model of two towers gives its projected text
+    features, and any other the mean over tokens. A text longer than the model takes is cut there, with a note.
+    """
+
+    def __init__(self, files: ModelFiles, view: ViewParams):
+        from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
+
+        self._tokenizer = load_pretrained(AutoTokenizer, files, "tokenizer")
+        if self._tokenizer.pad_token is None:
+            self._tokenizer.pad_token = self._tokenizer.eos_token  # masked out, so any token serves
+        config = load_pretrained(AutoConfig, files, "configuration")
+        # T5 and its kin are encoder-decoders: the plain class would want their decoder too.
+        self._auto = AutoModelForTextEncoding if model_class(AutoModelForTextEncoding, config) else AutoModel
+        self._two_towers = hasattr(model_class(AutoModel, config), "get_text_features")
+        if self._two_towers:
+            self._auto = AutoModel
+        self._head = read_sentence_head(files) if view.pooling is None and view.layer == -1 else None
+        plain: Pooling = "pooler" if self._two_towers else "mean"
+        self._pooling: Pooling = view.pooling or (self._head.pooling if self._head else plain)
+        self._files, self._layer, self._dtype = files, view.layer, view.dtype
+        self._longest = _longest(config, self._tokenizer, sentence_limit(files))
+        description = {
+            "encoder": files.name.rstrip("/"),
+            "weights": files.identity,
+            "modality": "text",
+            "pooling": self._pooling,
+            "head": self._head.description if self._head else [],
+            "layer": view.layer,
+            "dtype": view.dtype,
+            "longest": self._longest,
+        }
+        super().__init__(description, view.batch_size)
+
+    @cached_property
+    def _call(self) -> Any:
+        """The model, or its text tower, loaded when features are first needed."""
+        model = load_model(self._auto, self._files, self._dtype)
+        check_pooling(self._files.name, model, self._pooling, self._layer)
+        if self._two_towers:
+            return model.get_text_features if self._pooling == "pooler" else model.text_model
+        return model
+
+    def padded_lengths(self, values: list[str]) -> list[int]:
+        """Tokens of every text, rounded up to a multiple of 8."""
+        if not values:
+            return []
+        tokens = [len(ids) for ids in self._tokenizer(values, truncation=False, verbose=False)["input_ids"]]
+        cut = sum(n > self._longest for n in tokens)
+        if cut:
+            print(f"note: {cut} of {len(values)} texts are longer than {self._longest} tokens and are cut there", file=sys.stderr)
+        return [min(-(-n // _LENGTH_STEP) * _LENGTH_STEP, self._longest) for n in tokens]
+
+    def prepare(self, item: Any) -> Any:
+        """The text itself: a batch is tokenized at once."""
+        return item
+
+    def forward(self, prepared: list[Any], padded_length: int) -> Float32:
+        """See `Encoder.forward`."""
+        import torch
+
+        tokens = self._tokenizer(
+            prepared, padding="max_length", truncation=True, max_length=padded_length, return_tensors="pt", verbose=False
+        )
+        inner = {} if self._layer == -1 else {"output_hidden_states": True}
+        with torch.inference_mode():
+            output = self._call(**tokens, **inner)
+            pooled = pool(self._files.name, output, self._pooling, self._layer, tokens["attention_mask"])
+            features: Float32 = (self._head.apply(pooled) if self._head else pooled).float().numpy()
+        return features
+
+
+def _longest(config: Any, tokenizer: Any, sentence_limit: int) -> int:
+    """The most tokens the model takes: the least of what it, its tokenizer and its sentence settings allow."""
+    text = getattr(config, "text_config", None) or config
+    positions = getattr(text, "max_position_embeddings", None) or _LONGEST
+    if getattr(text, "model_type", "") in ("roberta", "xlm-roberta", "camembert"):
+        positions -= 2  # their positions start behind the padding token's
+    return int(min(positions, tokenizer.model_max_length, _LONGEST, sentence_limit))

@@ -1,0 +1,85 @@
+"""Any transformers image model: DINOv2, ViT, CLIP's image tower, ConvNeXt and their like."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from csa.encoders.base import Encoder, Float32
+from csa.encoders.models import ModelFiles, load_model, load_pretrained, model_class
+from csa.encoders.pooling import check_pooling, pool
+from csa.errors import EncoderError
+from csa.params import Pooling, ViewParams
+
+
+class VisionEncoder(Encoder):
+    """An image model with its own preprocessing.
+
+    Without `pooling`, a model of two towers gives its projected image features, and any other the mean over all tokens (as the
+    paper uses DINOv2).
+    """
+
+    def __init__(self, files: ModelFiles, view: ViewParams):
+        from transformers import AutoConfig, AutoImageProcessor, AutoModel
+
+        self._processor = load_pretrained(AutoImageProcessor, files, "image processor", backend="pil")
+        config = load_pretrained(AutoConfig, files, "configuration")
+        self._two_towers = hasattr(model_class(AutoModel, config), "get_image_features")
+        self._pooling: Pooling = view.pooling or ("pooler" if self._two_towers else "mean")
+        self._files, self._layer, self._dtype = files, view.layer, view.dtype
+        description = {
+            "encoder": files.name.rstrip("/"),
+            "weights": files.identity,
+            "modality": "image",
+            "pooling": self._pooling,
+            "layer": view.layer,
+            "dtype": view.dtype,
+            "preprocessing": _plain(self._processor.to_dict()),
+        }
+        super().__init__(description, view.batch_size)
+
+    @cached_property
+    def _call(self) -> Any:
+        """The model, or its image tower, loaded when features are first needed."""
+        from transformers import AutoModel
+
+        model = load_model(AutoModel, self._files, self._dtype)
+        check_pooling(self._files.name, model, self._pooling, self._layer)
+        if self._two_towers:
+            return model.get_image_features if self._pooling == "pooler" else model.vision_model
+        return model
+
+    def prepare(self, item: Any) -> Any:
+        """Pixel values of one RGB image, shape (3, height, width)."""
+        return np.asarray(self._processor(images=[item], return_tensors="np")["pixel_values"][0])
+
+    def forward(self, prepared: list[Any], padded_length: int) -> Float32:
+        """See `Encoder.forward`."""
+        import torch
+
+        shapes = {array.shape for array in prepared}
+        if len(shapes) > 1:
+            raise EncoderError(
+                f"encoder {self._files.name!r}: its preprocessing makes images of several sizes ({sorted(shapes)[:3]}); "
+                "set a fixed size in its preprocessor_config.json"
+            )
+        pixels = torch.from_numpy(np.stack(prepared)).to(getattr(torch, self._dtype))
+        inner = {} if self._layer == -1 else {"output_hidden_states": True}
+        with torch.inference_mode():
+            output = self._call(pixel_values=pixels, **inner)
+            features: Float32 = pool(self._files.name, output, self._pooling, self._layer).float().numpy()
+        return features
+
+
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    """The settings that decide what a picture looks like to the model."""
+    kept = ("do_", "size", "crop_size", "image_mean", "image_std", "resample", "rescale_factor")
+    return {key: _json(value) for key, value in sorted(config.items()) if key.startswith(kept)}
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _json(v) for key, v in value.items() if v is not None}
+    if isinstance(value, list | tuple):
+        return [_json(v) for v in value]
+    return value if isinstance(value, bool | int | float | str | None) else str(value)

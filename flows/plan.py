@@ -1,0 +1,159 @@
+"""What a run would do: which stages, how many items, about how long. At most one trial batch is computed; nothing is written."""
+
+import sys
+import time
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from csa.datasets import dataset_root, ingest, item_loader
+from csa.datasets.openmoji import load_emojis
+from csa.datasets.pairs import read_pairs
+from csa.encoders import load_encoder
+from csa.encoders.base import Encoder, batches
+from csa.errors import CSAError
+from csa.features import FeatureCache
+from csa.files import read_json
+from csa.workspace import Workspace
+from flows import dvc
+
+
+@dataclass(frozen=True)
+class ViewPlan:
+    """One view: how many items there are, how many the cache holds, and how long the rest takes (None: unknown)."""
+
+    view: str
+    encoder: str
+    items: int
+    cached: int
+    seconds: float | None
+
+    @property
+    def missing(self) -> int:
+        """Items to be encoded."""
+        return self.items - self.cached
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `csa run` would do in one workspace.
+
+    Attributes:
+        workspace: its name.
+        stages: stage -> `up to date`, `out of date` or `follows` (runs if what it reads changes).
+        views: what embedding would compute; empty where the data set cannot be read.
+        last_seconds: how long the other stages took when they last ran here.
+        problems: what stands in the way, one line each.
+    """
+
+    workspace: str
+    stages: dict[str, str]
+    views: list[ViewPlan]
+    last_seconds: dict[str, float]
+    problems: list[str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "views": [{**asdict(view), "missing": view.missing} for view in self.views]}
+
+    def __str__(self) -> str:
+        lines = [f"workspace {self.workspace}"]
+        lines += [f"  {stage:<14}{state}" for stage, state in self.stages.items()]
+        for view in self.views:
+            time_left = "" if not view.missing else f", about {_duration(view.seconds)}"
+            lines.append(
+                f"  {view.view}: {view.items:,} items, {view.cached:,} in the cache, {view.missing:,} to encode "
+                f"with {view.encoder}{time_left}"
+            )
+        running = [stage for stage, state in self.stages.items() if state != "up to date"]
+        if not running:
+            lines.append("nothing to do: all up to date")
+        known = {stage: self.last_seconds[stage] for stage in running if stage in self.last_seconds}
+        if known:
+            lines.append("  last time: " + ", ".join(f"{stage} {_duration(seconds)}" for stage, seconds in known.items()))
+        lines += [f"missing: {problem}" for problem in self.problems]
+        return "\n".join(lines)
+
+
+def make_plan(ws: Workspace) -> Plan:
+    """Look at the data set, the cache and the pipeline's state.
+
+    Raises:
+        WorkspaceError: DVC cannot read the pipeline.
+    """
+    dvc.ensure_repo(ws)
+    names = dvc.stages(ws)
+    stale = dvc.status(ws)
+    first = next((i for i, name in enumerate(names) if name in stale), len(names))
+    stages = {name: "out of date" if name in stale else "follows" if i > first else "up to date" for i, name in enumerate(names)}
+    problems: list[str] = []
+    views: list[ViewPlan] = []
+    try:
+        items = _items_by_view(ws, pairs_are_current=stages["ingest"] == "up to date")
+    except CSAError as error:
+        problems.append(" ".join(str(error).split()))
+        items = {}
+    for view in ws.params().views:
+        try:
+            encoder = load_encoder(ws.params().views[view])
+            if view in items:
+                views.append(_plan_view(ws, view, encoder, items[view]))
+        except CSAError as error:
+            problems.append(" ".join(str(error).split()))
+    records = {name: ws.stage_record(name) for name in names if not name.startswith("embed@")}
+    last = {name: float(read_json(path)["seconds"]) for name, path in records.items() if path.is_file()}
+    return Plan(ws.name, stages, views, last, problems)
+
+
+def _items_by_view(ws: Workspace, pairs_are_current: bool) -> dict[str, list[tuple[str, str]]]:
+    """(hash, value) of the distinct items of each view; hashes are empty for a demo that is not rendered yet."""
+    params = ws.params()
+    if pairs_are_current:
+        pairs = read_pairs(ws.pairs)
+    elif params.dataset.path == "data/openmoji" and not (ws.root / params.dataset.path).exists():
+        emojis = load_emojis()
+        texts = dict.fromkeys(text for item in emojis for text in item.captions)
+        return {"image": [("", item.sequence) for item in emojis], "text": [("", text) for text in texts]}
+    else:
+        pairs = ingest(params, ws.root).pairs
+    return {
+        view: pairs.select(f"{view}_hash", view).unique(f"{view}_hash", keep="first", maintain_order=True).rows()
+        for view in params.views
+    }
+
+
+def _plan_view(ws: Workspace, view: str, encoder: Encoder, items: list[tuple[str, str]]) -> ViewPlan:
+    name = str(encoder.description["encoder"])
+    if not encoder.cached:
+        return ViewPlan(view, name, len(items), len(items), None)
+    cache = FeatureCache(ws.cache, encoder.fingerprint)
+    missing = [(item, value) for item, value in items if item not in cache]
+    if not missing:
+        return ViewPlan(view, name, len(items), len(items), None)
+    per_item = cache.seconds_per_item()
+    if per_item is None and missing[0][0]:
+        per_item = _trial(ws, view, encoder, missing)
+    return ViewPlan(view, name, len(items), len(items) - len(missing), None if per_item is None else per_item * len(missing))
+
+
+def _trial(ws: Workspace, view: str, encoder: Encoder, items: list[tuple[str, str]]) -> float:
+    """Seconds per item, from the middle batch by length; a first pass warms the model up."""
+    params = ws.params()
+    print(f"timing {encoder.description['encoder']} on one batch", file=sys.stderr)
+    load = item_loader(params.views[view], dataset_root(params, ws.root), params.dataset.max_image_pixels)
+    lengths = encoder.padded_lengths([value for _, value in items])
+    plan = batches(lengths, encoder.batch_size)
+    chosen = plan[len(plan) // 2]
+    seconds = 0.0
+    for _ in range(2):
+        started = time.perf_counter()
+        encoder.encode_batch([encoder.prepare(load(items[i][1])) for i in chosen], lengths[chosen[0]])
+        seconds = time.perf_counter() - started
+    return seconds / len(chosen)
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "an unknown time (the first run measures it)"
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
