@@ -44,6 +44,7 @@ class DatasetParams(_Section):
         default_factory=dict,
         description="view -> file of precomputed features (.npy, .npz, .safetensors, .parquet), row i for row i of the table",
     )
+    language: str = Field("en", description="of the built-in data set's names: en, de, fr, ja or another the `emoji` package has")
     template: str = Field("a photo of a {label}", description="imagefolder: the text paired with an image of class {label}")
     on_error: Literal["refuse", "quarantine"] = Field(
         "refuse", description="an unusable row stops the run, or is set aside in data/quarantine.parquet and counted"

@@ -31,7 +31,7 @@ from csa.workspace import Workspace
 
 def demo_stage(ws: Workspace) -> dict[str, Any]:
     """Render the built-in data set into data/openmoji."""
-    return {"images": build_demo(ws.data / "openmoji")}
+    return {"images": build_demo(ws.data / "openmoji", ws.params().dataset.language)}
 
 
 def ingest_stage(ws: Workspace) -> dict[str, Any]:

@@ -110,7 +110,7 @@ def _items_by_view(ws: Workspace, pairs_are_current: bool) -> dict[str, list[tup
     if pairs_are_current:
         pairs = read_pairs(ws.pairs)
     elif params.dataset.path == "data/openmoji" and not (ws.root / params.dataset.path).exists():
-        emojis = load_emojis()
+        emojis = load_emojis(params.dataset.language)
         texts = dict.fromkeys(text for item in emojis for text in item.captions)
         return {"image": [("", item.sequence) for item in emojis], "text": [("", text) for text in texts]}
     else:

@@ -32,6 +32,7 @@ def open_workspace(recipe: Path | None, overrides: tuple[str, ...] = (), data: s
         if overrides or data:
             raise InputError("--set and --data need a recipe; for the repository's own run, edit params.yaml")
         repository.params()
+        _check_sections(repository)
         repository.prepare_state()
         return repository
     mapping = load_yaml(recipe)
@@ -69,6 +70,15 @@ def _repository() -> Workspace:
     """The repository's own workspace, also from inside a recipe's."""
     ws = Workspace.find()
     return ws if ws.name == "main" else Workspace(ws.state.parent, ws.state)
+
+
+def _check_sections(repository: Workspace) -> None:
+    """Every section must be written out in params.yaml: DVC tracks the file, not our defaults."""
+    missing = [name for name in Params.model_fields if name not in load_yaml(repository.params_file)]
+    if missing:
+        raise ParamsError(
+            f"{repository.params_file}: section {missing[0]!r} is missing; add it, or `{missing[0]}: {{}}` for its defaults"
+        )
 
 
 def _copy_pipeline(source: Path, target: Path) -> None:

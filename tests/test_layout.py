@@ -1,0 +1,81 @@
+"""The house keeps its order: arrows point one way, the core is light, and the docs are what the code says."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from docs import generate
+
+ROOT = Path(__file__).parents[1]
+CORE = {"moments", "solve", "crossfit", "select", "scores", "search", "alignment", "container", "files", "errors"}
+# Room -> rooms of csa it may import; what is not named here may import all of them.
+MAY_IMPORT = {
+    "params": CORE,
+    "images": CORE,
+    "encoders": CORE | {"params"},
+    "datasets": CORE | {"params", "images"},
+    "features": CORE | {"params", "encoders"},
+    "tasks": CORE | {"params"},
+    "report": CORE | {"params", "tasks"},
+}
+
+
+def imports(path):
+    """(package, room) of every import in a file, such as ('csa', 'moments')."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [node.module] if node.module != "csa" else [f"csa.{alias.name}" for alias in node.names]
+        for name in names:
+            package, _, rest = name.partition(".")
+            yield package, rest.partition(".")[0]
+
+
+def room_of(path):
+    return path.relative_to(ROOT / "csa").parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "csa").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_arrows_point_one_way(path):
+    room = room_of(path)
+    for package, target in imports(path):
+        if room not in ("cli", "__init__"):
+            assert package != "flows", f"{path.name} imports flows"
+            assert package not in ("prefect", "dvc", "mlflow", "duckdb"), f"{path.name} imports {package}"
+        if package != "csa" or target in ("", room):
+            continue
+        allowed = CORE if room in CORE else MAY_IMPORT.get(room)
+        assert allowed is None or target in allowed, f"csa.{room} imports csa.{target}"
+
+
+def test_the_core_needs_only_numpy_and_scipy():
+    code = (
+        "import sys, numpy, csa\n"
+        "heavy = {'torch', 'polars', 'pydantic', 'yaml', 'click', 'prefect', 'mlflow', 'duckdb', 'dvc', 'PIL', 'transformers'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", generate.PAGES)
+def test_generated_pages_are_current(name):
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == generate.PAGES[name]().rstrip() + "\n"
+
+
+def test_every_core_file_of_the_fit_is_a_dependency_of_its_stage():
+    import yaml
+
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    seen, todo = set(), ["alignment"]
+    while todo:
+        room = todo.pop()
+        if room in seen or room not in CORE:
+            continue
+        seen.add(room)
+        todo += [target for package, target in imports(ROOT / "csa" / f"{room}.py") if package == "csa"]
+    needed = {f"csa/{room}.py" for room in seen - {"container", "files", "errors"}}
+    assert needed - {"csa/search.py"} <= set(stages["fit"]["deps"])
