@@ -63,7 +63,7 @@ class SearchAnswer:
 
     def __str__(self) -> str:
         return "\n".join(
-            f"{row['rank']:>3}  {row['score']:>8.3f}  {row['item']}  ({row['pair']}, {row['split']})" for row in self.found
+            f"{row['rank']:>3}  {row['score']:>8.3f}  {row['item']}  ({row['partner']}; {row['split']})" for row in self.found
         )
 
     def draw(self, path: Path) -> None:
@@ -154,7 +154,14 @@ def search_items(ws: Workspace, query: str, top: int) -> SearchAnswer:
     for rank, (row, value) in enumerate(zip(rows[0], scores[0], strict=True), start=1):
         pair = pairs.row(int(row), named=True)
         found.append(
-            {"rank": rank, "score": round(float(value), 4), "item": pair[other], "pair": pair["pair_id"], "split": pair["split"]}
+            {
+                "rank": rank,
+                "score": round(float(value), 4),
+                "item": pair[other],
+                "partner": pair[view],
+                "pair": pair["pair_id"],
+                "split": pair["split"],
+            }
         )
         items.append(showable(load_item, pair[other]))
     return SearchAnswer(np.asarray(item) if not isinstance(item, str) else item, query, found, items)

@@ -29,6 +29,7 @@ from flows.environment import is_verbose
 StageStatus = Literal["ran", "restored", "unchanged"]
 
 _BUSY = ("is busy, it is being blocked by", "Unable to acquire lock")
+_STATE_SECONDS = 30.0
 _STARTED = "Running stage '"
 _PAUSES = (1, 2, 4, 8, 15, 30, 30, 30)
 _STAGE_ERROR = "csa: error: "
@@ -215,10 +216,11 @@ def _run(ws: Workspace, *arguments: str) -> _Finished:
 def _forward(stream: IO[bytes], shown: Callable[[str], bool]) -> list[str]:
     """Copy a stream to our standard error as it comes, and return its lines.
 
-    On a terminal a progress bar moves (it ends its states with a carriage return); elsewhere only its last state is written.
+    On a terminal a progress bar moves (its states follow a carriage return); elsewhere a state is written every half minute, and
+    the last.
     """
     lines, rest = [], b""
-    moving = sys.stderr.isatty()
+    moving, next_state = sys.stderr.isatty(), time.monotonic() + _STATE_SECONDS
     while chunk := os.read(stream.fileno(), 65536):
         *pieces, rest = re.split(rb"(?<=[\r\n])", rest + chunk)
         for piece in pieces:
@@ -226,9 +228,11 @@ def _forward(stream: IO[bytes], shown: Callable[[str], bool]) -> list[str]:
             whole = text.endswith("\n")
             if whole and text.strip():
                 lines.append(text.rstrip())
-            if (whole or moving) and shown(text):
-                sys.stderr.write(text)
+            due = not whole and not moving and text.strip() and time.monotonic() > next_state
+            if (whole or moving or due) and shown(text):
+                sys.stderr.write(text.strip() + "\n" if due else text)
                 sys.stderr.flush()
+                next_state = time.monotonic() + _STATE_SECONDS
     if rest:
         lines.append(rest.decode("utf-8", errors="replace"))
     return lines

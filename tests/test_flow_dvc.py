@@ -213,6 +213,12 @@ def test_progress_is_shown_and_chatter_is_not(ws, capfd):
     assert capfd.readouterr().err == "done 2/2\n"  # not a terminal: the bar's last state only
 
 
+def test_without_a_terminal_a_bars_state_is_written_now_and_then(ws, capfd, monkeypatch):
+    monkeypatch.setattr(dvc, "_STATE_SECONDS", -1.0)
+    dvc.repro(ws, "ingest")
+    assert capfd.readouterr().err == "done 1/2\ndone 2/2\n"
+
+
 def test_verbose_shows_what_dvc_says(ws, capfd, own_environment):
     prepare_environment(ws, verbose=True)
     dvc.repro(ws, "ingest")

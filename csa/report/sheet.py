@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _CELL_INCHES = 1.45
+_TITLE_CHARACTERS = 14  # that fit above one cell
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,9 @@ class Row:
 def draw_sheet(rows: list[Row], title: str, path: Path) -> None:
     """Write a sheet of queries (left) and their results (right) as a PNG."""
     columns = 1 + max(len(row.results) for row in rows)
-    figure = new_figure(_CELL_INCHES * (columns + 0.3), _CELL_INCHES * 1.22 * len(rows) + 0.5)
-    figure.suptitle(title, fontsize=11, fontweight="bold", x=0.01, ha="left")
+    lines = textwrap.wrap(title, round(_TITLE_CHARACTERS * columns))
+    figure = new_figure(_CELL_INCHES * (columns + 0.3), _CELL_INCHES * 1.22 * len(rows) + 0.3 + 0.2 * len(lines))
+    figure.suptitle("\n".join(lines), fontsize=11, fontweight="bold", x=0.01, ha="left")
     grid = figure.add_gridspec(len(rows), columns + 1, width_ratios=[1, 0.12, *[1] * (columns - 1)])
     for i, row in enumerate(rows):
         _draw_item(figure.add_subplot(grid[i, 0]), row.query, row.note, edge=GREY, width=0.8)
