@@ -2,6 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
+
+from csa.datasets.pairs import read_pairs
 from csa.files import read_json
 from csa.workspace import Workspace
 from flows import dvc
@@ -60,8 +63,7 @@ def summary_text(ws: Workspace, result: "RetrainResult") -> str:
         f"  gate        {data['gate']['verdict']}: {data['gate']['reason']}",
         "",
         f"Pictures: {ws.evaluation}",
-        f'Next: csa search "a red heart" --save sheet.png{_where(ws)}   csa status{_where(ws)}   csa metrics   '
-        f"csa models{_where(ws)}",
+        f"Next: {_example_search(ws)}csa status{_where(ws)}   csa metrics   csa models{_where(ws)}",
     ]
     return "\n".join(lines)
 
@@ -92,6 +94,16 @@ def status_text(state: dict[str, Any]) -> str:
             lines.append(f"  {direction.replace('_to_', ' → '):<14}R@1 {_percent(values['recall_at_1'])}")
     lines.append("next: " + ("csa search, csa score" if state["up_to_date"] else "csa plan, csa run"))
     return "\n".join(lines)
+
+
+def _example_search(ws: Workspace) -> str:
+    """A search that makes sense here: by a short text that was held out."""
+    texts = [name for name, view in ws.params().views.items() if view.modality == "text"]
+    if not texts:
+        return ""
+    held_out = read_pairs(ws.pairs).filter(pl.col("split") == "test")[texts[0]].to_list()
+    query = next((text for text in held_out if 10 <= len(text) <= 50 and not set(text) & set('"\\$`!')), "a red heart")
+    return f'csa search "{query}" --save sheet.png{_where(ws)}   '
 
 
 def _features_text(ws: Workspace, view: str, ran: bool) -> str:

@@ -81,8 +81,9 @@ class SmallRepo:
                 os.kill(victim.pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
+        assert process.wait() == -signal.SIGKILL
+        process.stdout.close()  # what lives on may hold the other ends open for long
+        process.stderr.close()
 
     def stage_record(self, stage):
         return json.loads(self.ws.stage_record(stage).read_text())
