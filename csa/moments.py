@@ -7,18 +7,19 @@ look at the features (Chan, Golub & LeVeque 1983, the pairwise update of means a
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from csa.accumulate import Accumulator, PrecisionError, buffer_rows, release_pages, worth_single
 from csa.container import load_tensors, save_tensors
-from csa.errors import FeatureError
+from csa.errors import FeatureError, InputError
+from csa.matrices import Array, Float64, check_features, check_pairs, paired_matrices
 
-Array = NDArray[Any]
-Float64 = NDArray[np.float64]
+__all__ = ["Array", "Float64", "Moments", "Precision", "check_features", "check_pairs"]
 
-_BLOCK_ROWS = 4096
+Precision = Literal["auto", "float64"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +46,17 @@ class Moments:
         return cls(0, np.zeros(p), np.zeros(q), np.zeros((p, p)), np.zeros((q, q)), np.zeros((p, q)))
 
     @classmethod
-    def from_arrays(cls, X: ArrayLike, Y: ArrayLike) -> "Moments":
-        """Moments of paired features X (n, p) and Y (n, q), in one pass and float64 whatever the input's type.
+    def from_arrays(cls, X: ArrayLike, Y: ArrayLike, precision: Precision = "auto") -> "Moments":
+        """Moments of paired features, in one pass; sums are float64 whatever the features' type.
+
+        Memory beside the features is of the size of the moments plus 50 MB: X and Y may be mapped files larger than memory.
+
+        Args:
+            X: first view, shape (n, p): numpy, torch or anything that numpy reads, of any real type.
+            Y: second view, shape (n, q); row i belongs to row i of X.
+            precision: "auto" multiplies large sets of float32, float16 or bfloat16 features in float32, if their measured
+                conditioning shows that no canonical correlation moves by 1e-5, and else in float64. "float64" always does: then
+                moments of parts add up to those of the whole to 1e-10, where "auto" promises 1e-6.
 
         Raises:
             FeatureError: not two finite matrices with the same number of rows.
@@ -55,30 +65,56 @@ class Moments:
         >>> m.n, m.mean_y.tolist(), m.cxy.tolist()
         (2, [3.0], [[4.0]])
         """
-        X, Y = check_pairs(X, Y)
-        blocks = ((X[i : i + _BLOCK_ROWS], Y[i : i + _BLOCK_ROWS]) for i in range(0, len(X), _BLOCK_ROWS))
-        return sum((cls._of_block(x, y) for x, y in blocks), start=cls.empty(X.shape[1], Y.shape[1]))
+        x, y = paired_matrices(X, Y)
+        n, p, q = len(x), x.shape[1], y.shape[1]
+        single = _may_be_single(x, y, precision) and worth_single(p, q, n)
+        step = buffer_rows(p, q, np.dtype(np.float32))
+        try:
+            return cls._in_one_pass(((x[i : i + step], y[i : i + step]) for i in range(0, n, step)), p, q, single, rows=n)
+        except PrecisionError:
+            return cls.from_arrays(x, y, precision="float64")
+        except FeatureError:
+            check_pairs(x, y)  # counts all that is not finite, not only what the first buffer held
+            raise
 
     @classmethod
-    def from_blocks(cls, blocks: Iterable[tuple[ArrayLike, ArrayLike]]) -> "Moments":
+    def from_blocks(cls, blocks: Iterable[tuple[ArrayLike, ArrayLike]], precision: Precision = "auto") -> "Moments":
         """Moments of a stream of blocks of pairs, for features that do not fit in memory.
 
+        Args:
+            blocks: pairs of matrices as `from_arrays` takes them, of any numbers of rows. Something that can be iterated over
+                twice (a list, an object with `__iter__`, not a generator) can be read again where float32 proves too coarse late.
+            precision: as of `from_arrays`.
+
         Raises:
-            FeatureError: no block at all, or an unusable one.
+            FeatureError: no block at all, or an unusable one; a generator whose conditioning worsened too much to go on.
         """
-        parts = (cls.from_arrays(x, y) for x, y in blocks)
-        first = next(parts, None)
+        stream = iter(blocks)
+        first = next(stream, None)
         if first is None:
             raise FeatureError("no blocks of features; the stream was empty, so check what it reads")
-        return sum(parts, start=first)
+        x, y = paired_matrices(*first)
+        single = _may_be_single(x, y, precision) and worth_single(x.shape[1], y.shape[1])
+        try:
+            return cls._in_one_pass(_rest(x, y, stream), x.shape[1], y.shape[1], single, early=True)
+        except PrecisionError:
+            if stream is blocks:
+                raise FeatureError(
+                    "the stream's features turned out too ill-conditioned for float32 after most of it was read, and a generator "
+                    'cannot be read again; give precision="float64"'
+                ) from None
+            return cls.from_blocks(blocks, precision="float64")
 
     @classmethod
-    def _of_block(cls, X: Array, Y: Array) -> "Moments":
-        x, y = X.astype(np.float64), Y.astype(np.float64)
-        mean_x, mean_y = x.mean(axis=0), y.mean(axis=0)
-        x -= mean_x
-        y -= mean_y
-        return cls(len(x), mean_x, mean_y, x.T @ x, y.T @ y, x.T @ y)
+    def _in_one_pass(
+        cls, blocks: Iterable[tuple[Array, Array]], p: int, q: int, single: bool, rows: int | None = None, early: bool = False
+    ) -> "Moments":
+        total = Accumulator(p, q, single, rows, early)
+        for x, y in blocks:
+            total.add(x, y)
+            release_pages(x)
+            release_pages(y)
+        return cls(*total.result())
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -158,38 +194,21 @@ class Moments:
         return cls(n=header["n"], **tensors)
 
 
-def check_pairs(X: ArrayLike, Y: ArrayLike) -> tuple[Array, Array]:
-    """Two finite real matrices with the same number of rows, or one clear error."""
-    x, y = check_features(X, "X"), check_features(Y, "Y")
-    if len(x) != len(y):
-        raise FeatureError(
-            f"X has {len(x)} rows and Y has {len(y)}: row i of both must be one pair; repeat an image once per caption"
-        )
-    return x, y
+def _may_be_single(x: Array, y: Array, precision: Precision) -> bool:
+    if precision not in ("auto", "float64"):
+        raise InputError(f"precision must be 'auto' or 'float64', got {precision!r}")
+    return precision == "auto" and max(x.dtype.itemsize, y.dtype.itemsize) <= 4
 
 
-def check_features(features: ArrayLike, name: str, dimension: int | None = None) -> Array:
-    """A finite real matrix (n, d), its floating-point type kept; `dimension` is the d that is expected.
-
-    Raises:
-        FeatureError: another shape or type, NaN or infinity; the message names the first bad row and column.
-    """
-    matrix = np.asarray(features)
-    if matrix.ndim != 2:
-        raise FeatureError(f"{name} must be a matrix (items, dimensions), got shape {matrix.shape}; reshape one item to (1, d)")
-    if not np.issubdtype(matrix.dtype, np.number) or np.issubdtype(matrix.dtype, np.complexfloating):
-        raise FeatureError(f"{name} must hold real numbers, got {matrix.dtype}")
-    if not np.issubdtype(matrix.dtype, np.floating):
-        matrix = matrix.astype(np.float64)
-    if matrix.shape[1] == 0 or dimension not in (None, matrix.shape[1]):
-        raise FeatureError(
-            f"{name} has {matrix.shape[1]} dimensions, expected {dimension or 'at least 1'}; was another encoder used for it?"
-        )
-    finite = np.isfinite(matrix)
-    if not finite.all():
-        row, column = np.argwhere(~finite)[0]
-        raise FeatureError(
-            f"{name} has {(~finite).sum()} values that are NaN or infinite, the first at row {row}, column {column}; "
-            "drop those rows or repair the encoder's output"
-        )
-    return matrix
+def _rest(x: Array, y: Array, stream: Iterable[tuple[ArrayLike, ArrayLike]]) -> Iterable[tuple[Array, Array]]:
+    """The first block and those that follow it, each checked against it."""
+    yield x, y
+    p, q = x.shape[1], y.shape[1]
+    del x, y
+    for X, Y in stream:
+        x, y = paired_matrices(X, Y)
+        if (x.shape[1], y.shape[1]) != (p, q):
+            raise FeatureError(
+                f"blocks of {(p, q)} and {(x.shape[1], y.shape[1])} dimensions do not combine; they come from other encoders"
+            )
+        yield x, y

@@ -8,9 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg
+from scipy.linalg import lapack
 
 from csa.errors import FeatureError
 from csa.moments import Float64, Moments
+
+# In a space of few dimensions rounding does not shrink with them.
+_FEW_DIMENSIONS = 256
+# Below this reciprocal condition (1-norm, of columns scaled to unit variance) eigenvalues decide what is signal and what is rounding.
+_SAFE_RECIPROCAL_CONDITION = 1e-12
+# Singular vectors from a Gram matrix are orthogonal to about eps over this, the square of the smallest correlation.
+_LEAST_SQUARE = 1e-6
+# Entries this close to a column's largest count as equally large, so that rounding does not pick the one that sets the sign.
+_TIE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,8 +48,8 @@ class Spectrum:
         mean_value = float(np.trace(scatter)) / (n * d)
         values, vectors = linalg.eigh(scatter / n, check_finite=False, driver="evd")
         values, vectors = values[::-1], vectors[:, ::-1]
-        # The usual rank tolerance max(n, d) eps, on eigenvalues of a product matrix; n - 1 bounds the rank of centred data.
-        keep = values > max(n, d) * np.finfo(np.float64).eps * max(values[0], 0.0)
+        # Rounding of the scatter, as it shows in its null space; n - 1 bounds the rank of centred data.
+        keep = values > max(d, _FEW_DIMENSIONS) * np.finfo(np.float64).eps * max(values[0], 0.0)
         keep[max(n - 1, 0) :] = False
         rounding = (
             np.finfo(np.float64).eps * np.abs(mean).max(initial=0.0)
@@ -92,18 +102,15 @@ class Factors:
     def solve(self, shrinkage: tuple[float, float]) -> Decomposition:
         """The canonical decomposition under scale-free shrinkage (gx, gy), each in [0, 1]."""
         scale_x, scale_y = self.x.whitening_scale(shrinkage[0]), self.y.whitening_scale(shrinkage[1])
-        T = scale_x[:, None] * self.cross * scale_y
-        U, rho, Vt = _svd(T)
-        U, V = _fix_signs(U, Vt.T)
-        return Decomposition(
-            A=self.x.vectors @ (scale_x[:, None] * U),
-            B=self.y.vectors @ (scale_y[:, None] * V),
-            rho=np.clip(rho, 0.0, 1.0),
-        )
+        U, rho, V = _singular_vectors(scale_x[:, None] * self.cross * scale_y)
+        return _signed(self.x.vectors @ (scale_x[:, None] * U), self.y.vectors @ (scale_y[:, None] * V), rho)
 
 
 def solve(moments: Moments, shrinkage: tuple[float, float] = (0.0, 0.0)) -> Decomposition:
-    """Canonical decomposition of the moments.
+    """Canonical decomposition of the moments, by the fastest route that their conditioning allows.
+
+    Both views well-conditioned: Cholesky factors and the Gram matrix of the smaller view. Else: eigendecompositions of both
+    views, with their numerical null spaces cut. Where both apply they agree.
 
     Args:
         moments: of at least 2 pairs.
@@ -112,7 +119,67 @@ def solve(moments: Moments, shrinkage: tuple[float, float] = (0.0, 0.0)) -> Deco
     Raises:
         FeatureError: fewer than 2 pairs, or a constant view.
     """
-    return Factors.of(moments).solve(shrinkage)
+    return (moments.n > max(moments.shape) and _solve_by_cholesky(moments, shrinkage)) or Factors.of(moments).solve(shrinkage)
+
+
+def _solve_by_cholesky(moments: Moments, shrinkage: tuple[float, float]) -> Decomposition | None:
+    """The decomposition, or nothing if a view is too ill-conditioned for it."""
+    x = _Triangle.of(moments.cxx, moments.n, shrinkage[0])
+    y = None if x is None else _Triangle.of(moments.cyy, moments.n, shrinkage[1])
+    if x is None or y is None:
+        return None
+    T = y.whiten(x.whiten(moments.cxy / moments.n).T).T
+    U, rho, V = _singular_vectors(T)
+    return _signed(x.unwhiten(U), y.unwhiten(V), rho)
+
+
+@dataclass(frozen=True, eq=False)
+class _Triangle:
+    """Cholesky factor of a view's shrunk second moment, its columns scaled to unit variance: S = D L L' D."""
+
+    L: Float64
+    scale: Float64
+
+    @classmethod
+    def of(cls, scatter: Float64, n: int, shrinkage: float) -> "_Triangle | None":
+        """Factorise; nothing if the matrix is not definite by a safe margin."""
+        S = scatter * ((1 - shrinkage) / n)
+        diagonal = np.diag(S) + shrinkage * np.trace(scatter) / (n * len(S))
+        if not (diagonal > 0).all():
+            return None
+        scale = np.sqrt(diagonal)
+        S /= scale
+        S /= scale[:, None]
+        np.fill_diagonal(S, 1.0)
+        norm = np.abs(S).sum(axis=0).max()
+        L, failed = lapack.dpotrf(S.T, lower=1, clean=1, overwrite_a=1)
+        if failed or lapack.dpocon(L, norm, uplo="L")[0] < _SAFE_RECIPROCAL_CONDITION:
+            return None
+        return cls(L, scale)
+
+    def whiten(self, M: Float64) -> Float64:
+        """L^-1 D^-1 M."""
+        solved: Float64 = linalg.solve_triangular(
+            self.L, M / self.scale[:, None], lower=True, check_finite=False, overwrite_b=True
+        )
+        return solved
+
+    def unwhiten(self, M: Float64) -> Float64:
+        """D^-1 L'^-1 M."""
+        solved = linalg.solve_triangular(self.L, M, lower=True, trans=1, check_finite=False)
+        return np.ascontiguousarray(solved) / self.scale[:, None]
+
+
+def _singular_vectors(T: Float64) -> tuple[Float64, Float64, Float64]:
+    """(U, rho, V) with T = U diag(rho) V', from the Gram matrix of the smaller side where that loses nothing."""
+    tall = T if T.shape[0] >= T.shape[1] else T.T
+    squares, small = linalg.eigh(tall.T @ tall, check_finite=False, driver="evd")
+    if squares[0] < _LEAST_SQUARE:
+        U, rho, Vt = _svd(T)
+        return U, rho, Vt.T
+    rho, small = np.sqrt(squares[::-1]), small[:, ::-1]
+    large = (tall @ small) / rho
+    return (large, rho, small) if tall is T else (small, rho, large)
 
 
 def _svd(T: Float64) -> tuple[Float64, Float64, Float64]:
@@ -123,8 +190,9 @@ def _svd(T: Float64) -> tuple[Float64, Float64, Float64]:
     return U, rho, Vt
 
 
-def _fix_signs(U: Float64, V: Float64) -> tuple[Float64, Float64]:
-    """Make the largest entry of each column of U positive, turning both views together, so that signs never vary."""
-    largest = U[np.abs(U).argmax(axis=0), np.arange(U.shape[1])]
-    sign = np.where(largest < 0, -1.0, 1.0)
-    return U * sign, V * sign
+def _signed(A: Float64, B: Float64, rho: Float64) -> Decomposition:
+    """Turn each canonical pair so that the largest entry of its column of A is positive: signs never vary, whatever the route."""
+    size = np.abs(A)
+    first_large = (size >= (1 - _TIE) * size.max(axis=0)).argmax(axis=0)
+    sign = np.where(A[first_large, np.arange(A.shape[1])] < 0, -1.0, 1.0)
+    return Decomposition(A * sign, B * sign, np.clip(rho, 0.0, 1.0))

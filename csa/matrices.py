@@ -1,0 +1,87 @@
+"""What the core accepts as features: real, finite matrices, from numpy, torch or anything numpy can read."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from csa.errors import FeatureError
+
+Array = NDArray[Any]
+Float64 = NDArray[np.float64]
+
+# Rows looked at together, so that a matrix larger than memory is checked without a mask of its size.
+_CHECK_VALUES = 4_000_000
+
+
+def check_pairs(X: ArrayLike, Y: ArrayLike) -> tuple[Array, Array]:
+    """Two finite real matrices with the same number of rows, or one clear error."""
+    x, y = paired_matrices(X, Y)
+    check_finite(x, "X")
+    check_finite(y, "Y")
+    return x, y
+
+
+def check_features(features: ArrayLike, name: str, dimension: int | None = None) -> Array:
+    """A finite real matrix (n, d), its floating-point type kept; `dimension` is the d that is expected.
+
+    bfloat16, which numpy does not compute with, becomes float32; numbers that are not floating-point become float64.
+
+    Raises:
+        FeatureError: another shape or type, NaN or infinity; the message names the first bad row and column.
+    """
+    matrix = as_matrix(features, name, dimension)
+    check_finite(matrix, name)
+    return matrix
+
+
+def paired_matrices(X: ArrayLike, Y: ArrayLike) -> tuple[Array, Array]:
+    """Two real matrices with the same number of rows; their values are not looked at."""
+    x, y = as_matrix(X, "X"), as_matrix(Y, "Y")
+    if len(x) != len(y):
+        raise FeatureError(
+            f"X has {len(x)} rows and Y has {len(y)}: row i of both must be one pair; repeat an image once per caption"
+        )
+    return x, y
+
+
+def as_matrix(features: ArrayLike, name: str, dimension: int | None = None) -> Array:
+    """A real matrix (n, d), its floating-point type kept; its values are not looked at."""
+    matrix = _as_array(features)
+    if matrix.ndim != 2:
+        raise FeatureError(f"{name} must be a matrix (items, dimensions), got shape {matrix.shape}; reshape one item to (1, d)")
+    if not np.issubdtype(matrix.dtype, np.number) or np.issubdtype(matrix.dtype, np.complexfloating):
+        raise FeatureError(f"{name} must hold real numbers, got {matrix.dtype}")
+    if not np.issubdtype(matrix.dtype, np.floating):
+        matrix = matrix.astype(np.float64)
+    if matrix.shape[1] == 0 or dimension not in (None, matrix.shape[1]):
+        raise FeatureError(
+            f"{name} has {matrix.shape[1]} dimensions, expected {dimension or 'at least 1'}; was another encoder used for it?"
+        )
+    return matrix
+
+
+def check_finite(matrix: Array, name: str, first_row: int = 0) -> None:
+    """Raise a FeatureError that counts the NaN and infinite values and names the first, if there are any.
+
+    `first_row` is the number of the matrix's first row in the whole that it is a part of.
+    """
+    step = max(1, _CHECK_VALUES // matrix.shape[1])
+    if all(np.isfinite(matrix[i : i + step]).all() for i in range(0, len(matrix), step)):
+        return
+    bad = np.concatenate([~np.isfinite(matrix[i : i + step]) for i in range(0, len(matrix), step)])
+    row, column = np.unravel_index(bad.argmax(), bad.shape)
+    raise FeatureError(
+        f"{name} has {bad.sum()} values that are NaN or infinite, the first at row {first_row + row}, column {column}; "
+        "drop those rows or repair the encoder's output"
+    )
+
+
+def _as_array(features: Any) -> Array:
+    if hasattr(
+        features, "detach"
+    ):  # a torch tensor, which numpy reads only from the CPU, outside the graph and never as bfloat16
+        features = features.detach().cpu()
+        features = features.float() if str(features.dtype) == "torch.bfloat16" else features
+    array = np.asarray(features)
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
