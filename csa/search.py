@@ -1,15 +1,30 @@
-"""Exact search over index vectors, in blocks: memory stays small whatever the gallery's size."""
+"""Exact search over index vectors, in blocks: no matrix of all scores is ever kept.
+
+Scores are products in the vectors' own type. float32 vectors are searched at more than twice the speed of float64 ones and at
+half the memory; their ranks are the ranks of the float32 scores, of which one product gives a query's all.
+"""
+
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from csa.moments import Float64
+from csa.matrices import Array
 
-_BLOCK_SCORES = 8_000_000
+# Scores made at once: enough rows for the matrix product to run at full speed, 160 MB in float32.
+_BLOCK_SCORES = 40_000_000
+# A bound on the k-th best score comes from the maxima of groups of scores, of which one in so many is looked at.
+_GROUPS = 1024
+_SAMPLE = 4
+_WORD = 64
 
 
-def top_k(left: Float64, right: Float64, k: int) -> tuple[NDArray[np.intp], Float64]:
+def top_k(left: Array, right: Array, k: int) -> tuple[NDArray[np.intp], NDArray[Any]]:
     """The k best gallery rows of every query.
+
+    The k-th largest of the maxima of disjoint groups of scores cannot exceed the k-th best score, so only scores that reach it
+    are sorted: a few times k a query.
 
     Args:
         left: index vectors of queries, shape (n, d).
@@ -20,18 +35,23 @@ def top_k(left: Float64, right: Float64, k: int) -> tuple[NDArray[np.intp], Floa
         (rows, scores), both (n, min(k, m)), best first; equal scores in gallery order.
     """
     k = min(k, len(right))
-    rows, values = np.empty((len(left), k), dtype=np.intp), np.empty((len(left), k))
-    for block in _blocks(len(left), len(right)):
-        scores = left[block] @ right.T
-        best = np.argpartition(-scores, k - 1, axis=1)[:, :k] if k < len(right) else np.tile(np.arange(k), (len(scores), 1))
-        best.sort(axis=1)
-        order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
-        rows[block] = np.take_along_axis(best, order, axis=1)
+    rows, values = np.empty((len(left), k), dtype=np.intp), np.empty((len(left), k), np.result_type(left, right))
+    if not k:
+        return rows, values
+    groups = _GROUPS * -(-8 * k // _GROUPS)
+    for block, scores, reached in _score_blocks(left, right):
+        if len(right) < 2 * _SAMPLE * groups:
+            rows[block] = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+        else:
+            grouped = scores[:, : len(right) // groups * groups].reshape(len(scores), -1, groups)
+            maxima = grouped[:, ::_SAMPLE].max(axis=1)
+            bound = np.partition(maxima, groups - k, axis=1)[:, groups - k]
+            rows[block] = _best_of_those_reaching(bound, scores, reached, k)
         values[block] = np.take_along_axis(scores, rows[block], axis=1)
     return rows, values
 
 
-def best_ranks(left: Float64, right: Float64, relevant: tuple[NDArray[np.intp], NDArray[np.intp]]) -> NDArray[np.int64]:
+def best_ranks(left: Array, right: Array, relevant: tuple[NDArray[np.intp], NDArray[np.intp]]) -> NDArray[np.int64]:
     """The rank of each query's best relevant gallery row; 1 is first, and a tie with an irrelevant row counts against it.
 
     Scores of relevant and other rows come from the same product, so rounding cannot favour either.
@@ -47,19 +67,42 @@ def best_ranks(left: Float64, right: Float64, relevant: tuple[NDArray[np.intp], 
     order = np.argsort(relevant[0], kind="stable")
     queries, gallery = relevant[0][order], relevant[1][order]
     ranks = np.empty(len(left), dtype=np.int64)
-    for block in _blocks(len(left), len(right)):
-        scores = left[block] @ right.T
+    for block, scores, reached in _score_blocks(left, right):
         mine = slice(*np.searchsorted(queries, [block.start, block.stop]))
         row, column = queries[mine] - block.start, gallery[mine]
         own = scores[row, column]
-        best = np.full(len(scores), -np.inf)
+        best = np.full(len(scores), -np.inf, scores.dtype)
         np.maximum.at(best, row, own)
-        at_least = (scores >= best[:, None]).sum(axis=1)
+        at_least = np.bitwise_count(_words_reaching(best, scores, reached)).sum(axis=1, dtype=np.int64)
         own_at_least = np.bincount(row, weights=own >= best[row], minlength=len(scores)).astype(np.int64)
         ranks[block] = 1 + at_least - own_at_least
     return ranks
 
 
-def _blocks(queries: int, gallery: int) -> list[slice]:
-    rows = max(1, _BLOCK_SCORES // max(gallery, 1))
-    return [slice(i, min(i + rows, queries)) for i in range(0, queries, rows)]
+def _score_blocks(left: Array, right: Array) -> Iterator[tuple[slice, Array, NDArray[np.bool_]]]:
+    """Blocks of queries, their scores against the whole gallery, and room for a flag a score, in words; used again by the next."""
+    count = min(max(1, _BLOCK_SCORES // max(len(right), 1)), max(len(left), 1))
+    scores = np.empty((count, len(right)), np.result_type(left, right))
+    reached = np.zeros((count, -(-len(right) // _WORD), _WORD), dtype=np.bool_)
+    for start in range(0, len(left), count):
+        block = slice(start, min(start + count, len(left)))
+        size = block.stop - start
+        yield block, np.matmul(left[block], right.T, out=scores[:size]), reached[:size]
+
+
+def _words_reaching(bound: Array, scores: Array, reached: NDArray[np.bool_]) -> NDArray[np.uint64]:
+    """Which scores reach their row's bound: one by one in `reached`, shape (n, words, 64), and as words of 64 bits, (n, words)."""
+    flat = reached.reshape(len(scores), -1)
+    np.greater_equal(scores, bound[:, None], out=flat[:, : scores.shape[1]])
+    return np.packbits(flat, axis=1).view(np.uint64)
+
+
+def _best_of_those_reaching(bound: Array, scores: Array, reached: NDArray[np.bool_], k: int) -> NDArray[np.intp]:
+    """Columns of each row's k best scores, best first, given a bound that at least k scores reach."""
+    row, word = np.divmod(np.flatnonzero(_words_reaching(bound, scores, reached)), reached.shape[1])
+    hit, bit = np.nonzero(reached[row, word])
+    row, column = row[hit], word[hit] * _WORD + bit
+    order = np.lexsort((-scores[row, column], row))  # stable, so that equal scores stay in gallery order
+    first = np.searchsorted(row, np.arange(len(scores)))
+    best: NDArray[np.intp] = column[order][first[:, None] + np.arange(k)]
+    return best
