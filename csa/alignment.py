@@ -210,8 +210,7 @@ class CSA:
             raise InputError(f"groups must have one label per pair, shape ({len(x)},); got shape {labels.shape}")
         group = np.unique(labels, return_inverse=True)[1]
         fold = assign_folds(group, self.folds, self.seed)
-        fold_moments = [Moments.from_arrays(x[fold == k], y[fold == k]) for k in range(int(fold.max()) + 1)]
-        return self._cross_fit(fold_moments, (x, y, group, fold))
+        return self._cross_fit(Moments.of_folds(x, y, fold), (x, y, group, fold))
 
     def fit_moments(self, moments: Moments, folds: list[Moments] | None = None) -> "CSA":
         """Fit on moments alone, without features.

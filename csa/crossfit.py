@@ -1,17 +1,18 @@
 """Cross-fitting from moments: what held-out folds say about a shrinkage, without a second look at the features.
 
-Every training complement is the total moments minus a fold's, and each view's eigendecomposition serves its whole shrinkage grid.
-What a shrinkage is worth is the mutual information of the *held-out* canonical coordinates.
+Every training complement is the total moments minus a fold's. What a shrinkage is worth is the mutual information of the *held-out*
+canonical coordinates; many shrinkages are previewed (`csa.preview`), and what comes out is measured exactly.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from scipy import linalg
 
 from csa.moments import Float64, Moments
+from csa.preview import FoldPreview
 from csa.scores import mutual_information
-from csa.solve import Decomposition, Factors
+from csa.solve import Decomposition, solve
 
 Shrinkage = tuple[float, float]
 
@@ -44,29 +45,38 @@ class Held:
 
 
 class CrossFit:
-    """The folds of one fit: complements' factors and held-out moments, ready for any shrinkage."""
+    """The folds of one fit: their complements and held-out moments, ready for any shrinkage."""
 
     def __init__(self, folds: list[Moments]):
+        self._folds = folds
         self.total = sum(folds[1:], start=folds[0])
         self.complements = [self.total - fold for fold in folds]
-        self._factors = [Factors.of(complement) for complement in self.complements]
-        self._grids = [_FoldGrid(*parts) for parts in zip(self._factors, folds, self.complements, strict=True)]
-        self._measured: dict[Shrinkage, Held] = {}
+        self._decompositions: dict[Shrinkage, list[Decomposition]] = {}
+        self._previewed: dict[Shrinkage, Held] = {}
 
     def decompositions(self, shrinkage: Shrinkage) -> list[Decomposition]:
         """The decomposition of each fold's complement."""
-        return [factors.solve(shrinkage) for factors in self._factors]
+        if shrinkage not in self._decompositions:
+            self._decompositions[shrinkage] = [solve(complement, shrinkage) for complement in self.complements]
+        return self._decompositions[shrinkage]
 
     def measure(self, shrinkage: Shrinkage) -> Held:
-        """Held-out correlations and scales under one shrinkage."""
-        if shrinkage not in self._measured:
-            folds = [grid.held_out_moments(shrinkage) for grid in self._grids]
-            r = min(fold.shape[1] for fold in folds)
-            a2, b2, ab = np.mean([fold[:, :r] for fold in folds], axis=0)
-            a2, b2 = np.maximum(a2, _VARIANCE_FLOOR), np.maximum(b2, _VARIANCE_FLOOR)
-            weights = np.clip(ab / np.sqrt(a2 * b2), 0.0, _WEIGHT_CEILING)
-            self._measured[shrinkage] = Held(weights, np.sqrt(a2), np.sqrt(b2))
-        return self._measured[shrinkage]
+        """Held-out correlations and scales under one shrinkage: a decomposition a fold."""
+        folds = zip(self.decompositions(shrinkage), self._folds, self.complements, strict=True)
+        return _held([_held_out_moments(*fold) for fold in folds])
+
+    def preview(self, shrinkage: Shrinkage) -> Held:
+        """What `measure` would say of the leading components, at a fraction of its cost once a few shrinkages were asked for."""
+        if shrinkage not in self._previewed:
+            self._previewed[shrinkage] = _held([fold.held_out_moments(shrinkage) for fold in self._previews])
+        return self._previewed[shrinkage]
+
+    @cached_property
+    def _previews(self) -> list[FoldPreview]:
+        return [
+            FoldPreview(complement, held_out_about(fold, complement))
+            for fold, complement in zip(self._folds, self.complements, strict=True)
+        ]
 
     def best_shrinkage(self) -> Shrinkage:
         """The shrinkage whose held-out coordinates carry the most mutual information.
@@ -80,47 +90,26 @@ class CrossFit:
         return _shrinkage(best)
 
     def _best_of(self, log_odds: list[tuple[float, float]]) -> tuple[float, float]:
-        return max(log_odds, key=lambda point: self.measure(_shrinkage(point)).mutual_information)
+        return max(log_odds, key=lambda point: self.preview(_shrinkage(point)).mutual_information)
 
 
-class _FoldGrid:
-    """Held-out moments of one fold's canonical coordinates, for many shrinkages at the cost of few.
-
-    With C the cross moment between the eigenbases and D = diag(d) the whitening scales, T = Dx C Dy and T'T = Dy (C' Dx^2 C) Dy.
-    All that a pair (gx, gy) needs from the larger view are three matrices of the smaller view's size, made once per gx.
-    """
-
-    def __init__(self, factors: Factors, fold: Moments, complement: Moments):
-        sxx, syy, sxy = _about(fold, complement)
-        x, y, C = factors.x, factors.y, factors.cross
-        Hx, Hy, Hxy = x.vectors.T @ sxx @ x.vectors, y.vectors.T @ syy @ y.vectors, x.vectors.T @ sxy @ y.vectors
-        self._swapped = len(x.values) < len(y.values)
-        self._large, self._small = (y, x) if self._swapped else (x, y)
-        self._C, self._H_cross = (C.T, Hxy.T) if self._swapped else (C, Hxy)
-        self._H_large, self._H_small = (Hy, Hx) if self._swapped else (Hx, Hy)
-        self._reduced: dict[float, tuple[Float64, Float64, Float64]] = {}
-
-    def held_out_moments(self, shrinkage: Shrinkage) -> Float64:
-        """Rows: held-out E[a_i^2], E[b_i^2], E[a_i b_i] of the canonical coordinates; shape (3, r)."""
-        g_large, g_small = reversed(shrinkage) if self._swapped else shrinkage
-        G, P, Q = self._reduce(g_large)
-        scale = self._small.whitening_scale(g_small)
-        values, V = linalg.eigh(scale[:, None] * G * scale, check_finite=False, driver="evd")
-        keep = values > values[-1] * 1e-12
-        rho, W = np.sqrt(values[keep][::-1]), (scale[:, None] * V[:, keep])[:, ::-1]
-        large = _diagonal(W, P, W) / rho**2
-        small = _diagonal(W, self._H_small, W)
-        cross = _diagonal(W, Q, W) / rho
-        return np.array([small, large, cross] if self._swapped else [large, small, cross])
-
-    def _reduce(self, shrinkage: float) -> tuple[Float64, Float64, Float64]:
-        if shrinkage not in self._reduced:
-            DC = self._large.whitening_scale(shrinkage)[:, None] ** 2 * self._C
-            self._reduced[shrinkage] = (self._C.T @ DC, DC.T @ self._H_large @ DC, DC.T @ self._H_cross)
-        return self._reduced[shrinkage]
+def _held(folds: list[Float64]) -> Held:
+    """Average held-out moments (3, r) over folds."""
+    r = min(fold.shape[1] for fold in folds)
+    a2, b2, ab = np.mean([fold[:, :r] for fold in folds], axis=0)
+    a2, b2 = np.maximum(a2, _VARIANCE_FLOOR), np.maximum(b2, _VARIANCE_FLOOR)
+    weights = np.clip(ab / np.sqrt(a2 * b2), 0.0, _WEIGHT_CEILING)
+    return Held(weights, np.sqrt(a2), np.sqrt(b2))
 
 
-def _about(fold: Moments, complement: Moments) -> tuple[Float64, Float64, Float64]:
+def _held_out_moments(decomposition: Decomposition, fold: Moments, complement: Moments) -> Float64:
+    """Rows: held-out E[a_i^2], E[b_i^2], E[a_i b_i] of the canonical coordinates; shape (3, r)."""
+    sxx, syy, sxy = held_out_about(fold, complement)
+    A, B = decomposition.A, decomposition.B
+    return np.array([_diagonal(A, sxx, A), _diagonal(B, syy, B), _diagonal(A, sxy, B)])
+
+
+def held_out_about(fold: Moments, complement: Moments) -> tuple[Float64, Float64, Float64]:
     """Second moments of a fold about the *training* means, as they are met when the fold is projected."""
     dx, dy = fold.mean_x - complement.mean_x, fold.mean_y - complement.mean_y
     return (

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from csa.accumulate import Accumulator, PrecisionError, buffer_rows, release_pages, worth_single
 from csa.container import load_tensors, save_tensors
@@ -66,15 +66,40 @@ class Moments:
         (2, [3.0], [[4.0]])
         """
         x, y = paired_matrices(X, Y)
-        n, p, q = len(x), x.shape[1], y.shape[1]
-        single = _may_be_single(x, y, precision) and worth_single(p, q, n)
+        return cls._of_rows(x, y, None, _may_be_single(x, y, precision))[0]
+
+    @classmethod
+    def of_folds(cls, X: ArrayLike, Y: ArrayLike, fold: ArrayLike, precision: Precision = "auto") -> list["Moments"]:
+        """Moments of each fold of paired features; the first fold that needs float64 decides for those that follow.
+
+        Args:
+            X, Y, precision: as of `from_arrays`.
+            fold: number of each pair's fold, 0 to the number of folds less 1, shape (n,).
+
+        Raises:
+            FeatureError: not two finite matrices with the same number of rows.
+        """
+        x, y = paired_matrices(X, Y)
+        numbers = np.asarray(fold)
+        single, folds = _may_be_single(x, y, precision), []
+        for k in range(int(numbers.max(initial=-1)) + 1):
+            moments, single = cls._of_rows(x, y, np.flatnonzero(numbers == k), single)
+            folds.append(moments)
+        return folds
+
+    @classmethod
+    def _of_rows(cls, x: Array, y: Array, rows: NDArray[np.intp] | None, single: bool) -> tuple["Moments", bool]:
+        """Moments of some rows or of all, and whether float32 was not found to be too coarse."""
+        n, p, q = len(x) if rows is None else len(rows), x.shape[1], y.shape[1]
         step = buffer_rows(p, q, np.dtype(np.float32))
+        taken = (slice(i, i + step) if rows is None else rows[i : i + step] for i in range(0, n, step))
         try:
-            return cls._in_one_pass(((x[i : i + step], y[i : i + step]) for i in range(0, n, step)), p, q, single, rows=n)
+            worth = single and worth_single(p, q, n)
+            return cls._in_one_pass(((x[part], y[part]) for part in taken), p, q, worth, rows=n), single
         except PrecisionError:
-            return cls.from_arrays(x, y, precision="float64")
+            return cls._of_rows(x, y, rows, single=False)
         except FeatureError:
-            check_pairs(x, y)  # counts all that is not finite, not only what the first buffer held
+            check_pairs(x, y)  # counts all that is not finite, not only what one buffer held
             raise
 
     @classmethod

@@ -19,6 +19,10 @@ _FEW_DIMENSIONS = 256
 _SAFE_RECIPROCAL_CONDITION = 1e-12
 # Singular vectors from a Gram matrix are orthogonal to about eps over this, the square of the smallest correlation.
 _LEAST_SQUARE = 1e-6
+# Views that vary by less than this share of their mean are left to the eigenvalues too.
+_NEARLY_CONSTANT = 1e-12
+# Smaller correlations may be of directions that shrinkage alone made invertible.
+_LEAST_CORRELATION = 1e-6
 # Entries this close to a column's largest count as equally large, so that rounding does not pick the one that sets the sign.
 _TIE = 1e-3
 
@@ -44,17 +48,17 @@ class Spectrum:
         Raises:
             FeatureError: the view is constant.
         """
-        d = len(scatter)
+        d, eps = len(scatter), float(np.finfo(scatter.dtype).eps)
         mean_value = float(np.trace(scatter)) / (n * d)
-        values, vectors = linalg.eigh(scatter / n, check_finite=False, driver="evd")
+        values, vectors = linalg.eigh(scatter / scatter.dtype.type(n), check_finite=False, driver="evd", overwrite_a=True)
         values, vectors = values[::-1], vectors[:, ::-1]
-        # Rounding of the scatter, as it shows in its null space; n - 1 bounds the rank of centred data.
-        keep = values > max(d, _FEW_DIMENSIONS) * np.finfo(np.float64).eps * max(values[0], 0.0)
+        # Rounding of the scatter as it shows in its null space: of its entries in float64, of the decomposition alone in float32.
+        # And n - 1 bounds the rank of centred data.
+        rounding = max(d, _FEW_DIMENSIONS) * eps if scatter.dtype == np.float64 else np.sqrt(d) * eps
+        keep = values > rounding * max(values[0], 0.0)
         keep[max(n - 1, 0) :] = False
-        rounding = (
-            np.finfo(np.float64).eps * np.abs(mean).max(initial=0.0)
-        ) ** 2  # what subtracting the mean leaves of a constant
-        if mean_value <= rounding or not keep.any():
+        # Second: what subtracting the mean leaves of a constant.
+        if not keep.any() or mean_value <= (np.finfo(np.float64).eps * np.abs(mean).max(initial=0.0)) ** 2:
             raise FeatureError(f"{name} is constant over its {n} rows, so nothing can be aligned; was one item embedded for all?")
         return cls(values[keep], np.ascontiguousarray(vectors[:, keep]), mean_value)
 
@@ -93,8 +97,7 @@ class Factors:
         Raises:
             FeatureError: fewer than 2 pairs, or a constant view.
         """
-        if moments.n < 2:
-            raise FeatureError(f"a fit needs at least 2 pairs, got {moments.n}")
+        _check_enough(moments)
         x = Spectrum.of(moments.cxx, moments.mean_x, moments.n, "X")
         y = Spectrum.of(moments.cyy, moments.mean_y, moments.n, "Y")
         return cls(x, y, x.vectors.T @ (moments.cxy / moments.n) @ y.vectors)
@@ -119,18 +122,29 @@ def solve(moments: Moments, shrinkage: tuple[float, float] = (0.0, 0.0)) -> Deco
     Raises:
         FeatureError: fewer than 2 pairs, or a constant view.
     """
-    return (moments.n > max(moments.shape) and _solve_by_cholesky(moments, shrinkage)) or Factors.of(moments).solve(shrinkage)
+    _check_enough(moments)
+    return _solve_by_cholesky(moments, shrinkage) or Factors.of(moments).solve(shrinkage)
+
+
+def _check_enough(moments: Moments) -> None:
+    if moments.n < 2:
+        raise FeatureError(f"a fit needs at least 2 pairs, got {moments.n}")
 
 
 def _solve_by_cholesky(moments: Moments, shrinkage: tuple[float, float]) -> Decomposition | None:
     """The decomposition, or nothing if a view is too ill-conditioned for it."""
-    x = _Triangle.of(moments.cxx, moments.n, shrinkage[0])
-    y = None if x is None else _Triangle.of(moments.cyy, moments.n, shrinkage[1])
+    if moments.n <= max(moments.shape) and min(shrinkage) == 0:
+        return None
+    x = _Triangle.of(moments.cxx, moments.mean_x, moments.n, shrinkage[0])
+    y = None if x is None else _Triangle.of(moments.cyy, moments.mean_y, moments.n, shrinkage[1])
     if x is None or y is None:
         return None
     T = y.whiten(x.whiten(moments.cxy / moments.n).T).T
     U, rho, V = _singular_vectors(T)
-    return _signed(x.unwhiten(U), y.unwhiten(V), rho)
+    r = min(len(rho), moments.n - 1)
+    if not r or rho[r - 1] < _LEAST_CORRELATION:  # perhaps directions without any variance, which only eigenvalues tell
+        return None
+    return _signed(x.unwhiten(U[:, :r]), y.unwhiten(V[:, :r]), rho[:r])
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,8 +155,10 @@ class _Triangle:
     scale: Float64
 
     @classmethod
-    def of(cls, scatter: Float64, n: int, shrinkage: float) -> "_Triangle | None":
-        """Factorise; nothing if the matrix is not definite by a safe margin."""
+    def of(cls, scatter: Float64, mean: Float64, n: int, shrinkage: float) -> "_Triangle | None":
+        """Factorise; nothing if the matrix is not definite by a safe margin, or the view may be constant."""
+        if np.trace(scatter) <= n * len(scatter) * (_NEARLY_CONSTANT * np.abs(mean).max()) ** 2:
+            return None
         S = scatter * ((1 - shrinkage) / n)
         diagonal = np.diag(S) + shrinkage * np.trace(scatter) / (n * len(S))
         if not (diagonal > 0).all():
