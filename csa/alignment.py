@@ -21,6 +21,7 @@ from csa.container import load_tensors, save_tensors
 from csa.crossfit import CrossFit, Held, Shrinkage
 from csa.errors import InputError
 from csa.moments import Array, Float64, Moments, check_features, check_pairs
+from csa.routes import decompose
 from csa.scores import CanonicalScore, LikelihoodRatioScore, Score, ScoreName, effective_dimension, mutual_information
 from csa.select import assign_folds, canonical_candidates, held_out_retrieval, likelihood_ratio
 from csa.solve import Decomposition, solve
@@ -204,7 +205,8 @@ class CSA:
         x, y = check_pairs(X, Y)
         fixed = self._fixed_by_hand()
         if fixed is not None:
-            return self._finish(Moments.from_arrays(x, y), *fixed)
+            moments, decomposition = decompose(x, y, fixed[0])
+            return self._finish(moments, *fixed, decomposition=decomposition)
         labels = np.arange(len(x)) if groups is None else np.asarray(groups)
         if labels.shape != (len(x),):
             raise InputError(f"groups must have one label per pair, shape ({len(x)},); got shape {labels.shape}")
@@ -265,8 +267,9 @@ class CSA:
         score: Score | int,
         held: Held | None = None,
         held_out_mrr: float | None = None,
+        decomposition: Decomposition | None = None,
     ) -> "CSA":
-        decomposition = solve(moments, shrinkage)
+        decomposition = decomposition or solve(moments, shrinkage)
         if isinstance(score, int):
             score = CanonicalScore(decomposition.rho[:score])
         self.alignment_ = Alignment(

@@ -57,10 +57,18 @@ class Spectrum:
         rounding = max(d, _FEW_DIMENSIONS) * eps if scatter.dtype == np.float64 else np.sqrt(d) * eps
         keep = values > rounding * max(values[0], 0.0)
         keep[max(n - 1, 0) :] = False
-        # Second: what subtracting the mean leaves of a constant.
-        if not keep.any() or mean_value <= (np.finfo(np.float64).eps * np.abs(mean).max(initial=0.0)) ** 2:
+        return cls.checked(values[keep], np.ascontiguousarray(vectors[:, keep]), mean_value, mean, n, name)
+
+    @classmethod
+    def checked(cls, values: Float64, vectors: Float64, mean_value: float, mean: Float64, n: int, name: str) -> "Spectrum":
+        """A spectrum of a view that varies.
+
+        Raises:
+            FeatureError: the view is constant, up to what subtracting its mean leaves of a constant.
+        """
+        if not len(values) or mean_value <= (np.finfo(np.float64).eps * np.abs(mean).max(initial=0.0)) ** 2:
             raise FeatureError(f"{name} is constant over its {n} rows, so nothing can be aligned; was one item embedded for all?")
-        return cls(values[keep], np.ascontiguousarray(vectors[:, keep]), mean_value)
+        return cls(values, vectors, mean_value)
 
     def whitening_scale(self, shrinkage: float) -> Float64:
         """1 / sqrt of the shrunk eigenvalues, (1 - g) value + g mean_value; shape (rank,)."""
@@ -123,7 +131,7 @@ def solve(moments: Moments, shrinkage: tuple[float, float] = (0.0, 0.0)) -> Deco
         FeatureError: fewer than 2 pairs, or a constant view.
     """
     _check_enough(moments)
-    return _solve_by_cholesky(moments, shrinkage) or Factors.of(moments).solve(shrinkage)
+    return solve_by_cholesky(moments, shrinkage) or Factors.of(moments).solve(shrinkage)
 
 
 def _check_enough(moments: Moments) -> None:
@@ -131,12 +139,14 @@ def _check_enough(moments: Moments) -> None:
         raise FeatureError(f"a fit needs at least 2 pairs, got {moments.n}")
 
 
-def _solve_by_cholesky(moments: Moments, shrinkage: tuple[float, float]) -> Decomposition | None:
-    """The decomposition, or nothing if a view is too ill-conditioned for it."""
+def solve_by_cholesky(
+    moments: Moments, shrinkage: tuple[float, float], limit: float = _SAFE_RECIPROCAL_CONDITION
+) -> Decomposition | None:
+    """The decomposition, or nothing if a view's reciprocal condition is under `limit`."""
     if moments.n <= max(moments.shape) and min(shrinkage) == 0:
         return None
-    x = _Triangle.of(moments.cxx, moments.mean_x, moments.n, shrinkage[0])
-    y = None if x is None else _Triangle.of(moments.cyy, moments.mean_y, moments.n, shrinkage[1])
+    x = _Triangle.of(moments.cxx, moments.mean_x, moments.n, shrinkage[0], limit)
+    y = None if x is None else _Triangle.of(moments.cyy, moments.mean_y, moments.n, shrinkage[1], limit)
     if x is None or y is None:
         return None
     T = y.whiten(x.whiten(moments.cxy / moments.n).T).T
@@ -155,7 +165,7 @@ class _Triangle:
     scale: Float64
 
     @classmethod
-    def of(cls, scatter: Float64, mean: Float64, n: int, shrinkage: float) -> "_Triangle | None":
+    def of(cls, scatter: Float64, mean: Float64, n: int, shrinkage: float, limit: float) -> "_Triangle | None":
         """Factorise; nothing if the matrix is not definite by a safe margin, or the view may be constant."""
         if np.trace(scatter) <= n * len(scatter) * (_NEARLY_CONSTANT * np.abs(mean).max()) ** 2:
             return None
@@ -169,7 +179,7 @@ class _Triangle:
         np.fill_diagonal(S, 1.0)
         norm = np.abs(S).sum(axis=0).max()
         L, failed = lapack.dpotrf(S.T, lower=1, clean=1, overwrite_a=1)
-        if failed or lapack.dpocon(L, norm, uplo="L")[0] < _SAFE_RECIPROCAL_CONDITION:
+        if failed or lapack.dpocon(L, norm, uplo="L")[0] < limit:
             return None
         return cls(L, scale)
 
