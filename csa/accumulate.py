@@ -1,8 +1,8 @@
 """One pass over pairs to the sums of their products, as fast as the hardware multiplies matrices.
 
-Both views are copied side by side into one buffer, shifted by a provisional mean, and one symmetric product of the buffer gives all
-three scatter matrices. Products of float32 features are made in float32 where that is provably harmless and in float64 elsewhere;
-sums over buffers are float64 always (docs/decisions/0007-precision-and-routes.md).
+Both views are copied side by side into one buffer, shifted by a provisional mean, and one symmetric product of the buffer gives
+all three scatter matrices. Products of float32 features are made in float32 where that is measurably harmless and in float64
+elsewhere; sums over buffers are float64 always (docs/decisions/0007-precision-and-routes.md).
 """
 
 import mmap
@@ -271,4 +271,5 @@ def release_pages(matrix: Array) -> None:
         owner = getattr(owner, "base", None)
     # Only read-only maps: pages that were written to must stay.
     if isinstance(owner, np.memmap) and owner.mode == "r" and hasattr(mmap, "MADV_DONTNEED"):
-        owner._mmap.madvise(mmap.MADV_DONTNEED)
+        file: mmap.mmap = owner._mmap  # type: ignore[attr-defined]
+        file.madvise(mmap.MADV_DONTNEED)

@@ -1,7 +1,7 @@
 """Cross-fitting from moments: what held-out folds say about a shrinkage, without a second look at the features.
 
-Every training complement is the total moments minus a fold's. What a shrinkage is worth is the mutual information of the *held-out*
-canonical coordinates; many shrinkages are previewed (`csa.preview`), and what comes out is measured exactly.
+Every training complement is the total moments minus a fold's. What a shrinkage is worth is the mutual information of the
+*held-out* canonical coordinates; many shrinkages are previewed (`csa.preview`), and what comes out is measured exactly.
 """
 
 from dataclasses import dataclass

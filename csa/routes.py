@@ -19,7 +19,7 @@ from csa.moments import Moments
 from csa.solve import Decomposition, Factors, Spectrum, solve_by_cholesky
 
 # Rounding of float32 features, relative to their largest singular value: what is smaller is no signal.
-_FLOAT32_CUT = 4e-7
+_FLOAT32_CUT = 1e-7
 # Moments square the condition: a matrix closer to singular than this has lost digits that the features still have.
 _MOMENTS_LIMIT = 1e-10
 _BLOCK_VALUES = 8_000_000
@@ -106,4 +106,3 @@ def _spectrum(s: Float64, V: Float64, view: Array, mean: Float64, name: str) -> 
     keep = s > cut * s[0]
     keep[n - 1 :] = False
     return Spectrum.checked(s[keep] ** 2, np.ascontiguousarray(V[:, keep]), float((s**2).sum()) / d, mean, n, name), keep
-

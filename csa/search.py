@@ -80,7 +80,7 @@ def best_ranks(left: Array, right: Array, relevant: tuple[NDArray[np.intp], NDAr
 
 
 def _score_blocks(left: Array, right: Array) -> Iterator[tuple[slice, Array, NDArray[np.bool_]]]:
-    """Blocks of queries, their scores against the whole gallery, and room for a flag a score, in words; used again by the next."""
+    """Blocks of queries, their scores against the whole gallery, and room for a flag a score; all used again by the next."""
     count = min(max(1, _BLOCK_SCORES // max(len(right), 1)), max(len(left), 1))
     scores = np.empty((count, len(right)), np.result_type(left, right))
     reached = np.zeros((count, -(-len(right) // _WORD), _WORD), dtype=np.bool_)
@@ -91,7 +91,7 @@ def _score_blocks(left: Array, right: Array) -> Iterator[tuple[slice, Array, NDA
 
 
 def _words_reaching(bound: Array, scores: Array, reached: NDArray[np.bool_]) -> NDArray[np.uint64]:
-    """Which scores reach their row's bound: one by one in `reached`, shape (n, words, 64), and as words of 64 bits, (n, words)."""
+    """Which scores reach their row's bound: one by one in `reached`, (n, words, 64), and as words of 64 bits, (n, words)."""
     flat = reached.reshape(len(scores), -1)
     np.greater_equal(scores, bound[:, None], out=flat[:, : scores.shape[1]])
     return np.packbits(flat, axis=1).view(np.uint64)

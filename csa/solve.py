@@ -15,7 +15,7 @@ from csa.moments import Float64, Moments
 
 # In a space of few dimensions rounding does not shrink with them.
 _FEW_DIMENSIONS = 256
-# Below this reciprocal condition (1-norm, of columns scaled to unit variance) eigenvalues decide what is signal and what is rounding.
+# Below this reciprocal condition (1-norm, columns scaled to unit variance) eigenvalues tell signal from rounding.
 _SAFE_RECIPROCAL_CONDITION = 1e-12
 # Singular vectors from a Gram matrix are orthogonal to about eps over this, the square of the smallest correlation.
 _LEAST_SQUARE = 1e-6
