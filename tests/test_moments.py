@@ -185,7 +185,7 @@ def test_files_larger_than_memory_are_mapped(tmp_path):
 def test_unusable_values_in_a_stream_are_named_by_their_row():
     X = np.zeros((40, 3))
     X[33, 2] = np.nan
-    with pytest.raises(FeatureError, match="X has 1 values .* row 33, column 2"):
+    with pytest.raises(FeatureError, match=r"X has 1 values .* row 33, column 2"):
         csa.Moments.from_blocks((X[i : i + 8], X[i : i + 8]) for i in range(0, 40, 8))
     with pytest.raises(FeatureError, match="squares overflow"):
         csa.Moments.from_arrays(np.full((3, 2), 1e200) * [[1], [2], [3]], np.eye(3))

@@ -216,7 +216,7 @@ def test_too_few_pairs_and_constant_views_are_one_error_on_every_route():
         (np.full((4, 9), 0.1), np.eye(4)),
         (np.eye(40)[:, :3], np.full((40, 2), 0.1)),
     ):
-        with pytest.raises(FeatureError, match="at least 2 pairs|is constant"):
+        with pytest.raises(FeatureError, match=r"at least 2 pairs|is constant"):
             decompose(X, Y)
-        with pytest.raises(FeatureError, match="at least 2 pairs|is constant"):
+        with pytest.raises(FeatureError, match=r"at least 2 pairs|is constant"):
             solve(csa.Moments.from_arrays(X, Y), (0.1, 0.1))
