@@ -24,7 +24,7 @@ _WORTH_FLOAT32 = 10**10
 # Fewer rows a dimension say too little of the smallest eigenvalue.
 _ROWS_PER_DIMENSION = 4
 # Rounding of one entry of a float32 product relative to the norms of its columns: for columns that agree, and for unrelated ones
-# (measured: 0.9-1.4e-7 and 0.4-1.0e-8 on five kinds of features and two OpenBLAS kernels, benchmarks/float32_rounding.py).
+# (measured: 0.9-1.4e-7 and 0.4-1.0e-8 on five kinds of features and two OpenBLAS kernels, benchmarks/precision.py).
 _ROUNDING_ALIKE, _ROUNDING_UNRELATED = 1.2e-7, 1e-8
 # The estimated error of a canonical correlation that float32 products may cause; the promise is 1e-5.
 _TOLERANCE = 3e-6
