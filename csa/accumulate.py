@@ -200,10 +200,10 @@ class Accumulator:
         return self._view_error(self._xx, x, alike) + self._view_error(self._yy, y, alike)
 
     def _view_error(self, products: Float64, view: slice, alike: float) -> float:
-        """What rounding does to the worst directions of one view, once they are scaled to unit variance.
+        """What rounding does at most to the directions of one view, once they are scaled to unit variance.
 
-        With R the matrix of correlations between columns and u an eigenvector, the error in direction u is u'Eu / lambda, where
-        the entries of E are independent with standard deviation sqrt((alike R_ij)^2 + unrelated^2).
+        With R the correlations between columns, the error in direction u is u'Eu / u'Ru, where the entries of E are independent
+        with standard deviation sqrt((alike R_ij)^2 + unrelated^2), and none on the diagonal.
         """
         scale = np.sqrt(self._squares[view]).astype(np.float32)
         seen = scale > 0  # a constant column is exactly zero, and the solver cuts it
@@ -217,27 +217,24 @@ class Accumulator:
         share = sums / scale / np.float32(np.sqrt(self._flushed))
         R -= share[:, None] * share
         np.fill_diagonal(R, 1 - share**2)
-        values, U = _smallest_eigenpairs(R)
-        if values[0] <= 0:
+        least = _least_eigenvalue(R)
+        if least <= 0:
             return float("inf")
         np.fill_diagonal(R, 0.0)
-        R *= R
-        overlap = np.einsum("ik,ik->k", U**2, R @ U**2)
-        return float((np.sqrt(alike**2 * overlap + _ROUNDING_UNRELATED**2) / values).max())
+        overlap = max(float(R.max()), -float(R.min()))
+        return float(np.hypot(alike * overlap, _ROUNDING_UNRELATED)) / least
 
 
-def _smallest_eigenpairs(R: Array) -> tuple[Array, Array]:
-    """The few smallest eigenvalues of a positive definite matrix, by block inverse iteration; 0 if it is not safely definite."""
-    d = len(R)
+def _least_eigenvalue(R: Array) -> float:
+    """Of a symmetric matrix, by block inverse iteration; 0 if it is not positive definite."""
     try:
         factor = linalg.cho_factor(R, lower=False, check_finite=False)
     except linalg.LinAlgError:
-        return np.zeros(1), np.zeros((d, 1))
-    U = np.random.default_rng(0).standard_normal((d, min(_PROBES, d)), dtype=np.float32)
+        return 0.0
+    U = np.random.default_rng(0).standard_normal((len(R), min(_PROBES, len(R))), dtype=np.float32)
     for _ in range(4):
         U = np.linalg.qr(linalg.cho_solve(factor, U, check_finite=False))[0]
-    values, W = np.linalg.eigh(U.T @ (R @ U))
-    return values, U @ W
+    return float(np.linalg.eigvalsh(U.T @ (R @ U))[0])
 
 
 def _mirror_upper(matrix: Float64) -> None:
