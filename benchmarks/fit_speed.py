@@ -23,7 +23,10 @@ def main() -> None:
         files = [str(Path(folder) / name) for name in ("x.npy", "y.npy")]
         np.save(files[0], X)
         np.save(files[1], Y)
-        peers = {name: Peer(getattr(options, name.replace("-", "_")), "cca_fit.py", name, *files, "250") for name in ("cca-zoo", "mvlearn")}
+        peers = {
+            name: Peer(getattr(options, name.replace("-", "_")), "cca_fit.py", name, *files, "250")
+            for name in ("cca-zoo", "mvlearn")
+        }
 
         def ours() -> float:
             return cpu_seconds(lambda: csa.CSA(score="canonical", shrinkage=0.0, n_components=250).fit(X, Y))

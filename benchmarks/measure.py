@@ -89,7 +89,8 @@ def record(name: str, result: dict[str, Any]) -> None:
         "seed": SEED,
         "threads": 1,
         "machine": _machine(),
-        "versions": {package: metadata.version(package) for package in ("numpy", "scipy")} | {"python": platform.python_version()},
+        "versions": {package: metadata.version(package) for package in ("numpy", "scipy")}
+        | {"python": platform.python_version()},
     }
     (RESULTS / f"{name}.json").write_text(json.dumps(about | result, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=2))
@@ -99,4 +100,8 @@ def _machine() -> dict[str, Any]:
     cpuinfo = Path("/proc/cpuinfo")
     models = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[index, call-overload]
-    return {"cpu": models[0] if models else platform.processor(), "cpus": os.cpu_count(), "blas": f"{blas['name']} {blas['version']}"}
+    return {
+        "cpu": models[0] if models else platform.processor(),
+        "cpus": os.cpu_count(),
+        "blas": f"{blas['name']} {blas['version']}",
+    }

@@ -2,9 +2,8 @@
 
 import argparse
 
-from benchmarks.measure import cpu_seconds, features, interleaved, record
-
 import csa
+from benchmarks.measure import cpu_seconds, features, interleaved, record
 
 
 def main() -> None:

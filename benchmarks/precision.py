@@ -15,7 +15,7 @@ from csa.routes import decompose
 from csa.solve import solve
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from factory import STRUCTURES, adversarial, correlations_by_qr  # noqa: E402 (the tests' adversarial matrices)
+from factory import STRUCTURES, adversarial, correlations_by_qr
 
 
 def main() -> None:
@@ -31,7 +31,12 @@ def main() -> None:
     within = [row for row in rows if row["measured_condition"] <= 1.2e6]
     worst = {
         key: max(row[key] for row in within if row[key] is not None)
-        for key in ("float32_features_auto", "float32_features_decompose", "float64_features_moments", "float64_features_decompose")
+        for key in (
+            "float32_features_auto",
+            "float32_features_decompose",
+            "float64_features_moments",
+            "float64_features_decompose",
+        )
     }
     record("precision", {"rounding_of_float32_products": _rounding(), "worst_error_to_condition_1e6": worst, "errors": rows})
 

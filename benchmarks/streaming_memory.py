@@ -92,7 +92,11 @@ def _write_parquet(folder: Path, n: int) -> None:
         for view, part in zip("xy", block, strict=True):
             lists = pa.FixedSizeListArray.from_arrays(pa.array(part.ravel()), part.shape[1])
             parquet.write_table(
-                pa.table({"features": lists}), folder / f"{view}-{i:04d}.parquet", row_group_size=4096, compression="none", use_dictionary=False
+                pa.table({"features": lists}),
+                folder / f"{view}-{i:04d}.parquet",
+                row_group_size=4096,
+                compression="none",
+                use_dictionary=False,
             )
 
 

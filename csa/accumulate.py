@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from scipy import linalg
-from scipy.linalg import blas, lapack
+from scipy.linalg import blas
 
 from csa.errors import FeatureError
 from csa.matrices import Array, Float64, check_finite
@@ -29,7 +29,7 @@ _ROUNDING_ALIKE, _ROUNDING_UNRELATED = 1.2e-7, 1e-8
 # The estimated error of a canonical correlation that float32 products may cause; the promise is 1e-5.
 _TOLERANCE = 3e-6
 _PROBES = 8
-# With fewer buffers than these, finding out early saves little.
+# With fewer buffers than these, finding out early saves little; and the estimate from the first is this much too high.
 _SEVERAL = 3
 
 
@@ -129,8 +129,10 @@ class Accumulator:
         self._flushed += len(rows)
         if raw is not None and (not full or self._error() > _TOLERANCE):
             self._start_again_in_double(raw)
-        elif raw is None and first and full and self.single and self._hopeless():
-            raise PrecisionError
+        elif raw is None and first and full and self.single and (self._rows_limit or 0) >= _SEVERAL * self._flushed:
+            # Few rows make the least eigenvalue look smaller than it is; what is refused here was hopeless.
+            if self._error() > _SEVERAL * _TOLERANCE:
+                raise PrecisionError
 
     def _multiply(self, rows: Array) -> None:
         grouped = len(rows) // _GROUP_ROWS * _GROUP_ROWS
@@ -172,18 +174,6 @@ class Accumulator:
         self._shift = shift
         self._flushed = 0
         self.add(raw[:, : self.p], raw[:, self.p :])
-
-    def _hopeless(self) -> bool:
-        """Whether the first of several buffers shows that float32 will not do, at half the cost of judging it."""
-        if (self._rows_limit or 0) < _SEVERAL * self._flushed or self._flushed < _ROWS_PER_DIMENSION * max(self.p, self.q):
-            return False
-        for products, view in ((self._xx, slice(None, self.p)), (self._yy, slice(self.p, None))):
-            squares = np.maximum(self._squares[view], np.finfo(np.float32).tiny)
-            L, failed = lapack.spotrf((products / np.sqrt(squares) / np.sqrt(squares)[:, None]).astype(np.float32), overwrite_a=1)
-            # The least pivot is never below the least eigenvalue.
-            if failed or np.square(np.diag(L)).min() * _TOLERANCE < _ROUNDING_UNRELATED:
-                return True
-        return False
 
     def _error(self) -> float:
         """Estimated error of canonical correlations from float32 products: of both views together."""

@@ -73,10 +73,7 @@ class CrossFit:
 
     @cached_property
     def _previews(self) -> list[FoldPreview]:
-        return [
-            FoldPreview(complement, held_out_about(fold, complement))
-            for fold, complement in zip(self._folds, self.complements, strict=True)
-        ]
+        return [FoldPreview(complement, fold) for fold, complement in zip(self._folds, self.complements, strict=True)]
 
     def best_shrinkage(self) -> Shrinkage:
         """The shrinkage whose held-out coordinates carry the most mutual information.
@@ -104,18 +101,11 @@ def _held(folds: list[Float64]) -> Held:
 
 def _held_out_moments(decomposition: Decomposition, fold: Moments, complement: Moments) -> Float64:
     """Rows: held-out E[a_i^2], E[b_i^2], E[a_i b_i] of the canonical coordinates; shape (3, r)."""
-    sxx, syy, sxy = held_out_about(fold, complement)
-    A, B = decomposition.A, decomposition.B
-    return np.array([_diagonal(A, sxx, A), _diagonal(B, syy, B), _diagonal(A, sxy, B)])
-
-
-def held_out_about(fold: Moments, complement: Moments) -> tuple[Float64, Float64, Float64]:
-    """Second moments of a fold about the *training* means, as they are met when the fold is projected."""
-    dx, dy = fold.mean_x - complement.mean_x, fold.mean_y - complement.mean_y
-    return (
-        fold.cxx / fold.n + np.outer(dx, dx),
-        fold.cyy / fold.n + np.outer(dy, dy),
-        fold.cxy / fold.n + np.outer(dx, dy),
+    A, B, n = decomposition.A, decomposition.B, fold.n
+    # About the *training* means, as they are met when the fold is projected.
+    a, b = (fold.mean_x - complement.mean_x) @ A, (fold.mean_y - complement.mean_y) @ B
+    return np.array(
+        [_diagonal(A, fold.cxx, A) / n + a**2, _diagonal(B, fold.cyy, B) / n + b**2, _diagonal(A, fold.cxy, B) / n + a * b]
     )
 
 

@@ -18,7 +18,8 @@ from csa.solve import Spectrum
 
 # Views of fewer dimensions are treated exactly and in float64: their products cost little.
 _EXACT_DIMENSIONS = 384
-_REFERENCES = ((0.05, 0.05), (0.6, 0.6))
+# One reference alone looked good at itself and misjudged shrinkages far from it.
+_REFERENCES = (0.05, 0.6)
 _DIRECTIONS_PER_REFERENCE = 128
 
 
@@ -27,14 +28,14 @@ class FoldPreview:
 
     Args:
         complement: moments of the training pairs.
-        held_out: second moments (p, p), (q, q) and (p, q) of the held-out pairs about the training means.
+        fold: moments of the held-out pairs.
     """
 
-    def __init__(self, complement: Moments, held_out: tuple[Float64, Float64, Float64]):
+    def __init__(self, complement: Moments, fold: Moments):
         dtype: type[np.floating[Any]] = np.float64 if max(complement.shape) <= _EXACT_DIMENSIONS else np.float32
         x = Spectrum.of(complement.cxx.astype(dtype), complement.mean_x, complement.n, "X")
         y = Spectrum.of(complement.cyy.astype(dtype), complement.mean_y, complement.n, "Y")
-        sxx, syy, sxy = (moment.astype(dtype) for moment in held_out)
+        sxx, syy, sxy = _about(fold, complement, dtype)
         cross = complement.cxy.astype(dtype) / dtype(complement.n)
         self._swapped = len(x.values) < len(y.values)
         if self._swapped:
@@ -45,7 +46,7 @@ class FoldPreview:
         small = y.vectors if basis is None else y.vectors @ basis
         self._values = np.diag(y.values) if basis is None else (basis.T * y.values) @ basis
         self._C = C if basis is None else C @ basis
-        self._H_large = x.vectors.T @ sxx @ x.vectors
+        self._H_large = sxx
         self._H_small = small.T @ syy @ small
         self._H_cross = x.vectors.T @ (sxy @ small)
         self._reduced: dict[float, tuple[Array, Array, Array]] = {}
@@ -55,10 +56,11 @@ class FoldPreview:
         if len(small.values) <= _EXACT_DIMENSIONS:
             return None
         found = []
-        for g_large, g_small in _REFERENCES:
-            TC = self._large.whitening_scale(g_large)[:, None] * C * small.whitening_scale(g_small)
+        for reference in _REFERENCES:
+            scale = small.whitening_scale(reference)
+            TC = self._large.whitening_scale(reference)[:, None] * C * scale
             vectors = linalg.eigh(TC.T @ TC, check_finite=False, driver="evd", overwrite_a=True)[1]
-            found.append(small.whitening_scale(g_small)[:, None] * vectors[:, : -_DIRECTIONS_PER_REFERENCE - 1 : -1])
+            found.append(scale[:, None] * vectors[:, : -_DIRECTIONS_PER_REFERENCE - 1 : -1])
         directions = np.hstack(found)
         basis: Array = linalg.qr(directions / np.linalg.norm(directions, axis=0), mode="economic", check_finite=False)[0]
         return basis
@@ -82,8 +84,17 @@ class FoldPreview:
     def _reduce(self, shrinkage: float) -> tuple[Array, Array, Array]:
         if shrinkage not in self._reduced:
             DC = self._large.whitening_scale(shrinkage)[:, None] ** 2 * self._C
-            self._reduced[shrinkage] = (self._C.T @ DC, DC.T @ (self._H_large @ DC), DC.T @ self._H_cross)
+            turned = self._large.vectors @ DC
+            self._reduced[shrinkage] = (self._C.T @ DC, turned.T @ (self._H_large @ turned), DC.T @ self._H_cross)
         return self._reduced[shrinkage]
+
+
+def _about(fold: Moments, complement: Moments, dtype: type[np.floating[Any]]) -> tuple[Array, Array, Array]:
+    """Second moments of a fold about the *training* means, as they are met when the fold is projected."""
+    dx, dy = ((a - b).astype(dtype) for a, b in ((fold.mean_x, complement.mean_x), (fold.mean_y, complement.mean_y)))
+    scatters = (fold.cxx, dx, dx), (fold.cyy, dy, dy), (fold.cxy, dx, dy)
+    xx, yy, xy = (scatter.astype(dtype) / dtype(fold.n) + a[:, None] * b for scatter, a, b in scatters)
+    return xx, yy, xy
 
 
 def _diagonal(W: Array, S: Array) -> Array:

@@ -177,7 +177,7 @@ class _Triangle:
         S /= scale
         S /= scale[:, None]
         np.fill_diagonal(S, 1.0)
-        norm = np.abs(S).sum(axis=0).max()
+        norm = lapack.dlange("1", S)
         L, failed = lapack.dpotrf(S.T, lower=1, clean=1, overwrite_a=1)
         if failed or lapack.dpocon(L, norm, uplo="L")[0] < limit:
             return None

@@ -10,9 +10,9 @@ import time
 
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
 
-from importlib import metadata  # noqa: E402
+from importlib import metadata
 
-import numpy as np  # noqa: E402
+import numpy as np
 
 library, x_file, y_file, components = sys.argv[1:]
 if library == "cca-zoo":

@@ -7,8 +7,8 @@ import time
 
 os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
 
-import faiss  # noqa: E402
-import numpy as np  # noqa: E402
+import faiss
+import numpy as np
 
 kind, queries_file, gallery_file, k, found_file = sys.argv[1:]
 faiss.omp_set_num_threads(1)
@@ -19,7 +19,10 @@ start = time.process_time()
 if kind != "flat":
     index.hnsw.efConstruction, index.hnsw.efSearch = 100, 128
 index.add(gallery)
-print(json.dumps({"faiss-cpu": faiss.__version__, "numpy": np.__version__, "build_seconds": time.process_time() - start}), flush=True)
+print(
+    json.dumps({"faiss-cpu": faiss.__version__, "numpy": np.__version__, "build_seconds": time.process_time() - start}),
+    flush=True,
+)
 for _ in sys.stdin:
     start = time.process_time()
     found = index.search(queries, int(k))[1]
