@@ -23,10 +23,8 @@ def main() -> None:
         files = [str(Path(folder) / name) for name in ("x.npy", "y.npy")]
         np.save(files[0], X)
         np.save(files[1], Y)
-        peers = {
-            name: Peer(getattr(options, name.replace("-", "_")), "cca_fit.py", name, *files, "250")
-            for name in ("cca-zoo", "mvlearn")
-        }
+        pythons = {"cca-zoo": options.cca_zoo, "mvlearn": options.mvlearn}
+        peers = {name: Peer(python, "cca_fit.py", name, *files, "250") for name, python in pythons.items()}
 
         def ours() -> float:
             return cpu_seconds(lambda: csa.CSA(score="canonical", shrinkage=0.0, n_components=250).fit(X, Y))

@@ -53,14 +53,11 @@ class Peer:
         self.versions = json.loads(self._read())
 
     def __call__(self) -> float:
-        return float(self.ask())
-
-    def ask(self) -> str:
-        """Run the work once; what it printed."""
+        """Run the work once; its CPU seconds."""
         assert self._process.stdin is not None
         self._process.stdin.write("go\n")
         self._process.stdin.flush()
-        return self._read()
+        return float(self._read())
 
     def _read(self) -> str:
         assert self._process.stdout is not None

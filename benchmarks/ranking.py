@@ -1,4 +1,4 @@
-"""Ranks of 50,000 queries in 50,000 items cost 1.1 times, and their exact top 10 costs 1.3 times the bare products of the scores."""
+"""Ranks of 50,000 queries in 50,000 items cost 1.1 times, their exact top 10 costs 1.3 times the bare products."""
 
 import argparse
 import tempfile

@@ -129,10 +129,10 @@ class Accumulator:
         self._flushed += len(rows)
         if raw is not None and (not full or self._error() > _TOLERANCE):
             self._start_again_in_double(raw)
-        elif raw is None and first and full and self.single and (self._rows_limit or 0) >= _SEVERAL * self._flushed:
-            # Few rows make the least eigenvalue look smaller than it is; what is refused here was hopeless.
-            if self._error() > _SEVERAL * _TOLERANCE:
-                raise PrecisionError
+        several = (self._rows_limit or 0) >= _SEVERAL * self._flushed
+        # Few rows make the least eigenvalue look smaller than it is; what is refused here was hopeless.
+        if raw is None and first and full and self.single and several and self._error() > _SEVERAL * _TOLERANCE:
+            raise PrecisionError
 
     def _multiply(self, rows: Array) -> None:
         grouped = len(rows) // _GROUP_ROWS * _GROUP_ROWS

@@ -10,7 +10,9 @@ import numpy as np
 from csa.errors import FeatureError
 from csa.matrices import Array
 
-_BLOCK_ROWS = 4096
+_BLOCK_ROWS = 1024
+# Read ahead of each column, so that a row group is never held whole.
+_READ_BYTES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def _parquet_rows(files: Sequence[str | Path], column: str) -> Iterator[Array]:
 
     for path in files:
         try:
-            with parquet.ParquetFile(path) as file:
+            with parquet.ParquetFile(path, buffer_size=_READ_BYTES, pre_buffer=False) as file:
                 if column not in file.schema_arrow.names:
                     raise FeatureError(f"{path}: has no column {column!r}, only {file.schema_arrow.names}")
                 for batch in file.iter_batches(_BLOCK_ROWS, columns=[column], use_threads=False):
