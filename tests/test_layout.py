@@ -10,7 +10,10 @@ import pytest
 from docs import generate
 
 ROOT = Path(__file__).parents[1]
-CORE = {"moments", "solve", "crossfit", "select", "scores", "search", "alignment", "container", "files", "errors"}
+CORE = {
+    *("matrices", "accumulate", "moments", "solve", "routes", "preview", "crossfit", "select", "scores", "search", "alignment"),
+    *("streams", "index", "container", "files", "errors"),
+}
 # Room -> rooms of csa it may import; what is not named here may import all of them.
 MAY_IMPORT = {
     "params": CORE,
