@@ -2,11 +2,10 @@
 
 import argparse
 
-from benchmarks.measure import SEED, cpu_seconds, features, interleaved, record
-
-import numpy as np  # isort: skip
+import numpy as np
 
 import csa
+from benchmarks.measure import SEED, cpu_seconds, features, interleaved, record
 from csa.crossfit import CrossFit
 
 

@@ -4,11 +4,10 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from benchmarks.measure import Peer, cpu_seconds, features, interleaved, record
-
-import numpy as np  # isort: skip
+import numpy as np
 
 import csa
+from benchmarks.measure import Peer, cpu_seconds, features, interleaved, record
 
 
 def main() -> None:

@@ -1,7 +1,4 @@
-"""What every speed benchmark shares: one thread, CPU seconds, peers in their own Python, a JSON record.
-
-Import this before numpy: the number of threads is fixed here.
-"""
+"""What every speed benchmark shares: one thread, CPU seconds, peers in their own Python, a JSON record."""
 
 import json
 import os
@@ -15,10 +12,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-for _library in ("OPENBLAS", "OMP", "MKL"):
-    os.environ[f"{_library}_NUM_THREADS"] = "1"
-
-import numpy as np  # noqa: E402 (after the number of threads)
+import numpy as np
 
 SEED = 0
 RESULTS = Path(__file__).parent / "results"

@@ -5,11 +5,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import SEED, record
-
-import numpy as np  # isort: skip
+import numpy as np
 
 import csa
+from benchmarks.measure import SEED, record
 from csa import accumulate
 from csa.routes import decompose
 from csa.solve import solve

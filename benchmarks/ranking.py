@@ -5,10 +5,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.measure import SEED, Peer, cpu_seconds, interleaved, record
-
-import numpy as np  # isort: skip
-
 from csa.index import recall_at_k
 from csa.search import best_ranks, top_k
 

@@ -10,11 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import SEED, record
-
-import numpy as np  # isort: skip
+import numpy as np
 
 import csa
+from benchmarks.measure import SEED, record
 from csa.streams import ParquetPairs
 
 _SHARD = 50_000
