@@ -1,8 +1,8 @@
 """Features by content: the item cache that embedding fills, and the shards that the rest of the pipeline reads.
 
 The cache is outside every DVC output and addressed by (encoder fingerprint, item hash). Every finished batch is one immutable
-file named by the hash of its bytes, so a killed run loses at most a batch and a damaged file cannot be mistaken for a good one.
-Shards are a function of the items and their features alone, and stable under growth.
+file named by the hash of its bytes: a killed run loses the batches in hand and nothing else, and a damaged file cannot be
+mistaken for a good one. Shards are a function of the items and their features alone, and stable under growth.
 """
 
 import hashlib
@@ -10,7 +10,6 @@ import io
 import sys
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from csa.compute import as_finished, workers
 from csa.container import load_tensors, pack_tensors, read_header
 from csa.encoders.base import Encoder, Float32, batches
 from csa.errors import ArtifactError, FeatureError, InputError
@@ -26,7 +26,6 @@ from csa.files import read_json, write_atomic, write_json
 
 # A shard ends after an item whose hash is 0 modulo this, so it holds about as many.
 _SHARD_ITEMS = 1024
-_LOADERS = 2
 _ENOUGH_BATCHES = 4  # for a speed worth remembering
 
 
@@ -95,7 +94,12 @@ class Embedded:
 
 
 def embed(
-    encoder: Encoder, items: list[tuple[str, str]], load_item: Callable[[str], Any], cache: FeatureCache, title: str
+    encoder: Encoder,
+    items: list[tuple[str, str]],
+    load_item: Callable[[str], Any],
+    cache: FeatureCache,
+    title: str,
+    dask: str | None = None,
 ) -> Embedded:
     """Features of all items; only those that the cache lacks are computed, and kept there batch by batch.
 
@@ -105,6 +109,7 @@ def embed(
         load_item: from value to item.
         cache: of this encoder.
         title: of the progress bar.
+        dask: where batches are computed, see `csa.compute.workers`; the result is the same.
 
     Raises:
         DataError: an item cannot be loaded any more.
@@ -114,50 +119,57 @@ def embed(
         return Embedded(encoder.forward([load_item(value) for _, value in items], 0), len(items), 0)
     rows = cache.read([item for item, _ in items])
     missing = [(item, value) for item, value in items if item not in rows]
-    started = time.perf_counter()
-    for batch, features in _compute(encoder, missing, load_item, title, done=len(rows)):
-        _check_finite(batch, features, encoder)
-        names = [item for item, _ in batch]
-        cache.write(names, features)
-        rows.update(zip(names, features, strict=True))
-    if len(missing) >= _ENOUGH_BATCHES * encoder.batch_size:
-        cache.note_speed(len(missing), time.perf_counter() - started)
+    if missing:
+        started = time.perf_counter()
+        for batch, features in _compute(_BatchWork(encoder, load_item), missing, title, len(rows), dask):
+            _check_finite(batch, features, encoder)
+            names = [item for item, _ in batch.items]
+            cache.write(names, features)
+            rows.update(zip(names, features, strict=True))
+        if len(missing) >= _ENOUGH_BATCHES * encoder.batch_size:
+            cache.note_speed(len(missing), time.perf_counter() - started)
     return Embedded(np.stack([rows[item] for item, _ in items]), len(missing), len(items) - len(missing))
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """(hash, value) of items that share a forward pass, and the length they are padded to."""
+
+    items: list[tuple[str, str]]
+    padded_length: int
+
+
+@dataclass(frozen=True)
+class _BatchWork:
+    """Loading and encoding one batch, wherever that happens."""
+
+    encoder: Encoder
+    load_item: Callable[[str], Any]
+
+    def __call__(self, batch: _Batch) -> Float32:
+        prepared = [self.encoder.prepare(self.load_item(value)) for _, value in batch.items]
+        return self.encoder.encode_batch(prepared, batch.padded_length)
+
+
 def _compute(
-    encoder: Encoder, items: list[tuple[str, str]], load_item: Callable[[str], Any], title: str, done: int
-) -> Iterator[tuple[list[tuple[str, str]], Float32]]:
-    """Batches with their features; the next batch is loaded while one is computed."""
-    if not items:
-        return
+    work: _BatchWork, items: list[tuple[str, str]], title: str, done: int, dask: str | None
+) -> Iterator[tuple[_Batch, Float32]]:
     from tqdm import tqdm
 
-    lengths = encoder.padded_lengths([value for _, value in items])
-    plan = batches(lengths, encoder.batch_size)
-
-    def load(value: str) -> Any:
-        return encoder.prepare(load_item(value))
-
+    lengths = work.encoder.padded_lengths([value for _, value in items])
+    plan = [_Batch([items[i] for i in rows], lengths[rows[0]]) for rows in batches(lengths, work.encoder.batch_size)]
     bar = tqdm(total=done + len(items), initial=done, desc=title, unit=" items", mininterval=0.5, ncols=100)
-    with bar, ThreadPoolExecutor(_LOADERS) as pool:
-
-        def start(number: int) -> list[Future[Any]]:
-            return [pool.submit(load, items[i][1]) for i in plan[number]]
-
-        loading = start(0)
-        for number, batch in enumerate(plan):
-            prepared = [future.result() for future in loading]
-            loading = start(number + 1) if number + 1 < len(plan) else []
-            yield [items[i] for i in batch], encoder.encode_batch(prepared, lengths[batch[0]])
-            bar.update(len(batch))
+    with workers(dask) as pool, bar:
+        for batch, features in as_finished(pool, work, plan):
+            yield batch, features
+            bar.update(len(batch.items))
 
 
-def _check_finite(batch: list[tuple[str, str]], features: Float32, encoder: Encoder) -> None:
+def _check_finite(batch: _Batch, features: Float32, encoder: Encoder) -> None:
     bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
     if len(bad):
         raise FeatureError(
-            f"encoder {encoder.description['encoder']!r} gave NaN or infinity for {batch[bad[0]][1][:80]!r}; "
+            f"encoder {encoder.description['encoder']!r} gave NaN or infinity for {batch.items[bad[0]][1][:80]!r}; "
             "try dtype: float32, or another layer"
         )
 

@@ -116,6 +116,14 @@ class GateParams(_Section):
     seed: int = Field(0, description="of the paired bootstrap")
 
 
+class ComputeParams(_Section):
+    """Where batches are computed. It changes no result, so no stage depends on it."""
+
+    dask: str | None = Field(
+        None, description="null: threads of this machine; `local`: a Dask cluster on it; else a Dask scheduler's address"
+    )
+
+
 class ModelParams(_Section):
     """The registered model's name."""
 
@@ -140,6 +148,7 @@ class Params(_Section):
     evaluate: EvaluateParams = Field(default_factory=EvaluateParams)
     gate: GateParams = Field(default_factory=GateParams)
     model: ModelParams = Field(default_factory=ModelParams)
+    compute: ComputeParams = Field(default_factory=ComputeParams)
 
     @field_validator("views")
     @classmethod

@@ -51,7 +51,7 @@ def embed_stage(ws: Workspace, view: str) -> dict[str, Any]:
     encoder = load_encoder(params.views[view])
     cache = FeatureCache(ws.cache, encoder.fingerprint)
     load_item = item_loader(params.views[view], dataset_root(params, ws.root), params.dataset.max_image_pixels)
-    result = embed(encoder, items.rows(), load_item, cache, f"embed {view}")
+    result = embed(encoder, items.rows(), load_item, cache, f"embed {view}", params.compute.dask)
     write_shards(ws.features(view), items[f"{view}_hash"].to_list(), result.features, encoder)
     return {"computed": result.computed, "reused": result.reused}
 

@@ -154,9 +154,10 @@ def file_sha256(path: Path) -> str:
 
 
 def _what_counts(params: Params) -> dict[str, Any]:
-    """Parameters that can change the result: not the gate's, nor where the data lies (what is in it, the outputs' hashes say)."""
+    """Parameters that can change the result: not the gate's, nor where
+    batches are computed, nor where the data lies (what is in it, the outputs' hashes say)."""
     resolved = params.dump()
-    del resolved["gate"], resolved["dataset"]["path"]
+    del resolved["gate"], resolved["compute"], resolved["dataset"]["path"]
     return resolved
 
 

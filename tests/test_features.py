@@ -84,15 +84,15 @@ def test_a_failure_keeps_what_was_finished(tmp_path):
     np.testing.assert_array_equal(result.features, expected(values))
 
 
-def test_kill_9_loses_at_most_one_batch(tmp_path):
+def test_kill_9_loses_the_batches_in_hand_and_nothing_else(tmp_path):
     code = (
-        "import os, sys\n"
+        "import os, sys, time\n"
         "sys.path.insert(0, 'tests')\n"
         "from pathlib import Path\n"
         "from test_features import Letters, run, texts\n"
         "class Dying(Letters):\n"
         "    def forward(self, prepared, padded_length):\n"
-        "        if len(self.seen) >= 16: os.kill(os.getpid(), 9)\n"
+        "        if len(self.seen) >= 16: time.sleep(0.5); os.kill(os.getpid(), 9)\n"
         "        return super().forward(prepared, padded_length)\n"
         "values = [f'{a}{b}' for a in 'abcdefgh' for b in 'abcdefgh']\n"
         "run(values, Path(sys.argv[1]), Dying())\n"

@@ -20,7 +20,8 @@ MAY_IMPORT = {
     "images": CORE,
     "encoders": CORE | {"params"},
     "datasets": CORE | {"params", "images"},
-    "features": CORE | {"params", "encoders"},
+    "compute": CORE,
+    "features": CORE | {"params", "encoders", "compute"},
     "tasks": CORE | {"params"},
     "report": CORE | {"params", "tasks"},
 }

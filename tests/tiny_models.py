@@ -29,7 +29,7 @@ WORDS = ["a", "the", "dog", "cat", "fox", "child", "red", "blue", "runs", "sits"
 def tokenizer(folder, begin="[CLS]", end="[SEP]", pad="[PAD]", longest=32):
     """One token a word, with a first and a last token as the model's kin have them."""
     special = [token for token in (pad, begin, end, "[UNK]") if token]
-    vocabulary = {token: i for i, token in enumerate([*special, *WORDS])}
+    vocabulary = {token: i for i, token in enumerate(dict.fromkeys([*special, *WORDS]))}
     core = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     core.pre_tokenizer = pre_tokenizers.Whitespace()
     template = " ".join(token for token in (begin, "$A", end) if token)

@@ -5,6 +5,7 @@ An encoder is named by a built-in name, a local folder that `save_pretrained` wr
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from csa.encoders.base import Encoder
 from csa.encoders.efficientnet import EfficientNetLite0
@@ -43,6 +44,18 @@ def load_encoder(view: ViewParams) -> Encoder:
         EncoderError: an unknown name, files that are missing or of another modality, an option the encoder does not have.
     """
     set_offline_defaults()
+    encoder = _make(view)
+    encoder.view = view
+    return encoder
+
+
+@lru_cache(maxsize=2)
+def shared_encoder(view: ViewParams) -> Encoder:
+    """The encoder of a view that this process uses for all batches sent to it: an encoder is pickled as its parameters."""
+    return load_encoder(view)
+
+
+def _make(view: ViewParams) -> Encoder:
     if view.encoder in BUILTIN:
         modality, make = BUILTIN[view.encoder]
         if modality != view.modality:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import sys
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from typing import Any
@@ -9,27 +11,41 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from csa.params import ViewParams
+
 Float32 = NDArray[np.float32]
 
 
 class Encoder(ABC):
     """A frozen encoder of one modality.
 
-    Every forward pass has one of few fixed shapes: short batches are filled up, and items of one batch have one padded length.
-    So an item's features are the same bits alone, in company, and after a resumed run.
+    Every forward pass has one of few fixed shapes (short batches are filled up, items of one batch have one padded length) and
+    runs in one thread. So an item's features are the same bits alone, in company, after a resumed run, and on any number of
+    cores; several batches at once keep all cores busy.
 
     Attributes:
         description: JSON-able: all that the features depend on, such as weights, pooling, layer, preprocessing and dtype.
         batch_size: items in a forward pass.
+        view: the parameters it was loaded from, if it was; another process loads it from them again.
         cached: whether features are worth keeping in the item cache; not where they are only read from a file.
     """
 
     cached = True
+    view: ViewParams | None = None
 
     def __init__(self, description: dict[str, Any], batch_size: int):
         self.description = description
         self.batch_size = batch_size
         self.fingerprint = fingerprint_of(description)
+        self._loading = threading.Lock()
+
+    def load(self) -> None:  # noqa: B027 (most encoders have weights, but not all)
+        """Load the weights, if there are any and they are not loaded; called by one thread at a time."""
+
+    def __reduce__(self) -> Any:
+        from csa.encoders import shared_encoder
+
+        return shared_encoder, (self.view,)
 
     @abstractmethod
     def prepare(self, item: Any) -> Any:
@@ -53,9 +69,21 @@ class Encoder(ABC):
         return np.stack([rows[i] for i in range(len(items))])
 
     def encode_batch(self, prepared: list[Any], padded_length: int) -> Float32:
-        """Features of at most `batch_size` prepared items; the batch is filled up with repeats of the last."""
+        """Features of at most `batch_size` prepared items; the batch is filled up with repeats of the last.
+
+        Safe to call from several threads.
+        """
+        with self._loading:
+            self.load()
+        _compute_in_one_thread()
         full = prepared + [prepared[-1]] * (self.batch_size - len(prepared))
         return np.ascontiguousarray(self.forward(full, padded_length)[: len(prepared)], dtype=np.float32)
+
+
+def _compute_in_one_thread() -> None:
+    torch = sys.modules.get("torch")
+    if torch is not None:  # an encoder that does not use it need not load it
+        torch.set_num_threads(1)
 
 
 def batches(lengths: list[int], batch_size: int) -> list[list[int]]:

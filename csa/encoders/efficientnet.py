@@ -1,7 +1,7 @@
 """The built-in image encoder: EfficientNet-Lite0, trained on ImageNet, installed from the package registry."""
 
 import hashlib
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ class EfficientNetLite0(Encoder):
     def __init__(self, view: ViewParams):
         super().__init__(self.describe(view), view.batch_size)
         self._dtype = view.dtype
-        self._net: Any = None
 
     @staticmethod
     def describe(view: ViewParams) -> dict[str, Any]:
@@ -36,6 +35,20 @@ class EfficientNetLite0(Encoder):
             "dtype": view.dtype,
             "preprocessing": {"size": SIZE, "resample": "bicubic", "crop": "center", "mean": 127, "scale": 128},
         }
+
+    def load(self) -> None:
+        """See `Encoder.load`."""
+        _ = self._net
+
+    @cached_property
+    def _net(self) -> Any:
+        import torch
+        from efficientnet_lite_pytorch import EfficientNet
+
+        net = EfficientNet.from_name("efficientnet-lite0")
+        net.load_state_dict(torch.load(_weights_file(), map_location="cpu", weights_only=True))
+        net.eval().requires_grad_(False)
+        return net.to(memory_format=torch.channels_last, dtype=getattr(torch, self._dtype))
 
     def prepare(self, item: Any) -> Any:
         """Pixels of one RGB image, shape (224, 224, 3), uint8."""
@@ -53,8 +66,6 @@ class EfficientNetLite0(Encoder):
         import torch
 
         dtype = getattr(torch, self._dtype)
-        if self._net is None:
-            self._net = _load().to(dtype)
         with torch.inference_mode():
             # Channels last is what the stacked pixels are already, and over three times as fast here.
             pixels = torch.from_numpy(np.stack(prepared)).permute(0, 3, 1, 2).to(dtype)
@@ -72,12 +83,3 @@ def _weights_file() -> Path:
 def _weights_hash() -> str:
     with _weights_file().open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _load() -> Any:
-    import torch
-    from efficientnet_lite_pytorch import EfficientNet
-
-    net = EfficientNet.from_name("efficientnet-lite0")
-    net.load_state_dict(torch.load(_weights_file(), map_location="cpu", weights_only=True))
-    return net.eval().requires_grad_(False).to(memory_format=torch.channels_last)

@@ -52,6 +52,10 @@ class TextEncoder(Encoder):
         }
         super().__init__(description, view.batch_size)
 
+    def load(self) -> None:
+        """See `Encoder.load`."""
+        _ = self._call
+
     @cached_property
     def _call(self) -> Any:
         """The model, or its text tower, loaded when features are first needed."""

@@ -38,6 +38,10 @@ class VisionEncoder(Encoder):
         }
         super().__init__(description, view.batch_size)
 
+    def load(self) -> None:
+        """See `Encoder.load`."""
+        _ = self._call
+
     @cached_property
     def _call(self) -> Any:
         """The model, or its image tower, loaded when features are first needed."""
