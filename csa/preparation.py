@@ -52,7 +52,7 @@ class Preparation:
     mixing: Float64 = field(default_factory=_nothing)
 
     @classmethod
-    def fit(cls, name: PreparationName, features: Array, seed: int) -> "Preparation":
+    def fit(cls, name: str, features: Array, seed: int) -> "Preparation":
         """The named preparation for the given training features (n, d).
 
         Raises:
