@@ -149,15 +149,18 @@ class CSA(PairModel):
         return self._finish(moments, decomposition, shrinkage, score, self._in_sample(moments, decomposition), prepare)
 
     def _cross_fit(self, training: Training, prepare: tuple[Preparation, Preparation], shrinkage: Shrinkage) -> "CSA":
-        held = training.compact.held(shrinkage)
+        """Choose the score where there is a choice, in the dimensions of `training`; then fit it in all dimensions."""
         moments, decomposition = decompose(training.X, training.Y, shrinkage)
-        candidates = self._candidates(held, decomposition)
-        hubness = self.hubness is True
+        held, exact = training.compact.held(shrinkage), training.sketched(None)
+        candidates, hubness = self._candidates(held, decomposition), self.hubness is True
         values = held_out_retrieval(training, shrinkage, candidates, hubness)
         best, value = candidates[int(np.argmax(values))], max(values)
         if self.hubness == "auto" and self._whole_recipe() and best.weights.max(initial=0.0) > 0:
             corrected = held_out_retrieval(training, shrinkage, [best], hubness=True)[0]
             hubness, value = corrected > value, max(corrected, value)
+        if training.dimensions is not None:
+            held = exact.compact.held(shrinkage)
+            best = _with_weights_of(best, held)
         score: Score = _cut(best, len(decomposition.rho))
         if hubness:
             rows = hub_items(training)
@@ -291,6 +294,13 @@ def _hubness_corrected(
 ) -> HubnessCorrectedScore:
     a, b = (X - moments.mean_x) @ decomposition.A, (Y - moments.mean_y) @ decomposition.B
     return HubnessCorrectedScore.of(_cut(score, len(decomposition.rho)), a, b, seed)
+
+
+def _with_weights_of(score: PairScore, held: Held) -> PairScore:
+    """The same kind of score, with other weights."""
+    if isinstance(score, CanonicalScore):
+        return CanonicalScore(held.weights[: len(score.weights)])
+    return likelihood_ratio(held, score.normalised)
 
 
 def _cut(score: PairScore, r: int) -> PairScore:

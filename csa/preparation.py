@@ -62,7 +62,7 @@ class Preparation:
             raise InputError(f"preparation must be one of {', '.join(get_args(PreparationName))}, got {name!r}")
         if name != "kernel":
             return cls(name)
-        points = _unit(features[distinct_rows(features)])
+        points = unit(features[distinct_rows(features)])
         some = points[np.sort(np.random.default_rng(seed).permutation(len(points))[:_MEDIAN_ITEMS])]
         distances = _squared_distances(some, some)[np.triu_indices(len(some), 1)]
         typical = float(np.median(distances)) if len(distances) else 1.0
@@ -79,17 +79,18 @@ class Preparation:
         if features.dtype == np.float16:  # too short for sums of squares
             features = features.astype(np.float32)
         if self.name == "unit":
-            return _unit(features)
+            return unit(features)
         if self.name == "root":
-            return _unit(np.sign(features) * np.sqrt(np.abs(features)))
-        kernel: Array = np.exp(-self.width * _squared_distances(_unit(features), self.centres)) @ self.mixing
+            return unit(np.sign(features) * np.sqrt(np.abs(features)))
+        kernel: Array = np.exp(-self.width * _squared_distances(unit(features), self.centres)) @ self.mixing
         return kernel
 
 
 RAW = Preparation()
 
 
-def _unit(features: Array) -> Array:
+def unit(features: Array) -> Array:
+    """Rows brought to unit length; a zero row stays zero."""
     norm = np.linalg.norm(features, axis=1, keepdims=True)
     return np.divide(features, norm, out=np.zeros_like(features), where=norm > 0)
 

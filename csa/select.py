@@ -4,7 +4,7 @@ Everything is judged by retrieval inside held-out folds, which never split a gro
 of held-out coordinates, which moments give (`csa.crossfit`). One question is asked at a time, each with the answers so far.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,15 +19,20 @@ from csa.preparation import RAW, Preparation, PreparationName
 from csa.scores import CanonicalScore, HubnessCorrectedScore, LikelihoodRatioScore, PairScore, Score
 from csa.search import best_ranks
 from csa.solve import Decomposition
-from csa.training import Training
+from csa.training import Training, scale_odds
 
 # Retrieval inside a fold needs no more pairs than this to rank a handful of candidates, nor hub centres more items.
 _MAX_FOLD_PAIRS = 2000
 _MAX_HUB_ITEMS = 6000
+_KEPT_ENERGY = 0.999
 # A norm or a root shows its worth on few pairs. A kernel is worth more the more pairs there are, so it is tried on more.
 _PLAIN_TRIAL_PAIRS = 4000
 _KERNEL_TRIAL_PAIRS = 15_000
 _KERNEL_MIN_ITEMS = 2000
+# Principal dimensions of either view in which candidates are compared; the chosen one is then fitted in all.
+_TRIAL_DIMENSIONS = 384
+# Steps in the log-odds of both shrinkages.
+_CLIMB_STEPS = ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +40,7 @@ class Recipe:
     """Preparation and shrinkage for some training pairs.
 
     Attributes:
-        training: the pairs, prepared.
+        training: the pairs, prepared, in the principal dimensions they were judged in.
         prepare_x, prepare_y: their preparation.
         shrinkage: (gx, gy).
         held_out_mrr: mean reciprocal rank in held-out folds under the normalised likelihood ratio.
@@ -54,17 +59,18 @@ def choose_recipe(training: Training) -> Recipe:
     Norm and root first, a view at a time, on a part of the pairs and under the shrinkage that suits the raw features; then the kernel,
     on more pairs and under its own.
     """
-    few = training.sample(_PLAIN_TRIAL_PAIRS)
+    sketch = training.sketched(_TRIAL_DIMENSIONS)
+    few = sketch.sample(_PLAIN_TRIAL_PAIRS)
     best = _try(few, RAW, RAW)
     shrinkage = best.shrinkage
     for view in (0, 1):
         best = max([best, *(_try(few, *_with(few, best, view, name), shrinkage) for name in ("unit", "root"))], key=_value)
-    many = training.sample(_KERNEL_TRIAL_PAIRS)
-    best = _try(many, best.prepare_x, best.prepare_y)
+    many = sketch.sample(_KERNEL_TRIAL_PAIRS)
+    best = best if many is few and best.prepare_x is best.prepare_y is RAW else _try(many, best.prepare_x, best.prepare_y)
     for view in (1, 0):
         if len(distinct_rows((many.X, many.Y)[view])) >= _KERNEL_MIN_ITEMS:
             best = max([best, _try(many, *_with(many, best, view, "kernel"))], key=_value)
-    return best if many is training else _try(training, best.prepare_x, best.prepare_y)
+    return best if many is sketch else _try(sketch, best.prepare_x, best.prepare_y)
 
 
 def _with(training: Training, recipe: Recipe, view: int, name: PreparationName) -> tuple[Preparation, Preparation]:
@@ -74,9 +80,39 @@ def _with(training: Training, recipe: Recipe, view: int, name: PreparationName) 
 
 def _try(training: Training, prepare_x: Preparation, prepare_y: Preparation, shrinkage: Shrinkage | None = None) -> Recipe:
     prepared = training.prepared(prepare_x, prepare_y)
-    shrinkage = shrinkage or best_shrinkage(prepared)
-    score = likelihood_ratio(prepared.compact.held(shrinkage), normalised=True)
-    return Recipe(prepared, prepare_x, prepare_y, shrinkage, held_out_retrieval(prepared, shrinkage, [score])[0])
+    if shrinkage is not None:
+        return Recipe(prepared, prepare_x, prepare_y, shrinkage, _held_out_mrr(prepared, shrinkage, _normalised))
+    return Recipe(prepared, prepare_x, prepare_y, *climb(prepared, best_shrinkage(prepared), _normalised))
+
+
+def climb(training: Training, shrinkage: Shrinkage, score: Callable[[Held], PairScore]) -> tuple[Shrinkage, float]:
+    """More shrinkage than carries the most information, as long as held-out retrieval improves; and how well that does.
+
+    Information counts every weak component in full; retrieval, on features that are not quite Gaussian, does better without some.
+
+    Args:
+        training: the pairs.
+        shrinkage: to start from.
+        score: makes the score that is judged of what held-out folds say.
+    """
+    value = _held_out_mrr(training, shrinkage, score)
+    improved = True
+    while improved:
+        improved = False
+        for steps in _CLIMB_STEPS:
+            more = scale_odds(shrinkage[0], float(np.exp(steps[0]))), scale_odds(shrinkage[1], float(np.exp(steps[1])))
+            if (better := _held_out_mrr(training, more, score)) > value:
+                shrinkage, value, improved = more, better, True
+                break
+    return shrinkage, value
+
+
+def _held_out_mrr(training: Training, shrinkage: Shrinkage, score: Callable[[Held], PairScore]) -> float:
+    return held_out_retrieval(training, shrinkage, [score(training.compact.held(shrinkage))])[0]
+
+
+def _normalised(held: Held) -> LikelihoodRatioScore:
+    return likelihood_ratio(held, normalised=True)
 
 
 def _value(recipe: Recipe) -> float:
@@ -140,7 +176,9 @@ def likelihood_ratio(held: Held, normalised: bool = False) -> LikelihoodRatioSco
     """The likelihood-ratio score with cross-fitted weights and scales.
 
     Canonical pairs come in descending strength, so weights that rise with the component are noise of the folds: they are replaced by
-    their closest descending sequence (isotonic regression).
+    their closest descending sequence (isotonic regression). The tail that carries next to nothing is left out.
     """
-    weights: Float64 = isotonic_regression(held.weights, increasing=False).x
-    return LikelihoodRatioScore(np.clip(weights, 0.0, held.weights.max(initial=0.0)), held.scale_a, held.scale_b, normalised)
+    weights: Float64 = np.clip(isotonic_regression(held.weights, increasing=False).x, 0.0, held.weights.max(initial=0.0))
+    energy = np.cumsum(weights**2)
+    weights[np.searchsorted(energy, _KEPT_ENERGY * energy[-1]) + 1 :] = 0.0
+    return LikelihoodRatioScore(weights, held.scale_a, held.scale_b, normalised)

@@ -28,6 +28,7 @@ class Training:
         group: group number of each pair; pairs of one group are relevant to each other.
         fold: fold number of each pair.
         seed: of all random choices.
+        dimensions: principal dimensions of either view that cross-fitting looks at; None for all.
     """
 
     X: Array
@@ -35,6 +36,7 @@ class Training:
     group: NDArray[np.intp]
     fold: NDArray[np.intp]
     seed: int
+    dimensions: int | None = None
 
     @classmethod
     def of(cls, X: Array, Y: Array, groups: ArrayLike, folds: int, seed: int) -> "Training":
@@ -61,7 +63,13 @@ class Training:
             return self
         order = np.random.default_rng(self.seed).permutation(self.groups)
         rows = np.flatnonzero(np.isin(self.group, order[: max(2, round(len(order) * pairs / len(self.X)))]))
-        return Training.of(self.X[rows], self.Y[rows], self.group[rows], int(self.fold.max()) + 1, self.seed)
+        return Training.of(self.X[rows], self.Y[rows], self.group[rows], int(self.fold.max()) + 1, self.seed).sketched(
+            self.dimensions
+        )
+
+    def sketched(self, dimensions: int | None) -> "Training":
+        """The same pairs, cross-fitted in so many principal dimensions."""
+        return replace(self, dimensions=dimensions)
 
     def some(self, rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
         """At most so many of the rows, at random, ascending."""
@@ -76,28 +84,28 @@ class Training:
 
 
 class Compact:
-    """Pairs in the spans of their views' items, where n items need no more than n dimensions.
+    """Pairs in fewer dimensions: within the spans of their views' items, and within their principal dimensions where so asked.
 
-    Shrinkage pulls towards the mean eigenvalue over all dimensions, also those that no item has. In d' of d dimensions the mean is
-    d / d' times as large, so the same fit has shrinkage odds d' / d times as large; `widened` translates.
+    Shrinkage pulls towards the mean eigenvalue. Where that is c times the mean over all dimensions, the same fit has shrinkage odds
+    1 / c times as large; `widened` and `narrowed` translate.
 
     Attributes:
-        X, Y: the features within their spans.
+        X, Y: the features in fewer dimensions.
         crossfit: from the folds' moments.
     """
 
     def __init__(self, training: Training):
-        self.X, self._ratio_x = _within_span(training.X)
-        self.Y, self._ratio_y = _within_span(training.Y)
+        self.X, self._ratio_x = _within_few_dimensions(training.X, training.dimensions)
+        self.Y, self._ratio_y = _within_few_dimensions(training.Y, training.dimensions)
         self.crossfit = CrossFit(Moments.of_folds(self.X, self.Y, training.fold))
 
     def widened(self, shrinkage: Shrinkage) -> Shrinkage:
         """The shrinkage of the whole space that gives the same fit."""
-        return _scale_odds(shrinkage[0], self._ratio_x), _scale_odds(shrinkage[1], self._ratio_y)
+        return scale_odds(shrinkage[0], self._ratio_x), scale_odds(shrinkage[1], self._ratio_y)
 
     def narrowed(self, shrinkage: Shrinkage) -> Shrinkage:
         """The shrinkage within the spans that gives the same fit."""
-        return _scale_odds(shrinkage[0], 1 / self._ratio_x), _scale_odds(shrinkage[1], 1 / self._ratio_y)
+        return scale_odds(shrinkage[0], 1 / self._ratio_x), scale_odds(shrinkage[1], 1 / self._ratio_y)
 
     def held(self, shrinkage: Shrinkage) -> Held:
         """Held-out weights and scales, the scales in the units of the whole space's coordinates."""
@@ -111,21 +119,29 @@ class Compact:
         return unit_x, unit_y
 
 
-def _within_span(features: Array) -> tuple[Array, float]:
-    """Features (n, d') in an orthonormal basis of their span, and d / d'; the features themselves where that saves little."""
+def _within_few_dimensions(features: Array, dimensions: int | None) -> tuple[Array, float]:
+    """Features (n, d') in principal axes of their items, and the ratio of mean eigenvalues; themselves where that saves little."""
     rows, d = distinct_rows(features), features.shape[1]
-    if len(rows) > _SPAN_SHARE * d:
+    most = min(dimensions or d, d)
+    if most == d and len(rows) > _SPAN_SHARE * d:
         return features, 1.0
     items = features[rows].astype(np.float64)
     items -= items.mean(axis=0)
-    _, s, Vt = linalg.svd(items, full_matrices=False, check_finite=False)
-    rank = int((s > _SPAN_CUT * s[0]).sum())
+    if len(rows) < d:
+        _, s, Vt = linalg.svd(items, full_matrices=False, check_finite=False)
+        values, vectors = s**2, Vt.T
+    else:
+        values, vectors = linalg.eigh(items.T @ items, check_finite=False, driver="evd")
+        values, vectors = values[::-1], vectors[:, ::-1]
+    rank = min(int((values > _SPAN_CUT**2 * values[0]).sum()), most)
     if rank == 0:
         return features, 1.0
-    return (features - features.mean(axis=0, dtype=np.float64)) @ Vt[:rank].T, d / rank
+    ratio = float(values[:rank].mean() / (values.sum() / d))
+    return (features - features.mean(axis=0, dtype=np.float64)) @ vectors[:, :rank], ratio
 
 
-def _scale_odds(share: float, factor: float) -> float:
+def scale_odds(share: float, factor: float) -> float:
+    """The share whose odds are `factor` times as large."""
     if factor == 1.0:
         return share
     return share * factor / (share * factor + 1 - share)
