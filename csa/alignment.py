@@ -1,9 +1,10 @@
 """The frozen `Alignment` that a fit leaves behind, and its file.
 
 The file is one safetensors file with a JSON header under the metadata key `csa` (see `csa.container`): kind "alignment", score,
-shrinkage, n_pairs, notes, preparation (name and kernel width of either view) and hubness (null, or strength and neighbours). Tensors, all
-float64: mean_x, mean_y, A, B, canonical_correlations, weights; scale_a and scale_b with a likelihood ratio; hubs_left and
-hubs_right with a hubness correction; prepare_x_centres, prepare_x_mixing and the like with a kernel. Equal alignments have equal bytes.
+shrinkage, n_pairs, notes, preparation (name and kernel width of either view) and hubness (null, or strength and neighbours).
+Tensors, all float64: mean_x, mean_y, A, B, canonical_correlations, weights; scale_a and scale_b with a likelihood ratio;
+hubs_left and hubs_right with a hubness correction; prepare_x_centres, prepare_x_mixing and the like with a kernel. Equal
+alignments have equal bytes.
 
 >>> import numpy as np
 >>> from csa import CSA

@@ -8,7 +8,8 @@ from csa.crossfit import Held
 from csa.scores import effective_dimension
 from csa.solve import Decomposition
 
-# Held-out correlations of independent views scatter around 0 with standard error 1 / sqrt(n); chance passes this about once in 500.
+# Held-out correlations of independent views scatter around 0 with standard error 1 / sqrt(n); chance passes this about once in
+# 500.
 _SIGNAL_Z = 3.0
 _SIGNAL_COMPONENTS = (1, 2, 4)
 

@@ -25,7 +25,7 @@ from csa.matrices import Array, Float64, check_pairs
 from csa.moments import Moments
 from csa.preparation import RAW, Preparation
 from csa.routes import decompose
-from csa.scores import CanonicalScore, HubnessCorrectedScore, LikelihoodRatioScore, PairScore, Score, ScoreName
+from csa.scores import CanonicalScore, HubnessCorrectedScore, PairScore, Score, ScoreName, leading
 from csa.select import best_shrinkage, canonical_candidates, choose_recipe, held_out_retrieval, hub_items, likelihood_ratio
 from csa.solve import Decomposition, solve
 from csa.training import Training
@@ -35,9 +35,9 @@ class CSA(PairModel):
     """Canonical Similarity Analysis of paired features.
 
     What is left on "auto" is chosen by grouped cross-fitting inside the training pairs; what is fixed by hand costs none.
-    `CSA(score="canonical", shrinkage=0.0, n_components=s)` is exactly the published method (Li et al. 2024). A score that is named is
-    taken exactly so, on the features as they are; only where both score and shrinkage are "auto" are preparation and hubness correction
-    chosen as well.
+    `CSA(score="canonical", shrinkage=0.0, n_components=s)` is exactly the published method (Li et al. 2024). A score that is
+    named is taken exactly so, on the features as they are; only where both score and shrinkage are "auto" are preparation and
+    hubness correction chosen as well.
 
     Args:
         score: "auto", "likelihood_ratio", "normalised_likelihood_ratio" or "canonical".
@@ -122,8 +122,8 @@ class CSA(PairModel):
         shrinkage = self._given_shrinkage()
         if shrinkage is not None and self._fixed_by_hand():
             decomposition = solve(moments, shrinkage)
-            score = CanonicalScore(decomposition.rho[: int(self.n_components)])
-            return self._finish(moments, decomposition, shrinkage, score, self._in_sample(moments, decomposition))
+            published = CanonicalScore(decomposition.rho[: int(self.n_components)])
+            return self._finish(moments, decomposition, shrinkage, published, self._in_sample(moments, decomposition))
         if folds is None:
             raise InputError(
                 "total moments cannot be cross-fitted; give folds=[...] (moments of each fold), "
@@ -135,7 +135,7 @@ class CSA(PairModel):
         candidates = self._candidates(held, decomposition)
         if self.score == "canonical" and len(candidates) > 1:
             raise InputError("moments cannot choose n_components of the canonical score; give it, or fit on features")
-        score = candidates[-1] if self.score != "auto" else likelihood_ratio(held)
+        score = likelihood_ratio(held) if self.score == "auto" else candidates[-1]
         notes = diagnostics.held_out(decomposition, held, moments.n, None)
         return self._finish(crossfit.total, decomposition, shrinkage, score, notes)
 
@@ -143,9 +143,10 @@ class CSA(PairModel):
         shrinkage, prepare = self._given_shrinkage() or (0.0, 0.0), self._given_preparation(x, y)
         X, Y = prepare[0](x), prepare[1](y)
         moments, decomposition = decompose(X, Y, shrinkage)
-        score: Score = CanonicalScore(decomposition.rho[: int(self.n_components)])
+        base = CanonicalScore(decomposition.rho[: int(self.n_components)])
+        score: Score = base
         if self.hubness is True:
-            score = _hubness_corrected(score, X, Y, moments, decomposition, self.seed)
+            score = _hubness_corrected(base, X, Y, moments, decomposition, self.seed)
         return self._finish(moments, decomposition, shrinkage, score, self._in_sample(moments, decomposition), prepare)
 
     def _cross_fit(self, training: Training, prepare: tuple[Preparation, Preparation], shrinkage: Shrinkage) -> "CSA":
@@ -161,7 +162,7 @@ class CSA(PairModel):
         if training.dimensions is not None:
             held = exact.compact.held(shrinkage)
             best = _with_weights_of(best, held)
-        score: Score = _cut(best, len(decomposition.rho))
+        score: Score = leading(best, len(decomposition.rho))
         if hubness:
             rows = hub_items(training)
             score = _hubness_corrected(best, training.X[rows], training.Y[rows], moments, decomposition, self.seed)
@@ -194,7 +195,7 @@ class CSA(PairModel):
             A=decomposition.A,
             B=decomposition.B,
             canonical_correlations=decomposition.rho,
-            score=score if isinstance(score, HubnessCorrectedScore) else _cut(score, len(decomposition.rho)),
+            score=score if isinstance(score, HubnessCorrectedScore) else leading(score, len(decomposition.rho)),
             shrinkage=shrinkage,
             n_pairs=moments.n,
             notes=notes,
@@ -293,7 +294,7 @@ def _hubness_corrected(
     score: PairScore, X: Array, Y: Array, moments: Moments, decomposition: Decomposition, seed: int
 ) -> HubnessCorrectedScore:
     a, b = (X - moments.mean_x) @ decomposition.A, (Y - moments.mean_y) @ decomposition.B
-    return HubnessCorrectedScore.of(_cut(score, len(decomposition.rho)), a, b, seed)
+    return HubnessCorrectedScore.of(leading(score, len(decomposition.rho)), a, b, seed)
 
 
 def _with_weights_of(score: PairScore, held: Held) -> PairScore:
@@ -301,10 +302,3 @@ def _with_weights_of(score: PairScore, held: Held) -> PairScore:
     if isinstance(score, CanonicalScore):
         return CanonicalScore(held.weights[: len(score.weights)])
     return likelihood_ratio(held, score.normalised)
-
-
-def _cut(score: PairScore, r: int) -> PairScore:
-    """The score on at most r components: folds can have one more than the whole, or the whole fewer than was asked for."""
-    if isinstance(score, CanonicalScore):
-        return CanonicalScore(score.weights[:r])
-    return LikelihoodRatioScore(score.weights[:r], score.scale_a[:r], score.scale_b[:r], score.normalised)

@@ -34,7 +34,8 @@ class Preparation:
     - raw: x
     - unit: x / |x|
     - root: sign(x) sqrt|x|, to unit norm (Perronnin et al. 2010): tames features of a few large values
-    - kernel: u = x / |x|, then exp(-width |u - c_j|^2) at centres c_j, times the inverse root of the centres' own kernel matrix, so
+    - kernel: u = x / |x|, then exp(-width |u - c_j|^2) at centres c_j, times the inverse root of the centres' own kernel matrix,
+    so
       that inner products are those of the kernel (Nystroem; Williams & Seeger 2001)
 
     A zero vector stays zero under unit and root.
@@ -58,10 +59,11 @@ class Preparation:
         Raises:
             InputError: no such preparation.
         """
-        if name not in get_args(PreparationName):
-            raise InputError(f"preparation must be one of {', '.join(get_args(PreparationName))}, got {name!r}")
+        known: dict[str, PreparationName] = {known: known for known in get_args(PreparationName)}
+        if name not in known:
+            raise InputError(f"preparation must be one of {', '.join(known)}, got {name!r}")
         if name != "kernel":
-            return cls(name)
+            return cls(known[name])
         points = unit(features[distinct_rows(features)])
         some = points[np.sort(np.random.default_rng(seed).permutation(len(points))[:_MEDIAN_ITEMS])]
         distances = _squared_distances(some, some)[np.triu_indices(len(some), 1)]
@@ -70,7 +72,7 @@ class Preparation:
         centres = cluster_centres(points, max(1, min(_MAX_CENTRES, len(points) // _ITEMS_PER_CENTRE)), seed)
         values, vectors = linalg.eigh(np.exp(-width * _squared_distances(centres, centres)), driver="evd")
         keep = values > 1e-7 * values[-1]
-        return cls(name, width, centres, vectors[:, keep] / np.sqrt(values[keep]))
+        return cls("kernel", width, centres, vectors[:, keep] / np.sqrt(values[keep]))
 
     def __call__(self, features: Array) -> Array:
         """Prepared features, shape (n, d) or, for the kernel, (n, m')."""
@@ -92,9 +94,11 @@ RAW = Preparation()
 def unit(features: Array) -> Array:
     """Rows brought to unit length; a zero row stays zero."""
     norm = np.linalg.norm(features, axis=1, keepdims=True)
-    return np.divide(features, norm, out=np.zeros_like(features), where=norm > 0)
+    scaled: Array = np.divide(features, norm, out=np.zeros_like(features), where=norm > 0)
+    return scaled
 
 
 def _squared_distances(a: Array, b: Array) -> Array:
     squared = (a**2).sum(axis=1)[:, None] - 2 * a @ b.T + (b**2).sum(axis=1)
-    return np.maximum(squared, 0)
+    positive: Array = np.maximum(squared, 0)
+    return positive

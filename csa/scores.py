@@ -59,9 +59,9 @@ class LikelihoodRatioScore:
     L(x, y) = sum_i [(w_i a_i b_i - w_i^2 (a_i^2 + b_i^2) / 2) / (1 - w_i^2) - log(1 - w_i^2) / 2], where a_i and b_i are first
     divided by their held-out standard deviations. Components with w_i = 0 add nothing and are left out.
 
-    Normalised (as length normalisation in PLDA, Garcia-Romero & Espy-Wilson 2011): a is first scaled so that what it predicts of the
-    other view has its expected length, sum w_i^2 a_i^2 = sum w_i^2, and b alike. Real features have heavier tails than the Gaussian of
-    the model, and a long vector would otherwise be paid for its length. The score is then no longer in nats.
+    Normalised (as length normalisation in PLDA, Garcia-Romero & Espy-Wilson 2011): a is first scaled so that what it predicts of
+    the other view has its expected length, sum w_i^2 a_i^2 = sum w_i^2, and b alike. Real features have heavier tails than the
+    Gaussian of the model, and a long vector would otherwise be paid for its length. The score is then no longer in nats.
 
     Attributes:
         weights: w, correlations measured on held-out folds, shape (r,), in [0, 1).
@@ -108,14 +108,21 @@ class LikelihoodRatioScore:
 PairScore = CanonicalScore | LikelihoodRatioScore
 
 
+def leading(score: PairScore, r: int) -> PairScore:
+    """The score on at most r components: a fold can have one more than the whole, or fewer."""
+    if isinstance(score, CanonicalScore):
+        return CanonicalScore(score.weights[:r])
+    return LikelihoodRatioScore(score.weights[:r], score.scale_a[:r], score.scale_b[:r], score.normalised)
+
+
 @dataclass(frozen=True, eq=False)
 class HubnessCorrectedScore:
     """A score less what each item scores with its nearest queries of the training set (NNN; Chowdhury et al. 2024).
 
-    S'(x, y) = S(x, y) - strength (h(x) + h(y)), with h(y) the mean of y's `neighbours` highest scores against the first view's hub
-    centres, and h(x) alike. An item near everything, a hub, stops being everybody's answer. The centres are cluster centres of training
-    items' index vectors, fixed by the fit, and a centre's score is the mean score of its members: nothing is learned from the gallery,
-    and no training item is kept.
+    S'(x, y) = S(x, y) - strength (h(x) + h(y)), with h(y) the mean of y's `neighbours` highest scores against the first view's
+    hub centres, and h(x) alike. An item near everything, a hub, stops being everybody's answer. The centres are cluster centres
+    of training items' index vectors, fixed by the fit, and a centre's score is the mean score of its members: nothing is learned
+    from the gallery, and no training item is kept.
 
     Attributes:
         base: the score that is corrected.

@@ -1,7 +1,8 @@
 """Choose the recipe of a fit from its training pairs alone: preparation, shrinkage, score and hubness correction.
 
-Everything is judged by retrieval inside held-out folds, which never split a group; shrinkage alone is judged by the mutual information
-of held-out coordinates, which moments give (`csa.crossfit`). One question is asked at a time, each with the answers so far.
+Everything is judged by retrieval inside held-out folds, which never split a group; shrinkage alone is judged by the mutual
+information of held-out coordinates, which moments give (`csa.crossfit`). One question is asked at a time, each with the answers
+so far.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from csa.crossfit import Held, Shrinkage
 from csa.matrices import Float64
 from csa.moments import Moments
 from csa.preparation import RAW, Preparation, PreparationName
-from csa.scores import CanonicalScore, HubnessCorrectedScore, LikelihoodRatioScore, PairScore, Score
+from csa.scores import CanonicalScore, HubnessCorrectedScore, LikelihoodRatioScore, PairScore, Score, leading
 from csa.search import best_ranks
 from csa.solve import Decomposition
 from csa.training import Training, scale_odds
@@ -56,8 +57,8 @@ class Recipe:
 def choose_recipe(training: Training) -> Recipe:
     """Preparation and shrinkage for the normalised likelihood ratio, by held-out retrieval.
 
-    Norm and root first, a view at a time, on a part of the pairs and under the shrinkage that suits the raw features; then the kernel,
-    on more pairs and under its own.
+    Norm and root first, a view at a time, on a part of the pairs and under the shrinkage that suits the raw features; then the
+    kernel, on more pairs and under its own.
     """
     sketch = training.sketched(_TRIAL_DIMENSIONS)
     few = sketch.sample(_PLAIN_TRIAL_PAIRS)
@@ -146,11 +147,12 @@ def held_out_retrieval(
         rows = training.some(np.flatnonzero(training.fold == k), _MAX_FOLD_PAIRS)
         a, b = project(rows)
         rest = project(training.some(np.flatnonzero(training.fold != k), _MAX_HUB_ITEMS)) if hubness else None
-        relevant = np.nonzero(training.group[rows][:, None] == training.group[rows])
-        for i, base in enumerate(scores):
+        query, gallery = np.nonzero(training.group[rows][:, None] == training.group[rows])
+        for i, whole in enumerate(scores):
+            base = leading(whole, len(decomposition.rho))
             score: Score = base if rest is None else HubnessCorrectedScore.of(base, *rest, training.seed)
             left, right = score.left(a), score.right(b)
-            forward, backward = best_ranks(left, right, relevant), best_ranks(right, left, relevant)
+            forward, backward = best_ranks(left, right, (query, gallery)), best_ranks(right, left, (query, gallery))
             totals[i] += (1 / forward).mean() + (1 / backward).mean()
     return [float(total) / (2 * len(decompositions)) for total in totals]
 
@@ -175,8 +177,8 @@ def canonical_candidates(weights: Float64, n_components: int | None, per_doublin
 def likelihood_ratio(held: Held, normalised: bool = False) -> LikelihoodRatioScore:
     """The likelihood-ratio score with cross-fitted weights and scales.
 
-    Canonical pairs come in descending strength, so weights that rise with the component are noise of the folds: they are replaced by
-    their closest descending sequence (isotonic regression). The tail that carries next to nothing is left out.
+    Canonical pairs come in descending strength, so weights that rise with the component are noise of the folds: they are replaced
+    by their closest descending sequence (isotonic regression). The tail that carries next to nothing is left out.
     """
     weights: Float64 = np.clip(isotonic_regression(held.weights, increasing=False).x, 0.0, held.weights.max(initial=0.0))
     energy = np.cumsum(weights**2)

@@ -86,8 +86,8 @@ class Training:
 class Compact:
     """Pairs in fewer dimensions: within the spans of their views' items, and within their principal dimensions where so asked.
 
-    Shrinkage pulls towards the mean eigenvalue. Where that is c times the mean over all dimensions, the same fit has shrinkage odds
-    1 / c times as large; `widened` and `narrowed` translate.
+    Shrinkage pulls towards the mean eigenvalue. Where that is c times the mean over all dimensions, the same fit has shrinkage
+    odds 1 / c times as large; `widened` and `narrowed` translate.
 
     Attributes:
         X, Y: the features in fewer dimensions.
@@ -120,7 +120,7 @@ class Compact:
 
 
 def _within_few_dimensions(features: Array, dimensions: int | None) -> tuple[Array, float]:
-    """Features (n, d') in principal axes of their items, and the ratio of mean eigenvalues; themselves where that saves little."""
+    """Features (n, d') in principal axes of their items, and the ratio of mean eigenvalues; as they are where it saves little."""
     rows, d = distinct_rows(features), features.shape[1]
     most = min(dimensions or d, d)
     if most == d and len(rows) > _SPAN_SHARE * d:

@@ -22,7 +22,8 @@ class ASIF(PairModel):
 
     Both views' features are brought to unit length; of the cosines with the training items the `kept` highest stay, negative ones
     become 0, the rest is raised to `power`, and the vector is brought to unit length. Pairs are compared by inner product. The
-    training features are the model. Representations are sparse and made in blocks: a dense queries x training matrix is never kept.
+    training features are the model. Representations are sparse and made in blocks: a dense queries x training matrix is never
+    kept.
 
     Args:
         kept: similarities kept per item, or "auto": a tenth of the pairs, at most 800.

@@ -23,7 +23,8 @@ class RidgeMap(PairModel):
     W = (Sxx + penalty (trace Sxx / p) I)^-1 Sxy.
 
     Args:
-        penalty: relative to the mean eigenvalue of Sxx, or "auto": the power of ten with the best mean reciprocal rank, both ways,
+        penalty: relative to the mean eigenvalue of Sxx, or "auto": the power of ten with the best mean reciprocal rank, both
+        ways,
             in held-out folds.
         folds, seed: of the choice of the penalty.
     """
@@ -55,10 +56,11 @@ class RidgeMap(PairModel):
         for k, part in enumerate(parts):
             rest = sum((other for other in parts if other is not part), start=Moments.empty(*part.shape))
             a, b = x[fold == k] - rest.mean_x, unit(y[fold == k] - rest.mean_y)
-            relevant = np.nonzero(group[fold == k][:, None] == group[fold == k])
+            query, gallery = np.nonzero(group[fold == k][:, None] == group[fold == k])
             for i, W in enumerate(_maps(rest, _GRID)):
                 predicted = unit(a @ W)
-                total[i] += (1 / best_ranks(predicted, b, relevant)).mean() + (1 / best_ranks(b, predicted, relevant)).mean()
+                forward, backward = best_ranks(predicted, b, (query, gallery)), best_ranks(b, predicted, (query, gallery))
+                total[i] += (1 / forward).mean() + (1 / backward).mean()
         return _GRID[int(total.argmax())]
 
     def index_vectors(self, X: ArrayLike | None = None, Y: ArrayLike | None = None) -> Any:
