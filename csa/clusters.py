@@ -26,7 +26,7 @@ def cluster_centres(points: Array, count: int, seed: int) -> Float64:
         seed: of the random choices.
 
     Returns:
-        Shape (count, d); fewer rows when clusters run empty.
+        At most (count, d): every centre is the mean of two items or more, so clusters of one are left out.
     """
     rng = np.random.default_rng(seed)
     if len(points) > _MAX_ROWS:
@@ -38,5 +38,6 @@ def cluster_centres(points: Array, count: int, seed: int) -> Float64:
         sizes = np.bincount(nearest, minlength=len(centres))
         order = np.argsort(nearest, kind="stable")
         starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])[sizes > 0]
-        centres = np.add.reduceat(points[order], starts, axis=0, dtype=np.float64) / sizes[sizes > 0, None]
-    return centres
+        sizes = sizes[sizes > 0]
+        centres = np.add.reduceat(points[order], starts, axis=0, dtype=np.float64) / sizes[:, None]
+    return centres[sizes > 1] if (sizes > 1).any() else points.mean(axis=0, keepdims=True, dtype=np.float64)
