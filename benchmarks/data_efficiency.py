@@ -2,10 +2,10 @@
 
     python -m benchmarks.data_efficiency features.npz [--methods "default|published"] [--threads 1]
 
-n training images with their five captions each, three random subsets; standard retrieval both ways on the 1,000 images and 5,000
-captions of the dev split. All choices are made inside the n pairs, but for "published, best s on dev", which is told the best number
-of components. Writes benchmarks/results/data_efficiency.json after every fit and goes on where it stopped. The features file holds
-X (images, p) with the training images first, Y (captions, q), image_of (captions,) and n_train.
+n training images with their five captions each, three random subsets; standard retrieval both ways on the 1,000 images and
+5,000 captions of the dev split. All choices are made inside the n pairs, except by "published, best s on dev", which is told
+its number of components. Adds to benchmarks/results/data_efficiency.json after every fit and goes on where it stopped. The
+features file holds X (images, p) with the training images first, Y (captions, q), image_of (captions,) and n_train.
 """
 
 import argparse
