@@ -1,6 +1,6 @@
 """R@1 against the number of training images, drawn from benchmarks/results/data_efficiency.json.
 
-    python -m benchmarks.data_efficiency_figure [docs/images/data_efficiency.png]
+python -m benchmarks.data_efficiency_figure [docs/images/data_efficiency.png]
 """
 
 import json

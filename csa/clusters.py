@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from csa.moments import Array, Float64
 
-_ROUNDS = 5
+_ROUNDS = 4
 _MAX_ROWS = 12_000
 
 

@@ -13,8 +13,8 @@ from csa.moments import Float64
 
 ScoreName = Literal["likelihood_ratio", "normalised_likelihood_ratio", "canonical"]
 
-_MAX_HUB_CENTRES = 1000
-_ITEMS_PER_HUB_CENTRE = 3
+_MAX_HUB_CENTRES = 2000
+_ITEMS_PER_HUB_CENTRE = 2
 _HUB_BLOCK_ROWS = 4096
 
 

@@ -24,7 +24,7 @@ from csa.training import Training, scale_odds
 
 # Retrieval inside a fold needs no more pairs than this to rank a handful of candidates, nor hub centres more items.
 _MAX_FOLD_PAIRS = 2000
-_MAX_HUB_ITEMS = 6000
+_MAX_HUB_ITEMS = 4000
 _KEPT_ENERGY = 0.999
 # A norm or a root shows its worth on few pairs. A kernel is worth more the more pairs there are, so it is tried on more.
 _PLAIN_TRIAL_PAIRS = 4000
@@ -151,7 +151,7 @@ def held_out_retrieval(
         for i, whole in enumerate(scores):
             base = leading(whole, len(decomposition.rho))
             score: Score = base if rest is None else HubnessCorrectedScore.of(base, *rest, training.seed)
-            left, right = score.left(a), score.right(b)
+            left, right = (vectors.astype(np.float32) for vectors in (score.left(a), score.right(b)))
             forward, backward = best_ranks(left, right, (query, gallery)), best_ranks(right, left, (query, gallery))
             totals[i] += (1 / forward).mean() + (1 / backward).mean()
     return [float(total) / (2 * len(decompositions)) for total in totals]
