@@ -4,8 +4,9 @@ The paper: Li, Chinchali & Topcu, "CSA: Data-efficient Mapping of Unimodal Featu
 arXiv 2410.07610.
 """
 
-from csa.alignment import CSA, Alignment, load
+from csa.alignment import Alignment, load
 from csa.errors import CSAError
+from csa.estimator import CSA
 from csa.moments import Moments
 
 __version__ = "0.1.0"

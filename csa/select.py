@@ -1,77 +1,186 @@
-"""Choose score and dimensions from the training pairs alone, by retrieval inside the held-out folds of the cross-fitting."""
+"""Choose the recipe of a fit from its training pairs alone: preparation, shrinkage, score and hubness correction.
+
+Everything is judged by retrieval inside held-out folds, which never split a group; shrinkage alone is judged by the mutual
+information of held-out coordinates, which moments give (`csa.crossfit`). One question is asked at a time, each with the answers
+so far.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 
-from csa.crossfit import Held
-from csa.errors import FeatureError
-from csa.moments import Array, Float64, Moments
-from csa.scores import CanonicalScore, LikelihoodRatioScore, Score
+from csa.clusters import distinct_rows
+from csa.crossfit import Held, Shrinkage
+from csa.matrices import Float64
+from csa.moments import Moments
+from csa.preparation import RAW, Preparation, PreparationName
+from csa.scores import CanonicalScore, HubnessCorrectedScore, LikelihoodRatioScore, PairScore, Score, leading
 from csa.search import best_ranks
 from csa.solve import Decomposition
+from csa.training import Training, scale_odds
 
-# Retrieval inside a fold needs no more pairs than this to rank a handful of candidates.
+# Retrieval inside a fold needs no more pairs than this to rank a handful of candidates, nor hub centres more items.
 _MAX_FOLD_PAIRS = 2000
+_MAX_HUB_ITEMS = 4000
+_KEPT_ENERGY = 0.999
+# A norm or a root shows its worth on few pairs. A kernel is worth more the more pairs there are, so it is tried on more.
+_PLAIN_TRIAL_PAIRS = 4000
+_KERNEL_TRIAL_PAIRS = 15_000
+_KERNEL_MIN_ITEMS = 2000
+# Principal dimensions of either view in which candidates are compared; the chosen one is then fitted in all.
+_TRIAL_DIMENSIONS = 384
+# Steps in the log-odds of both shrinkages.
+_CLIMB_STEPS = ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0))
 
 
-def assign_folds(groups: ArrayLike, folds: int, seed: int) -> NDArray[np.intp]:
-    """Fold number of every pair; a group is never split and folds have as equal numbers of groups as can be.
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """Preparation and shrinkage for some training pairs.
 
-    Raises:
-        FeatureError: fewer than 2 groups.
+    Attributes:
+        training: the pairs, prepared, in the principal dimensions they were judged in.
+        prepare_x, prepare_y: their preparation.
+        shrinkage: (gx, gy).
+        held_out_mrr: mean reciprocal rank in held-out folds under the normalised likelihood ratio.
     """
-    _, group_of = np.unique(np.asarray(groups), return_inverse=True)
-    count = int(group_of.max(initial=-1)) + 1
-    if count < 2:
-        raise FeatureError(
-            f"cross-fitting needs pairs of at least 2 groups, got {count}; fix shrinkage and score by hand, or add pairs"
-        )
-    fold_of_group = np.random.default_rng(seed).permutation(count) % min(folds, count)
-    fold: NDArray[np.intp] = fold_of_group[group_of]
-    return fold
+
+    training: Training
+    prepare_x: Preparation
+    prepare_y: Preparation
+    shrinkage: Shrinkage
+    held_out_mrr: float
+
+
+def choose_recipe(training: Training) -> Recipe:
+    """Preparation and shrinkage for the normalised likelihood ratio, by held-out retrieval.
+
+    Norm and root first, a view at a time, on a part of the pairs and under the shrinkage that suits the raw features; then the
+    kernel, on more pairs and under its own.
+    """
+    sketch = training.sketched(_TRIAL_DIMENSIONS)
+    few = sketch.sample(_PLAIN_TRIAL_PAIRS)
+    best = _try(few, RAW, RAW)
+    shrinkage = best.shrinkage
+    for view in (0, 1):
+        best = max([best, *(_try(few, *_with(few, best, view, name), shrinkage) for name in ("unit", "root"))], key=_value)
+    many = sketch.sample(_KERNEL_TRIAL_PAIRS)
+    best = best if many is few and best.prepare_x is best.prepare_y is RAW else _try(many, best.prepare_x, best.prepare_y)
+    for view in (1, 0):
+        if len(distinct_rows((many.X, many.Y)[view])) >= _KERNEL_MIN_ITEMS:
+            best = max([best, _try(many, *_with(many, best, view, "kernel"))], key=_value)
+    return best if many is sketch else _try(sketch, best.prepare_x, best.prepare_y)
+
+
+def _with(training: Training, recipe: Recipe, view: int, name: PreparationName) -> tuple[Preparation, Preparation]:
+    fitted = Preparation.fit(name, (training.X, training.Y)[view], training.seed)
+    return (fitted, recipe.prepare_y) if view == 0 else (recipe.prepare_x, fitted)
+
+
+def _try(training: Training, prepare_x: Preparation, prepare_y: Preparation, shrinkage: Shrinkage | None = None) -> Recipe:
+    prepared = training.prepared(prepare_x, prepare_y)
+    if shrinkage is not None:
+        return Recipe(prepared, prepare_x, prepare_y, shrinkage, _held_out_mrr(prepared, shrinkage, _normalised))
+    return Recipe(prepared, prepare_x, prepare_y, *climb(prepared, best_shrinkage(prepared), _normalised))
+
+
+def climb(training: Training, shrinkage: Shrinkage, score: Callable[[Held], PairScore]) -> tuple[Shrinkage, float]:
+    """More shrinkage than carries the most information, as long as held-out retrieval improves; and how well that does.
+
+    Information counts every weak component in full; retrieval, on features that are not quite Gaussian, does better without some.
+
+    Args:
+        training: the pairs.
+        shrinkage: to start from.
+        score: makes the score that is judged of what held-out folds say.
+    """
+    value = _held_out_mrr(training, shrinkage, score)
+    improved = True
+    while improved:
+        improved = False
+        for steps in _CLIMB_STEPS:
+            more = scale_odds(shrinkage[0], float(np.exp(steps[0]))), scale_odds(shrinkage[1], float(np.exp(steps[1])))
+            if (better := _held_out_mrr(training, more, score)) > value:
+                shrinkage, value, improved = more, better, True
+                break
+    return shrinkage, value
+
+
+def _held_out_mrr(training: Training, shrinkage: Shrinkage, score: Callable[[Held], PairScore]) -> float:
+    return held_out_retrieval(training, shrinkage, [score(training.compact.held(shrinkage))])[0]
+
+
+def _normalised(held: Held) -> LikelihoodRatioScore:
+    return likelihood_ratio(held, normalised=True)
+
+
+def _value(recipe: Recipe) -> float:
+    return recipe.held_out_mrr
+
+
+def best_shrinkage(training: Training) -> Shrinkage:
+    """The shrinkage under which held-out coordinates carry the most mutual information."""
+    return training.compact.widened(training.compact.crossfit.best_shrinkage())
 
 
 def held_out_retrieval(
-    X: Array,
-    Y: Array,
-    groups: NDArray[np.intp],
-    fold: NDArray[np.intp],
-    fits: list[tuple[Moments, Decomposition]],
-    scores: list[Score],
+    training: Training, shrinkage: Shrinkage, scores: Sequence[PairScore], hubness: bool = False
 ) -> list[float]:
     """Mean reciprocal rank of each score inside the held-out folds, averaged over both directions and all folds.
 
     Args:
-        X, Y: features, (n, p) and (n, q).
-        groups: group number of each pair; pairs of one group are relevant to each other.
-        fold: fold number of each pair.
-        fits: per fold, the moments of its complement and their decomposition.
+        training: the pairs.
+        shrinkage: under which each fold's complement is decomposed.
         scores: the candidates.
+        hubness: correct each score by the hub centres of the fold's complement.
     """
-    totals = np.zeros(len(scores))
-    for k, (complement, decomposition) in enumerate(fits):
-        rows = np.flatnonzero(fold == k)[:_MAX_FOLD_PAIRS]
-        a = (X[rows] - complement.mean_x) @ decomposition.A
-        b = (Y[rows] - complement.mean_y) @ decomposition.B
-        query, gallery = np.nonzero(groups[rows][:, None] == groups[rows])
-        for i, score in enumerate(scores):
-            left, right = score.left(a), score.right(b)
+    pairs, totals = training.compact, np.zeros(len(scores))
+    unit_x, unit_y = pairs.units(shrinkage)
+    decompositions = pairs.crossfit.decompositions(pairs.narrowed(shrinkage))
+    for k, (complement, decomposition) in enumerate(zip(pairs.crossfit.complements, decompositions, strict=True)):
+
+        def project(rows: NDArray[np.intp], m: Moments = complement, d: Decomposition = decomposition) -> tuple[Float64, Float64]:
+            return (pairs.X[rows] - m.mean_x) @ (unit_x * d.A), (pairs.Y[rows] - m.mean_y) @ (unit_y * d.B)
+
+        rows = training.some(np.flatnonzero(training.fold == k), _MAX_FOLD_PAIRS)
+        a, b = project(rows)
+        rest = project(training.some(np.flatnonzero(training.fold != k), _MAX_HUB_ITEMS)) if hubness else None
+        query, gallery = np.nonzero(training.group[rows][:, None] == training.group[rows])
+        for i, whole in enumerate(scores):
+            base = leading(whole, len(decomposition.rho))
+            score: Score = base if rest is None else HubnessCorrectedScore.of(base, *rest, training.seed)
+            left, right = (vectors.astype(np.float32) for vectors in (score.left(a), score.right(b)))
             forward, backward = best_ranks(left, right, (query, gallery)), best_ranks(right, left, (query, gallery))
             totals[i] += (1 / forward).mean() + (1 / backward).mean()
-    return [float(total) / (2 * len(fits)) for total in totals]
+    return [float(total) / (2 * len(decompositions)) for total in totals]
 
 
-def component_grid(r: int) -> list[int]:
-    """Numbers of canonical dimensions worth trying out of r: about 3 per doubling."""
-    return sorted({min(r, round(2 ** (k / 3))) for k in range(3 * int(np.ceil(np.log2(max(r, 2)))) + 1)})
+def hub_items(training: Training) -> NDArray[np.intp]:
+    """Rows of the training items that hub centres are made from."""
+    return training.some(np.arange(len(training.X)), _MAX_HUB_ITEMS)
 
 
-def canonical_candidates(weights: Float64, n_components: int | None) -> list[CanonicalScore]:
+def component_grid(r: int, per_doubling: int = 3) -> list[int]:
+    """Numbers of canonical dimensions worth trying out of r."""
+    steps = per_doubling * int(np.ceil(np.log2(max(r, 2)))) + 1
+    return sorted({min(r, round(2 ** (k / per_doubling))) for k in range(steps)})
+
+
+def canonical_candidates(weights: Float64, n_components: int | None, per_doubling: int = 3) -> list[CanonicalScore]:
     """Canonical scores with the given number of components, or with each of a grid."""
-    sizes = [n_components] if n_components else component_grid(len(weights))
+    sizes = [n_components] if n_components else component_grid(len(weights), per_doubling)
     return [CanonicalScore(weights[:s]) for s in sizes]
 
 
-def likelihood_ratio(held: Held) -> LikelihoodRatioScore:
-    """The likelihood-ratio score with cross-fitted weights and scales."""
-    return LikelihoodRatioScore(held.weights, held.scale_a, held.scale_b)
+def likelihood_ratio(held: Held, normalised: bool = False) -> LikelihoodRatioScore:
+    """The likelihood-ratio score with cross-fitted weights and scales.
+
+    Canonical pairs come in descending strength, so weights that rise with the component are noise of the folds: they are replaced
+    by their closest descending sequence (isotonic regression). The tail that carries next to nothing is left out.
+    """
+    weights: Float64 = np.clip(isotonic_regression(held.weights, increasing=False).x, 0.0, held.weights.max(initial=0.0))
+    energy = np.cumsum(weights**2)
+    weights[np.searchsorted(energy, _KEPT_ENERGY * energy[-1]) + 1 :] = 0.0
+    return LikelihoodRatioScore(weights, held.scale_a, held.scale_b, normalised)

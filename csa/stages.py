@@ -13,12 +13,13 @@ from typing import Any
 
 import polars as pl
 
-from csa.alignment import CSA, load
+from csa.alignment import load
 from csa.datasets import dataset_root, ingest, item_loader
 from csa.datasets.openmoji import build_demo
 from csa.datasets.pairs import read_pairs, write_pairs
 from csa.encoders import load_encoder
 from csa.errors import CSAError, InputError
+from csa.estimator import CSA
 from csa.features import FeatureCache, FeatureTable, embed, write_shards
 from csa.files import write_json
 from csa.moments import Moments

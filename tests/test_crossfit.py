@@ -7,7 +7,7 @@ from factory import shared_signal
 import csa
 from csa.crossfit import CrossFit
 from csa.errors import FeatureError, InputError
-from csa.select import assign_folds
+from csa.training import assign_folds
 
 
 def paper(s):

@@ -1,0 +1,72 @@
+"""What CSA and its baselines have in common: scikit-learn's parameter conventions, and similarities as inner products."""
+
+import inspect
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from csa.errors import InputError
+from csa.matrices import Float64, check_pairs
+
+
+class PairModel:
+    """An estimator of two views: its parameters are the arguments of `__init__`, kept as given.
+
+    `sklearn.base.clone`, `get_params` and `set_params` work; pipelines and grid searches do not, as they know of one X only.
+    """
+
+    @classmethod
+    def _parameters(cls) -> dict[str, inspect.Parameter]:
+        return {name: p for name, p in inspect.signature(cls.__init__).parameters.items() if name != "self"}
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The parameters, by name."""
+        return {name: getattr(self, name) for name in self._parameters()}
+
+    def set_params(self, **params: Any) -> Self:
+        """Change parameters; a fit made before stays as it is.
+
+        Raises:
+            InputError: no such parameter.
+        """
+        for name, value in params.items():
+            if name not in self._parameters():
+                raise InputError(f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(self._parameters())}")
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        changed = [
+            f"{name}={getattr(self, name)!r}"
+            for name, p in self._parameters().items()
+            if getattr(self, name) is not p.default and getattr(self, name) != p.default
+        ]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    def index_vectors(self, X: ArrayLike | None = None, Y: ArrayLike | None = None) -> Any:
+        """Vectors whose inner products are the similarities: of X (n, k), of Y (m, k), or a tuple of both."""
+        raise NotImplementedError
+
+    def similarity(self, X: ArrayLike, Y: ArrayLike) -> Float64:
+        """Similarity of every row of X (n, p) to every row of Y (m, q); shape (n, m), higher is more alike."""
+        left, right = self.index_vectors(X, Y)
+        scores: Float64 = np.asarray(left @ right.T)
+        return scores
+
+    def score_pairs(self, X: ArrayLike, Y: ArrayLike) -> Float64:
+        """Similarity of row i of X (n, p) to row i of Y (n, q); shape (n,)."""
+        left, right = self.index_vectors(*check_pairs(X, Y))
+        scores: Float64 = np.einsum("ik,ik->i", left, right)
+        return scores
+
+
+def one_or_both(left: Any, right: Any) -> Any:
+    """(left, right) when both views were given, else the one that was.
+
+    Raises:
+        InputError: neither was given.
+    """
+    if left is None and right is None:
+        raise InputError("give X, Y or both; got neither")
+    return (left, right) if left is not None and right is not None else right if left is None else left

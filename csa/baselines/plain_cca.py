@@ -1,0 +1,51 @@
+"""Regularised CCA compared by the plain cosine: canonical coordinates without weights."""
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from csa.base import PairModel, one_or_both
+from csa.crossfit import Held, Shrinkage
+from csa.matrices import check_features, check_pairs
+from csa.routes import decompose
+from csa.scores import CanonicalScore
+from csa.select import best_shrinkage, climb
+from csa.training import Training
+
+
+class PlainCCA(PairModel):
+    """Cosine of all canonical coordinates, each counting the same.
+
+    Args:
+        shrinkage: "auto" (by retrieval in held-out folds), or a pair (gx, gy).
+        folds, seed: of the choice of shrinkage.
+    """
+
+    def __init__(self, shrinkage: Literal["auto"] | tuple[float, float] = "auto", folds: int = 5, seed: int = 0):
+        self.shrinkage = shrinkage
+        self.folds = folds
+        self.seed = seed
+
+    def fit(self, X: ArrayLike, Y: ArrayLike, groups: ArrayLike | None = None) -> "PlainCCA":
+        """Fit on paired features X (n, p), Y (n, q); a group is never split between folds."""
+        x, y = check_pairs(X, Y)
+        if self.shrinkage == "auto":
+            training = Training.of(x, y, np.arange(len(x)) if groups is None else groups, self.folds, self.seed)
+            shrinkage: Shrinkage = climb(training, best_shrinkage(training), _equal_weights)[0]
+        else:
+            shrinkage = self.shrinkage
+        self.shrinkage_ = shrinkage
+        self.moments_, self.decomposition_ = decompose(x, y, shrinkage)
+        return self
+
+    def index_vectors(self, X: ArrayLike | None = None, Y: ArrayLike | None = None) -> Any:
+        """Unit vectors of canonical coordinates, shapes (n, r) and (m, r)."""
+        m, d = self.moments_, self.decomposition_
+        score = CanonicalScore(np.ones(len(d.rho)))
+        left = None if X is None else score.left((check_features(X, "X", len(m.mean_x)) - m.mean_x) @ d.A)
+        return one_or_both(left, None if Y is None else score.right((check_features(Y, "Y", len(m.mean_y)) - m.mean_y) @ d.B))
+
+
+def _equal_weights(held: Held) -> CanonicalScore:
+    return CanonicalScore(np.ones(len(held.weights)))

@@ -1,0 +1,33 @@
+"""The cosine of features as they are: for encoders that share a space already, such as CLIP's two towers."""
+
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from csa.base import PairModel, one_or_both
+from csa.errors import FeatureError
+from csa.matrices import check_features, check_pairs
+from csa.preparation import unit
+
+
+class RawCosine(PairModel):
+    """Cosine similarity, nothing fitted; both views need the same dimensions."""
+
+    def __init__(self) -> None:
+        pass
+
+    def fit(self, X: ArrayLike, Y: ArrayLike, groups: ArrayLike | None = None) -> "RawCosine":
+        """Check that the views can be compared.
+
+        Raises:
+            FeatureError: views of different dimensions.
+        """
+        x, y = check_pairs(X, Y)
+        if x.shape[1] != y.shape[1]:
+            raise FeatureError(f"X has {x.shape[1]} dimensions and Y {y.shape[1]}; a cosine needs one space, so fit CSA instead")
+        return self
+
+    def index_vectors(self, X: ArrayLike | None = None, Y: ArrayLike | None = None) -> Any:
+        """Unit vectors of either view, or a tuple of both."""
+        left = None if X is None else unit(check_features(X, "X"))
+        return one_or_both(left, None if Y is None else unit(check_features(Y, "Y")))

@@ -1,0 +1,62 @@
+"""Is there a shared signal, how much, and how far does the fit flatter itself: what comes with every fit (method, section 4)."""
+
+from typing import Any
+
+import numpy as np
+
+from csa.crossfit import Held
+from csa.scores import effective_dimension
+from csa.solve import Decomposition
+
+# Held-out correlations of independent views scatter around 0 with standard error 1 / sqrt(n); chance passes this about once in
+# 500.
+_SIGNAL_Z = 3.0
+_SIGNAL_COMPONENTS = (1, 2, 4)
+
+
+def null_edge(n: int, p: int, q: int) -> float:
+    """The largest sample canonical correlation of independent views, as n, p and q grow (Wachter 1980).
+
+    sqrt(c1 + c2 - 2 c1 c2 + 2 sqrt(c1 c2 (1 - c1) (1 - c2))), c1 = p / n, c2 = q / n; 1 where p + q >= n.
+
+    >>> round(null_edge(2000, 200, 100), 3)
+    0.52
+    """
+    c1, c2 = p / n, q / n
+    if c1 + c2 >= 1:
+        return 1.0
+    return float(np.sqrt(c1 + c2 - 2 * c1 * c2 + 2 * np.sqrt(c1 * c2 * (1 - c1) * (1 - c2))))
+
+
+def in_sample(decomposition: Decomposition, n: int, unshrunk: bool) -> dict[str, Any]:
+    """What can be said without held-out folds: without shrinkage, the null edge and whether a correlation exceeds it."""
+    p, q = len(decomposition.A), len(decomposition.B)
+    if not unshrunk or p + q >= n:
+        return {}
+    edge = null_edge(n, p, q)
+    # The largest null correlation scatters around the edge on the scale n^(-2/3) (Johnstone 2008).
+    return {"null_edge": edge, "shared_signal": bool(decomposition.rho[0] > edge * (1 + 2 * n ** (-2 / 3)))}
+
+
+def held_out(decomposition: Decomposition, held: Held, groups: int, held_out_mrr: float | None) -> dict[str, Any]:
+    """What held-out folds say.
+
+    Args:
+        decomposition: of all pairs.
+        held: weights and scales from the folds.
+        groups: independent items behind the pairs.
+        held_out_mrr: of the chosen score, where retrieval was measured.
+
+    Returns:
+        mutual_information_nats, effective_dimension, overfit_gap (mean of in-sample correlation less weight), held_out_mrr,
+        shared_signal (False: the folds do not show any).
+    """
+    r = min(len(held.weights), len(decomposition.rho))
+    leading = [held.weights[:s].sum() * np.sqrt(groups / s) for s in _SIGNAL_COMPONENTS if s <= r]
+    return {
+        "mutual_information_nats": held.mutual_information,
+        "effective_dimension": effective_dimension(held.weights),
+        "overfit_gap": float((decomposition.rho[:r] - held.weights[:r]).mean()),
+        "held_out_mrr": held_out_mrr,
+        "shared_signal": bool(max(leading, default=0.0) > _SIGNAL_Z),
+    }

@@ -1,0 +1,310 @@
+"""The estimator `CSA`.
+
+>>> import numpy as np
+>>> rng = np.random.default_rng(0)
+>>> signal = rng.normal(size=(500, 3))
+>>> X = np.hstack([signal + 0.1 * rng.normal(size=(500, 3)), rng.normal(size=(500, 5))])
+>>> Y = np.hstack([rng.normal(size=(500, 2)), signal + 0.1 * rng.normal(size=(500, 3))])
+>>> model = CSA().fit(X[:400], Y[:400])
+>>> bool((model.similarity(X[400:], Y[400:]).argmax(axis=1) == np.arange(100)).mean() > 0.5)
+True
+"""
+
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from csa import diagnostics
+from csa.alignment import Alignment
+from csa.base import PairModel
+from csa.crossfit import CrossFit, Held, Shrinkage
+from csa.errors import InputError
+from csa.matrices import Array, Float64, check_pairs
+from csa.moments import Moments
+from csa.preparation import RAW, Preparation
+from csa.routes import decompose
+from csa.scores import CanonicalScore, HubnessCorrectedScore, PairScore, Score, ScoreName, leading
+from csa.select import best_shrinkage, canonical_candidates, choose_recipe, held_out_retrieval, hub_items, likelihood_ratio
+from csa.solve import Decomposition, solve
+from csa.training import Training
+
+# Scatter, over groups, of the difference between two scores' reciprocal ranks (on Flickr8k).
+_MRR_SCATTER = 0.2
+
+
+class CSA(PairModel):
+    """Canonical Similarity Analysis of paired features.
+
+    What is left on "auto" is chosen by grouped cross-fitting inside the training pairs; what is fixed by hand costs none.
+    `CSA(score="canonical", shrinkage=0.0, n_components=s)` is exactly the published method (Li et al. 2024). A score that is
+    named is taken exactly so, on the features as they are; only where both score and shrinkage are "auto" are preparation and
+    hubness correction chosen as well.
+
+    Args:
+        score: "auto", "likelihood_ratio", "normalised_likelihood_ratio" or "canonical".
+        shrinkage: "auto", one number for both views, or a pair (gx, gy); each in [0, 1]: S becomes (1 - g) S + g (trace S / d) I.
+        n_components: canonical dimensions that the canonical score keeps, or "auto"; the likelihood ratios use all.
+        folds: folds of the cross-fitting; fewer when there are fewer groups.
+        seed: of folds, cluster centres and samples.
+        preparation: what is done to either view's features first: "auto", one name for both views, or a pair; "raw", "unit",
+            "root" or "kernel" (see `csa.preparation`).
+        hubness: whether to correct the score for hubs (see `csa.scores`), or "auto".
+
+    Attributes, after fit:
+        alignment_: the frozen `Alignment`.
+        canonical_correlations_: in-sample correlations, descending, shape (r,).
+        weights_: weights of the components in the score. Cross-fitted, unless the canonical score was asked for with a shrinkage
+            fixed by hand: then the in-sample correlations, as published.
+        shrinkage_: (gx, gy) in use.
+        n_components_: components in use.
+        score_: the score in use.
+    """
+
+    def __init__(
+        self,
+        score: Literal["auto"] | ScoreName = "auto",
+        shrinkage: Literal["auto"] | float | tuple[float, float] = "auto",
+        n_components: Literal["auto"] | int = "auto",
+        folds: int = 5,
+        seed: int = 0,
+        preparation: str | tuple[str, str] = "auto",
+        hubness: Literal["auto"] | bool = "auto",
+    ):
+        self.score = score
+        self.shrinkage = shrinkage
+        self.n_components = n_components
+        self.folds = folds
+        self.seed = seed
+        self.preparation = preparation
+        self.hubness = hubness
+
+    def fit(self, X: ArrayLike, Y: ArrayLike, groups: ArrayLike | None = None) -> "CSA":
+        """Fit on paired features.
+
+        Args:
+            X: first view, shape (n, p): numpy, a torch tensor, a polars or pandas frame.
+            Y: second view, shape (n, q); row i belongs to row i of X.
+            groups: label of the item each pair belongs to, shape (n,); a group is never split between folds. Give the image's id
+                when images have several captions. Default: every pair is its own group.
+
+        Raises:
+            FeatureError: unusable arrays: shapes, NaN, a constant view, too few pairs or groups.
+            InputError: a parameter out of range.
+        """
+        self._check_parameters()
+        x, y = check_pairs(X, Y)
+        labels = np.arange(len(x)) if groups is None else np.asarray(groups)
+        if labels.shape != (len(x),):
+            raise InputError(f"groups must have one label per pair, shape ({len(x)},); got shape {labels.shape}")
+        if self._fixed_by_hand():
+            return self._fit_by_hand(x, y)
+        training = Training.of(x, y, labels, self.folds, self.seed)
+        if self._whole_recipe():
+            recipe = choose_recipe(training)
+            return self._cross_fit(recipe.training, (recipe.prepare_x, recipe.prepare_y), recipe.shrinkage)
+        prepare = self._given_preparation(x, y)
+        training = training.prepared(*prepare)
+        return self._cross_fit(training, prepare, self._given_shrinkage() or best_shrinkage(training))
+
+    def fit_moments(self, moments: Moments, folds: list[Moments] | None = None) -> "CSA":
+        """Fit on moments alone, without features.
+
+        Args:
+            moments: of all training pairs.
+            folds: the same pairs' moments, fold by fold, from which shrinkage and weights are cross-fitted; without them
+                everything must be fixed by hand. Choosing a score needs features: "auto" takes the likelihood ratio.
+
+        Raises:
+            InputError: something is asked for, or left on "auto", that moments cannot decide.
+        """
+        self._check_parameters()
+        if self.preparation not in ("auto", "raw", ("raw", "raw")) or self.hubness is True:
+            raise InputError("preparation and hubness need features, and moments are all there is; fit on features")
+        shrinkage = self._given_shrinkage()
+        if shrinkage is not None and self._fixed_by_hand():
+            decomposition = solve(moments, shrinkage)
+            published = CanonicalScore(decomposition.rho[: int(self.n_components)])
+            return self._finish(moments, decomposition, shrinkage, published, self._in_sample(moments, decomposition))
+        if folds is None:
+            raise InputError(
+                "total moments cannot be cross-fitted; give folds=[...] (moments of each fold), "
+                'or fix everything: score="canonical", shrinkage=..., n_components=...'
+            )
+        crossfit = CrossFit(folds)
+        shrinkage = shrinkage or crossfit.best_shrinkage()
+        held, decomposition = crossfit.measure(shrinkage), solve(crossfit.total, shrinkage)
+        candidates = self._candidates(held, decomposition)
+        if self.score == "canonical" and len(candidates) > 1:
+            raise InputError("moments cannot choose n_components of the canonical score; give it, or fit on features")
+        score = likelihood_ratio(held) if self.score == "auto" else candidates[-1]
+        notes = diagnostics.held_out(decomposition, held, moments.n, None)
+        return self._finish(crossfit.total, decomposition, shrinkage, score, notes)
+
+    def _fit_by_hand(self, x: Array, y: Array) -> "CSA":
+        shrinkage, prepare = self._given_shrinkage() or (0.0, 0.0), self._given_preparation(x, y)
+        X, Y = prepare[0](x), prepare[1](y)
+        moments, decomposition = decompose(X, Y, shrinkage)
+        base = CanonicalScore(decomposition.rho[: int(self.n_components)])
+        score: Score = base
+        if self.hubness is True:
+            score = _hubness_corrected(base, X, Y, moments, decomposition, self.seed)
+        return self._finish(moments, decomposition, shrinkage, score, self._in_sample(moments, decomposition), prepare)
+
+    def _cross_fit(self, training: Training, prepare: tuple[Preparation, Preparation], shrinkage: Shrinkage) -> "CSA":
+        """Choose the score where there is a choice, in the dimensions of `training`; then fit it in all dimensions."""
+        moments, decomposition = decompose(training.X, training.Y, shrinkage)
+        held, exact = training.compact.held(shrinkage), training.sketched(None)
+        candidates, hubness = self._candidates(held, decomposition), self.hubness is True
+        values = held_out_retrieval(training, shrinkage, candidates, hubness)
+        chosen = int(np.argmax(values))
+        if self.score == "auto" and values[0] > values[chosen] - _MRR_SCATTER / np.sqrt(training.groups):
+            chosen = 0  # as good as can be told from so many groups
+        best, value = candidates[chosen], values[chosen]
+        if self.hubness == "auto" and self._whole_recipe() and best.weights.max(initial=0.0) > 0:
+            corrected = held_out_retrieval(training, shrinkage, [best], hubness=True)[0]
+            hubness, value = corrected > value, max(corrected, value)
+        if training.dimensions is not None:
+            held = exact.compact.held(shrinkage)
+            best = _with_weights_of(best, held)
+        score: Score = leading(best, len(decomposition.rho))
+        if hubness:
+            rows = hub_items(training)
+            score = _hubness_corrected(best, training.X[rows], training.Y[rows], moments, decomposition, self.seed)
+        notes = diagnostics.held_out(decomposition, held, training.groups, value)
+        return self._finish(moments, decomposition, shrinkage, score, notes, prepare)
+
+    def _candidates(self, held: Held, decomposition: Decomposition) -> list[PairScore]:
+        """Scores to choose from, the preferred one first: it wins ties."""
+        size = None if self.n_components == "auto" else int(self.n_components)
+        if self.score == "canonical":
+            published = self.shrinkage != "auto"
+            return [*canonical_candidates(decomposition.rho if published else held.weights, size)]
+        if self.score != "auto":
+            return [likelihood_ratio(held, self.score == "normalised_likelihood_ratio")]
+        ratios = [likelihood_ratio(held, normalised=True), likelihood_ratio(held)]
+        return [*ratios, *canonical_candidates(held.weights, size, per_doubling=1)]
+
+    def _finish(
+        self,
+        moments: Moments,
+        decomposition: Decomposition,
+        shrinkage: Shrinkage,
+        score: Score,
+        notes: dict[str, Any],
+        prepare: tuple[Preparation, Preparation] = (RAW, RAW),
+    ) -> "CSA":
+        self.alignment_ = Alignment(
+            mean_x=moments.mean_x,
+            mean_y=moments.mean_y,
+            A=decomposition.A,
+            B=decomposition.B,
+            canonical_correlations=decomposition.rho,
+            score=score if isinstance(score, HubnessCorrectedScore) else leading(score, len(decomposition.rho)),
+            shrinkage=shrinkage,
+            n_pairs=moments.n,
+            notes=notes,
+            prepare_x=prepare[0],
+            prepare_y=prepare[1],
+        )
+        return self
+
+    def _in_sample(self, moments: Moments, decomposition: Decomposition) -> dict[str, Any]:
+        return diagnostics.in_sample(decomposition, moments.n, unshrunk=self._given_shrinkage() == (0.0, 0.0))
+
+    # What the parameters ask for.
+
+    def _fixed_by_hand(self) -> bool:
+        return self.score == "canonical" and self.shrinkage != "auto" and self.n_components != "auto"
+
+    def _whole_recipe(self) -> bool:
+        return self.score == "auto" and self.shrinkage == "auto" and self.preparation == "auto"
+
+    def _check_parameters(self) -> None:
+        if self.score not in ("auto", *get_args(ScoreName)):
+            raise InputError(f"score must be 'auto', {', '.join(map(repr, get_args(ScoreName)))}; got {self.score!r}")
+        size = self.n_components
+        if size != "auto" and (not isinstance(size, int | np.integer) or size < 1):
+            raise InputError(f"n_components must be 'auto' or a whole number from 1 up, got {size!r}")
+        if not isinstance(self.folds, int | np.integer) or self.folds < 2:
+            raise InputError(f"folds must be a whole number from 2 up, got {self.folds!r}")
+        if self.hubness not in ("auto", True, False):
+            raise InputError(f"hubness must be 'auto', True or False, got {self.hubness!r}")
+        self._given_shrinkage()
+
+    def _given_shrinkage(self) -> Shrinkage | None:
+        if isinstance(self.shrinkage, str):
+            if self.shrinkage == "auto":
+                return None
+            raise InputError(f"shrinkage must be 'auto', a number or a pair of numbers, got {self.shrinkage!r}")
+        values = np.atleast_1d(np.asarray(self.shrinkage, dtype=np.float64))
+        if values.shape not in ((1,), (2,)) or not ((values >= 0) & (values <= 1)).all():
+            raise InputError(f"shrinkage must be one number or a pair, each in [0, 1]; got {self.shrinkage!r}")
+        return float(values[0]), float(values[-1])
+
+    def _given_preparation(self, x: Array, y: Array) -> tuple[Preparation, Preparation]:
+        """As named, fitted to the features; raw where it is left on "auto" and score or shrinkage are not."""
+        names = self.preparation if isinstance(self.preparation, tuple | list) else (self.preparation,) * 2
+        if len(names) != 2:
+            raise InputError(f"preparation must be 'auto', one name or a pair of names, got {self.preparation!r}")
+        first, second = ("raw" if name == "auto" else name for name in names)
+        return Preparation.fit(first, x, self.seed), Preparation.fit(second, y, self.seed)
+
+    # After a fit, the estimator answers for its alignment.
+
+    def _fitted(self) -> Alignment:
+        if not hasattr(self, "alignment_"):
+            raise InputError("this CSA is not fitted yet; call fit(X, Y) first")
+        return self.alignment_
+
+    @property
+    def canonical_correlations_(self) -> Float64:
+        """In-sample canonical correlations, descending, shape (r,)."""
+        return self._fitted().canonical_correlations
+
+    @property
+    def weights_(self) -> Float64:
+        """Weights of the components in the score, shape (n_components_,)."""
+        return self._fitted().score.weights
+
+    @property
+    def shrinkage_(self) -> Shrinkage:
+        """(gx, gy) in use."""
+        return self._fitted().shrinkage
+
+    @property
+    def score_(self) -> ScoreName:
+        """The score in use."""
+        return self._fitted().score_name
+
+    @property
+    def n_components_(self) -> int:
+        """Components in use."""
+        return len(self._fitted().score.weights)
+
+    def transform(self, X: ArrayLike | None = None, Y: ArrayLike | None = None) -> Any:
+        """See `Alignment.transform`."""
+        return self._fitted().transform(X, Y)
+
+    def index_vectors(self, X: ArrayLike | None = None, Y: ArrayLike | None = None) -> Any:
+        """See `Alignment.index_vectors`."""
+        return self._fitted().index_vectors(X, Y)
+
+    def save(self, path: str | Path) -> None:
+        """See `Alignment.save`."""
+        self._fitted().save(path)
+
+
+def _hubness_corrected(
+    score: PairScore, X: Array, Y: Array, moments: Moments, decomposition: Decomposition, seed: int
+) -> HubnessCorrectedScore:
+    a, b = (X - moments.mean_x) @ decomposition.A, (Y - moments.mean_y) @ decomposition.B
+    return HubnessCorrectedScore.of(leading(score, len(decomposition.rho)), a, b, seed)
+
+
+def _with_weights_of(score: PairScore, held: Held) -> PairScore:
+    """The same kind of score, with other weights."""
+    if isinstance(score, CanonicalScore):
+        return CanonicalScore(held.weights[: len(score.weights)])
+    return likelihood_ratio(held, score.normalised)
