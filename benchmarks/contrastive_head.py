@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from csa.base import PairModel, one_or_both
-from csa.matrices import Array
-from csa.preparation import Preparation
-from csa.search import best_ranks
-from csa.training import assign_folds
+from csa.core.base import PairModel, one_or_both
+from csa.core.matrices import Array
+from csa.core.preparation import Preparation
+from csa.core.search import best_ranks
+from csa.core.training import assign_folds
 
 _DIMENSIONS, _BATCH, _DROPOUT, _RATE, _DECAY = 256, 256, 0.5, 1e-3, 0.1
 _CAPTIONS = 5

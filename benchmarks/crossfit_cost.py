@@ -6,7 +6,7 @@ import numpy as np
 
 import csa
 from benchmarks.measure import SEED, cpu_seconds, features, interleaved, record
-from csa.crossfit import CrossFit
+from csa.core.crossfit import CrossFit
 
 
 def main() -> None:

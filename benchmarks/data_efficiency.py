@@ -23,10 +23,10 @@ from threadpoolctl import threadpool_limits
 import csa
 from benchmarks.contrastive_head import ContrastiveHead
 from csa.baselines import ASIF, PlainCCA, Procrustes, RidgeMap
+from csa.core.scores import CanonicalScore
+from csa.core.search import best_ranks
+from csa.core.select import component_grid
 from csa.files import write_json
-from csa.scores import CanonicalScore
-from csa.search import best_ranks
-from csa.select import component_grid
 from csa.tasks.bootstrap import group_draws, mean_estimate
 
 RESULTS = Path(__file__).parent / "results" / "data_efficiency.json"

@@ -9,9 +9,9 @@ import numpy as np
 
 import csa
 from benchmarks.measure import SEED, record
-from csa import accumulate
-from csa.routes import decompose
-from csa.solve import solve
+from csa.core import accumulate
+from csa.core.routes import decompose
+from csa.core.solve import solve
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from factory import STRUCTURES, adversarial, correlations_by_qr

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measure import SEED, Peer, cpu_seconds, interleaved, record
-from csa.index import recall_at_k
-from csa.search import best_ranks, top_k
+from csa.core.index import recall_at_k
+from csa.core.search import best_ranks, top_k
 
 _BARE_ROWS = 1024
 

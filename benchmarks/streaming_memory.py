@@ -14,7 +14,7 @@ import numpy as np
 
 import csa
 from benchmarks.measure import SEED, record
-from csa.streams import ParquetPairs
+from csa.core.streams import ParquetPairs
 
 _SHARD = 50_000
 

@@ -4,10 +4,10 @@ The paper: Li, Chinchali & Topcu, "CSA: Data-efficient Mapping of Unimodal Featu
 arXiv 2410.07610.
 """
 
-from csa.alignment import Alignment, load
+from csa.core.alignment import Alignment, load
+from csa.core.estimator import CSA
+from csa.core.moments import Moments
 from csa.errors import CSAError
-from csa.estimator import CSA
-from csa.moments import Moments
 
 __version__ = "0.1.0"
 __all__ = ["CSA", "Alignment", "CSAError", "Moments", "__version__", "load"]

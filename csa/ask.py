@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from csa.alignment import Alignment, load
+from csa.core.alignment import Alignment, load
+from csa.core.moments import Array
+from csa.core.search import top_k
 from csa.datasets import dataset_root, item_loader
 from csa.datasets.pairs import read_pairs
 from csa.encoders import load_encoder
 from csa.errors import InputError
 from csa.features import FeatureTable
 from csa.images import open_image
-from csa.moments import Array
 from csa.params import Params
 from csa.report.sheet import Result, Row, draw_sheet, showable
-from csa.search import top_k
 from csa.workspace import Workspace
 
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from numpy.typing import ArrayLike
 
+from csa.core.moments import Moments
 from csa.errors import FeatureError, InputError
-from csa.moments import Moments
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -68,7 +68,7 @@ def moments_of_parts(pool: Executor, parts: Iterable[Iterable[tuple[ArrayLike, A
 
     Args:
         pool: from `workers`.
-        parts: each a stream of blocks as `Moments.from_blocks` takes it, such as a `csa.streams.ParquetPairs`.
+        parts: each a stream of blocks as `Moments.from_blocks` takes it, such as a `csa.core.streams.ParquetPairs`.
 
     Raises:
         FeatureError: no parts, or an unusable one.

@@ -13,16 +13,16 @@ from typing import Any
 
 import polars as pl
 
-from csa.alignment import load
+from csa.core.alignment import load
+from csa.core.estimator import CSA
+from csa.core.moments import Moments
 from csa.datasets import dataset_root, ingest, item_loader
 from csa.datasets.openmoji import build_demo
 from csa.datasets.pairs import read_pairs, write_pairs
 from csa.encoders import load_encoder
 from csa.errors import CSAError, InputError
-from csa.estimator import CSA
 from csa.features import FeatureCache, FeatureTable, embed, write_shards
 from csa.files import write_json
-from csa.moments import Moments
 from csa.params import Params
 from csa.report import figures, sheets
 from csa.tasks.evaluation import Evaluation, evaluate
@@ -65,14 +65,10 @@ def fit_stage(ws: Workspace) -> dict[str, Any]:
         table.rows(train[f"{view}_hash"].to_list())
         for view, table in zip(params.view_names, _feature_tables(ws, params), strict=True)
     )
-    shrinkage = params.fit.shrinkage
-    model = CSA(
-        score=params.fit.score,
-        shrinkage=(shrinkage[0], shrinkage[1]) if isinstance(shrinkage, list) else shrinkage,
-        n_components=params.fit.n_components,
-        folds=params.fit.folds,
-        seed=params.fit.seed,
-    ).fit(X, Y, groups=train["group"].to_numpy())
+    asked: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in params.fit.model_dump().items()
+    }
+    model = CSA(**asked).fit(X, Y, groups=train["group"].to_numpy())
     model.save(ws.alignment)
     Moments.from_arrays(X, Y).save(ws.moments)
     report = {
@@ -81,6 +77,8 @@ def fit_stage(ws: Workspace) -> dict[str, Any]:
         "score": model.score_,
         "shrinkage": list(model.shrinkage_),
         "n_components": model.n_components_,
+        "preparation": [model.alignment_.prepare_x.name, model.alignment_.prepare_y.name],
+        "hubness_corrected": model.alignment_.hubness_corrected,
         "diagnostics": model.alignment_.notes,
         "weights": model.weights_.tolist(),
         "canonical_correlations": model.canonical_correlations_.tolist(),

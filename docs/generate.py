@@ -23,10 +23,10 @@ def cli_page() -> str:
     """Every command's help, as `csa COMMAND --help` prints it at 100 columns."""
     lines = ["# The `csa` command", "", "Made by `python -m docs.generate` from the commands themselves.", ""]
     lines += ["Exit codes: 0 done, 1 a gate or a check said no, 2 wrong use or bad input.", ""]
-    parent = click.Context(cli, info_name="csa", terminal_width=100, max_content_width=100)
+    parent = click.Context(cli, info_name="csa", terminal_width=100, **cli.context_settings)
     for name in cli.list_commands(parent):
         command = cli.commands[name]
-        context = click.Context(command, info_name=name, parent=parent, terminal_width=100, max_content_width=100)
+        context = click.Context(command, info_name=name, parent=parent, terminal_width=100)
         help_text = "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
         lines += [f"## csa {name}", "", "```", help_text, "```", ""]
     return "\n".join(lines)

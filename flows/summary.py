@@ -48,7 +48,8 @@ def summary_text(ws: Workspace, result: "RetrainResult") -> str:
         f"  pairs       {metrics['pairs']['train']:,} to train on in {fit['groups']:,} groups, "
         f"{metrics['pairs']['test']:,} held out in {metrics['groups']['test']:,}",
         *(f"  features    {view}: {_features_text(ws, view, f'embed@{view}' in ran)}" for view in (first, second)),
-        f"  alignment   {fit['score'].replace('_', ' ')}, {fit['n_components']} components, "
+        f"  alignment   {fit['score'].replace('_', ' ')}{', hubness corrected' if fit['hubness_corrected'] else ''}, "
+        f"{fit['n_components']} components on {fit['preparation'][0]} {first} and {fit['preparation'][1]} {second} features, "
         f"shrinkage {gx:.2g} ({first}) and {gy:.2g} ({second})" + (f", {nats:.1f} nats shared" if nats else ""),
     ]
     for direction, values in metrics["retrieval"].items():

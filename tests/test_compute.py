@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from csa.compute import as_finished, moments_of_parts, workers
+from csa.core.moments import Moments
 from csa.encoders import load_encoder
 from csa.errors import FeatureError, InputError
 from csa.features import FeatureCache, embed
-from csa.moments import Moments
 from csa.params import ViewParams
 
 TEXTS = [f"a {colour} {thing}" for colour in ("red", "blue", "old") for thing in ("fox", "house by the sea", "ball")]

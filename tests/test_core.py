@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import csa
+from csa.core.scores import CanonicalScore, LikelihoodRatioScore
 from csa.errors import ArtifactError, FeatureError, InputError
-from csa.scores import CanonicalScore, LikelihoodRatioScore
 
 
 def paper(s):

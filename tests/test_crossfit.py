@@ -5,9 +5,9 @@ import pytest
 from factory import shared_signal
 
 import csa
-from csa.crossfit import CrossFit
+from csa.core.crossfit import CrossFit
+from csa.core.training import assign_folds
 from csa.errors import FeatureError, InputError
-from csa.training import assign_folds
 
 
 def paper(s):

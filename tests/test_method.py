@@ -9,16 +9,16 @@ from scipy.stats import rankdata
 from sklearn.base import clone
 
 import csa
-from csa.clusters import cluster_centres, distinct_rows
-from csa.crossfit import CrossFit, Held
-from csa.diagnostics import null_edge
+from csa.core.clusters import cluster_centres, distinct_rows
+from csa.core.crossfit import CrossFit, Held
+from csa.core.diagnostics import null_edge
+from csa.core.moments import Moments
+from csa.core.preparation import Preparation
+from csa.core.routes import decompose
+from csa.core.scores import CanonicalScore, HubnessCorrectedScore, LikelihoodRatioScore
+from csa.core.select import choose_recipe, likelihood_ratio
+from csa.core.training import Training, assign_folds
 from csa.errors import InputError
-from csa.moments import Moments
-from csa.preparation import Preparation
-from csa.routes import decompose
-from csa.scores import CanonicalScore, HubnessCorrectedScore, LikelihoodRatioScore
-from csa.select import choose_recipe, likelihood_ratio
-from csa.training import Training, assign_folds
 
 
 def recall_at_1(model, X, Y):

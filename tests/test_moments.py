@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import csa
-from csa import accumulate
+from csa.core import accumulate
+from csa.core.solve import solve
 from csa.errors import ArtifactError, FeatureError, InputError
-from csa.solve import solve
 
 
 def close_moments(a, b, rtol=1e-10):

@@ -37,7 +37,15 @@ def test_what_is_wrong_is_named(mapping, message):
 def test_defaults_are_written_out_and_read_back():
     params = Params.from_mapping({"fit": {"folds": 3}})
     dumped = params.dump()
-    assert dumped["fit"] == {"score": "auto", "shrinkage": "auto", "n_components": "auto", "folds": 3, "seed": 0}
+    assert dumped["fit"] == {
+        "score": "auto",
+        "shrinkage": "auto",
+        "n_components": "auto",
+        "preparation": "auto",
+        "hubness": "auto",
+        "folds": 3,
+        "seed": 0,
+    }
     assert Params.from_mapping(dumped) == params
 
 

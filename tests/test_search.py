@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from csa import search
-from csa.search import best_ranks, top_k
+from csa.core import search
+from csa.core.search import best_ranks, top_k
 
 
 @settings(max_examples=40, deadline=None)

@@ -10,9 +10,9 @@ from sklearn.cross_decomposition import CCA
 from statsmodels.multivariate.cancorr import CanCorr
 
 import csa
+from csa.core.routes import _thin_factors, _triangular_factors, decompose
+from csa.core.solve import Factors, solve
 from csa.errors import FeatureError
-from csa.routes import _thin_factors, _triangular_factors, decompose
-from csa.solve import Factors, solve
 
 RHO = [0.99, 0.9, 0.7, 0.7, 0.4, 0.1]
 

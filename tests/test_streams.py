@@ -7,10 +7,10 @@ from factory import shared_signal
 from pyarrow import parquet
 
 import csa
+from csa.core.index import recall_at_k, write_index_vectors
+from csa.core.search import top_k
+from csa.core.streams import ParquetPairs
 from csa.errors import FeatureError, InputError
-from csa.index import recall_at_k, write_index_vectors
-from csa.search import top_k
-from csa.streams import ParquetPairs
 
 
 def write_shards(folder, name, features, sizes, list_type=None):

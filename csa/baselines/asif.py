@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from csa.base import PairModel, one_or_both
+from csa.core.base import PairModel, one_or_both
+from csa.core.matrices import Array, Float64, check_features, check_pairs
+from csa.core.preparation import unit
+from csa.core.training import assign_folds
 from csa.errors import InputError
-from csa.matrices import Array, Float64, check_features, check_pairs
-from csa.preparation import unit
-from csa.training import assign_folds
 
 _POWERS = (1.0, 2.0, 4.0, 8.0)
 _MAX_KEPT = 800
@@ -113,6 +113,6 @@ def _powered(cosines: sparse.csr_array, power: float) -> sparse.csr_array:
 
 
 def _mean_reciprocal_rank(scores: Float64, relevant: Array) -> float:
-    """Ties count against the query, as in `csa.search.best_ranks`."""
+    """Ties count against the query, as in `csa.core.search.best_ranks`."""
     best = np.where(relevant, scores, -np.inf).max(axis=1, keepdims=True)
     return float((1 / (1 + ((scores >= best) & ~relevant).sum(axis=1))).mean())

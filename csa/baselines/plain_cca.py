@@ -5,13 +5,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from csa.base import PairModel, one_or_both
-from csa.crossfit import Held, Shrinkage
-from csa.matrices import check_features, check_pairs
-from csa.routes import decompose
-from csa.scores import CanonicalScore
-from csa.select import best_shrinkage, climb
-from csa.training import Training
+from csa.core.base import PairModel, one_or_both
+from csa.core.crossfit import Held, Shrinkage
+from csa.core.matrices import check_features, check_pairs
+from csa.core.routes import decompose
+from csa.core.scores import CanonicalScore
+from csa.core.select import best_shrinkage, climb
+from csa.core.training import Training
 
 
 class PlainCCA(PairModel):

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import linalg
 
-from csa.base import PairModel, one_or_both
-from csa.matrices import check_features, check_pairs
-from csa.preparation import unit
+from csa.core.base import PairModel, one_or_both
+from csa.core.matrices import check_features, check_pairs
+from csa.core.preparation import unit
 
 
 class Procrustes(PairModel):

@@ -4,10 +4,10 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from csa.base import PairModel, one_or_both
+from csa.core.base import PairModel, one_or_both
+from csa.core.matrices import check_features, check_pairs
+from csa.core.preparation import unit
 from csa.errors import FeatureError
-from csa.matrices import check_features, check_pairs
-from csa.preparation import unit
 
 
 class RawCosine(PairModel):

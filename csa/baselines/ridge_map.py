@@ -6,13 +6,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import linalg
 
-from csa.base import PairModel, one_or_both
+from csa.core.base import PairModel, one_or_both
+from csa.core.matrices import Array, Float64, check_features, check_pairs
+from csa.core.moments import Moments
+from csa.core.preparation import unit
+from csa.core.search import best_ranks
+from csa.core.training import assign_folds
 from csa.errors import InputError
-from csa.matrices import Array, Float64, check_features, check_pairs
-from csa.moments import Moments
-from csa.preparation import unit
-from csa.search import best_ranks
-from csa.training import assign_folds
 
 _GRID = tuple(float(10.0**k) for k in range(-4, 3))
 

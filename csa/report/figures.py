@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from csa.alignment import Alignment
+from csa.core.alignment import Alignment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

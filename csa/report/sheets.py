@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from csa.alignment import Alignment
+from csa.core.alignment import Alignment
+from csa.core.search import top_k
 from csa.report.sheet import Result, Row, draw_sheet, showable
-from csa.search import top_k
 from csa.tasks.held_out import HeldOut, HeldOutView
 
 _SHOWN_RESULTS = 5

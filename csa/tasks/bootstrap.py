@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from csa.moments import Float64
+from csa.core.moments import Float64
 
 
 @dataclass(frozen=True)

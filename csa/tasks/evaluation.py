@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from csa.alignment import Alignment
+from csa.core.alignment import Alignment
 from csa.params import EvaluateParams
 from csa.tasks.bootstrap import number_groups
 from csa.tasks.held_out import HeldOut

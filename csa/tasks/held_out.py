@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from csa.moments import Array
+from csa.core.moments import Array
 
 
 class FeatureLookup(Protocol):

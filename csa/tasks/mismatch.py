@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from csa.core.moments import Float64
 from csa.errors import DataError
-from csa.moments import Float64
 from csa.params import EvaluateParams
 from csa.tasks.bootstrap import Estimate, estimate, group_draws
 

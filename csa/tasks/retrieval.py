@@ -10,10 +10,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from csa.alignment import Alignment
-from csa.moments import Float64
+from csa.core.alignment import Alignment
+from csa.core.moments import Float64
+from csa.core.search import best_ranks
 from csa.params import EvaluateParams
-from csa.search import best_ranks
 from csa.tasks.bootstrap import Estimate, estimate, group_draws, mean_estimate, number_groups
 from csa.tasks.held_out import HeldOut, HeldOutView
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from csa.crossfit import Held
-from csa.scores import effective_dimension
-from csa.solve import Decomposition
+from csa.core.crossfit import Held
+from csa.core.scores import effective_dimension
+from csa.core.solve import Decomposition
 
 # Held-out correlations of independent views scatter around 0 with standard error 1 / sqrt(n); chance passes this about once in
 # 500.

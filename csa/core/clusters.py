@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from csa.moments import Array, Float64
+from csa.core.moments import Array, Float64
 
 _ROUNDS = 4
 _MAX_ROWS = 12_000

@@ -16,19 +16,19 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from csa import diagnostics
-from csa.alignment import Alignment
-from csa.base import PairModel
-from csa.crossfit import CrossFit, Held, Shrinkage
+from csa.core import diagnostics
+from csa.core.alignment import Alignment
+from csa.core.base import PairModel
+from csa.core.crossfit import CrossFit, Held, Shrinkage
+from csa.core.matrices import Array, Float64, check_pairs
+from csa.core.moments import Moments
+from csa.core.preparation import RAW, Preparation
+from csa.core.routes import decompose
+from csa.core.scores import CanonicalScore, HubnessCorrectedScore, PairScore, Score, ScoreName, leading
+from csa.core.select import best_shrinkage, canonical_candidates, choose_recipe, held_out_retrieval, hub_items, likelihood_ratio
+from csa.core.solve import Decomposition, solve
+from csa.core.training import Training
 from csa.errors import InputError
-from csa.matrices import Array, Float64, check_pairs
-from csa.moments import Moments
-from csa.preparation import RAW, Preparation
-from csa.routes import decompose
-from csa.scores import CanonicalScore, HubnessCorrectedScore, PairScore, Score, ScoreName, leading
-from csa.select import best_shrinkage, canonical_candidates, choose_recipe, held_out_retrieval, hub_items, likelihood_ratio
-from csa.solve import Decomposition, solve
-from csa.training import Training
 
 # Scatter, over groups, of the difference between two scores' reciprocal ranks (on Flickr8k).
 _MRR_SCATTER = 0.2
@@ -49,8 +49,8 @@ class CSA(PairModel):
         folds: folds of the cross-fitting; fewer when there are fewer groups.
         seed: of folds, cluster centres and samples.
         preparation: what is done to either view's features first: "auto", one name for both views, or a pair; "raw", "unit",
-            "root" or "kernel" (see `csa.preparation`).
-        hubness: whether to correct the score for hubs (see `csa.scores`), or "auto".
+            "root" or "kernel" (see `csa.core.preparation`).
+        hubness: whether to correct the score for hubs (see `csa.core.scores`), or "auto".
 
     Attributes, after fit:
         alignment_: the frozen `Alignment`.

@@ -26,11 +26,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from csa.container import load_tensors, save_tensors
-from csa.crossfit import Shrinkage
-from csa.errors import InputError
-from csa.matrices import Float64, check_features, check_pairs
-from csa.preparation import RAW, Preparation
-from csa.scores import (
+from csa.core.crossfit import Shrinkage
+from csa.core.matrices import Float64, check_features, check_pairs
+from csa.core.preparation import RAW, Preparation
+from csa.core.scores import (
     CanonicalScore,
     HubnessCorrectedScore,
     LikelihoodRatioScore,
@@ -40,6 +39,7 @@ from csa.scores import (
     effective_dimension,
     mutual_information,
 )
+from csa.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)

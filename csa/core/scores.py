@@ -8,8 +8,8 @@ from typing import Literal
 
 import numpy as np
 
-from csa.clusters import cluster_centres, distinct_rows
-from csa.moments import Float64
+from csa.core.clusters import cluster_centres, distinct_rows
+from csa.core.moments import Float64
 
 ScoreName = Literal["likelihood_ratio", "normalised_likelihood_ratio", "canonical"]
 

@@ -12,10 +12,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from csa.accumulate import Accumulator, PrecisionError, buffer_rows, release_pages, worth_single
 from csa.container import load_tensors, save_tensors
+from csa.core.accumulate import Accumulator, PrecisionError, buffer_rows, release_pages, worth_single
+from csa.core.matrices import Array, Float64, check_features, check_pairs, paired_matrices
 from csa.errors import FeatureError, InputError
-from csa.matrices import Array, Float64, check_features, check_pairs, paired_matrices
 
 __all__ = ["Array", "Float64", "Moments", "Precision", "check_features", "check_pairs"]
 

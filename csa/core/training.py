@@ -7,12 +7,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import linalg
 
-from csa.clusters import distinct_rows
-from csa.crossfit import CrossFit, Held, Shrinkage
+from csa.core.clusters import distinct_rows
+from csa.core.crossfit import CrossFit, Held, Shrinkage
+from csa.core.matrices import Array
+from csa.core.moments import Moments
+from csa.core.preparation import Preparation
 from csa.errors import FeatureError
-from csa.matrices import Array
-from csa.moments import Moments
-from csa.preparation import Preparation
 
 # A view of far fewer items than dimensions is turned into the span of its items, where everything is cheaper.
 _SPAN_SHARE = 0.75

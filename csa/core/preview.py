@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from scipy import linalg
 
-from csa.matrices import Array, Float64
-from csa.moments import Moments
-from csa.solve import Spectrum
+from csa.core.matrices import Array, Float64
+from csa.core.moments import Moments
+from csa.core.solve import Spectrum
 
 # Views of fewer dimensions are treated exactly and in float64: their products cost little.
 _EXACT_DIMENSIONS = 384

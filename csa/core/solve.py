@@ -10,8 +10,8 @@ import numpy as np
 from scipy import linalg
 from scipy.linalg import lapack
 
+from csa.core.moments import Float64, Moments
 from csa.errors import FeatureError
-from csa.moments import Float64, Moments
 
 # In a space of few dimensions rounding does not shrink with them.
 _FEW_DIMENSIONS = 256

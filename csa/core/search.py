@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from csa.matrices import Array
+from csa.core.matrices import Array
 
 # Scores made at once: enough rows for the matrix product to run at full speed, 160 MB in float32.
 _BLOCK_SCORES = 40_000_000

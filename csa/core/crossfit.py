@@ -1,7 +1,7 @@
 """Cross-fitting from moments: what held-out folds say about a shrinkage, without a second look at the features.
 
 Every training complement is the total moments minus a fold's. What a shrinkage is worth is the mutual information of the
-*held-out* canonical coordinates; many shrinkages are previewed (`csa.preview`), and what comes out is measured exactly.
+*held-out* canonical coordinates; many shrinkages are previewed (`csa.core.preview`), and what comes out is measured exactly.
 """
 
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ from functools import cached_property
 
 import numpy as np
 
-from csa.moments import Float64, Moments
-from csa.preview import FoldPreview
-from csa.scores import mutual_information
-from csa.solve import Decomposition, solve
+from csa.core.moments import Float64, Moments
+from csa.core.preview import FoldPreview
+from csa.core.scores import mutual_information
+from csa.core.solve import Decomposition, solve
 
 Shrinkage = tuple[float, float]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from csa.core.matrices import Array
 from csa.errors import FeatureError
-from csa.matrices import Array
 
 _BLOCK_ROWS = 1024
 # Read ahead of each column, so that a row group is never held whole.

@@ -1,7 +1,7 @@
 """Galleries too large for exact search: the vectors an inner-product index needs, and how well it then answers.
 
-Every score of this package is an inner product of two vectors (`csa.scores`), so FAISS or any other maximum-inner-product index
-can hold a gallery. An index ranks items for one query, so what depends on the query alone may be left out.
+Every score of this package is an inner product of two vectors (`csa.core.scores`), so FAISS or any other maximum-inner-product
+index can hold a gallery. An index ranks items for one query, so what depends on the query alone may be left out.
 """
 
 from pathlib import Path
@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from csa.alignment import Alignment
+from csa.core.alignment import Alignment
+from csa.core.matrices import Array, check_features
 from csa.errors import InputError
-from csa.matrices import Array, check_features
 
 _BLOCK_ROWS = 8192
 
@@ -55,7 +55,7 @@ def recall_at_k(found: NDArray[np.intp], exact: NDArray[np.intp]) -> float:
 
     Args:
         found: rows that the index returned for each query, shape (n, k); -1 for none.
-        exact: rows of `csa.search.top_k`, shape (n, k).
+        exact: rows of `csa.core.search.top_k`, shape (n, k).
     """
     hits: Array = (found[:, :, None] == exact[:, None, :]).any(axis=1)
     return float(hits.mean())

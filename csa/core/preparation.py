@@ -1,7 +1,7 @@
 """What is done to one view's features before any statistic is taken: nothing, a norm, a root, or a kernel.
 
 CCA sees only second moments, so whatever a monotone bend or a norm hides from them is lost. Which preparation helps is a question
-to the data; `csa.select` answers it by cross-validation.
+to the data; `csa.core.select` answers it by cross-validation.
 """
 
 from dataclasses import dataclass, field
@@ -10,9 +10,9 @@ from typing import Literal, get_args
 import numpy as np
 from scipy import linalg
 
-from csa.clusters import cluster_centres, distinct_rows
+from csa.core.clusters import cluster_centres, distinct_rows
+from csa.core.moments import Array, Float64
 from csa.errors import InputError
-from csa.moments import Array, Float64
 
 PreparationName = Literal["raw", "unit", "root", "kernel"]
 

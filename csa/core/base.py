@@ -6,8 +6,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from csa.core.matrices import Float64, check_pairs
 from csa.errors import InputError
-from csa.matrices import Float64, check_pairs
 
 
 class PairModel:

@@ -12,8 +12,8 @@ import numpy as np
 from scipy import linalg
 from scipy.linalg import blas
 
+from csa.core.matrices import Array, Float64, check_finite
 from csa.errors import FeatureError
-from csa.matrices import Array, Float64, check_finite
 
 _BUFFER_BYTES = 50_000_000
 _MAX_ROWS = 8192

@@ -1,8 +1,8 @@
 """Choose the recipe of a fit from its training pairs alone: preparation, shrinkage, score and hubness correction.
 
 Everything is judged by retrieval inside held-out folds, which never split a group; shrinkage alone is judged by the mutual
-information of held-out coordinates, which moments give (`csa.crossfit`). One question is asked at a time, each with the answers
-so far.
+information of held-out coordinates, which moments give (`csa.core.crossfit`). One question is asked at a time, each with the
+answers so far.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
-from csa.clusters import distinct_rows
-from csa.crossfit import Held, Shrinkage
-from csa.matrices import Float64
-from csa.moments import Moments
-from csa.preparation import RAW, Preparation, PreparationName
-from csa.scores import CanonicalScore, HubnessCorrectedScore, LikelihoodRatioScore, PairScore, Score, leading
-from csa.search import best_ranks
-from csa.solve import Decomposition
-from csa.training import Training, scale_odds
+from csa.core.clusters import distinct_rows
+from csa.core.crossfit import Held, Shrinkage
+from csa.core.matrices import Float64
+from csa.core.moments import Moments
+from csa.core.preparation import RAW, Preparation, PreparationName
+from csa.core.scores import CanonicalScore, HubnessCorrectedScore, LikelihoodRatioScore, PairScore, Score, leading
+from csa.core.search import best_ranks
+from csa.core.solve import Decomposition
+from csa.core.training import Training, scale_odds
 
 # Retrieval inside a fold needs no more pairs than this to rank a handful of candidates, nor hub centres more items.
 _MAX_FOLD_PAIRS = 2000

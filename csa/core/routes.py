@@ -3,7 +3,7 @@
 | features | route |
 |---|---|
 | no more pairs than dimensions | thin singular value decompositions of both views: the dual form, nothing of size d x d |
-| well-conditioned, or shrunk | moments, then Cholesky factors or eigendecompositions (`csa.solve`) |
+| well-conditioned, or shrunk | moments, then Cholesky factors or eigendecompositions (`csa.core.solve`) |
 | worse than moments can carry | triangular factor of both views side by side, in blocks: X and Y are never squared |
 """
 
@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import linalg
 
+from csa.core.matrices import Array, Float64, check_pairs
+from csa.core.moments import Moments
+from csa.core.solve import Decomposition, Factors, Spectrum, solve_by_cholesky
 from csa.errors import FeatureError
-from csa.matrices import Array, Float64, check_pairs
-from csa.moments import Moments
-from csa.solve import Decomposition, Factors, Spectrum, solve_by_cholesky
 
 # Rounding of float32 features, relative to their largest singular value: what is smaller is no signal.
 _FLOAT32_CUT = 1e-7

@@ -1,0 +1,8 @@
+"""The mathematics, on numpy and scipy alone.
+
+matrices ─▶ accumulate ─▶ moments ─▶ solve, routes        features to sums, sums to the canonical decomposition
+            preview ─▶ crossfit ─▶ training ─▶ select      what held-out folds say; the choice of a recipe
+            clusters ─▶ preparation, scores                features prepared, coordinates compared
+            estimator ─▶ alignment                         `csa.CSA` fits, the frozen `Alignment` answers
+            search, index, streams                         exact ranks, vectors for an index, files larger than memory
+"""
