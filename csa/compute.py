@@ -1,6 +1,5 @@
 """Where independent parts of the work are computed: in threads of this process, or on a Dask cluster, by the same code."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import Any, TypeVar
 from numpy.typing import ArrayLike
 
 from csa.core.moments import Moments
+from csa.core.threads import cores
 from csa.errors import FeatureError, InputError
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ def workers(dask: str | None = None) -> Iterator[Executor]:
         InputError: Dask is not installed, or no scheduler answers.
     """
     if dask is None:
-        with ThreadPoolExecutor(_cores()) as pool:
+        with ThreadPoolExecutor(cores()) as pool:
             yield pool
         return
     with _client(dask) as client:
@@ -91,10 +91,6 @@ def _moments_of_part(part: tuple[int, Iterable[tuple[ArrayLike, ArrayLike]]]) ->
     return Moments.from_blocks(part[1])
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @contextmanager
 def _client(address: str) -> Iterator[Any]:
     try:
@@ -103,7 +99,7 @@ def _client(address: str) -> Iterator[Any]:
         raise InputError("compute.dask is set, but Dask is not installed; pip install 'csa[dask]', or set it to null") from None
     if address == "local":
         with (
-            LocalCluster(n_workers=_cores(), threads_per_worker=1, dashboard_address=None) as cluster,  # type: ignore[no-untyped-call]
+            LocalCluster(n_workers=cores(), threads_per_worker=1, dashboard_address=None) as cluster,  # type: ignore[no-untyped-call]
             Client(cluster) as client,  # type: ignore[no-untyped-call]
         ):
             yield client

@@ -16,6 +16,7 @@ import polars as pl
 from csa.core.alignment import load
 from csa.core.estimator import CSA
 from csa.core.moments import Moments
+from csa.core.threads import one_thread_a_product
 from csa.datasets import dataset_root, ingest, item_loader
 from csa.datasets.openmoji import build_demo
 from csa.datasets.pairs import read_pairs, write_pairs
@@ -137,7 +138,8 @@ def main(arguments: list[str]) -> int:
         ws = Workspace.find()
         ws.prepare_state()
         started = time.perf_counter()
-        done = STAGES[name](ws, *rest)
+        with one_thread_a_product():
+            done = STAGES[name](ws, *rest)
         record = {"stage": "@".join(arguments), **done, "seconds": round(time.perf_counter() - started, 3)}
         write_json(ws.stage_record("@".join(arguments)), record)
     except CSAError as error:

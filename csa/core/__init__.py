@@ -1,4 +1,4 @@
-"""The mathematics, on numpy and scipy alone.
+"""The mathematics, on numpy and scipy alone (and threadpoolctl, to hold their threads).
 
 matrices ─▶ accumulate ─▶ moments ─▶ solve, routes        features to sums, sums to the canonical decomposition
             preview ─▶ crossfit ─▶ training ─▶ select      what held-out folds say; the choice of a recipe

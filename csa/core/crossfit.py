@@ -13,6 +13,7 @@ from csa.core.moments import Float64, Moments
 from csa.core.preview import FoldPreview
 from csa.core.scores import mutual_information
 from csa.core.solve import Decomposition, solve
+from csa.core.threads import each
 
 Shrinkage = tuple[float, float]
 
@@ -57,23 +58,23 @@ class CrossFit:
     def decompositions(self, shrinkage: Shrinkage) -> list[Decomposition]:
         """The decomposition of each fold's complement."""
         if shrinkage not in self._decompositions:
-            self._decompositions[shrinkage] = [solve(complement, shrinkage) for complement in self.complements]
+            self._decompositions[shrinkage] = each(lambda complement: solve(complement, shrinkage), self.complements)
         return self._decompositions[shrinkage]
 
     def measure(self, shrinkage: Shrinkage) -> Held:
         """Held-out correlations and scales under one shrinkage: a decomposition a fold."""
         folds = zip(self.decompositions(shrinkage), self._folds, self.complements, strict=True)
-        return _held([_held_out_moments(*fold) for fold in folds])
+        return _held(each(lambda fold: _held_out_moments(*fold), folds))
 
     def preview(self, shrinkage: Shrinkage) -> Held:
         """What `measure` would say of the leading components, at a fraction of its cost once a few shrinkages were asked for."""
         if shrinkage not in self._previewed:
-            self._previewed[shrinkage] = _held([fold.held_out_moments(shrinkage) for fold in self._previews])
+            self._previewed[shrinkage] = _held(each(lambda fold: fold.held_out_moments(shrinkage), self._previews))
         return self._previewed[shrinkage]
 
     @cached_property
     def _previews(self) -> list[FoldPreview]:
-        return [FoldPreview(complement, fold) for fold, complement in zip(self._folds, self.complements, strict=True)]
+        return each(lambda pair: FoldPreview(*pair), zip(self.complements, self._folds, strict=True))
 
     def best_shrinkage(self) -> Shrinkage:
         """The shrinkage whose held-out coordinates carry the most mutual information.

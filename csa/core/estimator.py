@@ -27,6 +27,7 @@ from csa.core.routes import decompose
 from csa.core.scores import CanonicalScore, HubnessCorrectedScore, PairScore, Score, ScoreName, leading
 from csa.core.select import best_shrinkage, canonical_candidates, choose_recipe, held_out_retrieval, hub_items, likelihood_ratio
 from csa.core.solve import Decomposition, solve
+from csa.core.threads import one_thread_a_product
 from csa.core.training import Training
 from csa.errors import InputError
 
@@ -93,6 +94,10 @@ class CSA(PairModel):
             FeatureError: unusable arrays: shapes, NaN, a constant view, too few pairs or groups.
             InputError: a parameter out of range.
         """
+        with one_thread_a_product():
+            return self._fit(X, Y, groups)
+
+    def _fit(self, X: ArrayLike, Y: ArrayLike, groups: ArrayLike | None) -> "CSA":
         self._check_parameters()
         x, y = check_pairs(X, Y)
         labels = np.arange(len(x)) if groups is None else np.asarray(groups)
@@ -119,6 +124,10 @@ class CSA(PairModel):
         Raises:
             InputError: something is asked for, or left on "auto", that moments cannot decide.
         """
+        with one_thread_a_product():
+            return self._fit_moments(moments, folds)
+
+    def _fit_moments(self, moments: Moments, folds: list[Moments] | None) -> "CSA":
         self._check_parameters()
         if self.preparation not in ("auto", "raw", ("raw", "raw")) or self.hubness is True:
             raise InputError("preparation and hubness need features, and moments are all there is; fit on features")

@@ -15,11 +15,10 @@ from scipy.optimize import isotonic_regression
 from csa.core.clusters import distinct_rows
 from csa.core.crossfit import Held, Shrinkage
 from csa.core.matrices import Float64
-from csa.core.moments import Moments
 from csa.core.preparation import RAW, Preparation, PreparationName
 from csa.core.scores import CanonicalScore, HubnessCorrectedScore, LikelihoodRatioScore, PairScore, Score, leading
 from csa.core.search import best_ranks
-from csa.core.solve import Decomposition
+from csa.core.threads import each
 from csa.core.training import Training, scale_odds
 
 # Retrieval inside a fold needs no more pairs than this to rank a handful of candidates, nor hub centres more items.
@@ -136,24 +135,31 @@ def held_out_retrieval(
         scores: the candidates.
         hubness: correct each score by the hub centres of the fold's complement.
     """
-    pairs, totals = training.compact, np.zeros(len(scores))
+    pairs = training.compact
     unit_x, unit_y = pairs.units(shrinkage)
     decompositions = pairs.crossfit.decompositions(pairs.narrowed(shrinkage))
-    for k, (complement, decomposition) in enumerate(zip(pairs.crossfit.complements, decompositions, strict=True)):
 
-        def project(rows: NDArray[np.intp], m: Moments = complement, d: Decomposition = decomposition) -> tuple[Float64, Float64]:
-            return (pairs.X[rows] - m.mean_x) @ (unit_x * d.A), (pairs.Y[rows] - m.mean_y) @ (unit_y * d.B)
+    def in_fold(k: int) -> Float64:
+        mean, decomposition = pairs.crossfit.complements[k], decompositions[k]
+
+        def project(rows: NDArray[np.intp]) -> tuple[Float64, Float64]:
+            a = (pairs.X[rows] - mean.mean_x) @ (unit_x * decomposition.A)
+            return a, (pairs.Y[rows] - mean.mean_y) @ (unit_y * decomposition.B)
 
         rows = training.some(np.flatnonzero(training.fold == k), _MAX_FOLD_PAIRS)
         a, b = project(rows)
         rest = project(training.some(np.flatnonzero(training.fold != k), _MAX_HUB_ITEMS)) if hubness else None
         query, gallery = np.nonzero(training.group[rows][:, None] == training.group[rows])
+        values = np.zeros(len(scores))
         for i, whole in enumerate(scores):
             base = leading(whole, len(decomposition.rho))
             score: Score = base if rest is None else HubnessCorrectedScore.of(base, *rest, training.seed)
             left, right = (vectors.astype(np.float32) for vectors in (score.left(a), score.right(b)))
             forward, backward = best_ranks(left, right, (query, gallery)), best_ranks(right, left, (query, gallery))
-            totals[i] += (1 / forward).mean() + (1 / backward).mean()
+            values[i] = (1 / forward).mean() + (1 / backward).mean()
+        return values
+
+    totals = np.sum(each(in_fold, range(len(decompositions))), axis=0)
     return [float(total) / (2 * len(decompositions)) for total in totals]
 
 
