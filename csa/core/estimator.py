@@ -31,7 +31,7 @@ from csa.core.threads import one_thread_a_product
 from csa.core.training import Training
 from csa.errors import InputError
 
-# Scatter, over groups, of the difference between two scores' reciprocal ranks (on Flickr8k).
+# Assumed scatter, over groups, of the difference between two scores' reciprocal ranks: those of one query mostly agree.
 _MRR_SCATTER = 0.2
 
 
