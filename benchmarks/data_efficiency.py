@@ -1,11 +1,12 @@
 """Retrieval against the number of training images on Flickr8k: CSA's default, its parts, its baselines and a trained head.
 
-    python -m benchmarks.data_efficiency features.npz [--methods "default|published"] [--threads 1]
+    csa run recipes/flickr8k.yaml --data PATH
+    python -m benchmarks.data_efficiency [flickr8k] [--methods "default|published"] [--threads 1]
 
 n training images with their five captions each, three random subsets; standard retrieval both ways on the 1,000 images and
 5,000 captions of the dev split. All choices are made inside the n pairs, except by "published, best s on dev", which is told
-its number of components. Adds to benchmarks/results/data_efficiency.json after every fit and goes on where it stopped. The
-features file holds X (images, p) with the training images first, Y (captions, q), image_of (captions,) and n_train.
+its number of components. The features are those of a recipe's workspace that was run. Adds to
+benchmarks/results/data_efficiency.json after every fit and goes on where it stopped.
 """
 
 import argparse
@@ -26,8 +27,11 @@ from csa.baselines import ASIF, PlainCCA, Procrustes, RidgeMap
 from csa.core.scores import CanonicalScore
 from csa.core.search import best_ranks
 from csa.core.select import component_grid
+from csa.datasets.pairs import read_pairs
+from csa.features import FeatureTable
 from csa.files import write_json
 from csa.tasks.bootstrap import group_draws, mean_estimate
+from flows.workspaces import existing_workspace
 
 RESULTS = Path(__file__).parent / "results" / "data_efficiency.json"
 SIZES = (20, 50, 100, 300, 1000, 2642, 3000, 6000)
@@ -50,18 +54,33 @@ METHODS: dict[str, Callable[[], Any]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("features", type=Path, help="npz with X, Y, image_of and n_train")
+    parser.add_argument("workspace", nargs="?", default="flickr8k", help="name of a recipe that was run")
     parser.add_argument("--methods", default="|".join(METHODS), help="names, separated by |")
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    data = dict(np.load(options.features))
+    data = features_of(options.workspace)
     methods = options.methods.split("|")
     with threadpool_limits(options.threads):
         for name in methods:
             for n in map(int, options.sizes.split(",")):
                 for seed in SEEDS if n < data["n_train"] else SEEDS[:1]:
                     measure(name, n, seed, data)
+
+
+def features_of(workspace: str) -> dict[str, Any]:
+    """X (images, p) with the training images first, Y (captions, q), image_of (captions,) and n_train."""
+    ws = existing_workspace(workspace)
+    first, second = ws.params().view_names
+    pairs = read_pairs(ws.pairs).sort("split", descending=True, maintain_order=True)  # train, then test
+    images = pairs.unique(f"{first}_hash", keep="first", maintain_order=True)
+    number = {item: i for i, item in enumerate(images[f"{first}_hash"])}
+    return {
+        "X": FeatureTable.read(ws.features(first)).rows(list(number)),
+        "Y": FeatureTable.read(ws.features(second)).rows(pairs[f"{second}_hash"].to_list()),
+        "image_of": np.array([number[item] for item in pairs[f"{first}_hash"]]),
+        "n_train": int((images["split"] == "train").sum()),
+    }
 
 
 def measure(name: str, n: int, seed: int, data: dict[str, Any]) -> None:
@@ -84,7 +103,7 @@ def measure(name: str, n: int, seed: int, data: dict[str, Any]) -> None:
         row["recipe"] = model.alignment_.facts()
     about = {"machine": platform.processor() or platform.machine(), "numpy": np.__version__, "scipy": scipy.__version__}
     RESULTS.parent.mkdir(exist_ok=True)
-    command = "python -m benchmarks.data_efficiency features.npz"
+    command = "python -m benchmarks.data_efficiency"
     write_json(RESULTS, {"command": command, **about, "rows": [*results["rows"], row]})
     recalls = [scores[way]["recall_at_1"]["value"] for way in ("image_to_text", "text_to_image")]
     print(f"{name:34} n={n:5} seed={seed} {recalls[0]:.3f}/{recalls[1]:.3f} {seconds:.1f} s", flush=True)

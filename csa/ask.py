@@ -27,6 +27,7 @@ class PairScore:
 
     score: float
     score_name: str
+    in_nats: bool
     above_true_pairs: float | None
     above_mismatched_pairs: float | None
 
@@ -40,7 +41,7 @@ class PairScore:
         }
 
     def __str__(self) -> str:
-        unit = " nats" if self.score_name == "likelihood_ratio" else ""
+        unit = " nats" if self.in_nats else ""
         lines = [f"score {self.score:.3f}{unit} ({self.score_name.replace('_', ' ')})"]
         if self.above_true_pairs is not None and self.above_mismatched_pairs is not None:
             lines.append(f"higher than {self.above_mismatched_pairs:.0%} of mismatched held-out pairs")
@@ -121,12 +122,14 @@ def score_pair(ws: Workspace, first: str, second: str) -> PairScore:
     items = [fitted.read(name, value) for name, value in zip(names, (first, second), strict=True)]
     X, Y = (fitted.encode(name, item) for name, item in zip(names, items, strict=True))
     value = float(fitted.alignment.score_pairs(X, Y)[0])
+    name = fitted.alignment.score_name
+    in_nats = name == "likelihood_ratio" and not fitted.alignment.hubness_corrected
     reference = ws.evaluation / "pairs.parquet"
     if not reference.is_file():
-        return PairScore(value, fitted.alignment.score_name, None, None)
+        return PairScore(value, name, in_nats, None, None)
     held_out = pl.read_parquet(reference)
     shares = [float(np.mean(held_out[column].to_numpy() < value)) for column in ("score", "stranger_score")]
-    return PairScore(value, fitted.alignment.score_name, *shares)
+    return PairScore(value, name, in_nats, *shares)
 
 
 def search_items(ws: Workspace, query: str, top: int) -> SearchAnswer:

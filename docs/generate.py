@@ -1,4 +1,4 @@
-"""Write the pages that are made from the code: docs/cli.md and docs/parameters.md.
+"""Write what is made from the code and from measurements: docs/cli.md, docs/parameters.md and the README's measured part.
 
 python -m docs.generate            write them
 python -m docs.generate --check    exit 1 if a page on disk is not what the code says
@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from csa.cli import main as cli
 from csa.params import Params
+from docs.measured import measured
 
 FOLDER = Path(__file__).parent
 
@@ -85,7 +86,15 @@ def _type_name(annotation: Any) -> str:
     return names[annotation]
 
 
-PAGES = {"cli.md": cli_page, "parameters.md": parameters_page}
+def readme() -> str:
+    """The README with its measured part made anew from benchmarks/results."""
+    text = (FOLDER / "../README.md").read_text(encoding="utf-8")
+    before, rest = text.split(_BEGIN)
+    return f"{before}{_BEGIN}\n{measured()}\n{_END}{rest.split(_END)[1]}"
+
+
+_BEGIN, _END = "<!-- measured: make docs -->", "<!-- end of measured -->"
+PAGES = {"cli.md": cli_page, "parameters.md": parameters_page, "../README.md": readme}
 
 
 def main(arguments: list[str]) -> int:

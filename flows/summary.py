@@ -103,7 +103,9 @@ def _example_search(ws: Workspace) -> str:
     if not texts:
         return ""
     held_out = read_pairs(ws.pairs).filter(pl.col("split") == "test")[texts[0]].to_list()
-    query = next((text for text in held_out if 10 <= len(text) <= 50 and not set(text) & set('"\\$`!')), "a red heart")
+    query = next(
+        (text for text in held_out if 10 <= len(text) <= 50 and " " in text and not set(text) & set('"\\$`!')), "a red heart"
+    )
     return f'csa search "{query}" --save sheet.png{_where(ws)}   '
 
 
