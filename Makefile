@@ -24,7 +24,7 @@ docs: $(STAMP)
 
 # The benchmarks without peers in environments of their own; benchmarks/README.md has those.
 bench: $(STAMP)
-	for name in moment_rate streaming_memory crossfit_cost precision; do \
+	for name in moment_rate streaming_memory crossfit_cost asif precision; do \
 		env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks.$$name || exit 1; \
 	done
 

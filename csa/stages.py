@@ -82,7 +82,7 @@ def fit_stage(ws: Workspace) -> dict[str, Any]:
         "hubness_corrected": model.alignment_.hubness_corrected,
         "diagnostics": model.alignment_.notes,
         "weights": model.weights_.tolist(),
-        "canonical_correlations": model.canonical_correlations_.tolist(),
+        "training_correlations": model.alignment_.training_correlations.tolist(),
     }
     write_json(ws.fit_report, report)
     return {"pairs": len(train)}

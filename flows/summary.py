@@ -21,9 +21,7 @@ def summary_json(ws: Workspace, result: "RetrainResult") -> dict[str, Any]:
         "new_run": result.new_run,
         "stages": [{"stage": o.stage, "status": o.status, "seconds": o.seconds} for o in result.outcomes],
         "features": {view: _record(ws, f"embed@{view}") for view in ws.params().views},
-        "fit": {
-            key: value for key, value in read_json(ws.fit_report).items() if key not in ("weights", "canonical_correlations")
-        },
+        "fit": {key: value for key, value in read_json(ws.fit_report).items() if key not in ("weights", "training_correlations")},
         "metrics": read_json(ws.metrics),
         "model": {"name": ws.params().model.name, "version": result.version, "created": result.created},
         "gate": {"verdict": result.decision.verdict, "reason": result.decision.reason},

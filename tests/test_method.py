@@ -330,3 +330,14 @@ def test_the_summary_reads_well_as_text_and_html():
     html = alignment._repr_html_()
     assert html.startswith("<table>")
     assert html.count("<tr>") == len(alignment.facts())
+
+
+def test_training_correlations_are_those_of_the_projected_pairs():
+    X, Y = shared_signal(300, 20, 15, 4, 1.0, np.random.default_rng(0))
+    for shrinkage in (0.0, (0.4, 0.7)):
+        model = csa.CSA(score="canonical", shrinkage=shrinkage, n_components=5).fit(X, Y)
+        a, b = model.transform(X, Y)
+        expected = [np.corrcoef(a[:, i], b[:, i])[0, 1] for i in range(a.shape[1])]
+        np.testing.assert_allclose(model.alignment_.training_correlations, expected, atol=1e-9)
+    published = csa.CSA(score="canonical", shrinkage=0.0, n_components=5).fit(X, Y)
+    np.testing.assert_allclose(published.alignment_.training_correlations, published.canonical_correlations_, atol=1e-9)

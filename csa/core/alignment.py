@@ -2,9 +2,9 @@
 
 The file is one safetensors file with a JSON header under the metadata key `csa` (see `csa.container`): kind "alignment", score,
 shrinkage, n_pairs, notes, preparation (name and kernel width of either view) and hubness (null, or strength and neighbours).
-Tensors, all float64: mean_x, mean_y, A, B, canonical_correlations, weights; scale_a and scale_b with a likelihood ratio;
-hubs_left and hubs_right with a hubness correction; prepare_x_centres, prepare_x_mixing and the like with a kernel. Equal
-alignments have equal bytes.
+Tensors, all float64: mean_x, mean_y, A, B, canonical_correlations, training_correlations, weights; scale_a and scale_b with a
+likelihood ratio; hubs_left and hubs_right with a hubness correction; prepare_x_centres, prepare_x_mixing and the like with a
+kernel. Equal alignments have equal bytes.
 
 >>> import numpy as np
 >>> from csa import CSA
@@ -49,7 +49,8 @@ class Alignment:
     Attributes:
         mean_x, mean_y: training means, shapes (p,) and (q,).
         A, B: canonical projections, shapes (p, r) and (q, r).
-        canonical_correlations: in-sample correlations rho, descending, shape (r,).
+        canonical_correlations: rho, descending, shape (r,): singular values of the (shrunk) whitened cross moment, at most 1.
+        training_correlations: of each canonical pair over the training pairs, shape (r,); rho where there is no shrinkage.
         score: how pairs of coordinates are compared.
         shrinkage: (gx, gy) that was used.
         n_pairs: training pairs.
@@ -62,6 +63,7 @@ class Alignment:
     A: Float64
     B: Float64
     canonical_correlations: Float64
+    training_correlations: Float64
     score: Score
     shrinkage: Shrinkage
     n_pairs: int
@@ -143,6 +145,7 @@ class Alignment:
             "A": self.A,
             "B": self.B,
             "canonical_correlations": self.canonical_correlations,
+            "training_correlations": self.training_correlations,
             "weights": self.score.weights,
         }
         header = {
@@ -167,7 +170,7 @@ class Alignment:
 
     def facts(self) -> dict[str, str]:
         """What a person should know of this alignment: a short name and a sentence each."""
-        rho, w, notes = self.canonical_correlations, self.score.weights, self.notes
+        rho, w, notes = self.training_correlations, self.score.weights, self.notes
         facts = {
             "features": " and ".join(
                 f"{d}-d{'' if prepare.name == 'raw' else f' ({prepare.name})'}"

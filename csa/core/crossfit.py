@@ -64,7 +64,7 @@ class CrossFit:
     def measure(self, shrinkage: Shrinkage) -> Held:
         """Held-out correlations and scales under one shrinkage: a decomposition a fold."""
         folds = zip(self.decompositions(shrinkage), self._folds, self.complements, strict=True)
-        return _held(each(lambda fold: _held_out_moments(*fold), folds))
+        return _held(each(lambda fold: projected_moments(*fold), folds))
 
     def preview(self, shrinkage: Shrinkage) -> Held:
         """What `measure` would say of the leading components, at a fraction of its cost once a few shrinkages were asked for."""
@@ -100,8 +100,8 @@ def _held(folds: list[Float64]) -> Held:
     return Held(weights, np.sqrt(a2), np.sqrt(b2))
 
 
-def _held_out_moments(decomposition: Decomposition, fold: Moments, complement: Moments) -> Float64:
-    """Rows: held-out E[a_i^2], E[b_i^2], E[a_i b_i] of the canonical coordinates; shape (3, r)."""
+def projected_moments(decomposition: Decomposition, fold: Moments, complement: Moments) -> Float64:
+    """Rows: E[a_i^2], E[b_i^2], E[a_i b_i] over a fold of canonical coordinates fitted on its complement; shape (3, r)."""
     A, B, n = decomposition.A, decomposition.B, fold.n
     # About the *training* means, as they are met when the fold is projected.
     a, b = (fold.mean_x - complement.mean_x) @ A, (fold.mean_y - complement.mean_y) @ B

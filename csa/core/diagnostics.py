@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from csa.core.crossfit import Held
+from csa.core.crossfit import Held, projected_moments
+from csa.core.moments import Float64, Moments
 from csa.core.scores import effective_dimension
 from csa.core.solve import Decomposition
 
@@ -38,11 +39,22 @@ def in_sample(decomposition: Decomposition, n: int, unshrunk: bool) -> dict[str,
     return {"null_edge": edge, "shared_signal": bool(decomposition.rho[0] > edge * (1 + 2 * n ** (-2 / 3)))}
 
 
-def held_out(decomposition: Decomposition, held: Held, groups: int, held_out_mrr: float | None) -> dict[str, Any]:
+def training_correlations(decomposition: Decomposition, moments: Moments) -> Float64:
+    """Correlation of each canonical pair over the pairs it was fitted on, shape (r,), in [0, 1].
+
+    Without shrinkage these are the canonical correlations; with it, the singular values that order the pairs are none.
+    """
+    a2, b2, ab = projected_moments(decomposition, moments, moments)
+    variance = np.sqrt(a2 * b2)
+    correlations: Float64 = np.clip(np.divide(ab, variance, out=np.zeros_like(ab), where=variance > 0), 0.0, 1.0)
+    return correlations
+
+
+def held_out(training: Float64, held: Held, groups: int, held_out_mrr: float | None) -> dict[str, Any]:
     """What held-out folds say.
 
     Args:
-        decomposition: of all pairs.
+        training: correlations over the training pairs, shape (r,), from `training_correlations`.
         held: weights and scales from the folds.
         groups: independent items behind the pairs.
         held_out_mrr: of the chosen score, where retrieval was measured.
@@ -51,12 +63,12 @@ def held_out(decomposition: Decomposition, held: Held, groups: int, held_out_mrr
         mutual_information_nats, effective_dimension, overfit_gap (mean of in-sample correlation less weight), held_out_mrr,
         shared_signal (False: the folds do not show any).
     """
-    r = min(len(held.weights), len(decomposition.rho))
+    r = min(len(held.weights), len(training))
     leading = [held.weights[:s].sum() * np.sqrt(groups / s) for s in _SIGNAL_COMPONENTS if s <= r]
     return {
         "mutual_information_nats": held.mutual_information,
         "effective_dimension": effective_dimension(held.weights),
-        "overfit_gap": float((decomposition.rho[:r] - held.weights[:r]).mean()),
+        "overfit_gap": float((training[:r] - held.weights[:r]).mean()),
         "held_out_mrr": held_out_mrr,
         "shared_signal": bool(max(leading, default=0.0) > _SIGNAL_Z),
     }

@@ -55,7 +55,8 @@ class CSA(PairModel):
 
     Attributes, after fit:
         alignment_: the frozen `Alignment`.
-        canonical_correlations_: in-sample correlations, descending, shape (r,).
+        canonical_correlations_: in-sample canonical correlations, descending, shape (r,); with shrinkage, the singular values of
+            the shrunk cross moment, at most 1.
         weights_: weights of the components in the score. Cross-fitted, unless the canonical score was asked for with a shrinkage
             fixed by hand: then the in-sample correlations, as published.
         shrinkage_: (gx, gy) in use.
@@ -148,7 +149,8 @@ class CSA(PairModel):
         if self.score == "canonical" and len(candidates) > 1:
             raise InputError("moments cannot choose n_components of the canonical score; give it, or fit on features")
         score = likelihood_ratio(held) if self.score == "auto" else candidates[-1]
-        notes = diagnostics.held_out(decomposition, held, moments.n, None)
+        training = diagnostics.training_correlations(decomposition, crossfit.total)
+        notes = diagnostics.held_out(training, held, moments.n, None)
         return self._finish(crossfit.total, decomposition, shrinkage, score, notes)
 
     def _fit_by_hand(self, x: Array, y: Array) -> "CSA":
@@ -181,7 +183,8 @@ class CSA(PairModel):
         if hubness:
             rows = hub_items(training)
             score = _hubness_corrected(best, training.X[rows], training.Y[rows], moments, decomposition, self.seed)
-        notes = diagnostics.held_out(decomposition, held, training.groups, value)
+        correlations = diagnostics.training_correlations(decomposition, moments)
+        notes = diagnostics.held_out(correlations, held, training.groups, value)
         return self._finish(moments, decomposition, shrinkage, score, notes, prepare)
 
     def _candidates(self, held: Held, decomposition: Decomposition) -> list[PairScore]:
@@ -210,6 +213,7 @@ class CSA(PairModel):
             A=decomposition.A,
             B=decomposition.B,
             canonical_correlations=decomposition.rho,
+            training_correlations=diagnostics.training_correlations(decomposition, moments),
             score=score if isinstance(score, HubnessCorrectedScore) else leading(score, len(decomposition.rho)),
             shrinkage=shrinkage,
             n_pairs=moments.n,

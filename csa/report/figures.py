@@ -41,7 +41,7 @@ def plain_axes(axes: Any, title: str, x: str, y: str) -> None:
 
 def spectrum(alignment: Alignment, path: Path) -> None:
     """In-sample canonical correlations against the weights that held-out folds confirm."""
-    rho, weights = alignment.canonical_correlations, alignment.score.weights
+    rho, weights = alignment.training_correlations, alignment.score.weights
     figure = new_figure(7, 4)
     axes = figure.add_subplot()
     axes.plot(np.arange(1, len(rho) + 1), rho, color=GREY, label="in the training pairs")
