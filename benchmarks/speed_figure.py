@@ -46,7 +46,9 @@ def _memory(axes: Any, streamed: dict[str, dict[str, dict[str, float]]]) -> None
         )
     pairs = [int(n) for n in next(iter(streamed.values()))]
     axes.plot(pairs, [n * 2 * 768 * 4 / 1e6 for n in pairs], "--", color=GREY, label="the features themselves")
-    axes.set(xscale="log", yscale="log")
+    axes.set(xscale="log", yscale="log", ylim=(60, 40_000))
+    axes.set_yticks([100, 1000, 10_000], ["100", "1,000", "10,000"])
+    axes.minorticks_off()
     plain_axes(axes, "Moments from disk,\n768 x 768", "pairs", "MB of memory")
     axes.legend(frameon=False, fontsize=8)
 

@@ -171,6 +171,76 @@ def models(workspace: str, as_json: bool) -> None:
 @click.argument("second")
 @_workspace_option
 @_json_option
+def compare(first: str, second: str, workspace: str, as_json: bool) -> None:
+    """Compare two versions query by query: paired differences with intervals, second minus first.
+
+    A version is a number, or one of the aliases champion and challenger.
+
+    \b
+    Example:
+      csa compare champion challenger
+    """
+    from flows.compare import compare as compare_versions
+    from flows.environment import prepare_environment
+    from flows.workspaces import existing_workspace
+
+    ws = existing_workspace(workspace)
+    prepare_environment(ws)
+    result = compare_versions(ws, first, second)
+    if as_json:
+        click.echo(json.dumps(result.as_dict(), indent=2))
+    else:
+        click.echo(
+            f"version {result.first} and version {result.second}, {result.queries:,} held-out queries, both directions alike"
+        )
+        _print_frame(result.table, False, "")
+
+
+@main.command()
+@click.argument("version", type=click.IntRange(1))
+@click.option("--reason", required=True, help="Why, for the ledger.")
+@_workspace_option
+def promote(version: int, reason: str, workspace: str) -> None:
+    """Make a version champion by hand, whatever the gate said; its artifact is checked, the ledger tells who and why.
+
+    \b
+    Example:
+      csa promote 3 --reason "better on the new shop's photos"
+    """
+    from flows.environment import prepare_environment
+    from flows.moves import promote as promote_version
+    from flows.workspaces import existing_workspace
+
+    ws = existing_workspace(workspace)
+    prepare_environment(ws)
+    click.echo(str(promote_version(ws, version, reason)))
+
+
+@main.command()
+@click.option("--to", "version", type=click.IntRange(1), help="The version to go back to.  [default: the champion before]")
+@click.option("--reason", required=True, help="Why, for the ledger.")
+@_workspace_option
+def rollback(version: int | None, reason: str, workspace: str) -> None:
+    """Go back to the champion before this one. The gate will not promote again what was rolled back.
+
+    \b
+    Example:
+      csa rollback --reason "customers complained"
+    """
+    from flows.environment import prepare_environment
+    from flows.moves import rollback as roll_back
+    from flows.workspaces import existing_workspace
+
+    ws = existing_workspace(workspace)
+    prepare_environment(ws)
+    click.echo(str(roll_back(ws, version, reason)))
+
+
+@main.command()
+@click.argument("first")
+@click.argument("second")
+@_workspace_option
+@_json_option
 def score(first: str, second: str, workspace: str, as_json: bool) -> None:
     """Score how well an image and a text belong together.
 

@@ -120,6 +120,9 @@ def gate(ws: Workspace, run: RunRecord, version: int, reevaluate: Reevaluate) ->
     champion = registry.champion(ws)
     if champion is not None and champion.version == version:
         return already_champion(version)
+    undone = _undone(ws, run.model, version)
+    if undone is not None:
+        return undone
     question = {
         "model": run.model,
         "run_id": run.run_id,
@@ -135,6 +138,22 @@ def gate(ws: Workspace, run: RunRecord, version: int, reevaluate: Reevaluate) ->
     if decision.verdict == "promote":
         registry.set_champion(ws, version)
     return decision
+
+
+def _undone(ws: Workspace, model: str, version: int) -> Decision | None:
+    """The decision on a version that someone rolled back: the gate's numbers were known then, so they do not bring it back."""
+    for entry in reversed(entries(ws.ledger)):
+        if entry["model"] != model:
+            continue
+        if entry["verdict"] == "promote" and entry.get("to") == version:
+            return None
+        if entry["verdict"] == "rollback" and entry.get("from") == version:
+            return Decision(
+                "keep",
+                f"version {version} was rolled back by {entry['who']} on {entry['when'][:10]} "
+                f"({entry.get('reason', 'no reason')}); `csa promote {version}` would bring it back",
+            )
+    return None
 
 
 def _decided_before(ws: Workspace, question: dict[str, Any]) -> Decision | None:

@@ -1,6 +1,7 @@
 """The gate: planted challengers it must promote or refuse; the ledger it writes."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,12 +9,13 @@ import polars as pl
 import pytest
 from flow_workspace import STAGES, lock, make_workspace, metrics_of, queries_table
 
-from csa.errors import ArtifactError
+from csa.errors import ArtifactError, InputError
 from csa.files import write_json
 from csa.params import GateParams
-from flows import downloads, ledger, promotion, registry, settled
+from flows import downloads, ledger, moves, promotion, registry, settled
+from flows.compare import compare
 from flows.promotion import decide, gate
-from flows.records import record_run
+from flows.records import file_sha256, record_run
 
 GATE = GateParams()
 
@@ -149,15 +151,61 @@ def test_a_models_life(tmp_path):
     assert (better.version, better.decision.verdict, better.champion) == (3, "promote", 3)
 
     lines = ledger.entries(better.ws.ledger)
-    moves = [(line["from"], line["to"], line["verdict"]) for line in lines]
-    assert moves == [(None, 1, "promote"), (1, 1, "keep"), (1, 3, "promote")]
+    history = [(line["from"], line["to"], line["verdict"]) for line in lines]
+    assert history == [(None, 1, "promote"), (1, 1, "keep"), (1, 3, "promote")]
     assert all(line["reason"] and line["who"] and line["when"] for line in lines)
 
-    # someone goes back to version 1: the question is asked anew, and answered in the ledger
-    registry.set_champion(better.ws, 1)
-    ledger.append(better.ws.ledger, {"model": better.run.model, "verdict": "rollback", "from": 3, "to": 1})
+    # someone goes back to version 1: the gate leaves it there, until someone promotes version 3 again
+    back = moves.rollback(better.ws, None, "customers complained")
+    assert (back.before, back.after, registry.champion(better.ws).version) == (3, 1, 1)
     once_more = run_once(root, third)
-    assert once_more.champion == 3 and len(ledger.entries(better.ws.ledger)) == 5
+    assert once_more.champion == 1
+    assert "version 3 was rolled back by" in once_more.decision.reason and "customers complained" in once_more.decision.reason
+    moves.promote(better.ws, 3, "it was something else")
+    assert run_once(root, third).decision.reason == "version 3 is the champion already"
+    lines = ledger.entries(better.ws.ledger)[-2:]
+    assert [(line["verdict"], line["from"], line["to"], line["gate"]) for line in lines] == [
+        ("rollback", 3, 1, "by hand"),
+        ("promote", 1, 3, "by hand"),
+    ]
+
+
+def test_moves_by_hand_are_checked(tmp_path):
+    root = tmp_path / "repo"
+    ws = run_once(root, queries_table()).ws
+    with pytest.raises(InputError, match="knows no champion before"):
+        moves.rollback(ws, None, "why not")
+    with pytest.raises(InputError, match="has no version 7"):
+        moves.promote(ws, 7, "why not")
+    with pytest.raises(InputError, match="champion already"):
+        moves.promote(ws, 1, "why not")
+    run_once(root, degraded(queries_table()))
+    with pytest.raises(InputError, match="needs a reason"):
+        moves.promote(ws, 2, " ")
+    stored = next(path for path in (ws.state / "mlflow").rglob("alignment.safetensors") if file_sha256(path) == sha_of(ws, 2))
+    stored.write_bytes(stored.read_bytes()[:-1] + b"x")
+    shutil.rmtree(ws.state / "downloads", ignore_errors=True)
+    before = ws.ledger.read_bytes()
+    with pytest.raises(ArtifactError, match="changed or damaged"):
+        moves.promote(ws, 2, "it looks better")
+    assert registry.champion(ws).version == 1 and ws.ledger.read_bytes() == before
+
+
+def sha_of(ws, number):
+    return registry.version_of(ws, number).tags["alignment_sha256"]
+
+
+def test_versions_are_compared_query_by_query(tmp_path):
+    root = tmp_path / "repo"
+    run_once(root, queries_table())
+    ws = run_once(root, degraded(queries_table())).ws
+    result = compare(ws, "champion", "challenger")
+    row = result.table.row(by_predicate=pl.col("metric") == "mrr", named=True)
+    assert (result.first, result.second, result.queries) == (1, 2, 160)
+    assert row["high"] < 0 and row["difference"] == pytest.approx(row["second"] - row["first"])
+    assert compare(ws, "1", "1").table["difference"].to_list() == [0, 0, 0, 0]
+    with pytest.raises(InputError, match="no version or alias 'best'"):
+        compare(ws, "best", "1")
 
 
 def test_a_kill_between_ledger_and_alias_is_made_good(tmp_path, monkeypatch):

@@ -1,0 +1,65 @@
+"""Two registered versions, query by query on the held-out pairs that both were measured on."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from csa.errors import InputError
+from csa.tasks.retrieval import QUERY_METRICS
+from csa.workspace import Workspace
+from flows import downloads, registry
+from flows.promotion import decide
+from flows.registry import Version
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Paired differences of two versions.
+
+    Attributes:
+        table: one row a metric: both means over both directions, the difference and its interval.
+        queries: how many were compared.
+    """
+
+    first: int
+    second: int
+    table: pl.DataFrame
+    queries: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"first": self.first, "second": self.second, "queries": self.queries, "metrics": self.table.to_dicts()}
+
+
+def compare(ws: Workspace, first: str, second: str) -> Comparison:
+    """Compare two versions of the workspace's model.
+
+    Args:
+        ws: a workspace.
+        first, second: version numbers, or the aliases `champion` and `challenger`.
+
+    Raises:
+        InputError: no such version, or they were measured on different queries.
+        ArtifactError: a per-query table is gone from the registry, or is another one.
+    """
+    versions = [_find(ws, name) for name in (first, second)]
+    tables = [downloads.queries_of(ws, version) for version in versions]
+    rows = []
+    for metric in QUERY_METRICS:
+        decision = decide(tables[1], tables[0], ws.params().gate.model_copy(update={"metric": metric, "margin": 0.0}))
+        if decision.gain is None:
+            raise InputError(f"versions {versions[0].version} and {versions[1].version}: {decision.reason}")
+        means = [table.group_by("direction").agg(pl.col(metric).mean())[metric].mean() for table in tables]
+        gain = {"difference": decision.gain, "low": decision.low, "high": decision.high}
+        rows.append({"metric": metric, "first": means[0], "second": means[1], **gain})
+    return Comparison(versions[0].version, versions[1].version, pl.DataFrame(rows), len(tables[0]))
+
+
+def _find(ws: Workspace, name: str) -> Version:
+    if name.isdecimal():
+        return registry.version_of(ws, int(name))
+    for version in registry.versions(ws):
+        if name in version.aliases:
+            return version
+    raise InputError(f"{ws.params().model.name} has no version or alias {name!r}; see `csa models`")
