@@ -6,6 +6,7 @@ DVC runs them from dvc.yaml, in the workspace's folder. They know nothing of Pre
 on standard error and exit code 2.
 """
 
+import logging
 import sys
 import time
 from collections.abc import Callable
@@ -69,6 +70,8 @@ def fit_stage(ws: Workspace) -> dict[str, Any]:
     asked: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in params.fit.model_dump().items()
     }
+    logging.basicConfig(format="fit: %(message)s", stream=sys.stderr)
+    logging.getLogger("csa").setLevel(logging.INFO)  # a fit takes a minute on tens of thousands of pairs: say what it is at
     model = CSA(**asked).fit(X, Y, groups=train["group"].to_numpy())
     model.save(ws.alignment)
     Moments.from_arrays(X, Y).save(ws.moments)

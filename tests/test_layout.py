@@ -1,6 +1,8 @@
 """The house keeps its order: arrows point one way, the core is light, and the docs are what the code says."""
 
 import ast
+import doctest
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -66,3 +68,11 @@ def test_the_core_needs_only_numpy_and_scipy():
 @pytest.mark.parametrize("name", generate.PAGES)
 def test_generated_pages_are_current(name):
     assert (ROOT / "docs" / name).read_text(encoding="utf-8") == generate.PAGES[name]().rstrip() + "\n"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "csa").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_examples_in_docstrings_print_what_they_say(path):
+    if ">>>" in path.read_text(encoding="utf-8"):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        result = doctest.testmod(importlib.import_module(name))
+        assert result.attempted and not result.failed

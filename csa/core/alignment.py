@@ -5,16 +5,6 @@ shrinkage, n_pairs, notes, preparation (name and kernel width of either view) an
 Tensors, all float64: mean_x, mean_y, A, B, canonical_correlations, training_correlations, weights; scale_a and scale_b with a
 likelihood ratio; hubs_left and hubs_right with a hubness correction; prepare_x_centres, prepare_x_mixing and the like with a
 kernel. Equal alignments have equal bytes.
-
->>> import numpy as np
->>> from csa import CSA
->>> rng = np.random.default_rng(0)
->>> signal = rng.normal(size=(500, 3))
->>> X = np.hstack([signal + 0.1 * rng.normal(size=(500, 3)), rng.normal(size=(500, 5))])
->>> Y = np.hstack([rng.normal(size=(500, 2)), signal + 0.1 * rng.normal(size=(500, 3))])
->>> model = CSA().fit(X[:400], Y[:400])
->>> bool((model.similarity(X[400:], Y[400:]).argmax(axis=1) == np.arange(100)).mean() > 0.5)
-True
 """
 
 from dataclasses import dataclass, field

@@ -5,6 +5,7 @@ information of held-out coordinates, which moments give (`csa.core.crossfit`). O
 answers so far.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -20,6 +21,8 @@ from csa.core.scores import CanonicalScore, HubnessCorrectedScore, LikelihoodRat
 from csa.core.search import best_ranks
 from csa.core.threads import each
 from csa.core.training import Training, scale_odds
+
+_log = logging.getLogger(__name__)
 
 # Retrieval inside a fold needs no more pairs than this to rank a handful of candidates, nor hub centres more items.
 _MAX_FOLD_PAIRS = 2000
@@ -81,8 +84,14 @@ def _with(training: Training, recipe: Recipe, view: int, name: PreparationName) 
 def _try(training: Training, prepare_x: Preparation, prepare_y: Preparation, shrinkage: Shrinkage | None = None) -> Recipe:
     prepared = training.prepared(prepare_x, prepare_y)
     if shrinkage is not None:
-        return Recipe(prepared, prepare_x, prepare_y, shrinkage, _held_out_mrr(prepared, shrinkage, _normalised))
-    return Recipe(prepared, prepare_x, prepare_y, *climb(prepared, best_shrinkage(prepared), _normalised))
+        value = _held_out_mrr(prepared, shrinkage, _normalised)
+    else:
+        shrinkage, value = climb(prepared, best_shrinkage(prepared), _normalised)
+    _log.info(
+        "tried %s and %s features on %d pairs: held-out MRR %.3f at shrinkage %.2g and %.2g",
+        *(prepare_x.name, prepare_y.name, len(prepared.X), value, *shrinkage),
+    )
+    return Recipe(prepared, prepare_x, prepare_y, shrinkage, value)
 
 
 def climb(training: Training, shrinkage: Shrinkage, score: Callable[[Held], PairScore]) -> tuple[Shrinkage, float]:
