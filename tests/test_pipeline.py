@@ -151,7 +151,7 @@ def test_kill_9_anywhere_costs_at_most_a_batch_and_ends_the_same(undisturbed, tm
 
     repo.kill_when(lambda process: batches("efficientnet") >= 3)
     finished = 4 * batches("efficientnet")
-    repo.kill_when(in_stage("fit", 1.5))
+    repo.kill_when(in_stage("fit", 0.5))
     assert repo.stage_record("embed@image")["reused"] >= finished >= 12
     assert repo.stage_record("embed@image")["computed"] == 64 - repo.stage_record("embed@image")["reused"]
     repo.kill_when(lambda process: (repo.ws.evaluation / "queries.parquet").is_file())
