@@ -154,3 +154,8 @@ def test_a_few_pairs_still_give_a_defined_result(n):
     assert (model.canonical_correlations_ <= 1).all()
     if n > 3:
         assert np.isfinite(csa.CSA().fit(X, Y).similarity(X, Y)).all()
+
+
+def test_a_constant_view_is_named_with_all_its_rows():
+    with pytest.raises(FeatureError, match="Y is constant over its 50 rows"):
+        csa.CSA().fit(np.random.default_rng(0).normal(size=(50, 3)), np.ones((50, 2)))

@@ -21,7 +21,7 @@ from csa.core import diagnostics
 from csa.core.alignment import Alignment
 from csa.core.base import PairModel
 from csa.core.crossfit import CrossFit, Held, Shrinkage
-from csa.core.matrices import Array, Float64, check_pairs
+from csa.core.matrices import Array, Float64, check_pairs, check_varies
 from csa.core.moments import Moments
 from csa.core.preparation import RAW, Preparation
 from csa.core.routes import decompose
@@ -109,6 +109,9 @@ class CSA(PairModel):
             raise InputError(f"groups must have one label per pair, shape ({len(x)},); got shape {labels.shape}")
         if self._fixed_by_hand():
             return self._fit_by_hand(x, y)
+        for view, name in ((x, "X"), (y, "Y")):
+            if len(x) > 1:
+                check_varies(view, name)  # here, since a fold's error would count that fold's rows
         training = Training.of(x, y, labels, self.folds, self.seed)
         if self._whole_recipe():
             recipe = choose_recipe(training)
