@@ -110,8 +110,7 @@ class CSA(PairModel):
         if self._fixed_by_hand():
             return self._fit_by_hand(x, y)
         for view, name in ((x, "X"), (y, "Y")):
-            if len(x) > 1:
-                check_varies(view, name)  # here, since a fold's error would count that fold's rows
+            check_varies(view, name)  # here, since a fold's error would count that fold's rows
         training = Training.of(x, y, labels, self.folds, self.seed)
         if self._whole_recipe():
             recipe = choose_recipe(training)

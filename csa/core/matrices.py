@@ -80,7 +80,7 @@ def check_finite(matrix: Array, name: str, first_row: int = 0) -> None:
 def check_varies(matrix: Array, name: str) -> None:
     """Raise a FeatureError if all rows are the same."""
     step = max(1, _CHECK_VALUES // matrix.shape[1])
-    if len(matrix) and all((matrix[i : i + step] == matrix[0]).all() for i in range(0, len(matrix), step)):
+    if len(matrix) > 1 and all((matrix[i : i + step] == matrix[0]).all() for i in range(0, len(matrix), step)):
         raise FeatureError(
             f"{name} is constant over its {len(matrix)} rows, so nothing can be aligned; was one item embedded for all?"
         )
