@@ -15,7 +15,7 @@ from scipy import linalg
 
 from csa.core.matrices import Array, Float64, check_pairs
 from csa.core.moments import Moments
-from csa.core.solve import Decomposition, Factors, Spectrum, solve_by_cholesky
+from csa.core.solve import Decomposition, Factors, Spectrum, solve_by_cholesky, thin_svd
 from csa.errors import FeatureError
 
 # Rounding of float32 features, relative to their largest singular value: what is smaller is no signal.
@@ -57,8 +57,8 @@ def decompose(X: ArrayLike, Y: ArrayLike, shrinkage: tuple[float, float] = (0.0,
 def _thin_factors(x: Array, y: Array, moments: Moments) -> Factors:
     """Spectra of both views from singular value decompositions of (n, d) matrices with n small."""
     root = np.sqrt(moments.n)
-    Ux, sx, Vx = _thin_svd((x - moments.mean_x) / root)
-    Uy, sy, Vy = _thin_svd((y - moments.mean_y) / root)
+    Ux, sx, Vx = thin_svd((x - moments.mean_x) / root)
+    Uy, sy, Vy = thin_svd((y - moments.mean_y) / root)
     x_view, keep_x = _spectrum(sx, Vx, x, moments.mean_x, "X")
     y_view, keep_y = _spectrum(sy, Vy, y, moments.mean_y, "Y")
     return Factors(x_view, y_view, sx[keep_x, None] * (Ux[:, keep_x].T @ Uy[:, keep_y]) * sy[keep_y])
@@ -68,8 +68,8 @@ def _triangular_factors(x: Array, y: Array, moments: Moments) -> Factors:
     """Spectra of both views from the triangular factor R of [X Y] (Björck & Golub 1973), which has their singular values."""
     p, root = moments.shape[0], np.sqrt(moments.n)
     R = _triangle(x, y, moments) / root
-    Ux, sx, Vx = _thin_svd(R[:p, :p])
-    Uy, sy, Vy = _thin_svd(R[:, p:])
+    Ux, sx, Vx = thin_svd(R[:p, :p])
+    Uy, sy, Vy = thin_svd(R[:, p:])
     x_view, keep_x = _spectrum(sx, Vx, x, moments.mean_x, "X")
     y_view, keep_y = _spectrum(sy, Vy, y, moments.mean_y, "Y")
     return Factors(x_view, y_view, sx[keep_x, None] * (Ux[:, keep_x].T @ Uy[:p, keep_y]) * sy[keep_y])
@@ -88,15 +88,6 @@ def _centred_blocks(x: Array, y: Array, moments: Moments) -> Iterator[Float64]:
     rows = max(2 * sum(moments.shape), _BLOCK_VALUES // sum(moments.shape))
     for i in range(0, len(x), rows):
         yield np.hstack([x[i : i + rows] - moments.mean_x, y[i : i + rows] - moments.mean_y])
-
-
-def _thin_svd(M: Float64) -> tuple[Float64, Float64, Float64]:
-    """(U, s, V) of a matrix."""
-    try:
-        U, s, Vt = linalg.svd(M, full_matrices=False, check_finite=False, lapack_driver="gesdd")
-    except linalg.LinAlgError:  # gesdd fails to converge on rare matrices that gesvd solves
-        U, s, Vt = linalg.svd(M, full_matrices=False, check_finite=False, lapack_driver="gesvd")
-    return U, s, Vt.T
 
 
 def _spectrum(s: Float64, V: Float64, view: Array, mean: Float64, name: str) -> tuple[Spectrum, Array]:

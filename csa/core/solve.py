@@ -201,19 +201,19 @@ def _singular_vectors(T: Float64) -> tuple[Float64, Float64, Float64]:
     tall = T if T.shape[0] >= T.shape[1] else T.T
     squares, small = linalg.eigh(tall.T @ tall, check_finite=False, driver="evd")
     if squares[0] < _LEAST_SQUARE:
-        U, rho, Vt = _svd(T)
-        return U, rho, Vt.T
+        return thin_svd(T)
     rho, small = np.sqrt(squares[::-1]), small[:, ::-1]
     large = (tall @ small) / rho
     return (large, rho, small) if tall is T else (small, rho, large)
 
 
-def _svd(T: Float64) -> tuple[Float64, Float64, Float64]:
+def thin_svd(M: Float64) -> tuple[Float64, Float64, Float64]:
+    """(U, s, V) of a matrix, M = U diag(s) V'."""
     try:
-        U, rho, Vt = linalg.svd(T, full_matrices=False, check_finite=False, lapack_driver="gesdd")
+        U, s, Vt = linalg.svd(M, full_matrices=False, check_finite=False, lapack_driver="gesdd")
     except linalg.LinAlgError:  # gesdd fails to converge on rare matrices that gesvd solves
-        U, rho, Vt = linalg.svd(T, full_matrices=False, check_finite=False, lapack_driver="gesvd")
-    return U, rho, Vt
+        U, s, Vt = linalg.svd(M, full_matrices=False, check_finite=False, lapack_driver="gesvd")
+    return U, s, Vt.T
 
 
 def _signed(A: Float64, B: Float64, rho: Float64) -> Decomposition:

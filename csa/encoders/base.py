@@ -5,7 +5,6 @@ import json
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -99,11 +98,3 @@ def fingerprint_of(description: dict[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(description, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
     name = "".join(c if c.isalnum() else "-" for c in str(description["encoder"]).rsplit("/", 1)[-1].lower()).strip("-")
     return f"{name[:40]}-{digest}"
-
-
-def sha256_of(chunks: Iterable[bytes]) -> str:
-    """The hash of bytes that come in pieces."""
-    digest = hashlib.sha256()
-    for chunk in chunks:
-        digest.update(chunk)
-    return digest.hexdigest()
