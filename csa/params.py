@@ -39,7 +39,7 @@ class DatasetParams(_Section):
     table: str | None = Field(None, description="for a table inside the folder `path`: its file name")
     columns: dict[str, str] = Field(
         default_factory=dict,
-        description="our name -> the table's column, for id, group, split, label and each view (default: the same name)",
+        description="our name -> the table's column, for id, group, split, label, mislabelled and each view (default: same name)",
     )
     arrays: dict[str, str] = Field(
         default_factory=dict,
@@ -204,7 +204,7 @@ class Params(_Section):
         return self.model_dump(mode="json")
 
 
-RESERVED_COLUMNS = ("pair_id", "group", "split", "label")
+RESERVED_COLUMNS = ("pair_id", "group", "split", "label", "mislabelled")
 
 
 def load_yaml(path: Path) -> Any:
