@@ -15,7 +15,7 @@ import polars as pl
 from csa.errors import ArtifactError, InputError, WorkspaceError
 from csa.files import read_json
 from csa.workspace import Workspace
-from flows.records import file_sha256, read_record, recorded_runs
+from flows.records import TASKS_FILE, file_sha256, read_record, recorded_runs
 
 T = TypeVar("T")
 
@@ -125,7 +125,8 @@ def _enter(con: duckdb.DuckDBPyConnection, ws: Workspace, run_id: str) -> None:
     facts = [run.created, run.workspace, run.model, ",".join(run.views), metrics["pairs"]["train"], metrics["pairs"]["test"]]
     facts += [run.git_commit, run.git_dirty, run.params_hash, run.evaluation_id, run.alignment_sha256, json.dumps(run.params)]
     con.execute(f"INSERT INTO runs VALUES (?{', ?' * len(facts)})", [run_id, *facts])
-    for row in flatten(metrics):
+    tasks = {"tasks": read_json(folder / TASKS_FILE)} if (folder / TASKS_FILE).is_file() else {}
+    for row in (*flatten(metrics), *flatten(tasks)):
         con.execute("INSERT INTO metrics VALUES (?, ?, ?, ?, ?)", [run_id, *row])
     for stage, done in run.stages.items():
         con.execute("INSERT INTO stages VALUES (?, ?, ?, ?)", [run_id, stage, done["seconds"], json.dumps(done)])

@@ -43,7 +43,12 @@ class Ingested:
 
 
 def build_pairs(
-    rows: list[RawPair], views: dict[str, ViewParams], params: DatasetParams, root: Path, progress: bool = True
+    rows: list[RawPair],
+    views: dict[str, ViewParams],
+    params: DatasetParams,
+    root: Path,
+    progress: bool = True,
+    to_fit: bool = True,
 ) -> Ingested:
     """Check every item and assemble the table.
 
@@ -64,6 +69,7 @@ def build_pairs(
         params: of the data set.
         root: the data set's folder.
         progress: show a progress bar while images are decoded.
+        to_fit: whether there must be enough pairs to train on and some held out.
 
     Raises:
         DataError: see above; the message names the first rows at fault and the remedy.
@@ -93,7 +99,8 @@ def build_pairs(
     mislabelled = pl.Series("mislabelled", [rows[i].mislabelled for i in good], dtype=pl.Boolean)
     if mislabelled.null_count() < len(good):
         pairs = pairs.with_columns(mislabelled)
-    _check_sizes(pairs, views, len(faults))
+    if to_fit:
+        _check_sizes(pairs, views, len(faults))
     return Ingested(pairs, _quarantine(rows, views, faults), _notes(named, groups, len(faults), len(rows), anchor))
 
 

@@ -1,6 +1,6 @@
 """Everything that is measured on held-out pairs, in one call."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,11 +23,13 @@ class Evaluation:
         queries: one row a retrieval query, see `csa.tasks.retrieval.rank_queries`.
         pairs: one row a held-out pair, see `csa.tasks.mismatch.score_held_out_pairs`.
         metrics: JSON-able summary with confidence intervals.
+        vectors: index vectors of the held-out items.
     """
 
     queries: pl.DataFrame
     pairs: pl.DataFrame
     metrics: dict[str, Any]
+    vectors: HeldOutVectors
 
 
 def evaluate(alignment: Alignment, held_out: HeldOut, params: EvaluateParams) -> Evaluation:
@@ -39,7 +41,7 @@ def evaluate(alignment: Alignment, held_out: HeldOut, params: EvaluateParams) ->
         "groups": {"test": int(np.max(number_groups(held_out.pairs["group"]))) + 1},
         "galleries": {view.name: len(view.items) for view in held_out.views},
     }
-    return Evaluation(result.queries, result.pairs, about | result.metrics)
+    return replace(result, metrics=about | result.metrics)
 
 
 def measure(model: PairScorer, held_out: HeldOut, params: EvaluateParams) -> Evaluation:
@@ -52,4 +54,4 @@ def measure(model: PairScorer, held_out: HeldOut, params: EvaluateParams) -> Eva
         protocol: {way: {name: value.as_dict() for name, value in rows.items()} for way, rows in ways.items()}
         for protocol, ways in protocols.items()
     }
-    return Evaluation(queries, pairs, retrieval | summarise_mismatch(pairs, params))
+    return Evaluation(queries, pairs, retrieval | summarise_mismatch(pairs, params), vectors)
