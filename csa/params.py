@@ -18,6 +18,7 @@ DatasetKind = Literal["table", "flickr", "imagefolder", "arrays"]
 Modality = Literal["image", "text", "array"]
 Preparation = Literal["auto", "raw", "unit", "root", "kernel"]
 Pooling = Literal["cls", "mean", "pooler"]
+Baseline = Literal["asif", "procrustes", "ridge_map", "plain_cca", "canonical_published", "raw_cosine"]
 
 
 class _Section(BaseModel):
@@ -39,7 +40,7 @@ class DatasetParams(_Section):
     table: str | None = Field(None, description="for a table inside the folder `path`: its file name")
     columns: dict[str, str] = Field(
         default_factory=dict,
-        description="our name -> the table's column, for id, group, split, label and each view (default: the same name)",
+        description="our name -> the table's column, for id, group, split, label, mislabelled and each view (default: same name)",
     )
     arrays: dict[str, str] = Field(
         default_factory=dict,
@@ -109,13 +110,83 @@ class FitParams(_Section):
         return value
 
 
+class PromptParams(_Section):
+    """How a class is put into words: its vector is the mean of all its prompts' features."""
+
+    templates: list[str] = Field(
+        default_factory=list,
+        description="sentences with {label} in place of the class; none: dataset.template for a data set that is paired with it "
+        "(imagefolder), else the paper's, `An image of {label}.`",
+    )
+    names: Literal["whole", "first", "each"] = Field(
+        "whole", description="of a label that lists names between commas: all of it, its first name, or a prompt for each"
+    )
+
+    @field_validator("templates")
+    @classmethod
+    def _has_a_place_for_the_class(cls, templates: list[str]) -> list[str]:
+        for template in templates:
+            if "{label}" not in template:
+                raise ValueError(f"the template {template!r} has no {{label}}, the place of the class's name")
+        return templates
+
+
+class MultimodalParams(_Section):
+    """A model of two towers, such as CLIP, that is measured beside CSA: nothing is fitted, its own cosine is taken."""
+
+    encoder: str = Field(
+        description="a transformers model id or a local folder; or `open_clip:MODEL/PRETRAINED`, where installed"
+    )
+    revision: str | None = Field(None, description="the commit of a hub model; required for a model id")
+    batch_size: int = Field(32, gt=0, description="items per forward pass")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="arithmetic of the forward pass")
+
+
 class EvaluateParams(_Section):
     """What is measured on the held-out pairs."""
 
     bootstrap: int = Field(1000, ge=100, description="bootstrap resamples of groups for confidence intervals")
     confidence: float = Field(0.95, gt=0.5, lt=1, description="confidence level of every interval")
     seed: int = Field(0, description="of the bootstrap and of the mismatched pairs")
+    prompts: PromptParams = Field(
+        default_factory=PromptParams, description="where held-out pairs carry labels: how classes are put into words"
+    )
+    baselines: list[Baseline] = Field(
+        default_factory=list,
+        description="fitted on the same training pairs and measured beside CSA: asif, procrustes, ridge_map, plain_cca, "
+        "canonical_published, raw_cosine (where both views have one dimension)",
+    )
+    multimodal: dict[str, MultimodalParams] = Field(
+        default_factory=dict, description="name -> a model of two towers (CLIP and its kin) measured beside CSA, without a fit"
+    )
+    alpha: float = Field(0.1, gt=0, lt=0.5, description="error rate of conformal verdicts and prediction sets")
     sheet_queries: int = Field(8, ge=1, le=50, description="queries shown on the retrieval sheet")
+
+    @field_validator("multimodal")
+    @classmethod
+    def _names_of_their_own(cls, models: dict[str, MultimodalParams]) -> dict[str, MultimodalParams]:
+        for name in models:
+            if name in get_args(Baseline):
+                raise ValueError(f"{name!r} is the name of a baseline; call the model otherwise")
+        return models
+
+
+class TaskParams(_Section):
+    """A further evaluation, on another data set than the one that was fitted on. Its own stage, `task@NAME`."""
+
+    kind: Literal["transfer", "out_of_context"] = Field(
+        description="transfer: zero-shot classification of a labelled data set that was never paired; out_of_context: of two "
+        "captions of an image, is the second misinformative"
+    )
+    dataset: DatasetParams = Field(
+        description="what is measured on; of out_of_context, a table with an image, caption1, caption2 and out_of_context"
+    )
+    prompts: PromptParams = Field(default_factory=PromptParams, description="transfer: how classes are put into words")
+    text_similarity: Literal["canonical", "encoder"] = Field(
+        "canonical",
+        description="out_of_context: captions are compared by what they say of the image, or as the paper does by "
+        "the cosine of the text encoder's features",
+    )
 
 
 class GateParams(_Section):
@@ -160,6 +231,9 @@ class Params(_Section):
     )
     fit: FitParams = Field(default_factory=FitParams)
     evaluate: EvaluateParams = Field(default_factory=EvaluateParams)
+    tasks: dict[str, TaskParams] = Field(
+        default_factory=dict, description="name -> a further evaluation on another data set, see docs/tasks.md"
+    )
     gate: GateParams = Field(default_factory=GateParams)
     model: ModelParams = Field(default_factory=ModelParams)
     compute: ComputeParams = Field(default_factory=ComputeParams)
@@ -173,6 +247,14 @@ class Params(_Section):
             if not name.isidentifier() or name in RESERVED_COLUMNS:
                 raise ValueError(f"{name!r} cannot name a view: use a plain word that is none of {', '.join(RESERVED_COLUMNS)}")
         return views
+
+    @field_validator("tasks")
+    @classmethod
+    def _plain_names(cls, tasks: dict[str, TaskParams]) -> dict[str, TaskParams]:
+        for name in tasks:
+            if not name.replace("-", "_").isidentifier():
+                raise ValueError(f"{name!r} cannot name a task: use letters, digits, - and _")
+        return tasks
 
     @property
     def view_names(self) -> tuple[str, str]:
@@ -204,7 +286,7 @@ class Params(_Section):
         return self.model_dump(mode="json")
 
 
-RESERVED_COLUMNS = ("pair_id", "group", "split", "label")
+RESERVED_COLUMNS = ("pair_id", "group", "split", "label", "mislabelled")
 
 
 def load_yaml(path: Path) -> Any:

@@ -1,6 +1,6 @@
 """The pipeline's stages as commands: read parameters, call the library, write artifacts.
 
-    python -m csa.stages demo | ingest | embed VIEW | fit | evaluate
+    python -m csa.stages demo | ingest | embed VIEW | fit | evaluate | task NAME
 
 DVC runs them from dvc.yaml, in the workspace's folder. They know nothing of Prefect, DVC, MLflow or DuckDB. Bad input is one line
 on standard error and exit code 2.
@@ -23,10 +23,9 @@ from csa.datasets.openmoji import build_demo
 from csa.datasets.pairs import read_pairs, write_pairs
 from csa.encoders import load_encoder
 from csa.errors import CSAError, InputError
-from csa.features import FeatureCache, FeatureTable, embed, write_shards
+from csa.features import FeatureCache, embed, write_shards
 from csa.files import write_json
-from csa.params import Params
-from csa.report import figures, sheets
+from csa.task_stages import evaluate_stage, feature_tables, task_stage
 from csa.tasks.evaluation import Evaluation, evaluate
 from csa.tasks.held_out import HeldOut
 from csa.workspace import Workspace
@@ -65,7 +64,7 @@ def fit_stage(ws: Workspace) -> dict[str, Any]:
     train = read_pairs(ws.pairs).filter(pl.col("split") == "train")
     X, Y = (
         table.rows(train[f"{view}_hash"].to_list())
-        for view, table in zip(params.view_names, _feature_tables(ws, params), strict=True)
+        for view, table in zip(params.view_names, feature_tables(ws, params), strict=True)
     )
     asked: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in params.fit.model_dump().items()
@@ -91,36 +90,11 @@ def fit_stage(ws: Workspace) -> dict[str, Any]:
     return {"pairs": len(train)}
 
 
-def evaluate_stage(ws: Workspace) -> dict[str, Any]:
-    """Measure the alignment on the held-out pairs; write metrics, per-query tables and pictures."""
-    params = ws.params()
-    alignment = load(ws.alignment)
-    held_out = HeldOut.of(read_pairs(ws.pairs), params.view_names, _feature_tables(ws, params))
-    result = evaluate(alignment, held_out, params.evaluate)
-    ws.evaluation.mkdir(parents=True, exist_ok=True)
-    write_pairs(result.queries, ws.evaluation / "queries.parquet")
-    write_pairs(result.pairs, ws.evaluation / "pairs.parquet")
-    figures.spectrum(alignment, ws.evaluation / "spectrum.png")
-    figures.recall_curve(result.queries, ws.evaluation / "recall.png")
-    figures.mismatch_histogram(result.pairs, result.metrics["mismatch"]["auc"]["value"], ws.evaluation / "mismatch.png")
-    loaders = [
-        item_loader(view, dataset_root(params, ws.root), params.dataset.max_image_pixels) for view in params.views.values()
-    ]
-    sheets.held_out_sheets(alignment, held_out, result.queries, loaders, params.evaluate.sheet_queries, ws.evaluation)
-    write_json(ws.metrics, result.metrics)
-    return {"queries": len(result.queries)}
-
-
 def evaluate_elsewhere(ws: Workspace, alignment_file: Any) -> Evaluation:
     """Measure another alignment, such as the champion's, on this workspace's held-out pairs; writes nothing."""
     params = ws.params()
-    held_out = HeldOut.of(read_pairs(ws.pairs), params.view_names, _feature_tables(ws, params))
+    held_out = HeldOut.of(read_pairs(ws.pairs), params.view_names, feature_tables(ws, params))
     return evaluate(load(alignment_file), held_out, params.evaluate)
-
-
-def _feature_tables(ws: Workspace, params: Params) -> tuple[FeatureTable, FeatureTable]:
-    first, second = params.view_names
-    return FeatureTable.read(ws.features(first)), FeatureTable.read(ws.features(second))
 
 
 STAGES: dict[str, Callable[..., dict[str, Any]]] = {
@@ -129,6 +103,7 @@ STAGES: dict[str, Callable[..., dict[str, Any]]] = {
     "embed": embed_stage,
     "fit": fit_stage,
     "evaluate": evaluate_stage,
+    "task": task_stage,
 }
 
 
@@ -136,8 +111,11 @@ def main(arguments: list[str]) -> int:
     """Run one stage; returns the exit code."""
     name, *rest = arguments or [""]
     try:
-        if name not in STAGES or len(rest) != (name == "embed"):
-            raise InputError(f"usage: python -m csa.stages {' | '.join(STAGES)}, embed with the name of a view; got {arguments}")
+        if name not in STAGES or len(rest) != (name in ("embed", "task")):
+            raise InputError(
+                f"usage: python -m csa.stages {' | '.join(STAGES)}, embed with the name of a view and task with that of a task; "
+                f"got {arguments}"
+            )
         ws = Workspace.find()
         ws.prepare_state()
         started = time.perf_counter()

@@ -95,6 +95,10 @@ class Workspace:
         """The metrics of the evaluation, which DVC reads too."""
         return self.data / "metrics.json"
 
+    def task(self, name: str) -> Path:
+        """The folder of one task's metrics.json and evaluation/, written by its stage."""
+        return self.data / "tasks" / name
+
     @property
     def cache(self) -> Path:
         """Item features, addressed by encoder fingerprint and item hash; outside every DVC output."""

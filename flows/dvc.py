@@ -84,28 +84,37 @@ def ensure_repo(ws: Workspace) -> None:
             write_atomic(target, text.getvalue().encode())
 
 
-def stages(ws: Workspace, target: str = "evaluate") -> list[str]:
-    """The target and all stages upstream of it, each after the ones it needs.
+def targets(ws: Workspace) -> list[str]:
+    """What a run brings up to date, with all upstream of it: the evaluation, and the tasks of the parameters."""
+    return ["evaluate", *(f"task@{name}" for name in ws.params().tasks)]
+
+
+def stages(ws: Workspace) -> list[str]:
+    """The targets and all stages upstream of them, each after the ones it needs.
 
     Raises:
         WorkspaceError: DVC cannot read the pipeline.
     """
-    dot = _ask(ws, "dag", "--dot", target)
-    graph: TopologicalSorter[str] = TopologicalSorter()
-    for node in re.findall(r'^"([^"]+)";$', dot, re.MULTILINE):
-        graph.add(node)
+    dot = _ask(ws, "dag", "--dot")
+    needed: dict[str, set[str]] = {node: set() for node in re.findall(r'^"([^"]+)";$', dot, re.MULTILINE)}
     for before, after in re.findall(r'^"([^"]+)" -> "([^"]+)";$', dot, re.MULTILINE):
-        graph.add(after, before)
-    return list(graph.static_order())
+        needed[after].add(before)
+    wanted, rest = set(), targets(ws)
+    while rest:
+        stage = rest.pop()
+        if stage not in wanted:
+            wanted.add(stage)
+            rest += needed.get(stage, ())
+    return [stage for stage in TopologicalSorter(needed).static_order() if stage in wanted]
 
 
-def status(ws: Workspace, target: str = "evaluate") -> list[str]:
-    """Stages up to the target that are out of date by themselves; what lies downstream follows when their outputs change.
+def status(ws: Workspace) -> list[str]:
+    """Stages up to the targets that are out of date by themselves; what lies downstream follows when their outputs change.
 
     Raises:
         WorkspaceError: DVC cannot read the pipeline.
     """
-    return list(json.loads(_ask(ws, "status", "--json", "--with-deps", target)))
+    return list(json.loads(_ask(ws, "status", "--json", "--with-deps", *targets(ws))))
 
 
 def repro(ws: Workspace, stage: str) -> StageOutcome:

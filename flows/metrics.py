@@ -15,7 +15,7 @@ import polars as pl
 from csa.errors import ArtifactError, InputError, WorkspaceError
 from csa.files import read_json
 from csa.workspace import Workspace
-from flows.records import file_sha256, read_record, recorded_runs
+from flows.records import TASKS_FILE, file_sha256, read_record, recorded_runs
 
 T = TypeVar("T")
 
@@ -27,9 +27,14 @@ CREATE TABLE IF NOT EXISTS runs (run_id VARCHAR PRIMARY KEY, created VARCHAR, wo
 CREATE TABLE IF NOT EXISTS metrics (run_id VARCHAR, name VARCHAR, value DOUBLE, low DOUBLE, high DOUBLE);
 CREATE TABLE IF NOT EXISTS queries (run_id VARCHAR, direction VARCHAR, query VARCHAR, "group" VARCHAR, rank BIGINT,
     gallery BIGINT, recall_at_1 DOUBLE, recall_at_5 DOUBLE, recall_at_10 DOUBLE, mrr DOUBLE);
+ALTER TABLE queries ADD COLUMN IF NOT EXISTS average_precision DOUBLE;
+ALTER TABLE queries ADD COLUMN IF NOT EXISTS precision_at_5 DOUBLE;
+ALTER TABLE queries ADD COLUMN IF NOT EXISTS average_precision_at_r DOUBLE;
 CREATE TABLE IF NOT EXISTS stages (run_id VARCHAR, stage VARCHAR, seconds DOUBLE, record VARCHAR);
 """
 _QUERY_COLUMNS = ("direction", "query", "group", "rank", "gallery", "recall_at_1", "recall_at_5", "recall_at_10", "mrr")
+# What later versions measure as well; records of earlier ones have it not, and a database made by one gets the columns.
+_LATER_QUERY_COLUMNS = ("average_precision", "precision_at_5", "average_precision_at_r")
 
 
 def publish(ws: Workspace, run_id: str) -> None:
@@ -120,14 +125,17 @@ def _enter(con: duckdb.DuckDBPyConnection, ws: Workspace, run_id: str) -> None:
     facts = [run.created, run.workspace, run.model, ",".join(run.views), metrics["pairs"]["train"], metrics["pairs"]["test"]]
     facts += [run.git_commit, run.git_dirty, run.params_hash, run.evaluation_id, run.alignment_sha256, json.dumps(run.params)]
     con.execute(f"INSERT INTO runs VALUES (?{', ?' * len(facts)})", [run_id, *facts])
-    for row in flatten(metrics):
+    tasks = {"tasks": read_json(folder / TASKS_FILE)} if (folder / TASKS_FILE).is_file() else {}
+    for row in (*flatten(metrics), *flatten(tasks)):
         con.execute("INSERT INTO metrics VALUES (?, ?, ?, ?, ?)", [run_id, *row])
     for stage, done in run.stages.items():
         con.execute("INSERT INTO stages VALUES (?, ?, ?, ?)", [run_id, stage, done["seconds"], json.dumps(done)])
-    columns, queries = ", ".join(f'"{name}"' for name in _QUERY_COLUMNS), folder / "queries.parquet"
+    queries = folder / "queries.parquet"
     if not queries.is_file() or file_sha256(queries) != run.queries_sha256:
         raise ArtifactError(f"{queries}: missing or damaged; delete {folder} and run `csa run` again")
-    con.execute(f"INSERT INTO queries SELECT ?, {columns} FROM read_parquet(?)", [run_id, str(queries)])
+    recorded = pl.read_parquet_schema(queries)
+    columns = ", ".join(f'"{name}"' for name in (*_QUERY_COLUMNS, *(c for c in _LATER_QUERY_COLUMNS if c in recorded)))
+    con.execute(f"INSERT INTO queries BY NAME SELECT ? AS run_id, {columns} FROM read_parquet(?)", [run_id, str(queries)])
 
 
 class _DamagedError(Exception):

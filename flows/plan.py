@@ -92,6 +92,9 @@ def make_plan(ws: Workspace) -> Plan:
     except CSAError as error:
         problems.append(" ".join(str(error).split()))
         items = {}
+    for name, task in ws.params().tasks.items():
+        if not (ws.root / task.dataset.path).exists():
+            problems.append(f"{ws.root / task.dataset.path}: no such data set; correct tasks.{name}.dataset.path")
     for view in ws.params().views:
         try:
             encoder = load_encoder(ws.params().views[view])

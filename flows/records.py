@@ -22,6 +22,9 @@ from csa.params import Params
 from csa.workspace import Workspace
 from flows.dvc import output_hashes
 
+TASKS_FILE = "tasks.json"
+"""Task -> its metrics, in the record of a run that had tasks."""
+
 _PACKAGES = ("csa", "numpy", "scipy", "polars", "torch", "transformers")
 
 
@@ -118,6 +121,8 @@ def record_run(ws: Workspace, stages: list[str]) -> tuple[RunRecord, bool]:
     write_json(partial / "run.json", asdict(record))
     for source in (ws.metrics, ws.fit_report, ws.evaluation / "queries.parquet"):
         shutil.copyfile(source, partial / source.name)
+    if params.tasks:
+        write_json(partial / TASKS_FILE, {name: read_json(ws.task(name) / "metrics.json") for name in params.tasks})
     partial.rename(folder)  # the whole record appears at once, or not at all
     return record, True
 
@@ -158,12 +163,15 @@ def _what_counts(params: Params) -> dict[str, Any]:
     batches are computed, nor where the data lies (what is in it, the outputs' hashes say)."""
     resolved = params.dump()
     del resolved["gate"], resolved["compute"], resolved["dataset"]["path"]
+    for task in resolved["tasks"].values():
+        del task["dataset"]["path"]
     return resolved
 
 
 def _what_is_compared(ws: Workspace, params: Params, outputs: dict[str, str]) -> dict[str, str]:
     """The outputs that make a run the same run; pictures may differ by a font, so the folder with them is not among these."""
     paths = [ws.pairs, *(ws.features(view) for view in params.views), ws.alignment, ws.metrics]
+    paths += [ws.task(name) / "metrics.json" for name in params.tasks]
     names = [path.relative_to(ws.root).as_posix() for path in paths]
     missing = [name for name in names if name not in outputs]
     if missing:

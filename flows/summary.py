@@ -23,6 +23,7 @@ def summary_json(ws: Workspace, result: "RetrainResult") -> dict[str, Any]:
         "features": {view: _record(ws, f"embed@{view}") for view in ws.params().views},
         "fit": {key: value for key, value in read_json(ws.fit_report).items() if key not in ("weights", "training_correlations")},
         "metrics": read_json(ws.metrics),
+        "tasks": {name: read_json(ws.task(name) / "metrics.json") for name in ws.params().tasks},
         "model": {"name": ws.params().model.name, "version": result.version, "created": result.created},
         "gate": {"verdict": result.decision.verdict, "reason": result.decision.reason},
     }
@@ -55,9 +56,11 @@ def summary_text(ws: Workspace, result: "RetrainResult") -> str:
         recalls = "   ".join(f"R@{k} {_percent(values[f'recall_at_{k}'])}" for k in (1, 5, 10))
         median = values["median_rank"]["value"]
         lines.append(f"  {direction.replace('_to_', ' → '):<14}{recalls}   median rank {median:g} of {gallery:,}")
-    auc = metrics["mismatch"]["auc"]
+    lines += [f"  mismatch    AUC {_plain(metrics['mismatch']['auc'])} against random strangers" + _hard_text(metrics)]
+    if "classification" in metrics:
+        lines.append(f"  classes     {_classes_text(metrics['classification'])}")
+    lines += [f"  task        {name}: {_task_text(task)}" for name, task in data["tasks"].items()]
     lines += [
-        f"  mismatch    AUC {auc['value']:.3f} [{auc['low']:.3f}, {auc['high']:.3f}]",
         f"  model       {model['name']} version {model['version']} ({'new' if model['created'] else 'registered before'})",
         f"  gate        {data['gate']['verdict']}: {data['gate']['reason']}",
         "",
@@ -65,6 +68,30 @@ def summary_text(ws: Workspace, result: "RetrainResult") -> str:
         f"Next: {_example_search(ws)}csa status{_where(ws)}   csa metrics   csa models{_where(ws)}",
     ]
     return "\n".join(lines)
+
+
+def _hard_text(metrics: dict[str, Any]) -> str:
+    hard, known = metrics.get("mismatch_hard"), metrics.get("mismatch_known")
+    text = f", {_plain(hard['auc'])} against hard ones" if hard else ""
+    return text + (f", {_plain(known['auc'])} for {known['pairs']['wrong']:,} known errors" if known else "")
+
+
+def _classes_text(found: dict[str, Any]) -> str:
+    chance = found["chance"]["top_1"]["value"]
+    return (
+        f"top-1 {_percent(found['top_1'])}   top-5 {_percent(found['top_5'])}   of {found['classes']:,} classes "
+        f"({found['protocol'].replace('_', ' ')}; chance {chance:.2g})"
+    )
+
+
+def _task_text(task: dict[str, Any]) -> str:
+    if task["kind"] == "transfer":
+        return _classes_text(task["classification"])
+    paper, rows = task["out_of_context"]["paper"], task["out_of_context"]["rows"]
+    return (
+        f"out of context: AUC {_plain(paper['auc'])}, accuracy {_percent(paper['accuracy'])} of {rows['test']:,} rows "
+        f"(thresholds chosen on {rows['validation']:,} others)"
+    )
 
 
 def status_json(ws: Workspace) -> dict[str, Any]:
@@ -118,6 +145,10 @@ def _record(ws: Workspace, stage: str) -> dict[str, Any] | None:
     path = ws.stage_record(stage)
     record: dict[str, Any] | None = read_json(path) if path.is_file() else None
     return record
+
+
+def _plain(estimate: dict[str, float]) -> str:
+    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
 
 
 def _percent(estimate: dict[str, float]) -> str:

@@ -659,3 +659,14 @@ def test_array_rows_are_mapped_and_bounded(arrays):
     for value in ("x.npy#30", "x.npy#-1", "x.npy#one"):
         with pytest.raises(DataError, match=r"no such row; x\.npy has 30 rows"):
             load(value)
+
+
+def test_a_table_says_which_pairs_are_wrong(folder):
+    words = ["true", "No", "1", "", "FALSE"]
+    rows = [f"p{i},images/{i}.png,caption {i},{words[i % 5]}" for i in range(N)]
+    table(folder, rows, header="id,image,text,noisy")
+    pairs = read(folder, columns={"mislabelled": "noisy"}).pairs
+    assert pairs["mislabelled"].to_list() == [True, False, True, None, False] * (N // 5)
+    assert "mislabelled" not in read(folder).pairs.columns
+    table(folder, [*rows[:3], rows[3] + "perhaps", *rows[4:]], header="id,image,text,mislabelled")
+    refused(folder, r"row 4: 'perhaps' is no truth value")

@@ -17,6 +17,8 @@ from flows import dvc
 from flows.environment import end_orphaned_servers, prepare_environment
 
 PIPELINE = """
+vars:
+  - tasks: {}
 stages:
   demo:
     cmd: python -c "print('demo')" > data-demo
@@ -35,6 +37,12 @@ stages:
     cmd: python stage.py evaluate
     deps: [data/pairs, data/features]
     outs: [data/metrics.json]
+  task:
+    foreach: ${tasks}
+    do:
+      cmd: python stage.py task ${key}
+      deps: ["${item.dataset.path}", data/metrics.json]
+      outs: ["data/tasks/${key}/metrics.json"]
 """
 
 STAGE = """
@@ -59,6 +67,10 @@ elif name == "embed":
     folder = data / "features" / rest[0]
     folder.mkdir(parents=True)
     (folder / "part").write_text(source + rest[0])
+elif name == "task":
+    folder = data / "tasks" / rest[0]
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").write_text("{}")
 else:
     (data / "metrics.json").write_text("{}")
 """
@@ -78,6 +90,7 @@ def template(tmp_path_factory):
     (root / ".dvc" / "config").write_text("[core]\n    no_scm = True\n    analytics = false\n    check_update = false\n")
     (root / "dvc.yaml").write_text(PIPELINE)
     (root / "stage.py").write_text(STAGE)
+    (root / "params.yaml").write_text("{}")
     (root / "source.txt").write_text("one")
     return root
 
@@ -134,6 +147,16 @@ def test_only_upstream_stages_in_order_then_nothing_runs_twice(ws):
     assert hashes["data/features/image"].endswith(".dir")
     assert set(run_all(ws).values()) == {"unchanged"}
     assert len(executed(ws)) == 4
+
+
+def test_tasks_of_the_parameters_are_stages_after_the_evaluation(ran):
+    (ran.root / "other").write_text("other data")
+    (ran.root / "params.yaml").write_text("tasks:\n  elsewhere: {kind: transfer, dataset: {path: other}}\n")
+    assert dvc.stages(ran)[-2:] == ["evaluate", "task@elsewhere"]
+    assert dvc.status(ran) == ["task@elsewhere"]
+    assert {stage: status for stage, status in run_all(ran).items() if status != "unchanged"} == {"task@elsewhere": "ran"}
+    assert executed(ran)[-1] == "task elsewhere" and dvc.status(ran) == []
+    assert "data/tasks/elsewhere/metrics.json" in dvc.output_hashes(ran, dvc.stages(ran))
 
 
 def test_damaged_edited_or_deleted_outputs_are_repaired_without_running(ran):
@@ -268,7 +291,7 @@ def test_a_recipes_workspace_shares_cache_and_remotes(ran):
     (ws.root / ".dvc" / "config.local").write_text("['remote \"team\"']\n    password = x\n")
     recipe = Workspace(ws.state / "workspaces" / "tiny", ws.state)
     recipe.root.mkdir(parents=True)
-    for name in ("dvc.yaml", "stage.py", "source.txt"):
+    for name in ("dvc.yaml", "params.yaml", "stage.py", "source.txt"):
         shutil.copy(ws.root / name, recipe.root)
     dvc.ensure_repo(recipe)
     config = recipe.root / ".dvc" / "config"

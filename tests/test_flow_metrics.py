@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 
+import duckdb
 import polars as pl
 import pytest
 from flow_workspace import STAGES, make_workspace
@@ -180,3 +181,19 @@ def test_records_of_other_kinds_do_not_stop_the_rest(ws):
     metrics.rebuild(ws)
     assert metrics.query(ws, "SELECT run_id FROM runs")["run_id"].to_list() == [record.run_id]
     assert isinstance(metrics.metrics_table(ws, 1), pl.DataFrame)
+
+
+def test_a_database_and_records_of_before_average_precision_are_taken_in(ws):
+    first, _ = record_run(ws, STAGES)
+    with duckdb.connect(str(ws.duckdb)) as con:
+        con.execute(metrics._SCHEMA)
+        for column in ("average_precision", "precision_at_5", "average_precision_at_r"):
+            con.execute(f"ALTER TABLE queries DROP COLUMN {column}")
+    metrics.publish(ws, first.run_id)
+    later = make_workspace(ws.root, seed=1)
+    path = later.evaluation / "queries.parquet"
+    pl.read_parquet(path).with_columns(pl.lit(0.25).alias("average_precision")).write_parquet(path)
+    second, _ = record_run(later, STAGES)
+    metrics.publish(later, second.run_id)
+    found = metrics.query(ws, "SELECT run_id, max(average_precision), max(precision_at_5), count(*) FROM queries GROUP BY 1")
+    assert sorted(found.rows()) == sorted([(first.run_id, None, None, 160), (second.run_id, 0.25, None, 160)])

@@ -22,7 +22,9 @@ MAY_IMPORT = {
     "datasets": CORE | {"params", "images"},
     "compute": CORE,
     "features": CORE | {"params", "encoders", "compute"},
-    "tasks": CORE | {"params"},
+    "tasks": CORE | {"params", "baselines"},
+    "embedding": CORE | {"params", "encoders", "features"},
+    "measuring": CORE | {"params", "embedding", "tasks"},
     "report": CORE | {"params", "tasks"},
 }
 

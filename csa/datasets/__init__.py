@@ -17,7 +17,7 @@ from csa.datasets.table import read_table
 from csa.errors import DataError
 from csa.params import DatasetKind, DatasetParams, Params, ViewParams
 
-__all__ = ["READERS", "Ingested", "Item", "dataset_root", "ingest", "item_loader"]
+__all__ = ["READERS", "Ingested", "Item", "dataset_root", "ingest", "item_loader", "read_dataset", "root_of"]
 
 READERS: dict[DatasetKind, Reader] = {
     "table": read_table,
@@ -39,7 +39,24 @@ def ingest(params: Params, workspace_root: Path, progress: bool = True) -> Inges
     Raises:
         DataError: the data set is missing or unusable; see the reader and `build_pairs`.
     """
-    dataset, views = params.dataset, params.views
+    return read_dataset(params.dataset, params.views, workspace_root, progress)
+
+
+def read_dataset(
+    dataset: DatasetParams, views: dict[str, ViewParams], workspace_root: Path, progress: bool = True, to_fit: bool = True
+) -> Ingested:
+    """Read and check a data set, whatever views its items have.
+
+    Args:
+        dataset: what to read.
+        views: in order; a data set that is fitted on has two.
+        workspace_root: what a relative `dataset.path` is relative to.
+        progress: show a progress bar, and print the notes, on standard error.
+        to_fit: whether there must be enough to train on and something held out; else it is only measured on.
+
+    Raises:
+        DataError: the data set is missing or unusable; see the reader and `build_pairs`.
+    """
     path = workspace_root / dataset.path
     if not path.exists():
         raise DataError(f"{path}: no such data set; correct dataset.path (the built-in one is made by `dvc repro demo`)")
@@ -47,7 +64,7 @@ def ingest(params: Params, workspace_root: Path, progress: bool = True) -> Inges
         raise DataError(f"{path}: not a folder; dataset.kind {dataset.kind} reads a folder")
     _check_arrays(dataset, views)
     source = READERS[dataset.kind](dataset, views, path)
-    result = build_pairs(source.rows, views, dataset, dataset_root(params, workspace_root), progress)
+    result = build_pairs(source.rows, views, dataset, root_of(dataset, workspace_root), progress, to_fit)
     notes = (*source.notes, *result.notes)
     if progress:
         print("".join(f"note: {note}\n" for note in notes), end="", file=sys.stderr)
@@ -56,7 +73,12 @@ def ingest(params: Params, workspace_root: Path, progress: bool = True) -> Inges
 
 def dataset_root(params: Params, workspace_root: Path) -> Path:
     """The folder that paths in the pairs table are relative to: `dataset.path`, or the folder of the table it names."""
-    path = workspace_root / params.dataset.path
+    return root_of(params.dataset, workspace_root)
+
+
+def root_of(dataset: DatasetParams, workspace_root: Path) -> Path:
+    """The folder that paths of a data set's items are relative to."""
+    path = workspace_root / dataset.path
     return path.parent if path.is_file() else path
 
 

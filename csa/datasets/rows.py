@@ -31,6 +31,7 @@ class RawPair:
         group: what must not be divided between train and test; None where the data set says nothing.
         split: a key of `SPLIT_NAMES` in any case, or None where the pair is to be placed by its group's hash.
         label: the class of the pair, if it has one.
+        mislabelled: whether the pair is known to be wrong; None where the data set says nothing.
     """
 
     place: str
@@ -39,6 +40,7 @@ class RawPair:
     group: str | None = None
     split: str | None = None
     label: str | None = None
+    mislabelled: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Everything that is measured on held-out pairs, in one call."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,45 +10,48 @@ from csa.core.alignment import Alignment
 from csa.params import EvaluateParams
 from csa.tasks.bootstrap import number_groups
 from csa.tasks.held_out import HeldOut
-from csa.tasks.mismatch import auc_estimate, strangers
-from csa.tasks.retrieval import rank_queries, summarise
+from csa.tasks.mismatch import score_held_out_pairs, summarise_mismatch
+from csa.tasks.models import HeldOutVectors, PairScorer
+from csa.tasks.retrieval import rank_queries, summarise, summarise_paper
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Results of one alignment on one set of held-out pairs.
+    """Results of one model on one set of held-out pairs.
 
     Attributes:
         queries: one row a retrieval query, see `csa.tasks.retrieval.rank_queries`.
-        pairs: one row a held-out pair: pair_id, group, score, stranger_score.
+        pairs: one row a held-out pair, see `csa.tasks.mismatch.score_held_out_pairs`.
         metrics: JSON-able summary with confidence intervals.
+        vectors: index vectors of the held-out items.
     """
 
     queries: pl.DataFrame
     pairs: pl.DataFrame
     metrics: dict[str, Any]
+    vectors: HeldOutVectors
 
 
 def evaluate(alignment: Alignment, held_out: HeldOut, params: EvaluateParams) -> Evaluation:
-    """Retrieval both ways and detection of mismatched pairs."""
-    queries = rank_queries(alignment, held_out)
-    first, second = held_out.views
-    group = number_groups(held_out.pairs["group"])
-    partner = strangers(group, params.seed)
-    X = first.features[first.of_pair]
-    matched = alignment.score_pairs(X, second.features[second.of_pair])
-    mismatched = alignment.score_pairs(X, second.features[second.of_pair[partner]])
-    pairs = held_out.pairs.select("pair_id", "group").with_columns(
-        pl.Series("score", matched), pl.Series("stranger_score", mismatched)
-    )
-    retrieval = summarise(queries, params)
-    auc = auc_estimate(matched, mismatched, group, params)
-    metrics = {
+    """Retrieval both ways and detection of mismatched pairs, with what the numbers are numbers of."""
+    result = measure(alignment, held_out, params)
+    about = {
         "evaluation_id": held_out.evaluation_id,
-        "pairs": {"train": alignment.n_pairs, "test": len(pairs)},
-        "groups": {"test": int(np.max(group)) + 1},
+        "pairs": {"train": alignment.n_pairs, "test": len(result.pairs)},
+        "groups": {"test": int(np.max(number_groups(held_out.pairs["group"]))) + 1},
         "galleries": {view.name: len(view.items) for view in held_out.views},
-        "retrieval": {way: {name: value.as_dict() for name, value in rows.items()} for way, rows in retrieval.items()},
-        "mismatch": {"auc": auc.as_dict()},
     }
-    return Evaluation(queries, pairs, metrics)
+    return replace(result, metrics=about | result.metrics)
+
+
+def measure(model: PairScorer, held_out: HeldOut, params: EvaluateParams) -> Evaluation:
+    """Retrieval both ways and detection of mismatched pairs, of any model of pairs."""
+    vectors = HeldOutVectors.of(model, held_out)
+    queries = rank_queries(vectors, held_out)
+    pairs = score_held_out_pairs(vectors, held_out, params.seed)
+    protocols = {"retrieval": summarise(queries, params), "retrieval_paper": summarise_paper(queries, params)}
+    retrieval = {
+        protocol: {way: {name: value.as_dict() for name, value in rows.items()} for way, rows in ways.items()}
+        for protocol, ways in protocols.items()
+    }
+    return Evaluation(queries, pairs, retrieval | summarise_mismatch(pairs, params), vectors)

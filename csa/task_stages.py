@@ -1,0 +1,247 @@
+"""The stages that measure: `evaluate` on the held-out pairs, and `task@NAME` for each further evaluation."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from csa.core.alignment import Alignment, load
+from csa.datasets import dataset_root, item_loader, read_dataset, root_of
+from csa.datasets.pairs import read_pairs, write_pairs
+from csa.datasets.table import truth
+from csa.embedding import Embedder
+from csa.errors import DataError, InputError
+from csa.features import FeatureTable
+from csa.files import write_json
+from csa.measuring import Labelled, held_out_labelled, measure_classes, right_classes, transfer_labelled, view_pair
+from csa.params import DatasetParams, Params, TaskParams, ViewParams
+from csa.report import figures, sheets, task_figures
+from csa.tasks.bootstrap import group_draws, mean_estimate, number_groups
+from csa.tasks.classification import per_class
+from csa.tasks.conformal import PairCalibration
+from csa.tasks.contenders import Contender, contenders
+from csa.tasks.decisions import measure_decisions, measure_sets
+from csa.tasks.evaluation import evaluate, measure
+from csa.tasks.exchangeability import doubts
+from csa.tasks.held_out import HeldOut
+from csa.tasks.models import HeldOutVectors
+from csa.tasks.out_of_context import Similarities, caption_similarity, evaluate_out_of_context, expected_image
+from csa.workspace import Workspace
+
+OUT_OF_CONTEXT = "out_of_context"
+
+
+def evaluate_stage(ws: Workspace) -> dict[str, Any]:
+    """Measure the alignment on the held-out pairs; write metrics, per-query tables and pictures."""
+    params, pairs, alignment = ws.params(), read_pairs(ws.pairs), load(ws.alignment)
+    held_out = HeldOut.of(pairs, params.view_names, feature_tables(ws, params))
+    result = evaluate(alignment, held_out, params.evaluate)
+    decisions = measure_decisions(result.vectors, held_out, result.pairs, params.evaluate)
+    metrics = result.metrics | {"conformal": decisions.metrics}
+    folder = ws.evaluation
+    folder.mkdir(parents=True, exist_ok=True)
+    write_pairs(result.queries, folder / "queries.parquet")
+    write_pairs(pl.concat([result.pairs, decisions.pairs], how="horizontal"), folder / "pairs.parquet")
+    write_pairs(decisions.curve, folder / "calibration.parquet")
+    labelled = held_out_labelled(pairs, params.views, params.dataset, params.evaluate.prompts)
+    own, embedder = Contender("csa", alignment, params.views, own=True), Embedder(ws.cache, params.compute.dask)
+    if labelled is not None:
+        images = _of_held_out(held_out, labelled)
+        metrics["classification"], results = measure_classes(own, labelled, images, params.evaluate, embedder)
+        _write_classes(results, metrics["classification"], folder)
+    metrics["baselines"] = _measure_contenders(ws, params, pairs, held_out, labelled)
+    figures.spectrum(alignment, folder / "spectrum.png")
+    figures.recall_curve(result.queries, folder / "recall.png")
+    figures.mismatch_histogram(result.pairs, result.metrics["mismatch"]["auc"]["value"], folder / "mismatch.png")
+    task_figures.roc(result.pairs, result.metrics, folder / "roc.png")
+    task_figures.calibration(decisions.curve, folder / "calibration.png")
+    if metrics["baselines"]:
+        task_figures.contenders(metrics, folder / "baselines.png")
+    sheets.held_out_sheets(alignment, held_out, result.queries, _loaders(ws, params), params.evaluate.sheet_queries, folder)
+    write_json(ws.metrics, metrics)
+    return {"queries": len(result.queries)}
+
+
+def task_stage(ws: Workspace, name: str) -> dict[str, Any]:
+    """Measure the alignment on one task of the parameters; write its metrics, tables and pictures."""
+    params = ws.params()
+    if name not in params.tasks:
+        raise InputError(f"task {name!r}: no such task; params.yaml has {', '.join(params.tasks) or 'none'}")
+    task = params.tasks[name]
+    measured = {"transfer": _transfer, "out_of_context": _out_of_context}[task.kind](ws, params, task, name)
+    write_json(ws.task(name) / "metrics.json", {"kind": task.kind, **measured})
+    return {"rows": int(measured["rows"]["all"])}
+
+
+def _transfer(ws: Workspace, params: Params, task: TaskParams, name: str) -> dict[str, Any]:
+    read = read_dataset(task.dataset, params.views, ws.root, to_fit=False)
+    labelled = transfer_labelled(read.pairs, params.views, task.prompts, name)
+    own, embedder = Contender("csa", load(ws.alignment), params.views, own=True), Embedder(ws.cache, params.compute.dask)
+    images = _images(labelled, own, embedder, ws, task.dataset)
+    metrics, results = measure_classes(own, labelled, images, params.evaluate, embedder)
+    folder = ws.task(name) / "evaluation"
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_classes(results, metrics, folder)
+    conformal, curve = _transfer_decisions(ws, params, own, labelled, images, embedder)
+    write_pairs(curve, folder / "calibration.parquet")
+    task_figures.calibration(curve, folder / "calibration.png")
+    others = {}
+    for contender in contenders(params.evaluate, params.fit, params.views, lambda: _training(ws, params)):
+        features = images if contender.own else _images(labelled, contender, embedder, ws, task.dataset)
+        others[contender.name] = {"classification": measure_classes(contender, labelled, features, params.evaluate, embedder)[0]}
+    rows = {"all": len(read.pairs), "set_aside": len(read.quarantine)}
+    return {"rows": rows, "classification": metrics, "conformal": conformal, "baselines": others}
+
+
+def _transfer_decisions(
+    ws: Workspace, params: Params, own: Contender, labelled: Labelled, images: Any, embedder: Embedder
+) -> tuple[dict[str, Any], pl.DataFrame]:
+    """Class sets calibrated on the data set itself, and what the workspace's own calibration is worth here."""
+    classes, settings = labelled.classes(params.views, embedder), params.evaluate
+    views = (images, classes.features) if labelled.images_first else (classes.features, images)
+    vectors = HeldOutVectors(*own.model.index_vectors(*views))
+    right, groups = right_classes(labelled), labelled.images["group"].to_numpy()
+    sides = (vectors.left, vectors.right) if labelled.images_first else (vectors.right, vectors.left)
+    sets, curve = measure_sets(*sides, right, groups, settings)
+    scores = vectors.score(*(right if labelled.images_first else right[::-1]))
+    known, group = pl.read_parquet(ws.evaluation / "pairs.parquet"), number_groups(groups)
+    of_known = number_groups(known["group"])
+    judge = PairCalibration.of(known["score"].to_numpy(), known["stranger_score"].to_numpy(), of_known)
+    draws = group_draws(int(group.max()) + 1, settings.bootstrap, settings.seed)
+    covered = (judge.decide(scores, settings.alpha).p_match > settings.alpha).astype(np.float64)
+    return {
+        "alpha": settings.alpha,
+        "classes": sets,
+        "by_the_held_out_pairs": {
+            "coverage": mean_estimate(covered, group, draws, settings.confidence).as_dict(),
+            "exchangeability": doubts(known["score"].to_numpy(), of_known, scores, group, settings.alpha).as_dict(),
+        },
+    }, pl.DataFrame([{"kind": "classes", **row} for row in curve])
+
+
+def _out_of_context(ws: Workspace, params: Params, task: TaskParams, name: str) -> dict[str, Any]:
+    names = view_pair(params.views)
+    if names is None:
+        raise DataError(f"task {name!r}: out_of_context needs one text view and another; the views are {', '.join(params.views)}")
+    image, text = names
+    views = {image: params.views[image], "caption1": params.views[text], "caption2": params.views[text]}
+    dataset = task.dataset
+    if dataset.kind == "table" and "label" not in dataset.columns:
+        dataset = dataset.model_copy(update={"columns": {**dataset.columns, "label": OUT_OF_CONTEXT}})
+    read = read_dataset(dataset, views, ws.root, to_fit=False)
+    out = [truth(label, f"task {name!r}: {pair}") for pair, label in read.pairs.select("pair_id", "label").iter_rows()]
+    labelled = read.pairs.filter(pl.Series([value is not None for value in out], dtype=pl.Boolean))
+    if labelled.is_empty():
+        raise DataError(f"task {name!r}: no row says whether it is out of context; give a column {OUT_OF_CONTEXT}")
+    known = np.array([value for value in out if value is not None], dtype=np.bool_)
+    embedder = Embedder(ws.cache, params.compute.dask)
+
+    def similarities(contender: Contender) -> Similarities:
+        features = {
+            view: _features(labelled, view, contender.views[image if view == image else text], embedder, ws, dataset)
+            for view in views
+        }
+        return _similarities(contender, features, image, text, task, known, number_groups(labelled["group"]))
+
+    own = Contender("csa", load(ws.alignment), params.views, own=True)
+    rows = similarities(own)
+    metrics, table, detector = evaluate_out_of_context(rows, params.evaluate)
+    folder = ws.task(name) / "evaluation"
+    folder.mkdir(parents=True, exist_ok=True)
+    about = labelled.select("pair_id", "group", *views)
+    write_pairs(pl.concat([about, table], how="horizontal"), folder / "rows.parquet")
+    task_figures.out_of_context(table, detector, metrics, folder / "out_of_context.png")
+    others = {
+        contender.name: {"out_of_context": evaluate_out_of_context(similarities(contender), params.evaluate)[0]}
+        for contender in contenders(params.evaluate, params.fit, params.views, lambda: _training(ws, params))
+    }
+    counts = {"all": len(read.pairs), "set_aside": len(read.quarantine)}
+    return {"rows": counts, "text_similarity": task.text_similarity, "out_of_context": metrics, "baselines": others}
+
+
+def _similarities(
+    contender: Contender, features: dict[str, Any], image: str, text: str, task: TaskParams, out: Any, group: Any
+) -> Similarities:
+    """Captions compared in the canonical space where the model has one and the task does not ask for the encoder's."""
+    texts_second = list(contender.views)[1] == text
+    first, second = features["caption1"], features["caption2"]
+    views = (features[image], second) if texts_second else (second, features[image])
+    vectors = HeldOutVectors(*contender.model.index_vectors(*views))
+    rows = np.arange(len(out))
+    if isinstance(contender.model, Alignment) and task.text_similarity == "canonical":
+        first, second = (expected_image(contender.model, side, texts_second) for side in (first, second))
+    return Similarities(caption_similarity(first, second), vectors.score(rows, rows), out, group)
+
+
+def _measure_contenders(
+    ws: Workspace, params: Params, pairs: pl.DataFrame, held_out: HeldOut, labelled: Labelled | None
+) -> dict[str, Any]:
+    """Retrieval, mismatch and, where there are labels, classification of everything that CSA is measured beside."""
+    embedder, found = Embedder(ws.cache, params.compute.dask), {}
+    for contender in contenders(params.evaluate, params.fit, params.views, lambda: _training(ws, params)):
+        theirs = held_out
+        if not contender.own:
+            loaders = dict(zip(params.views, _loaders(ws, params), strict=True))
+            first, second = (
+                embedder.items(
+                    contender.views[view.name],
+                    list(zip(view.items, view.values, strict=True)),
+                    loaders[view.name],
+                    f"embed {view.name} for {contender.name}",
+                )
+                for view in held_out.views
+            )
+            theirs = HeldOut.of(pairs, params.view_names, (first, second))
+        found[contender.name] = measure(contender.model, theirs, params.evaluate).metrics
+        if labelled is not None:
+            images = _of_held_out(theirs, labelled)
+            found[contender.name]["classification"] = measure_classes(contender, labelled, images, params.evaluate, embedder)[0]
+    return found
+
+
+def _of_held_out(held_out: HeldOut, labelled: Labelled) -> Any:
+    """Features of the labelled images, which are all held-out items, in order."""
+    view = next(view for view in held_out.views if view.name == labelled.image_view)
+    row = {item: i for i, item in enumerate(view.items)}
+    return view.features[[row[item] for item, _ in labelled.items]]
+
+
+def _write_classes(results: pl.DataFrame, metrics: dict[str, Any], folder: Any) -> None:
+    classes = per_class(results)
+    write_pairs(results, folder / "images.parquet")
+    write_pairs(classes, folder / "classes.parquet")
+    task_figures.confusion(results, classes, metrics, folder / "confusion.png")
+
+
+def _images(labelled: Labelled, contender: Contender, embedder: Embedder, ws: Workspace, dataset: DatasetParams) -> Any:
+    view = contender.views[labelled.image_view]
+    return _features(labelled.images, labelled.image_view, view, embedder, ws, dataset)
+
+
+def _features(rows: pl.DataFrame, name: str, view: ViewParams, embedder: Embedder, ws: Workspace, dataset: DatasetParams) -> Any:
+    """Features of one column of items of a table, row by row."""
+    hashes = rows[f"{name}_hash"].to_list()
+    items = dict(zip(hashes, rows[name].to_list(), strict=True))
+    load_item = item_loader(view, root_of(dataset, ws.root), dataset.max_image_pixels)
+    return embedder.items(view, list(items.items()), load_item, f"embed {name}").rows(hashes)
+
+
+def _training(ws: Workspace, params: Params) -> tuple[Any, Any, Any]:
+    """X, Y and groups of the training pairs."""
+    train = read_pairs(ws.pairs).filter(pl.col("split") == "train")
+    X, Y = (
+        table.rows(train[f"{name}_hash"].to_list())
+        for name, table in zip(params.view_names, feature_tables(ws, params), strict=True)
+    )
+    return X, Y, train["group"].to_numpy()
+
+
+def feature_tables(ws: Workspace, params: Params) -> tuple[FeatureTable, FeatureTable]:
+    """Features of all items of either view, as `embed` left them."""
+    first, second = params.view_names
+    return FeatureTable.read(ws.features(first)), FeatureTable.read(ws.features(second))
+
+
+def _loaders(ws: Workspace, params: Params) -> list[Any]:
+    root = dataset_root(params, ws.root)
+    return [item_loader(view, root, params.dataset.max_image_pixels) for view in params.views.values()]
