@@ -149,6 +149,27 @@ def metrics(limit: int, sql: str | None, as_json: bool) -> None:
 
 @main.command()
 @_workspace_option
+@click.option("--out", metavar="FILE.html", type=click.Path(path_type=Path), help="Where to write.  [default: data/report.html]")
+@click.option("--open", "show", is_flag=True, help="Open it in the browser.")
+def report(workspace: str, out: Path | None, show: bool) -> None:
+    """Write the report of what a workspace holds: one HTML file that needs no network.
+
+    \b
+    Examples:
+      csa report
+      csa report -w flickr8k --out flickr8k.html
+    """
+    from flows.report import write_report
+    from flows.workspaces import existing_workspace
+
+    file = write_report(existing_workspace(workspace), out)
+    click.echo(str(file))
+    if show:
+        click.launch(str(file))
+
+
+@main.command()
+@_workspace_option
 @_json_option
 def models(workspace: str, as_json: bool) -> None:
     """List the registered versions of a workspace's model.

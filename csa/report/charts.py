@@ -1,0 +1,106 @@
+"""The charts of the report, one function each; numbers in, an inline SVG out."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from csa.core.diagnostics import null_edge
+from csa.report.svg import BAD, FIRST, GOOD, INK, MUTED, SECOND, THIRD, Chart, chart, drawn
+
+_COLOURS = (FIRST, SECOND, THIRD, GOOD, BAD)
+
+
+def spectrum_chart(training: NDArray[Any], weights: NDArray[Any], groups: int, dimensions: tuple[int, int]) -> Chart:
+    """Correlations in the training pairs against the weights that held-out folds confirm, with what chance gives of either.
+
+    Args:
+        training: correlation of each component over the training pairs.
+        weights: of the components in the score.
+        groups: independent items behind the training pairs.
+        dimensions: (p, q) of the prepared features.
+    """
+    edge, noise = null_edge(groups, *dimensions), 3 / np.sqrt(groups)
+    n, r = np.arange(1, len(training) + 1), np.arange(1, len(weights) + 1)
+    with drawn() as (figure, axes):
+        axes.fill_between(r, weights, training[: len(weights)], color=MUTED, alpha=0.13, linewidth=0, label="overfit gap")
+        axes.plot(n, training, color=MUTED, label="in the training pairs")
+        axes.plot(r, weights, color=FIRST, linewidth=2.2, label="held-out weights")
+        if edge < 1:
+            axes.axhline(edge, color=BAD, linewidth=1, linestyle="--", label=f"null edge, unshrunk ({edge:.2f})")
+        axes.axhline(noise, color=GOOD, linewidth=1, linestyle=":", label=f"noise of held-out weights ({noise:.2f})")
+        axes.set(xlim=(1, max(len(training), 2)), ylim=(0, 1.02), xlabel="canonical component", ylabel="correlation")
+        legend(figure)
+        description = (
+            f"Training correlations fall from {training[0]:.2f} to {training[-1]:.2f} over {len(training)} components; "
+            f"held-out weights from {weights[0]:.2f} to {weights[-1]:.2f} over {len(weights)}."
+        )
+        return chart(figure, "spectrum", "Canonical correlations", description)
+
+
+def recall_chart(queries: pl.DataFrame) -> Chart:
+    """Share of queries whose right answer is among the first k, for every k and both directions, beside chance."""
+    said = []
+    with drawn() as (figure, axes):
+        for number, ((name,), part) in enumerate(queries.group_by("direction", maintain_order=True)):
+            rank, gallery = np.sort(part["rank"].to_numpy()), int(part["gallery"][0])
+            k = np.unique(np.geomspace(1, gallery, 90).round().astype(int))
+            recall, label = np.searchsorted(rank, k, side="right") / len(rank), arrow(str(name))
+            axes.plot(k, recall, color=_COLOURS[number], label=label)
+            axes.plot(k, k / gallery, color=_COLOURS[number], linestyle=":", linewidth=1)
+            said.append(f"{label}: half of the queries have their answer among the first {int(np.median(rank))} of {gallery:,}.")
+        axes.plot([], [], color=MUTED, linestyle=":", linewidth=1, label="chance, one right answer")
+        axes.set(xscale="log", ylim=(0, 1.02), xlabel="k, log scale", ylabel="recall at k")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        legend(figure)
+        return chart(figure, "recall", "Recall at k", " ".join(said))
+
+
+def mismatch_chart(pairs: pl.DataFrame) -> Chart:
+    """Scores of held-out pairs against scores of the same items with a stranger's partner."""
+    scores = pairs.select("score", "stranger_score").to_numpy()
+    low, high = np.quantile(scores, [0.005, 0.995])
+    bins = np.linspace(low, high, 41)
+    with drawn() as (figure, axes):
+        for column, colour, label in ((1, SECOND, "mismatched pairs"), (0, FIRST, "true pairs")):
+            counts, _ = np.histogram(np.clip(scores[:, column], low, high), bins)
+            axes.stairs(counts, bins, fill=True, color=colour, alpha=0.3)
+            axes.stairs(counts, bins, color=colour, linewidth=1.5, label=label)
+        axes.set(xlim=(low, high), xlabel="score", ylabel="held-out pairs")
+        legend(figure)
+        medians = np.median(scores, axis=0)
+        description = f"The median true pair scores {medians[0]:.2f}, the median mismatched pair {medians[1]:.2f}."
+        return chart(figure, "mismatch", "Scores of true and mismatched pairs", description)
+
+
+def forest_chart(rows: list[dict[str, Any]], unit: str) -> Chart:
+    """Paired differences with their intervals, a row each; right of the line the second version is better.
+
+    Args:
+        rows: label, difference, low, high.
+        unit: of the differences.
+    """
+    y = np.arange(len(rows))[::-1]
+    with drawn(720, 52 + 34 * len(rows)) as (figure, axes):
+        axes.axvline(0, color=INK, linewidth=1)
+        for place, row in zip(y, rows, strict=True):
+            colour = GOOD if row["low"] > 0 else BAD if row["high"] < 0 else MUTED
+            axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=2.4)
+            axes.plot([row["difference"]], [place], "o", color=colour, markersize=7)
+        axes.set(yticks=y, yticklabels=[row["label"] for row in rows], ylim=(-0.6, len(rows) - 0.4), xlabel=unit)
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.grid(axis="y", visible=False)
+        said = (f"{row['label']}: {row['difference']:+.4f}, from {row['low']:+.4f} to {row['high']:+.4f}" for row in rows)
+        return chart(figure, "forest", "Paired differences", "; ".join(said) + ".")
+
+
+def legend(figure: Any) -> None:
+    """Above the axes, where it hides nothing."""
+    figure.legend(loc="outside upper left", ncols=2, columnspacing=1.4, handlelength=1.6)
+
+
+def arrow(direction: str) -> str:
+    """`image_to_text` as people read it."""
+    return direction.replace("_to_", " → ")

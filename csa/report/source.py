@@ -1,0 +1,69 @@
+"""What a report is made from: artifacts of one run and facts about it, as plain data."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from csa.core.alignment import Alignment
+from csa.params import Params
+from csa.tasks.held_out import HeldOut
+
+Loader = Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What the registry and the ledger say of a run.
+
+    Attributes:
+        version: it is registered as.
+        champion: the version that is champion, or None.
+        verdict, reason: the gate's.
+    """
+
+    version: int
+    champion: int | None
+    verdict: str
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """One run's artifacts and facts.
+
+    Attributes:
+        workspace: its name.
+        params: of the run.
+        alignment: the fitted model.
+        held_out: the held-out pairs with their features.
+        pairs: the whole pairs table.
+        quarantine: rows set aside, with the reason of each.
+        queries, scores: the evaluation's tables, a row a query and a row a pair.
+        fit, metrics: fit.json and metrics.json.
+        features: view -> the index.json of its features.
+        loaders: of the items of each view, in order.
+        run: the run record as a mapping, or None where the run is not recorded.
+        registration: or None where it is not registered.
+    """
+
+    workspace: str
+    params: Params
+    alignment: Alignment
+    held_out: HeldOut
+    pairs: pl.DataFrame
+    quarantine: pl.DataFrame
+    queries: pl.DataFrame
+    scores: pl.DataFrame
+    fit: dict[str, Any]
+    metrics: dict[str, Any]
+    features: dict[str, dict[str, Any]]
+    loaders: tuple[Loader, Loader]
+    run: dict[str, Any] | None = None
+    registration: Registration | None = None
+
+    @property
+    def views(self) -> tuple[str, str]:
+        """Names of both views."""
+        return self.params.view_names

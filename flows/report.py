@@ -1,0 +1,108 @@
+"""The report of a workspace, made from its artifacts, its run record, and the ledger; no stage depends on it.
+
+It is made outside DVC's stages on purpose: see docs/decisions/0017-the-report-is-no-stage.md.
+"""
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import polars as pl
+
+from csa.core.alignment import load
+from csa.datasets import dataset_root, item_loader
+from csa.datasets.pairs import read_pairs
+from csa.errors import ArtifactError
+from csa.features import FeatureTable
+from csa.files import read_json, write_atomic
+from csa.params import Params
+from csa.report.page import report
+from csa.report.source import Loader, Registration, Source
+from csa.tasks.held_out import HeldOut
+from csa.workspace import Workspace
+from flows import ledger, registry, settled
+from flows.records import RunRecord, record_of
+
+
+def write_report(ws: Workspace, file: Path | None = None) -> Path:
+    """Write the report of what a workspace holds now.
+
+    Args:
+        ws: a workspace that was run.
+        file: where to; default the workspace's data/report.html.
+
+    Returns:
+        The file.
+
+    Raises:
+        ArtifactError: an artifact is missing, damaged, or does not belong with the others.
+    """
+    target = file or ws.report
+    write_atomic(target, report(source_of(ws)).encode())
+    return target
+
+
+def publish_report(ws: Workspace, run: RunRecord, version: int) -> None:
+    """Write the report of a registered run and log it with its version, unless the workspace has it already.
+
+    The registry comes first: a report of this run in the workspace means that it was logged.
+    """
+    if _run_of(ws.report) == run.run_id:
+        return
+    page = report(source_of(ws))
+    registry.log_report(ws, run, version, page)
+    write_atomic(ws.report, page.encode())
+
+
+def _run_of(file: Path) -> str | None:
+    """The run that a report says it is of."""
+    if not file.is_file():
+        return None
+    with file.open(encoding="utf-8") as page:
+        found = re.search(r'<meta name="csa-run" content="([0-9a-f]+)">', page.read(2000))
+    return found and found[1]
+
+
+def source_of(ws: Workspace) -> Source:
+    """Everything a report needs of a workspace."""
+    params = ws.params()
+    pairs, metrics = read_pairs(ws.pairs), read_json(ws.metrics)
+    first, second = (FeatureTable.read(ws.features(view)) for view in params.view_names)
+    held_out = HeldOut.of(pairs, params.view_names, (first, second))
+    if held_out.evaluation_id != metrics["evaluation_id"]:
+        raise ArtifactError(f"{ws.metrics}: measured on other pairs than {ws.pairs} holds; run `csa run` first")
+    run = record_of(ws)
+    return Source(
+        workspace=ws.name,
+        params=params,
+        alignment=load(ws.alignment),
+        held_out=held_out,
+        pairs=pairs,
+        quarantine=pl.read_parquet(ws.quarantine),
+        queries=pl.read_parquet(ws.evaluation / "queries.parquet"),
+        scores=pl.read_parquet(ws.evaluation / "pairs.parquet"),
+        fit=read_json(ws.fit_report),
+        metrics=metrics,
+        features={view: read_json(ws.features(view) / "index.json") for view in params.views},
+        loaders=_loaders(ws, params),
+        run=None if run is None else asdict(run),
+        registration=None if run is None else _registration(ws, run),
+    )
+
+
+def _loaders(ws: Workspace, params: Params) -> tuple[Loader, Loader]:
+    root = dataset_root(params, ws.root)
+    first, second = (item_loader(view, root, params.dataset.max_image_pixels) for view in params.views.values())
+    return first, second
+
+
+def _registration(ws: Workspace, run: RunRecord) -> Registration | None:
+    """From what was noted of the run when it was gated, and from the ledger: asking MLflow would take seconds."""
+    version = settled.version_of(ws, run)
+    if version is None:
+        return None
+    past = [entry for entry in ledger.entries(ws.ledger) if entry["model"] == run.model]
+    champion = past[-1].get("to") if past else None
+    mine = [entry for entry in past if entry.get("run_id") == run.run_id]
+    verdict, reason = (mine[-1]["verdict"], mine[-1]["reason"]) if mine else ("keep", f"version {version} was not gated")
+    return Registration(version, champion, verdict, reason)
