@@ -191,15 +191,17 @@ def models(workspace: str, as_json: bool) -> None:
 @click.argument("first")
 @click.argument("second")
 @_workspace_option
+@click.option("--report", metavar="FILE.html", type=click.Path(path_type=Path), help="Write a page about it, with pictures.")
 @_json_option
-def compare(first: str, second: str, workspace: str, as_json: bool) -> None:
+def compare(first: str, second: str, workspace: str, report: Path | None, as_json: bool) -> None:
     """Compare two versions query by query: paired differences with intervals, second minus first.
 
     A version is a number, or one of the aliases champion and challenger.
 
     \b
-    Example:
+    Examples:
       csa compare champion challenger
+      csa compare 3 4 --report difference.html
     """
     from flows.compare import compare as compare_versions
     from flows.environment import prepare_environment
@@ -215,6 +217,12 @@ def compare(first: str, second: str, workspace: str, as_json: bool) -> None:
             f"version {result.first} and version {result.second}, {result.queries:,} held-out queries, both directions alike"
         )
         _print_frame(result.table, False, "")
+    if report is not None:
+        from flows.versus import write_comparison
+
+        write_comparison(ws, first, second, report)
+        if not as_json:
+            click.echo(f"report: {report}")
 
 
 @main.command()

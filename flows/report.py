@@ -67,8 +67,7 @@ def source_of(ws: Workspace) -> Source:
     """Everything a report needs of a workspace."""
     params = ws.params()
     pairs, metrics = read_pairs(ws.pairs), read_json(ws.metrics)
-    first, second = (FeatureTable.read(ws.features(view)) for view in params.view_names)
-    held_out = HeldOut.of(pairs, params.view_names, (first, second))
+    held_out = held_out_of(ws, params)
     if held_out.evaluation_id != metrics["evaluation_id"]:
         raise ArtifactError(f"{ws.metrics}: measured on other pairs than {ws.pairs} holds; run `csa run` first")
     run = record_of(ws)
@@ -84,13 +83,20 @@ def source_of(ws: Workspace) -> Source:
         fit=read_json(ws.fit_report),
         metrics=metrics,
         features={view: read_json(ws.features(view) / "index.json") for view in params.views},
-        loaders=_loaders(ws, params),
+        loaders=loaders_of(ws, params),
         run=None if run is None else asdict(run),
         registration=None if run is None else _registration(ws, run),
     )
 
 
-def _loaders(ws: Workspace, params: Params) -> tuple[Loader, Loader]:
+def held_out_of(ws: Workspace, params: Params) -> HeldOut:
+    """The held-out pairs of a workspace with their features."""
+    first, second = (FeatureTable.read(ws.features(view)) for view in params.view_names)
+    return HeldOut.of(read_pairs(ws.pairs), params.view_names, (first, second))
+
+
+def loaders_of(ws: Workspace, params: Params) -> tuple[Loader, Loader]:
+    """What loads the items of each view."""
     root = dataset_root(params, ws.root)
     first, second = (item_loader(view, root, params.dataset.max_image_pixels) for view in params.views.values())
     return first, second

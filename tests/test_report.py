@@ -1,16 +1,19 @@
 """The report: the same artifacts give the same page, and whatever a data set holds, nothing but text and pictures comes of it."""
 
 import re
+import shutil
 from html.parser import HTMLParser
 
 import pytest
 from flow_workspace import STAGES
-from report_workspace import HOSTILE, make_report_workspace
+from report_workspace import HOSTILE, make_report_workspace, two_versions
 
 from csa.errors import ArtifactError
 from csa.files import read_json, write_json
+from flows.compare import compare
 from flows.records import record_run
 from flows.report import write_report
+from flows.versus import write_comparison
 
 
 @pytest.fixture(scope="module")
@@ -110,3 +113,27 @@ def test_artifacts_that_do_not_belong_together_are_refused(ws, tmp_path):
     finally:
         write_json(ws.metrics, metrics)
     assert not (tmp_path / "never.html").exists()
+
+
+def test_two_versions_side_by_side(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    made = two_versions(tmp_path / "repo")
+    write_comparison(made.ws, "1", "2", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    text = " ".join("".join(Reader(page).text).split())
+    for row in compare(made.ws, "1", "2").table.to_dicts():
+        assert f"{row['difference']:+.4f}".replace("-", "\u2212") in text
+    assert "Version 2 against version 1" in text and "Most won" in text and "text → image" in text
+    assert made.runs[0].outputs["data/alignment.safetensors"] in text and made.runs[1].alignment_sha256 in text
+    assert Reader(page).tags.count("img") > 10
+    write_comparison(made.ws, "1", "2", tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == page
+
+    # A clone without the run records reads them from the registry; encoders that are others cannot be asked.
+    shutil.rmtree(made.ws.runs)
+    write_comparison(made.ws, "1", "2", tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_text(encoding="utf-8") == page
+    index = read_json(made.ws.features("text") / "index.json")
+    write_json(made.ws.features("text") / "index.json", index | {"fingerprint": "another"})
+    write_comparison(made.ws, "1", "2", tmp_path / "others.html")
+    assert "made with other encoders, so it cannot be asked here" in (tmp_path / "others.html").read_text(encoding="utf-8")

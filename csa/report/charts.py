@@ -74,6 +74,21 @@ def mismatch_chart(pairs: pl.DataFrame) -> Chart:
         return chart(figure, "mismatch", "Scores of true and mismatched pairs", description)
 
 
+def recalls_chart(tables: list[pl.DataFrame], names: tuple[str, str], direction: str) -> Chart:
+    """Recall at k of two versions in one direction."""
+    medians = []
+    with drawn() as (figure, axes):
+        for queries, name, colour in zip(tables, names, (MUTED, FIRST), strict=True):
+            rank = np.sort(queries["rank"].to_numpy())
+            k = np.unique(np.geomspace(1, int(queries["gallery"][0]), 90).round().astype(int))
+            axes.plot(k, np.searchsorted(rank, k, side="right") / len(rank), color=colour, label=name)
+            medians.append(f"{np.median(rank):g} with {name}")
+        axes.set(xscale="log", ylim=(0, 1.02), xlabel="k, log scale", ylabel="recall at k")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        legend(figure)
+        return chart(figure, f"recall-{direction}", arrow(direction), f"The median rank is {' and '.join(medians)}.")
+
+
 def forest_chart(rows: list[dict[str, Any]], unit: str) -> Chart:
     """Paired differences with their intervals, a row each; right of the line the second version is better.
 
@@ -82,12 +97,12 @@ def forest_chart(rows: list[dict[str, Any]], unit: str) -> Chart:
         unit: of the differences.
     """
     y = np.arange(len(rows))[::-1]
-    with drawn(720, 52 + 34 * len(rows)) as (figure, axes):
+    with drawn(430, 50 + 24 * len(rows)) as (figure, axes):
         axes.axvline(0, color=INK, linewidth=1)
         for place, row in zip(y, rows, strict=True):
             colour = GOOD if row["low"] > 0 else BAD if row["high"] < 0 else MUTED
-            axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=2.4)
-            axes.plot([row["difference"]], [place], "o", color=colour, markersize=7)
+            axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=2)
+            axes.plot([row["difference"]], [place], "o", color=colour, markersize=5.5)
         axes.set(yticks=y, yticklabels=[row["label"] for row in rows], ylim=(-0.6, len(rows) - 0.4), xlabel=unit)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)

@@ -1,5 +1,6 @@
 """Which held-out items a page shows: retrieval both ways, the hardest failures, the pairs that look most wrong."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -103,11 +104,23 @@ class Examples:
             suspects.append(Suspect(str(pair_id), one, other, float(score), float(above)))
         return suspects
 
+    def look_up(self, direction: str, chosen: list[int], most: int = FOUND) -> list[Example]:
+        """What is found for some queries.
+
+        Args:
+            direction: such as image_to_text.
+            chosen: query numbers, in the order of the held-out items.
+            most: results to show.
+        """
+        source = [view.name for view in self._held_out.views].index(direction.partition("_to_")[0])
+        ranks = self._queries.filter(pl.col("direction") == direction)["rank"].to_numpy()
+        return self._look_up(source, 1 - source, chosen, ranks, most)
+
     def _direction(self, source: int, target: int, shown: int) -> Direction:
         view, gallery = self._held_out.views[source], self._held_out.views[target]
         name = f"{view.name}_to_{gallery.name}"
         ranks = self._queries.filter(pl.col("direction") == name)["rank"].to_numpy()
-        worst = _one_a_group(np.argsort(-ranks, kind="stable"), view.groups, _FAILURES)
+        worst = one_a_group(np.argsort(-ranks, kind="stable"), view.groups, _FAILURES)
         return Direction(
             name=name,
             source=view.name,
@@ -118,12 +131,12 @@ class Examples:
             failures=self._look_up(source, target, [i for i in worst if ranks[i] > 1], ranks),
         )
 
-    def _look_up(self, source: int, target: int, chosen: list[int], ranks: NDArray[np.int64]) -> list[Example]:
+    def _look_up(self, source: int, target: int, chosen: list[int], ranks: NDArray[np.int64], most: int = FOUND) -> list[Example]:
         if not chosen:
             return []
         view, gallery = self._held_out.views[source], self._held_out.views[target]
         queries, vectors = self._vectors[source][chosen], self._vectors[target]
-        top, scores = top_k(queries, vectors, FOUND)
+        top, scores = top_k(queries, vectors, most)
         examples = []
         for i, query in enumerate(chosen):
             answers = _answers(view, gallery, query)
@@ -159,7 +172,7 @@ def _answers(view: HeldOutView, gallery: HeldOutView, query: int) -> list[int]:
     return sorted(set(gallery.of_pair[view.of_pair == query].tolist()))
 
 
-def _one_a_group(order: NDArray[np.intp], groups: list[str], most: int) -> list[int]:
+def one_a_group(order: Iterable[int], groups: list[str], most: int) -> list[int]:
     """The first of each group, so that one odd image does not fill the list with its captions."""
     chosen: dict[str, int] = {}
     for i in order:

@@ -45,7 +45,7 @@ def render_page(template: str, sections: list[Section], **facts: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals |= {"share": share, "percent": percent, "decimal": decimal, "count": count, "day": day, "plain": plain}
+    environment.globals |= {function.__name__: function for function in (share, percent, decimal, signed, count, day, plain)}
     dark = _read("dark.css").strip()
     script = _read("theme.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -72,6 +72,11 @@ def percent(value: float, digits: int = 1) -> str:
 def decimal(value: float, digits: int = 3) -> str:
     """A number with a true minus sign."""
     return f"{value:.{digits}f}".replace("-", "\u2212")
+
+
+def signed(value: float, digits: int = 3) -> str:
+    """A number with its sign."""
+    return f"{value:+.{digits}f}".replace("-", "\u2212")
 
 
 def count(value: float) -> str:
