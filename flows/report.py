@@ -17,7 +17,7 @@ from csa.features import FeatureTable
 from csa.files import read_json, write_atomic
 from csa.params import Params
 from csa.report.page import report
-from csa.report.source import Loader, Registration, Source
+from csa.report.source import Loader, Measured, Registration, Source
 from csa.tasks.held_out import HeldOut
 from csa.workspace import Workspace
 from flows import ledger, registry, settled
@@ -84,6 +84,8 @@ def source_of(ws: Workspace) -> Source:
         metrics=metrics,
         features={view: read_json(ws.features(view) / "index.json") for view in params.views},
         loaders=loaders_of(ws, params),
+        further=_measured(ws.data),
+        tasks={folder.name: _measured(folder) for folder in sorted((ws.data / "tasks").glob("*")) if folder.is_dir()},
         run=None if run is None else asdict(run),
         registration=None if run is None else _registration(ws, run),
     )
@@ -100,6 +102,16 @@ def loaders_of(ws: Workspace, params: Params) -> tuple[Loader, Loader]:
     root = dataset_root(params, ws.root)
     first, second = (item_loader(view, root, params.dataset.max_image_pixels) for view in params.views.values())
     return first, second
+
+
+def _measured(folder: Path) -> Measured:
+    """What lies in a folder with metrics.json and evaluation/."""
+    tables = {
+        name: pl.read_parquet(path)
+        for name in ("classes", "calibration")
+        if (path := folder / "evaluation" / f"{name}.parquet").is_file()
+    }
+    return Measured(read_json(folder / "metrics.json"), **tables)
 
 
 def _registration(ws: Workspace, run: RunRecord) -> Registration | None:

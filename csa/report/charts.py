@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from csa.core.diagnostics import null_edge
 from csa.report.svg import BAD, FIRST, GOOD, INK, MUTED, SECOND, THIRD, Chart, chart, drawn
 
+_NAMED_CLASSES = 40
 _COLOURS = (FIRST, SECOND, THIRD, GOOD, BAD)
 
 
@@ -104,6 +105,7 @@ def forest_chart(rows: list[dict[str, Any]], unit: str) -> Chart:
             axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=2)
             axes.plot([row["difference"]], [place], "o", color=colour, markersize=5.5)
         axes.set(yticks=y, yticklabels=[row["label"] for row in rows], ylim=(-0.6, len(rows) - 0.4), xlabel=unit)
+        axes.locator_params(axis="x", nbins=6)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.grid(axis="y", visible=False)
@@ -114,6 +116,58 @@ def forest_chart(rows: list[dict[str, Any]], unit: str) -> Chart:
 def legend(figure: Any) -> None:
     """Above the axes, where it hides nothing."""
     figure.legend(loc="outside upper left", ncols=2, columnspacing=1.4, handlelength=1.6)
+
+
+def class_chart(name: str, labels: list[str], top_1: NDArray[Any]) -> Chart:
+    """Top-1 of every class, the best first: bars with names where they are few, else a curve.
+
+    Args:
+        name: of the chart, a word of its own on the page.
+        labels: of the classes.
+        top_1: share of each class's images that were put there.
+    """
+    order = np.argsort(-top_1, kind="stable")
+    values, few = top_1[order], len(labels) <= _NAMED_CLASSES
+    none, whole = (f"{np.mean(top_1 == value):.0%}" for value in (0, 1))
+    description = f"{len(labels):,} classes; {none} of them have no image put right, {whole} all of them."
+    with drawn(height=60 + 17 * len(labels) if few else 255) as (figure, axes):
+        if few:
+            axes.barh(np.arange(len(values)), values, color=FIRST, alpha=0.75, height=0.62)
+            axes.set(yticks=range(len(values)), yticklabels=[clipped(labels[i]) for i in order], xlim=(0, 1), xlabel="top-1")
+            axes.invert_yaxis()
+            axes.tick_params(axis="y", length=0)
+            axes.grid(axis="y", visible=False)
+        else:
+            axes.fill_between(np.arange(len(values)), values, step="mid", color=FIRST, alpha=0.3, linewidth=0)
+            axes.step(np.arange(len(values)), values, where="mid", color=FIRST, linewidth=1.4)
+            axes.set(xlim=(0, len(values) - 1), ylim=(0, 1.02), xlabel="class, the best first", ylabel="top-1")
+        return chart(figure, name, "Top-1 of every class", description)
+
+
+def coverage_chart(name: str, curve: pl.DataFrame) -> Chart:
+    """Measured coverage of each kind of decision against what was promised.
+
+    Args:
+        name: of the chart, a word of its own on the page.
+        curve: rows of kind, alpha, coverage, low, high.
+    """
+    said = []
+    with drawn() as (figure, axes):
+        axes.plot([0.5, 1], [0.5, 1], color=MUTED, linestyle=":", linewidth=1, label="as promised")
+        for ((kind,), part), colour in zip(curve.group_by("kind", maintain_order=True), _COLOURS, strict=False):
+            promised, label = 1 - part["alpha"].to_numpy(), arrow(str(kind))
+            axes.fill_between(promised, part["low"], part["high"], color=colour, alpha=0.12, linewidth=0)
+            axes.plot(promised, part["coverage"], color=colour, marker="o", markersize=3, linewidth=1.4, label=label)
+            worst = float((promised - part["coverage"].to_numpy()).max())
+            said.append(f"{label}: at worst {max(worst, 0.0):.3f} below what was promised.")
+        axes.set(xlim=(0.5, 1), ylim=(0.4, 1.02), xlabel="promised coverage", ylabel="measured coverage")
+        legend(figure)
+        return chart(figure, name, "Does the promise hold?", " ".join(said))
+
+
+def clipped(label: str, most: int = 26) -> str:
+    """A label that fits beside an axis."""
+    return label if len(label) <= most else label[: most - 1].rstrip() + "…"
 
 
 def arrow(direction: str) -> str:

@@ -15,6 +15,7 @@ from csa.report.shown import Shower, Shown
 from csa.report.source import Loader
 from csa.tasks.held_out import HeldOut
 
+_METRICS = {"recall_at_1": "R@1", "recall_at_5": "R@5", "recall_at_10": "R@10", "mrr": "MRR", "map": "mAP"}
 _SHOWN = 6
 _FOUND = 3
 _LINEAGE = ("git_commit", "params_hash", "evaluation_id", "alignment_sha256", "created")
@@ -92,19 +93,22 @@ def comparison(versus: Versus) -> str:
 
 
 def _differences(versus: Versus) -> dict[str, Any]:
-    rows = [{**row, "label": _label(row)} for row in versus.differences]
+    rows = [
+        {**row, "name": _METRICS.get(row["metric"], row["metric"]), "way": _way(row["direction"])} for row in versus.differences
+    ]
+    rows = [{**row, "label": f"{row['name']} {row['way']}"} for row in rows]
+    tables = [(way, [row for row in rows if row["way"] == way]) for way in dict.fromkeys(row["way"] for row in rows)]
     names = (versus.sides[0].name, versus.sides[1].name)
     curves = [
         charts.recalls_chart([side.queries.filter(pl.col("direction") == direction) for side in versus.sides], names, direction)
         for direction in versus.sides[0].queries["direction"].unique(maintain_order=True)
     ]
     unit = f"{names[1]} minus {names[0]}, with {versus.confidence:.0%} intervals"
-    return {"rows": rows, "forest": charts.forest_chart(rows, unit), "curves": curves, "names": names}
+    return {"tables": tables, "forest": charts.forest_chart(rows, unit), "curves": curves, "names": names}
 
 
-def _label(row: dict[str, Any]) -> str:
-    metric = row["metric"].replace("recall_at_", "R@").replace("mrr", "MRR")
-    return f"{metric} both ways" if row["direction"] == "both" else f"{metric} {charts.arrow(row['direction'])}"
+def _way(direction: str) -> str:
+    return "both ways" if direction == "both" else charts.arrow(direction)
 
 
 def _duels(versus: Versus) -> dict[str, Any]:

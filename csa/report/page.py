@@ -12,6 +12,7 @@ from csa.report import charts
 from csa.report.card import card
 from csa.report.choices import choices, tried_recipes, tried_scores
 from csa.report.examples import Direction, Examples, chance_recall
+from csa.report.further import baselines, calibration, classification, mismatch_kinds
 from csa.report.html import Section, render_page
 from csa.report.shown import Shower
 from csa.report.source import Source
@@ -32,7 +33,10 @@ def report(source: Source) -> str:
         Section("spectrum", "What the views share", _spectrum(source)),
         Section("retrieval", "Retrieval", {"chart": charts.recall_chart(source.queries), "directions": directions}),
         Section("failures", "Hardest failures", {"directions": directions}),
+        Section("classes", "Zero-shot classification", classification(source)),
         Section("mismatch", "Mismatched pairs", _mismatch(source) | {"suspects": suspects}),
+        Section("calibration", "Decisions with a promise", calibration(source)),
+        Section("baselines", "Beside other methods", baselines(source)),
         Section("card", "Model card", card(source)),
         Section("lineage", "Lineage", _lineage(source)),
         Section("reproduce", "How to reproduce", _reproduce(source)),
@@ -134,6 +138,7 @@ def _mismatch(source: Source) -> dict[str, Any]:
     return {
         "chart": charts.mismatch_chart(source.scores),
         "auc": source.metrics["mismatch"]["auc"],
+        "kinds": mismatch_kinds(source.metrics),
         "pairs": source.scores.height,
     }
 

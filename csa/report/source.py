@@ -30,6 +30,21 @@ class Registration:
 
 
 @dataclass(frozen=True, eq=False)
+class Measured:
+    """What was measured of one data set beyond retrieval, where it was: the held-out pairs' own, or a further task's.
+
+    Attributes:
+        metrics: metrics.json.
+        classes: a row a class: label, images, top_1, top_5, predicted, confused_with, confused.
+        calibration: a row a kind of decision and error rate: kind, alpha, coverage, low, high, size.
+    """
+
+    metrics: dict[str, Any]
+    classes: pl.DataFrame | None = None
+    calibration: pl.DataFrame | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Source:
     """One run's artifacts and facts.
 
@@ -44,6 +59,8 @@ class Source:
         fit, metrics: fit.json and metrics.json.
         features: view -> the index.json of its features.
         loaders: of the items of each view, in order.
+        further: classes and calibration of the held-out pairs.
+        tasks: name -> what a further task measured.
         run: the run record as a mapping, or None where the run is not recorded.
         registration: or None where it is not registered.
     """
@@ -60,6 +77,8 @@ class Source:
     metrics: dict[str, Any]
     features: dict[str, dict[str, Any]]
     loaders: tuple[Loader, Loader]
+    further: Measured
+    tasks: dict[str, Measured]
     run: dict[str, Any] | None = None
     registration: Registration | None = None
 
