@@ -6,6 +6,7 @@ It is made outside DVC's stages on purpose: see docs/decisions/0017-the-report-i
 import re
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -17,11 +18,11 @@ from csa.features import FeatureTable
 from csa.files import read_json, write_atomic
 from csa.params import Params
 from csa.report.page import report
-from csa.report.source import Loader, Measured, Registration, Source
+from csa.report.source import Loader, Measured, Registration, Source, Suspects
 from csa.tasks.held_out import HeldOut
 from csa.workspace import Workspace
 from flows import ledger, registry, settled
-from flows.records import RunRecord, record_of
+from flows.records import RunRecord, file_sha256, record_of
 
 
 def write_report(ws: Workspace, file: Path | None = None) -> Path:
@@ -86,6 +87,8 @@ def source_of(ws: Workspace) -> Source:
         loaders=loaders_of(ws, params),
         further=_measured(ws.data),
         tasks={folder.name: _measured(folder) for folder in sorted((ws.data / "tasks").glob("*")) if folder.is_dir()},
+        sweep=_sweep(ws, held_out),
+        suspects=_suspects(ws),
         run=None if run is None else asdict(run),
         registration=None if run is None else _registration(ws, run),
     )
@@ -114,6 +117,24 @@ def _measured(folder: Path) -> Measured:
     return Measured(read_json(folder / "metrics.json"), **tables)
 
 
+def _sweep(ws: Workspace, held_out: HeldOut) -> dict[str, Any] | None:
+    """The sweep, if it was measured on these held-out pairs."""
+    file = ws.data / "sweep" / "sweep.json"
+    found: dict[str, Any] | None = read_json(file) if file.is_file() else None
+    return found if found is not None and found["evaluation_id"] == held_out.evaluation_id else None
+
+
+def _suspects(ws: Workspace) -> Suspects | None:
+    """The suspected training pairs, if they were found with this alignment."""
+    folder = ws.data / "suspects"
+    if not (folder / "suspects.json").is_file():
+        return None
+    summary = read_json(folder / "suspects.json")
+    if summary["alignment_sha256"] != file_sha256(ws.alignment):
+        return None
+    return Suspects(summary, pl.read_parquet(folder / "suspects.parquet"))
+
+
 def _registration(ws: Workspace, run: RunRecord) -> Registration | None:
     """From what was noted of the run when it was gated, and from the ledger: asking MLflow would take seconds."""
     version = settled.version_of(ws, run)
@@ -122,5 +143,7 @@ def _registration(ws: Workspace, run: RunRecord) -> Registration | None:
     past = [entry for entry in ledger.entries(ws.ledger) if entry["model"] == run.model]
     champion = past[-1].get("to") if past else None
     mine = [entry for entry in past if entry.get("run_id") == run.run_id]
-    verdict, reason = (mine[-1]["verdict"], mine[-1]["reason"]) if mine else ("keep", f"version {version} was not gated")
-    return Registration(version, champion, verdict, reason)
+    if not mine:
+        return Registration(version, champion, "keep", f"version {version} was not gated")
+    slices = (mine[-1].get("evidence") or {}).get("slices", [])
+    return Registration(version, champion, mine[-1]["verdict"], mine[-1]["reason"], slices)

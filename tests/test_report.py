@@ -4,14 +4,16 @@ import re
 import shutil
 from html.parser import HTMLParser
 
+import polars as pl
 import pytest
 from flow_workspace import STAGES
 from report_workspace import HOSTILE, make_report_workspace, two_versions
 
+from csa.datasets.pairs import read_pairs
 from csa.errors import ArtifactError
 from csa.files import read_json, write_json
 from flows.compare import compare
-from flows.records import record_run
+from flows.records import file_sha256, record_run
 from flows.report import write_report
 from flows.versus import write_comparison
 
@@ -137,3 +139,83 @@ def test_two_versions_side_by_side(tmp_path, monkeypatch):
     write_json(made.ws.features("text") / "index.json", index | {"fingerprint": "another"})
     write_comparison(made.ws, "1", "2", tmp_path / "others.html")
     assert "made with other encoders, so it cannot be asked here" in (tmp_path / "others.html").read_text(encoding="utf-8")
+
+
+MEASURED = {
+    "classification": {
+        "protocol": "unseen_classes",
+        "classes": 3,
+        "classes_seen_in_training": 0,
+        "images": 9,
+        "prompts": {"templates": ["a <b>{label}</b>"], "names": "whole"},
+        "top_1": {"value": 0.5, "low": 0.4, "high": 0.6},
+        "top_5": {"value": 1.0, "low": 0.9, "high": 1.0},
+        "mean_class_top_1": {"value": 0.45, "low": 0.4, "high": 0.5},
+        "chance": {"top_1": {"value": 1 / 3}, "top_5": {"value": 1.0}},
+    },
+    "conformal": {
+        "alpha": 0.1,
+        "pairs": {"true": {name: {"value": 0.25} for name in ("match", "mismatch", "undecided", "neither")}},
+        "retrieval": {
+            "image_to_text": {"coverage": {"value": 0.912}, "median_set_size": {"value": 4.0}, "candidates": 22},
+        },
+        "exchangeability": {"doubtful": True, "reasons": ["groups are not independent"]},
+    },
+    "baselines": {"ridge_map": {"mismatch": {"auc": {"value": 0.123, "low": 0.1, "high": 0.2}}}},
+}
+
+
+def test_what_else_was_measured_is_shown_where_it_was(ws, page, tmp_path):
+    assert 'id="classes"' not in page and 'id="sweep"' not in page and 'id="suspects"' not in page
+    metrics, planted = read_json(ws.metrics), []
+    labels = ["$a_{<b>}$", "<script>alert(1)</script>", "נמר"]
+    classes = {"label": labels, "images": [3, 3, 3], "top_1": [0.0, 0.5, 1.0], "confused_with": [labels[1], None, None]}
+    curve = {"kind": ["true", "true"], "alpha": [0.1, 0.2], "coverage": [0.9, 0.8], "low": [0.85, 0.7], "high": [0.95, 0.9]}
+    rows = [
+        {"method": method, "groups": groups, "noise": 0.0, "seed": 0, "retrieval": {"image_to_text": {"recall_at_1": one}}}
+        for method, groups, one in (
+            ("csa", 20, {"value": 0.5, "low": 0.4, "high": 0.6}),
+            ("asif", 20, {"value": 0.3, "low": 0.2, "high": 0.4}),
+        )
+    ]
+    found = {"methods": {"csa": "CSA()", "asif": "ASIF, <i>"}, "training_groups": 42, "held_out_pairs": 22, "seeds": 1}
+    sweep = {**found, "evaluation_id": metrics["evaluation_id"], "data_efficiency": rows, "noise": []}
+    pairs = read_pairs(ws.pairs)
+    suspects = pairs.head(3).select("pair_id", "image", "text", better="text").with_columns(rank=1, probability=0.98)
+    summary = {"pairs": 42, "share_no_better_than_strangers": 0.077, "more_likely_than_not": 2, "trim": None}
+    try:
+        write_json(ws.metrics, metrics | MEASURED)
+        for name, table in (
+            ("classes", pl.DataFrame(classes | {"confused": [0.5, 0.0, 0.0]})),
+            ("calibration", pl.DataFrame(curve)),
+        ):
+            planted.append(ws.evaluation / f"{name}.parquet")
+            table.write_parquet(planted[-1])
+        for folder, value in (("sweep", sweep), ("suspects", summary | {"alignment_sha256": file_sha256(ws.alignment)})):
+            planted.append(ws.data / folder / f"{folder}.json")
+            write_json(planted[-1], value)
+        planted.append(ws.data / "suspects" / "suspects.parquet")
+        suspects.write_parquet(planted[-1])
+        read = Reader(write_report(ws, tmp_path / "more.html").read_text(encoding="utf-8"))
+        text = " ".join("".join(read.text).split())
+        for said in (
+            *labels,
+            "a <b>{label}</b>",
+            "Groups are not independent.",
+            "91.2 %",
+            "ridge map",
+            "0.123",
+            "ASIF, <i>",
+            "7.7 %",
+        ):
+            assert said in text
+        assert read.tags.count("script") == 1 and "i" not in read.tags
+
+        write_json(ws.data / "sweep" / "sweep.json", sweep | {"evaluation_id": "0" * 64})
+        write_json(ws.data / "suspects" / "suspects.json", summary | {"alignment_sha256": "0" * 64})
+        old = write_report(ws, tmp_path / "more.html").read_text(encoding="utf-8")
+        assert 'id="sweep"' not in old and 'id="suspects"' not in old  # of other held-out pairs, of another alignment
+    finally:
+        write_json(ws.metrics, metrics)
+        for file in planted:
+            file.unlink()

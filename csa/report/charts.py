@@ -10,6 +10,8 @@ from csa.core.diagnostics import null_edge
 from csa.report.svg import BAD, FIRST, GOOD, INK, MUTED, SECOND, THIRD, Chart, chart, drawn
 
 _NAMED_CLASSES = 40
+_APART = 1.6  # ticks of a logarithmic axis that are closer would run into each other
+_OTHERS = (SECOND, THIRD, GOOD, MUTED, BAD)
 _COLOURS = (FIRST, SECOND, THIRD, GOOD, BAD)
 
 
@@ -52,8 +54,8 @@ def recall_chart(queries: pl.DataFrame) -> Chart:
             axes.plot(k, k / gallery, color=_COLOURS[number], linestyle=":", linewidth=1)
             said.append(f"{label}: half of the queries have their answer among the first {int(np.median(rank))} of {gallery:,}.")
         axes.plot([], [], color=MUTED, linestyle=":", linewidth=1, label="chance, one right answer")
-        axes.set(xscale="log", ylim=(0, 1.02), xlabel="k, log scale", ylabel="recall at k")
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.set(ylim=(0, 1.02), xlabel="k, log scale", ylabel="recall at k")
+        logarithmic(axes)
         legend(figure)
         return chart(figure, "recall", "Recall at k", " ".join(said))
 
@@ -84,8 +86,8 @@ def recalls_chart(tables: list[pl.DataFrame], names: tuple[str, str], direction:
             k = np.unique(np.geomspace(1, int(queries["gallery"][0]), 90).round().astype(int))
             axes.plot(k, np.searchsorted(rank, k, side="right") / len(rank), color=colour, label=name)
             medians.append(f"{np.median(rank):g} with {name}")
-        axes.set(xscale="log", ylim=(0, 1.02), xlabel="k, log scale", ylabel="recall at k")
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.set(ylim=(0, 1.02), xlabel="k, log scale", ylabel="recall at k")
+        logarithmic(axes)
         legend(figure)
         return chart(figure, f"recall-{direction}", arrow(direction), f"The median rank is {' and '.join(medians)}.")
 
@@ -163,6 +165,50 @@ def coverage_chart(name: str, curve: pl.DataFrame) -> Chart:
         axes.set(xlim=(0.5, 1), ylim=(0.4, 1.02), xlabel="promised coverage", ylabel="measured coverage")
         legend(figure)
         return chart(figure, name, "Does the promise hold?", " ".join(said))
+
+
+def sweep_chart(
+    name: str,
+    title: str,
+    curves: dict[str, list[tuple[float, float, float, float]]],
+    labels: dict[str, str],
+    x: str,
+    log: bool,
+) -> Chart:
+    """Recall at 1 of every method against how many pairs it had, or how many were shuffled.
+
+    Args:
+        name: of the chart, a word of its own on the page.
+        title: one line.
+        curves: method -> (place, value, low, high).
+        labels: method -> what people call it.
+        x: label of the axis.
+        log: whether that axis is logarithmic.
+    """
+    said = []
+    with drawn(height=310) as (figure, axes):
+        for number, (method, points) in enumerate(curves.items()):
+            place, value, low, high = (np.array(column) for column in zip(*points, strict=True))
+            colour, line = (FIRST, "-") if method == "csa" else (_OTHERS[number % len(_OTHERS)], "--")
+            if method == "csa":  # five bands over each other would hide the lines
+                axes.fill_between(place, low, high, color=colour, alpha=0.14, linewidth=0)
+            label = labels[method].partition(",")[0]
+            axes.plot(place, value, line, color=colour, marker="o", markersize=3, linewidth=1.5, label=label)
+            said.append(f"{label}: {value[0]:.3f} at {place[0]:g}, {value[-1]:.3f} at {place[-1]:g}.")
+        axes.set(ylim=(0, None), xlabel=x, ylabel="R@1")
+        if log:
+            logarithmic(axes, sorted({point[0] for points in curves.values() for point in points}))
+        legend(figure)
+        return chart(figure, name, title, " ".join(said))
+
+
+def logarithmic(axes: Any, ticks: list[float] | None = None) -> None:
+    """A logarithmic x axis with plain numbers, at the given places or at the powers of ten."""
+    axes.set_xscale("log")
+    if ticks is not None:
+        axes.set_xticks([place for k, place in enumerate(ticks) if not k or place >= _APART * ticks[k - 1]])
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.xaxis.set_minor_formatter(lambda value, _: "")
 
 
 def clipped(label: str, most: int = 26) -> str:

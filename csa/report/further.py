@@ -5,9 +5,18 @@ from typing import Any
 import polars as pl
 
 from csa.report import charts
+from csa.report.shown import Shower
 from csa.report.source import Measured, Source
 
+_SWEEPS = (("data_efficiency", "groups", "training groups, log scale"), ("noise", "noise", "share of shuffled pairs"))
 _WORST = 8
+_SUSPECTS = 12
+_RULES = (
+    ("paper", "two thresholds, as the paper"),
+    ("discriminant", "both similarities, weighed"),
+    ("image_alone", "image and caption alone"),
+    ("captions_alone", "both captions alone"),
+)
 _KINDS = (
     ("mismatch", "random strangers"),
     ("mismatch_hard", "hard strangers: a partner that looks alike"),
@@ -69,6 +78,72 @@ def calibration(source: Source) -> list[dict[str, Any]] | None:
             }
         )
     return found or None
+
+
+def out_of_context(source: Source) -> list[dict[str, Any]] | None:
+    """Whether second captions are misinformative, by each rule, for every task of that kind."""
+    found = []
+    for _, title, measured in _everything(source):
+        values = measured.metrics.get("out_of_context")
+        if values is not None:
+            rules = [(name, values[key]) for key, name in _RULES if key in values]
+            found.append({"title": title, "values": values, "rules": rules})
+    return found or None
+
+
+def suspected(source: Source, show: tuple[Shower, Shower]) -> dict[str, Any] | None:
+    """The training pairs that a fit without them finds most wrong, each with a partner that scores higher."""
+    if source.suspects is None:
+        return None
+    first, second = source.views
+    rows = [
+        {**row, "first": show[0](row[first]), "second": show[1](row[second]), "better": show[1](row["better"])}
+        for row in source.suspects.table.head(_SUSPECTS).to_dicts()
+    ]
+    return {"summary": source.suspects.summary, "rows": rows}
+
+
+def sweep(source: Source) -> dict[str, Any] | None:
+    """Data efficiency and noise: a chart of each direction, and the numbers behind them."""
+    if source.sweep is None:
+        return None
+    names, parts = source.sweep["methods"], []
+    for title, key, label in _SWEEPS:
+        rows = source.sweep[title]
+        if not rows:
+            continue
+        curves = [
+            charts.sweep_chart(f"{title}-{way}", charts.arrow(way), _curves(rows, key, way), names, label, log=key == "groups")
+            for way in rows[0]["retrieval"]
+        ]
+        places = sorted({row[key] for row in rows})
+        table = [(names[method], [_mean_recall(rows, method, key, place) for place in places]) for method in _methods(rows)]
+        parts.append({"title": title.replace("_", " "), "key": key, "charts": curves, "places": places, "table": table})
+    return {"parts": parts, **{name: source.sweep[name] for name in ("training_groups", "held_out_pairs", "seeds")}}
+
+
+def _curves(rows: list[dict[str, Any]], key: str, way: str) -> dict[str, list[tuple[float, float, float, float]]]:
+    """method -> (place, recall at 1, low, high), each the mean over random subsets."""
+    curves = {}
+    for method in _methods(rows):
+        mine = [row for row in rows if row["method"] == method]
+        points = []
+        for place in sorted({row[key] for row in mine}):
+            here = [row["retrieval"][way]["recall_at_1"] for row in mine if row[key] == place]
+            points.append((place, *(sum(one[name] for one in here) / len(here) for name in ("value", "low", "high"))))
+        curves[method] = points
+    return curves
+
+
+def _methods(rows: list[dict[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(row["method"] for row in rows))
+
+
+def _mean_recall(rows: list[dict[str, Any]], method: str, key: str, place: float) -> float | None:
+    """Recall at 1 of both directions and all subsets alike; None where the method was not measured there."""
+    here = [row["retrieval"] for row in rows if (row["method"], row[key]) == (method, place)]
+    values = [way["recall_at_1"]["value"] for ways in here for way in ways.values()]
+    return sum(values) / len(values) if values else None
 
 
 def baselines(source: Source) -> list[dict[str, Any]] | None:

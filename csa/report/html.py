@@ -45,7 +45,9 @@ def render_page(template: str, sections: list[Section], **facts: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals |= {function.__name__: function for function in (share, percent, decimal, signed, count, day, plain)}
+    environment.globals |= {
+        function.__name__: function for function in (share, percent, decimal, signed, count, day, plain, sentence)
+    }
     dark = _read("dark.css").strip()
     script = _read("theme.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -92,6 +94,11 @@ def day(iso: str) -> str:
 def plain(name: str) -> str:
     """`normalised_likelihood_ratio` as words."""
     return name.replace("_", " ")
+
+
+def sentence(text: str) -> str:
+    """With a capital first letter and a full stop."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def _read(name: str) -> str:

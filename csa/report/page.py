@@ -12,7 +12,7 @@ from csa.report import charts
 from csa.report.card import card
 from csa.report.choices import choices, tried_recipes, tried_scores
 from csa.report.examples import Direction, Examples, chance_recall
-from csa.report.further import baselines, calibration, classification, mismatch_kinds
+from csa.report.further import baselines, calibration, classification, mismatch_kinds, out_of_context, suspected, sweep
 from csa.report.html import Section, render_page
 from csa.report.shown import Shower
 from csa.report.source import Source
@@ -35,8 +35,16 @@ def report(source: Source) -> str:
         Section("failures", "Hardest failures", {"directions": directions}),
         Section("classes", "Zero-shot classification", classification(source)),
         Section("mismatch", "Mismatched pairs", _mismatch(source) | {"suspects": suspects}),
+        Section("suspects", "Training pairs that look mislabelled", suspected(source, (first, second))),
         Section("calibration", "Decisions with a promise", calibration(source)),
+        Section("context", "Captions out of context", out_of_context(source)),
         Section("baselines", "Beside other methods", baselines(source)),
+        Section("sweep", "Few pairs, and shuffled ones", sweep(source)),
+        Section(
+            "gate",
+            "The gate, slice by slice",
+            source.registration if source.registration and source.registration.slices else None,
+        ),
         Section("card", "Model card", card(source)),
         Section("lineage", "Lineage", _lineage(source)),
         Section("reproduce", "How to reproduce", _reproduce(source)),

@@ -1,7 +1,7 @@
 """What a report is made from: artifacts of one run and facts about it, as plain data."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import polars as pl
@@ -21,12 +21,14 @@ class Registration:
         version: it is registered as.
         champion: the version that is champion, or None.
         verdict, reason: the gate's.
+        slices: rows of slice, gain and at_most, where the gate compared slices.
     """
 
     version: int
     champion: int | None
     verdict: str
     reason: str
+    slices: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +44,14 @@ class Measured:
     metrics: dict[str, Any]
     classes: pl.DataFrame | None = None
     calibration: pl.DataFrame | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Suspects:
+    """Training pairs that look mislabelled: the summary, and a row a pair, the most suspect first."""
+
+    summary: dict[str, Any]
+    table: pl.DataFrame
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,6 +71,8 @@ class Source:
         loaders: of the items of each view, in order.
         further: classes and calibration of the held-out pairs.
         tasks: name -> what a further task measured.
+        sweep: sweep.json of these held-out pairs, or None where there is none.
+        suspects: what was found of this alignment's training pairs, or None.
         run: the run record as a mapping, or None where the run is not recorded.
         registration: or None where it is not registered.
     """
@@ -79,6 +91,8 @@ class Source:
     loaders: tuple[Loader, Loader]
     further: Measured
     tasks: dict[str, Measured]
+    sweep: dict[str, Any] | None = None
+    suspects: Suspects | None = None
     run: dict[str, Any] | None = None
     registration: Registration | None = None
 
