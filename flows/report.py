@@ -16,9 +16,9 @@ from csa.datasets.pairs import read_pairs
 from csa.errors import ArtifactError
 from csa.features import FeatureTable
 from csa.files import read_json, write_atomic
+from csa.pages.report import report
+from csa.pages.source import Loader, Measured, Registration, Source, Suspects
 from csa.params import Params
-from csa.report.page import report
-from csa.report.source import Loader, Measured, Registration, Source, Suspects
 from csa.tasks.held_out import HeldOut
 from csa.workspace import Workspace
 from flows import ledger, registry, settled

@@ -9,7 +9,7 @@ import polars as pl
 
 from csa.core.alignment import load
 from csa.files import read_json, write_atomic
-from csa.report.comparison import Side, Versus, comparison
+from csa.pages.comparison import Side, Versus, comparison
 from csa.workspace import Workspace
 from flows import compare, downloads
 from flows.records import read_record

@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "features": CORE | {"params", "encoders", "compute"},
     "tasks": CORE | {"params"},
     "report": CORE | {"params", "tasks"},
+    "pages": CORE | {"params", "tasks", "report"},
 }
 
 

@@ -8,14 +8,14 @@ import polars as pl
 import yaml
 
 from csa.core.diagnostics import null_edge
-from csa.report import charts
-from csa.report.card import card
-from csa.report.choices import choices, tried_recipes, tried_scores
-from csa.report.examples import Direction, Examples, chance_recall
-from csa.report.further import baselines, calibration, classification, mismatch_kinds, out_of_context, suspected, sweep
-from csa.report.html import Section, render_page
-from csa.report.shown import Shower
-from csa.report.source import Source
+from csa.pages import charts
+from csa.pages.card import card
+from csa.pages.choices import choices, tried_recipes, tried_scores
+from csa.pages.examples import Direction, Examples, chance_recall
+from csa.pages.further import baselines, calibration, classification, mismatch_kinds, out_of_context, suspected, sweep
+from csa.pages.html import Section, render_page
+from csa.pages.shown import Shower
+from csa.pages.source import Source
 
 _RECALLS = (1, 5, 10)
 

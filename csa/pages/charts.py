@@ -7,7 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from csa.core.diagnostics import null_edge
-from csa.report.svg import BAD, FIRST, GOOD, INK, MUTED, SECOND, THIRD, Chart, chart, drawn
+from csa.pages.svg import BAD, FIRST, GOOD, INK, MUTED, SECOND, THIRD, Chart, chart, drawn
 
 _NAMED_CLASSES = 40
 _APART = 1.6  # ticks of a logarithmic axis that are closer would run into each other

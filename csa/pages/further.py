@@ -4,9 +4,9 @@ from typing import Any
 
 import polars as pl
 
-from csa.report import charts
-from csa.report.shown import Shower
-from csa.report.source import Measured, Source
+from csa.pages import charts
+from csa.pages.shown import Shower
+from csa.pages.source import Measured, Source
 
 _SWEEPS = (("data_efficiency", "groups", "training groups, log scale"), ("noise", "noise", "share of shuffled pairs"))
 _WORST = 8

@@ -8,11 +8,11 @@ import numpy as np
 import polars as pl
 
 from csa.core.alignment import Alignment
-from csa.report import charts
-from csa.report.examples import Example, Examples, one_a_group
-from csa.report.html import Section, render_page
-from csa.report.shown import Shower, Shown
-from csa.report.source import Loader
+from csa.pages import charts
+from csa.pages.examples import Example, Examples, one_a_group
+from csa.pages.html import Section, render_page
+from csa.pages.shown import Shower, Shown
+from csa.pages.source import Loader
 from csa.tasks.held_out import HeldOut
 
 _METRICS = {"recall_at_1": "R@1", "recall_at_5": "R@5", "recall_at_10": "R@10", "mrr": "MRR", "map": "mAP"}

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from csa.report.html import decimal
-from csa.report.source import Source
+from csa.pages.html import decimal
+from csa.pages.source import Source
 
 _FEW_GROUPS = 300
 _WIDE_GAP = 0.3

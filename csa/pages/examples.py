@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from csa.core.alignment import Alignment
 from csa.core.search import top_k
+from csa.pages.shown import Shower, Shown
 from csa.report.sheets import spread
-from csa.report.shown import Shower, Shown
 from csa.tasks.held_out import HeldOut, HeldOutView
 
 FOUND = 5
