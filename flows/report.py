@@ -8,11 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from csa.core.alignment import load
 from csa.datasets import dataset_root, item_loader
-from csa.datasets.pairs import read_pairs
+from csa.datasets.pairs import read_pairs, read_written
 from csa.errors import ArtifactError
 from csa.features import FeatureTable
 from csa.files import read_json, write_atomic
@@ -78,9 +76,9 @@ def source_of(ws: Workspace) -> Source:
         alignment=load(ws.alignment),
         held_out=held_out,
         pairs=pairs,
-        quarantine=pl.read_parquet(ws.quarantine),
-        queries=pl.read_parquet(ws.evaluation / "queries.parquet"),
-        scores=pl.read_parquet(ws.evaluation / "pairs.parquet"),
+        quarantine=read_written(ws.quarantine),
+        queries=read_written(ws.evaluation / "queries.parquet"),
+        scores=read_written(ws.evaluation / "pairs.parquet"),
         fit=read_json(ws.fit_report),
         metrics=metrics,
         features={view: read_json(ws.features(view) / "index.json") for view in params.views},
@@ -110,7 +108,7 @@ def loaders_of(ws: Workspace, params: Params) -> tuple[Loader, Loader]:
 def _measured(folder: Path) -> Measured:
     """What lies in a folder with metrics.json and evaluation/."""
     tables = {
-        name: pl.read_parquet(path)
+        name: read_written(path)
         for name in ("classes", "calibration")
         if (path := folder / "evaluation" / f"{name}.parquet").is_file()
     }
@@ -132,7 +130,7 @@ def _suspects(ws: Workspace) -> Suspects | None:
     summary = read_json(folder / "suspects.json")
     if summary["alignment_sha256"] != file_sha256(ws.alignment):
         return None
-    return Suspects(summary, pl.read_parquet(folder / "suspects.parquet"))
+    return Suspects(summary, read_written(folder / "suspects.parquet"))
 
 
 def _registration(ws: Workspace, run: RunRecord) -> Registration | None:

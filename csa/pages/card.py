@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from csa.pages.charts import strangers
 from csa.pages.html import decimal
 from csa.pages.source import Source
 
@@ -54,9 +55,9 @@ def _limits(source: Source) -> list[str]:
 
 def _threshold(source: Source) -> str:
     """What a threshold on the score is worth: mismatched pairs that pass where most true pairs do."""
-    true, strangers = source.scores["score"].to_numpy(), source.scores["stranger_score"].to_numpy()
+    true, wrong = source.scores["score"].to_numpy(), strangers(source.scores)
     threshold = float(np.quantile(true, 1 - _KEPT))
-    passing = float(np.mean(strangers >= threshold))
+    passing = float(np.mean(wrong >= threshold))
     return (
         f"A score is no probability. On the held-out pairs, a threshold of {decimal(threshold, 2)} keeps {100 * _KEPT:.0f} % of "
         f"true pairs and lets {100 * passing:.0f} % of mismatched ones pass."

@@ -62,19 +62,24 @@ def recall_chart(queries: pl.DataFrame) -> Chart:
 
 def mismatch_chart(pairs: pl.DataFrame) -> Chart:
     """Scores of held-out pairs against scores of the same items with a stranger's partner."""
-    scores = pairs.select("score", "stranger_score").to_numpy()
-    low, high = np.quantile(scores, [0.005, 0.995])
+    true, wrong = pairs["score"].to_numpy(), strangers(pairs)
+    low, high = np.quantile(np.concatenate([true, wrong]), [0.005, 0.995])
     bins = np.linspace(low, high, 41)
     with drawn() as (figure, axes):
-        for column, colour, label in ((1, SECOND, "mismatched pairs"), (0, FIRST, "true pairs")):
-            counts, _ = np.histogram(np.clip(scores[:, column], low, high), bins)
+        for scores, colour, label in ((wrong, SECOND, "mismatched pairs"), (true, FIRST, "true pairs")):
+            counts, _ = np.histogram(np.clip(scores, low, high), bins)
             axes.stairs(counts, bins, fill=True, color=colour, alpha=0.3)
             axes.stairs(counts, bins, color=colour, linewidth=1.5, label=label)
         axes.set(xlim=(low, high), xlabel="score", ylabel="held-out pairs")
         legend(figure)
-        medians = np.median(scores, axis=0)
-        description = f"The median true pair scores {medians[0]:.2f}, the median mismatched pair {medians[1]:.2f}."
+        description = f"The median true pair scores {np.median(true):.2f}, the median mismatched pair {np.median(wrong):.2f}."
         return chart(figure, "mismatch", "Scores of true and mismatched pairs", description)
+
+
+def strangers(pairs: pl.DataFrame) -> NDArray[Any]:
+    """Scores of mismatched pairs; an item for which no stranger could be found has none."""
+    scores: NDArray[Any] = pairs["stranger_score"].drop_nulls().drop_nans().to_numpy()
+    return scores
 
 
 def recalls_chart(tables: list[pl.DataFrame], names: tuple[str, str], direction: str) -> Chart:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from csa.core.alignment import Alignment
 from csa.core.search import top_k
+from csa.pages.charts import strangers
 from csa.pages.shown import Shower, Shown
 from csa.report.sheets import spread
 from csa.tasks.held_out import HeldOut, HeldOutView
@@ -94,12 +95,12 @@ class Examples:
             pairs: the evaluation's table of pairs: pair_id, score, stranger_score.
         """
         values = {row["pair_id"]: row for row in self._held_out.pairs.to_dicts()}
-        strangers = np.sort(pairs["stranger_score"].to_numpy())
+        wrong = np.sort(strangers(pairs))
         first, second = self._held_out.views
         suspects = []
         for pair_id, score in pairs.sort("score", "pair_id").head(_SUSPECTS).select("pair_id", "score").iter_rows():
             row = values[pair_id]
-            above = 1 - np.searchsorted(strangers, score, side="left") / len(strangers)
+            above = 1 - np.searchsorted(wrong, score, side="left") / len(wrong)
             one, other = self._show[0](row[first.name]), self._show[1](row[second.name])
             suspects.append(Suspect(str(pair_id), one, other, float(score), float(above)))
         return suspects

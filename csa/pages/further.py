@@ -19,8 +19,8 @@ _RULES = (
 )
 _KINDS = (
     ("mismatch", "random strangers"),
-    ("mismatch_hard", "hard strangers: a partner that looks alike"),
-    ("mismatch_known", "errors that the data set knows of"),
+    ("mismatch_hard", "hard strangers"),
+    ("mismatch_known", "known errors"),
 )
 _DETECTION = ("auc", "average_precision", "fpr_at_95_tpr")
 _NAMES = {

@@ -27,7 +27,7 @@ def report(source: Source) -> str:
     directions = examples.directions(source.params.evaluate.sheet_queries)
     suspects = examples.suspects(source.scores)
     sections = [
-        Section("summary", "Summary", {"headlines": _headlines(source), "auc": source.metrics["mismatch"]["auc"]}),
+        Section("summary", "Summary", {"headlines": _headlines(source), "mismatch": source.metrics["mismatch"]}),
         Section("data", "What was fitted on what", _data(source)),
         Section("choices", "Choices, and why", _choices(source)),
         Section("spectrum", "What the views share", _spectrum(source)),
