@@ -149,6 +149,27 @@ def metrics(limit: int, sql: str | None, as_json: bool) -> None:
 
 @main.command()
 @_workspace_option
+@click.option("--out", metavar="FILE.html", type=click.Path(path_type=Path), help="Where to write.  [default: data/report.html]")
+@click.option("--open", "show", is_flag=True, help="Open it in the browser.")
+def report(workspace: str, out: Path | None, show: bool) -> None:
+    """Write the report of what a workspace holds: one HTML file that needs no network.
+
+    \b
+    Examples:
+      csa report
+      csa report -w flickr8k --out flickr8k.html
+    """
+    from flows.report import write_report
+    from flows.workspaces import existing_workspace
+
+    file = write_report(existing_workspace(workspace), out)
+    click.echo(str(file))
+    if show:
+        click.launch(str(file))
+
+
+@main.command()
+@_workspace_option
 @_json_option
 def models(workspace: str, as_json: bool) -> None:
     """List the registered versions of a workspace's model.
@@ -170,15 +191,17 @@ def models(workspace: str, as_json: bool) -> None:
 @click.argument("first")
 @click.argument("second")
 @_workspace_option
+@click.option("--report", metavar="FILE.html", type=click.Path(path_type=Path), help="Write a page about it, with pictures.")
 @_json_option
-def compare(first: str, second: str, workspace: str, as_json: bool) -> None:
+def compare(first: str, second: str, workspace: str, report: Path | None, as_json: bool) -> None:
     """Compare two versions query by query: paired differences with intervals, second minus first.
 
     A version is a number, or one of the aliases champion and challenger.
 
     \b
-    Example:
+    Examples:
       csa compare champion challenger
+      csa compare 3 4 --report difference.html
     """
     from flows.compare import compare as compare_versions
     from flows.environment import prepare_environment
@@ -194,6 +217,12 @@ def compare(first: str, second: str, workspace: str, as_json: bool) -> None:
             f"version {result.first} and version {result.second}, {result.queries:,} held-out queries, both directions alike"
         )
         _print_frame(result.table, False, "")
+    if report is not None:
+        from flows.versus import write_comparison
+
+        write_comparison(ws, first, second, report)
+        if not as_json:
+            click.echo(f"report: {report}")
 
 
 @main.command()

@@ -215,6 +215,15 @@ class ModelParams(_Section):
     name: str = Field("csa-openmoji", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="registered model name in MLflow")
 
 
+class CardParams(_Section):
+    """The model card's own words, for the report; they change no result. What the run's facts say is added to them."""
+
+    intended_use: str | None = Field(None, description="what the model is for, and for whom")
+    limits: str | None = Field(None, description="what it must not be used for, and what it is known to be bad at")
+    contact: str | None = Field(None, description="who answers for it")
+    licence: str | None = Field(None, description="under which the model and its data may be used")
+
+
 def _default_views() -> dict[str, ViewParams]:
     return {
         "image": ViewParams(modality="image", encoder="efficientnet-lite0"),
@@ -236,6 +245,7 @@ class Params(_Section):
     )
     gate: GateParams = Field(default_factory=GateParams)
     model: ModelParams = Field(default_factory=ModelParams)
+    card: CardParams = Field(default_factory=CardParams)
     compute: ComputeParams = Field(default_factory=ComputeParams)
 
     @field_validator("views")

@@ -83,6 +83,7 @@ def fit_stage(ws: Workspace) -> dict[str, Any]:
         "preparation": [model.alignment_.prepare_x.name, model.alignment_.prepare_y.name],
         "hubness_corrected": model.alignment_.hubness_corrected,
         "diagnostics": model.alignment_.notes,
+        "tried": model.tried_,
         "weights": model.weights_.tolist(),
         "training_correlations": model.alignment_.training_correlations.tolist(),
     }

@@ -100,6 +100,11 @@ class Workspace:
         return self.data / "tasks" / name
 
     @property
+    def report(self) -> Path:
+        """The report of the last run, one HTML file; made from the artifacts, no output of a stage."""
+        return self.data / "report.html"
+
+    @property
     def cache(self) -> Path:
         """Item features, addressed by encoder fingerprint and item hash; outside every DVC output."""
         return self.state / "cache"

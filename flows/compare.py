@@ -43,8 +43,19 @@ def compare(ws: Workspace, first: str, second: str) -> Comparison:
         InputError: no such version, or they were measured on different queries.
         ArtifactError: a per-query table is gone from the registry, or is another one.
     """
-    versions = [_find(ws, name) for name in (first, second)]
-    tables = [downloads.queries_of(ws, version) for version in versions]
+    versions = find(ws, first), find(ws, second)
+    tables = downloads.queries_of(ws, versions[0]), downloads.queries_of(ws, versions[1])
+    return Comparison(versions[0].version, versions[1].version, pl.DataFrame(differences(ws, versions, tables)), len(tables[0]))
+
+
+def differences(
+    ws: Workspace, versions: tuple[Version, Version], tables: tuple[pl.DataFrame, pl.DataFrame]
+) -> list[dict[str, Any]]:
+    """For each metric both means over the directions, second minus first, and its interval.
+
+    Raises:
+        InputError: the tables are not of the same queries.
+    """
     rows = []
     for metric in QUERY_METRICS:
         decision = decide(tables[1], tables[0], ws.params().gate.model_copy(update={"metric": metric, "margin": 0.0}))
@@ -53,10 +64,15 @@ def compare(ws: Workspace, first: str, second: str) -> Comparison:
         means = [table.group_by("direction").agg(pl.col(metric).mean())[metric].mean() for table in tables]
         gain = {"difference": decision.gain, "low": decision.low, "high": decision.high}
         rows.append({"metric": metric, "first": means[0], "second": means[1], **gain})
-    return Comparison(versions[0].version, versions[1].version, pl.DataFrame(rows), len(tables[0]))
+    return rows
 
 
-def _find(ws: Workspace, name: str) -> Version:
+def find(ws: Workspace, name: str) -> Version:
+    """The version called by its number or by an alias.
+
+    Raises:
+        InputError: there is none.
+    """
     if name.isdecimal():
         return registry.version_of(ws, int(name))
     for version in registry.versions(ws):

@@ -140,6 +140,21 @@ def read_record(ws: Workspace, run_id: str) -> RunRecord:
         raise ArtifactError(f"{path}: not a run record of this version of csa ({error}); delete {path.parent}") from None
 
 
+def record_of(ws: Workspace) -> RunRecord | None:
+    """The record of what the workspace holds now, found by its files; None where that is not recorded."""
+    wanted = {
+        "workspace": ws.name,
+        "params_hash": _sha256(_canonical(_what_counts(ws.params()))),
+        "alignment_sha256": file_sha256(ws.alignment),
+        "queries_sha256": file_sha256(ws.evaluation / "queries.parquet"),
+    }
+    for run_id in recorded_runs(ws):
+        record = read_json(ws.runs / run_id / "run.json")
+        if all(record.get(key) == value for key, value in wanted.items()):
+            return read_record(ws, run_id)
+    return None
+
+
 def recorded_runs(ws: Workspace) -> list[str]:
     """The ids of all runs on record, whatever their workspace."""
     return sorted(path.name for path in ws.runs.glob("*") if not path.name.startswith("."))
@@ -159,10 +174,10 @@ def file_sha256(path: Path) -> str:
 
 
 def _what_counts(params: Params) -> dict[str, Any]:
-    """Parameters that can change the result: not the gate's, nor where
+    """Parameters that can change the result: not the gate's, nor the card's words, nor where
     batches are computed, nor where the data lies (what is in it, the outputs' hashes say)."""
     resolved = params.dump()
-    del resolved["gate"], resolved["compute"], resolved["dataset"]["path"]
+    del resolved["gate"], resolved["card"], resolved["compute"], resolved["dataset"]["path"]
     for task in resolved["tasks"].values():
         del task["dataset"]["path"]
     return resolved

@@ -72,6 +72,12 @@ def register(ws: Workspace, run: RunRecord) -> Registered:
         return Registered(version, created=found is None)
 
 
+def log_report(ws: Workspace, run: RunRecord, version: int, page: str) -> None:
+    """Put a run's report beside the other artifacts of its version."""
+    with client_of(ws) as client:
+        client.log_text(client.get_model_version(run.model, str(version)).run_id, page, "report.html")
+
+
 def versions(ws: Workspace) -> list[Version]:
     """All versions of the workspace's model, newest first."""
     name = ws.params().model.name

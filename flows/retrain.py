@@ -1,4 +1,6 @@
-"""The retraining flow: stages, record, publish, register, gate. Prefect sees to order, retries and what a person sees of a run.
+"""The retraining flow: stages, record, publish, register, gate, report.
+
+Prefect sees to order, retries and what a person sees of a run.
 
 What a stage computes, and whether it has to, is DVC's business; Prefect caches nothing.
 """
@@ -26,6 +28,7 @@ from flows.environment import end_orphaned_servers
 from flows.promotion import Decision
 from flows.records import RunRecord, record_run
 from flows.registry import Registered
+from flows.report import publish_report
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,18 @@ def gate(ws: Workspace, run: RunRecord, version: int) -> Decision:
     return promotion.gate(ws, run, version, lambda alignment: _queries_of(ws, alignment))
 
 
+@task(
+    task_run_name="report version {version}",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=10,
+    retry_condition_fn=_may_pass,
+)
+def report(ws: Workspace, run: RunRecord, version: int) -> None:
+    """Write the report and log it in MLflow."""
+    publish_report(ws, run, version)
+
+
 @flow(name="csa-retrain", flow_run_name="{workspace_root}", validate_parameters=False)
 def retrain(workspace_root: str) -> RetrainResult:
     """Bring a workspace's model up to date.
@@ -93,10 +108,12 @@ def retrain(workspace_root: str) -> RetrainResult:
         run, new = record(ws, stages)
         known = settled.recall(ws, run)
         if known is not None:
+            report(ws, run, known.version)
             return RetrainResult(outcomes, run.run_id, new, known.version, False, known.decision)
         registered = register(ws, run)
         decision = gate(ws, run, registered.version)
         settled.remember(ws, run, registered.version, decision)
+        report(ws, run, registered.version)
         return RetrainResult(outcomes, run.run_id, new, registered.version, registered.created, decision)
 
 

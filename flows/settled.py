@@ -45,6 +45,12 @@ def recall(ws: Workspace, run: RunRecord) -> Settled | None:
         return None
 
 
+def version_of(ws: Workspace, run: RunRecord) -> int | None:
+    """The version that the run was last registered as, as noted here; None where nothing was noted."""
+    path = _path(ws, run)
+    return int(read_json(path)["version"]) if path.is_file() else None
+
+
 def _rests_on(ws: Workspace, run: RunRecord) -> dict[str, Any]:
     scheme, _, path = ws.mlflow_uri.partition(":///")
     database = Path(path)

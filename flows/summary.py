@@ -13,6 +13,9 @@ if TYPE_CHECKING:  # importing it would load Prefect, before its environment is 
     from flows.retrain import RetrainResult
 
 
+_LONG = ("weights", "training_correlations", "tried")  # of fit.json: for reports, not for a summary
+
+
 def summary_json(ws: Workspace, result: "RetrainResult") -> dict[str, Any]:
     """The outcome of a run, for machines."""
     return {
@@ -21,11 +24,12 @@ def summary_json(ws: Workspace, result: "RetrainResult") -> dict[str, Any]:
         "new_run": result.new_run,
         "stages": [{"stage": o.stage, "status": o.status, "seconds": o.seconds} for o in result.outcomes],
         "features": {view: _record(ws, f"embed@{view}") for view in ws.params().views},
-        "fit": {key: value for key, value in read_json(ws.fit_report).items() if key not in ("weights", "training_correlations")},
+        "fit": {key: value for key, value in read_json(ws.fit_report).items() if key not in _LONG},
         "metrics": read_json(ws.metrics),
         "tasks": {name: read_json(ws.task(name) / "metrics.json") for name in ws.params().tasks},
         "model": {"name": ws.params().model.name, "version": result.version, "created": result.created},
         "gate": {"verdict": result.decision.verdict, "reason": result.decision.reason},
+        "report": str(ws.report),
     }
 
 
@@ -64,7 +68,7 @@ def summary_text(ws: Workspace, result: "RetrainResult") -> str:
         f"  model       {model['name']} version {model['version']} ({'new' if model['created'] else 'registered before'})",
         f"  gate        {data['gate']['verdict']}: {data['gate']['reason']}",
         "",
-        f"Pictures: {ws.evaluation}",
+        f"Report: {ws.report}",
         f"Next: {_example_search(ws)}csa status{_where(ws)}   csa metrics   csa models{_where(ws)}",
     ]
     return "\n".join(lines)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from flow_workspace import make_workspace
+from report_workspace import make_report_workspace
 
 from csa.errors import StageError, WorkspaceError
 from flows import dvc, registry
@@ -25,7 +25,7 @@ for out in sys.argv[1:]:
     (shutil.copytree if source.is_dir() else shutil.copyfile)(source, out)
 """
 OUTS = {
-    "ingest": ["data/pairs.parquet"],
+    "ingest": ["data/pairs.parquet", "data/quarantine.parquet"],
     "embed@image": ["data/features/image"],
     "embed@text": ["data/features/text"],
     "fit": ["data/alignment.safetensors", "data/fit.json"],
@@ -47,7 +47,7 @@ def prefect_server():
 @pytest.fixture(scope="module")
 def ws(tmp_path_factory):
     root = tmp_path_factory.mktemp("flow") / "repo"
-    ws = make_workspace(root)
+    ws = make_report_workspace(root)
     (root / "dvc.lock").unlink()
     ws.data.rename(root / "made")
     (root / "made").rename(root / "data-made")
@@ -76,7 +76,7 @@ def test_the_second_run_does_nothing(ws, monkeypatch):
     first = run_retrain(ws)
     assert {outcome.status for outcome in first.outcomes} == {"ran"} and len(first.outcomes) == 5
     assert (first.new_run, first.version, first.created, first.decision.verdict) == (True, 1, True, "promote")
-    before = ws.ledger.read_bytes(), ws.duckdb.stat().st_size, recorded_runs(ws)
+    before = ws.ledger.read_bytes(), ws.duckdb.stat().st_size, recorded_runs(ws), ws.report.read_bytes()
 
     with monkeypatch.context() as patch:  # nothing to do: no stage is asked, nor is MLflow
         patch.setattr(dvc, "repro", None)
@@ -85,7 +85,20 @@ def test_the_second_run_does_nothing(ws, monkeypatch):
     assert {outcome.status for outcome in second.outcomes} == {"unchanged"}
     assert (second.run_id, second.new_run, second.version, second.created) == (first.run_id, False, 1, False)
     assert second.decision.reason == "version 1 is the champion already"
-    assert (ws.ledger.read_bytes(), ws.duckdb.stat().st_size, recorded_runs(ws)) == before
+    assert (ws.ledger.read_bytes(), ws.duckdb.stat().st_size, recorded_runs(ws), ws.report.read_bytes()) == before
+
+
+def test_the_report_is_in_the_workspace_and_in_mlflow(ws):
+    from flows.retrain import run_retrain
+
+    result = run_retrain(ws)
+    page = ws.report.read_text(encoding="utf-8")
+    assert f"run <code>{result.run_id}</code>" in page and "version 1 · champion" in page and "there is no champion yet" in page
+    logged = list((ws.state / "mlflow" / "artifacts").rglob("report.html"))
+    assert [file.read_text(encoding="utf-8") for file in logged] == [page]
+    ws.report.unlink()  # what is gone is made again, though nothing else has to be done
+    run_retrain(ws)
+    assert ws.report.read_text(encoding="utf-8") == page
 
 
 def test_a_failing_stage_is_one_error_and_changes_nothing(ws):
@@ -94,6 +107,7 @@ def test_a_failing_stage_is_one_error_and_changes_nothing(ws):
     run_retrain(ws)
     runs, lines = recorded_runs(ws), ws.ledger.read_bytes()
     (ws.root / "made" / "bad").write_text("")
+    pairs = (ws.root / "made" / "data" / "pairs.parquet").read_bytes()
     (ws.root / "made" / "data" / "pairs.parquet").write_bytes(b"other pairs")
     try:
         with pytest.raises(StageError, match=r"^row 3: empty caption$"):
@@ -101,7 +115,7 @@ def test_a_failing_stage_is_one_error_and_changes_nothing(ws):
         assert recorded_runs(ws) == runs and ws.ledger.read_bytes() == lines
     finally:
         (ws.root / "made" / "bad").unlink()
-        (ws.root / "made" / "data" / "pairs.parquet").write_bytes(b"pairs")
+        (ws.root / "made" / "data" / "pairs.parquet").write_bytes(pairs)
     assert run_retrain(ws).run_id == runs[0]
 
 

@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "embedding": CORE | {"params", "encoders", "features"},
     "measuring": CORE | {"params", "embedding", "tasks"},
     "report": CORE | {"params", "tasks"},
+    "pages": CORE | {"params", "tasks", "report"},
 }
 
 

@@ -11,6 +11,7 @@ True
 """
 
 import logging
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -65,6 +66,7 @@ class CSA(PairModel):
         shrinkage_: (gx, gy) in use.
         n_components_: components in use.
         score_: the score in use.
+        tried_: JSON-able; "recipes" and "scores" that were compared on held-out folds, in order; empty lists where nothing was.
     """
 
     def __init__(
@@ -103,6 +105,7 @@ class CSA(PairModel):
 
     def _fit(self, X: ArrayLike, Y: ArrayLike, groups: ArrayLike | None) -> "CSA":
         self._check_parameters()
+        self.tried_: dict[str, list[dict[str, Any]]] = {"recipes": [], "scores": []}
         x, y = check_pairs(X, Y)
         labels = np.arange(len(x)) if groups is None else np.asarray(groups)
         if labels.shape != (len(x),):
@@ -113,7 +116,8 @@ class CSA(PairModel):
             check_varies(view, name)  # here, since a fold's error would count that fold's rows
         training = Training.of(x, y, labels, self.folds, self.seed)
         if self._whole_recipe():
-            recipe = choose_recipe(training)
+            recipe, trials = choose_recipe(training)
+            self.tried_["recipes"] = [asdict(trial) for trial in trials]
             return self._cross_fit(recipe.training, (recipe.prepare_x, recipe.prepare_y), recipe.shrinkage)
         prepare = self._given_preparation(x, y)
         training = training.prepared(*prepare)
@@ -135,6 +139,7 @@ class CSA(PairModel):
 
     def _fit_moments(self, moments: Moments, folds: list[Moments] | None) -> "CSA":
         self._check_parameters()
+        self.tried_ = {"recipes": [], "scores": []}
         if self.preparation not in ("auto", "raw", ("raw", "raw")) or self.hubness is True:
             raise InputError("preparation and hubness need features, and moments are all there is; fit on features")
         shrinkage = self._given_shrinkage()
@@ -174,12 +179,14 @@ class CSA(PairModel):
         held, exact = training.compact.held(shrinkage), training.sketched(None)
         candidates, hubness = self._candidates(held, decomposition), self.hubness is True
         values = held_out_retrieval(training, shrinkage, candidates, hubness)
+        self.tried_["scores"] = [_trial(score, hubness, mrr) for score, mrr in zip(candidates, values, strict=True)]
         chosen = int(np.argmax(values))
         if self.score == "auto" and values[0] > values[chosen] - _MRR_SCATTER / np.sqrt(training.groups):
             chosen = 0  # as good as can be told from so many groups
         best, value = candidates[chosen], values[chosen]
         if self.hubness == "auto" and self._whole_recipe() and best.weights.max(initial=0.0) > 0:
             corrected = held_out_retrieval(training, shrinkage, [best], hubness=True)[0]
+            self.tried_["scores"].append(_trial(best, True, corrected))
             hubness, value = corrected > value, max(corrected, value)
         _log.info(
             "chose %s%s: held-out MRR %.3f; fitting it in all dimensions", best.name, ", hubness corrected" * hubness, value
@@ -322,6 +329,11 @@ def _hubness_corrected(
 ) -> HubnessCorrectedScore:
     a, b = (X - moments.mean_x) @ decomposition.A, (Y - moments.mean_y) @ decomposition.B
     return HubnessCorrectedScore.of(leading(score, len(decomposition.rho)), a, b, seed)
+
+
+def _trial(score: PairScore, hubness: bool, held_out_mrr: float) -> dict[str, Any]:
+    size = len(score.weights) if score.name == "canonical" else None
+    return {"score": score.name, "n_components": size, "hubness_corrected": hubness, "held_out_mrr": held_out_mrr}
 
 
 def _with_weights_of(score: PairScore, held: Held) -> PairScore:

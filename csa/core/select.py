@@ -56,24 +56,41 @@ class Recipe:
     held_out_mrr: float
 
 
-def choose_recipe(training: Training) -> Recipe:
-    """Preparation and shrinkage for the normalised likelihood ratio, by held-out retrieval.
+@dataclass(frozen=True)
+class Trial:
+    """A recipe that was tried: names of both preparations, on how many pairs, at which shrinkage, and its held-out MRR."""
+
+    preparation: tuple[str, str]
+    pairs: int
+    shrinkage: Shrinkage
+    held_out_mrr: float
+
+
+def choose_recipe(training: Training) -> tuple[Recipe, list[Trial]]:
+    """Preparation and shrinkage for the normalised likelihood ratio, by held-out retrieval; and all that was tried, in order.
 
     Norm and root first, a view at a time, on a part of the pairs and under the shrinkage that suits the raw features; then the
     kernel, on more pairs and under its own.
     """
+    tried: list[Trial] = []
+
+    def attempt(pairs: Training, x: Preparation, y: Preparation, shrinkage: Shrinkage | None = None) -> Recipe:
+        recipe = _try(pairs, x, y, shrinkage)
+        tried.append(Trial((x.name, y.name), len(pairs.X), recipe.shrinkage, recipe.held_out_mrr))
+        return recipe
+
     sketch = training.sketched(_TRIAL_DIMENSIONS)
     few = sketch.sample(_PLAIN_TRIAL_PAIRS)
-    best = _try(few, RAW, RAW)
+    best = attempt(few, RAW, RAW)
     shrinkage = best.shrinkage
     for view in (0, 1):
-        best = max([best, *(_try(few, *_with(few, best, view, name), shrinkage) for name in ("unit", "root"))], key=_value)
+        best = max([best, *(attempt(few, *_with(few, best, view, name), shrinkage) for name in ("unit", "root"))], key=_value)
     many = sketch.sample(_KERNEL_TRIAL_PAIRS)
-    best = best if many is few and best.prepare_x is best.prepare_y is RAW else _try(many, best.prepare_x, best.prepare_y)
+    best = best if many is few and best.prepare_x is best.prepare_y is RAW else attempt(many, best.prepare_x, best.prepare_y)
     for view in (1, 0):
         if len(distinct_rows((many.X, many.Y)[view])) >= _KERNEL_MIN_ITEMS:
-            best = max([best, _try(many, *_with(many, best, view, "kernel"))], key=_value)
-    return best if many is sketch else _try(sketch, best.prepare_x, best.prepare_y)
+            best = max([best, attempt(many, *_with(many, best, view, "kernel"))], key=_value)
+    return (best if many is sketch else attempt(sketch, best.prepare_x, best.prepare_y)), tried
 
 
 def _with(training: Training, recipe: Recipe, view: int, name: PreparationName) -> tuple[Preparation, Preparation]:

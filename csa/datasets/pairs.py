@@ -123,16 +123,25 @@ def read_pairs(path: Path) -> pl.DataFrame:
     Raises:
         ArtifactError: missing, damaged, or another table.
     """
-    try:
-        pairs = pl.read_parquet(path)
-    except FileNotFoundError:
-        raise ArtifactError(f"{path}: no such file; run `csa run` first") from None
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise ArtifactError(f"{path}: damaged ({type(error).__name__}); delete it and run `csa run` again") from None
+    pairs = read_written(path)
     missing = [column for column in ("pair_id", "group", "split", "label") if column not in pairs.columns]
     if missing:
         raise ArtifactError(f"{path}: not a pairs table, it has no column {missing[0]}; delete it and run `csa run` again")
     return pairs
+
+
+def read_written(path: Path) -> pl.DataFrame:
+    """Read a table that a stage wrote.
+
+    Raises:
+        ArtifactError: missing or damaged.
+    """
+    try:
+        return pl.read_parquet(path)
+    except FileNotFoundError:
+        raise ArtifactError(f"{path}: no such file; run `csa run` first") from None
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise ArtifactError(f"{path}: damaged ({type(error).__name__}); delete it and run `csa run` again") from None
 
 
 def _tidy(row: RawPair, views: dict[str, ViewParams]) -> RawPair:

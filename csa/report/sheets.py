@@ -36,7 +36,7 @@ def held_out_sheets(
     for view, other, query_vectors, gallery_vectors, (load_query, load_result) in sides:
         direction = f"{view.name}_to_{other.name}"
         ranks = queries.filter(pl.col("direction") == direction)["rank"].to_numpy()
-        chosen = _spread(ranks, shown)
+        chosen = spread(ranks, shown)
         top, scores = top_k(query_vectors[chosen], gallery_vectors, _SHOWN_RESULTS)
         rows = []
         for query, found, values in zip(chosen, top, scores, strict=True):
@@ -56,7 +56,8 @@ def _title(view: HeldOutView, other: HeldOutView) -> str:
     )
 
 
-def _spread(ranks: np.ndarray[Any, Any], shown: int) -> list[int]:
+def spread(ranks: np.ndarray[Any, Any], shown: int) -> list[int]:
+    """Row numbers evenly spread from the best rank to the worst."""
     order = np.argsort(ranks, kind="stable")
     places = np.linspace(0, len(order) - 1, min(shown, len(order))).round().astype(int)
     return [int(i) for i in order[places]]
