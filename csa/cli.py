@@ -283,6 +283,34 @@ def search(query: str, top: int, save: Path | None, workspace: str, as_json: boo
 
 
 @main.command()
+@_workspace_option
+@click.option("--top", default=20, show_default=True, type=click.IntRange(1), help="How many to show.")
+@click.option("--page", metavar="FILE.html", type=click.Path(path_type=Path), help="Write them as a page with pictures.")
+@click.option("--drop", metavar="FILE", type=click.Path(path_type=Path), help="Write those more likely wrong than not as a list.")
+@click.option("--trim", metavar="SHARE", help="Refit without this share, or `auto`, and measure that on held-out pairs.")
+@_json_option
+def suspects(workspace: str, top: int, page: Path | None, drop: Path | None, trim: str | None, as_json: bool) -> None:
+    """Rank the training pairs by how mislabelled they look, each scored by a fit without it.
+
+    The whole ranking is data/suspects/suspects.parquet. Review the drop list, then save it as exclude.csv (of a recipe:
+    RECIPE.exclude.csv beside RECIPE.yaml): the next `csa run` leaves those pairs out.
+
+    \b
+    Examples:
+      csa suspects --top 50 --page suspects.html
+      csa suspects -w flickr8k --drop drop.csv --trim auto
+    """
+    from csa.suspects import find
+    from flows.workspaces import existing_workspace
+
+    answer = find(existing_workspace(workspace), top, page, drop, trim)
+    click.echo(json.dumps(answer.as_dict(), indent=2) if as_json else str(answer))
+    for name, file in (("page", page), ("drop list", drop)):
+        if file is not None and not as_json:
+            click.echo(f"{name}: {file}")
+
+
+@main.command()
 @_json_option
 def doctor(as_json: bool) -> None:
     """Check the installation: versions, the two pins that break silently, the state folder, the built-in encoders.

@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 from csa.datasets.arrays import read_arrays
+from csa.datasets.exclude import EXCLUDE_FILE, leave_out, read_excluded
 from csa.datasets.flickr import read_flickr
 from csa.datasets.imagefolder import read_imagefolder
 from csa.datasets.items import Item, item_loader
-from csa.datasets.pairs import Ingested, build_pairs
+from csa.datasets.pairs import Ingested, build_pairs, quarantine_table
 from csa.datasets.rows import Reader
 from csa.datasets.table import read_table
 from csa.errors import DataError
@@ -47,11 +48,14 @@ def ingest(params: Params, workspace_root: Path, progress: bool = True) -> Inges
         raise DataError(f"{path}: not a folder; dataset.kind {dataset.kind} reads a folder")
     _check_arrays(dataset, views)
     source = READERS[dataset.kind](dataset, views, path)
-    result = build_pairs(source.rows, views, dataset, dataset_root(params, workspace_root), progress)
-    notes = (*source.notes, *result.notes)
+    excluded = read_excluded(workspace_root / EXCLUDE_FILE)
+    rows, out, left_out = leave_out(source.rows, excluded)
+    result = build_pairs(rows, views, dataset, dataset_root(params, workspace_root), progress)
+    aside = quarantine_table([(row, f"excluded: {excluded[(row.pair_id or '').strip()]}".rstrip(": ")) for row in out], views)
+    notes = (*source.notes, *left_out, *result.notes)
     if progress:
         print("".join(f"note: {note}\n" for note in notes), end="", file=sys.stderr)
-    return Ingested(result.pairs, result.quarantine, notes)
+    return Ingested(result.pairs, result.quarantine.vstack(aside), notes)
 
 
 def dataset_root(params: Params, workspace_root: Path) -> Path:
