@@ -24,6 +24,7 @@ from csa.params import EvaluateParams
 from csa.suspects import paired_gain
 from csa.tasks.bootstrap import number_groups
 from csa.tasks.held_out import HeldOut
+from csa.tasks.noise import shuffled_pairs
 from csa.tasks.suspects import choose_share, find_suspects, trimmed
 from flows.workspaces import existing_workspace
 
@@ -44,7 +45,7 @@ def measure(name: str, planted: float) -> dict[str, Any]:
     train = _some_groups(pairs.filter(pl.col("split") == "train"), WORKSPACES[name])
     X, Y = (table.rows(train[f"{view}_hash"].to_list()) for view, table in zip(params.view_names, tables, strict=True))
     group = number_groups(train["group"])
-    source = plant(group, planted, SEED)
+    source = shuffled_pairs(group, planted, SEED)
     Y, wrong = Y[source], group[source] != group
     alignment = csa.CSA().fit(X, Y, groups=group).alignment_
     refit, evaluation = Refit(alignment, X, Y, group), EvaluateParams()
@@ -62,15 +63,6 @@ def measure(name: str, planted: float) -> dict[str, Any]:
             row[f"gain_at_{label}_share"] = {metric: gain[metric].as_dict() for metric in ("mrr", "recall_at_1")}
     print(row, flush=True)
     return row
-
-
-def plant(group: Any, share: float, seed: int) -> Any:
-    """For every pair the pair whose second item it gets: itself, or for a share of them one of another group."""
-    source = np.arange(len(group))
-    chosen = np.random.default_rng(seed).choice(len(group), round(share * len(group)), replace=False)
-    chosen = chosen[np.argsort(group[chosen], kind="stable")]
-    source[chosen] = np.roll(chosen, -int(np.bincount(group[chosen]).max(initial=0)))
-    return source
 
 
 def ranking(suspicion: Any, wrong: Any) -> dict[str, float]:

@@ -311,6 +311,42 @@ def suspects(workspace: str, top: int, page: Path | None, drop: Path | None, tri
 
 
 @main.command()
+@_workspace_option
+@click.option("--methods", metavar="NAMES", default="csa,published,ridge,asif,procrustes", show_default=True, help="Or cca.")
+@click.option("--sizes", metavar="NUMBERS", help="Numbers of training groups.  [default: 20, 50, 100, 300, ... all]")
+@click.option("--noise", metavar="SHARES", default="0,0.1,0.3,0.5,0.7,1", show_default=True, help="Shares of shuffled pairs.")
+@click.option("--noise-groups", type=click.IntRange(10), help="Training groups of the noise sweep.  [default: 1,000 or all]")
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(1), help="Random subsets of each size.")
+@_json_option
+def sweep(
+    workspace: str, methods: str, sizes: str | None, noise: str, noise_groups: int | None, seeds: int, as_json: bool
+) -> None:
+    """Measure data efficiency and noise robustness of CSA and its baselines on a workspace's features.
+
+    Fits to random parts of the training pairs and to shuffled ones; measures on the held-out pairs. Goes on where it stopped.
+    Writes data/sweep: sweep.json, data_efficiency.png, noise.png. A group is what is never split: an image with its captions.
+
+    \b
+    Examples:
+      csa sweep
+      csa sweep -w flickr8k --methods csa,published --sizes 20,100,1000 --noise 0,0.3
+    """
+    from csa.sweep import run_sweep, split_list
+    from flows.workspaces import existing_workspace
+
+    ws = existing_workspace(workspace)
+    result = run_sweep(
+        ws,
+        split_list(methods, str, "--methods"),
+        None if sizes is None else split_list(sizes, int, "--sizes"),
+        split_list(noise, float, "--noise"),
+        noise_groups,
+        seeds,
+    )
+    click.echo(json.dumps(result.as_dict(), indent=2) if as_json else f"{result}\npictures: {ws.data / 'sweep'}")
+
+
+@main.command()
 @_json_option
 def doctor(as_json: bool) -> None:
     """Check the installation: versions, the two pins that break silently, the state folder, the built-in encoders.

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 from click.testing import CliRunner
-from factory import shared_signal
+from factory import Arrays, shared_signal
 from PIL import Image
 
 import csa
@@ -15,7 +15,6 @@ from csa.core.refit import Refit
 from csa.datasets import ingest
 from csa.datasets.exclude import read_excluded, write_excluded
 from csa.datasets.pairs import write_pairs
-from csa.encoders.base import Encoder
 from csa.errors import DataError, InputError
 from csa.features import FeatureTable, write_shards
 from csa.params import EvaluateParams, Params
@@ -113,15 +112,6 @@ def test_impossible_questions_are_one_clear_line(noisy):
     alignment, two = noisy[3], np.repeat([0, 1], len(X) // 2)
     with pytest.raises(DataError, match="one group"):
         find_suspects(Refit(alignment, X, Y, two), X, Y, two)
-
-
-class Arrays(Encoder):
-    """Stands for whatever made the features that a workspace already has."""
-
-    def prepare(self, item):
-        raise NotImplementedError
-
-    forward = prepare
 
 
 @pytest.fixture
