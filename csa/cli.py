@@ -347,6 +347,38 @@ def sweep(
 
 
 @main.command()
+@_recipe_arguments
+@click.option(
+    "--view", "candidates", metavar="VIEW=ENCODER", multiple=True, help="A candidate; repeatable.  [default: the recipe's]"
+)
+@click.option("--sample", default=500, show_default=True, help="Training pairs to embed, each of another group.")
+@_json_option
+def advise(
+    recipe: Path | None,
+    overrides: tuple[str, ...],
+    data: str | None,
+    candidates: tuple[str, ...],
+    sample: int,
+    as_json: bool,
+) -> None:
+    """Compare encoders on a sample of the pairs: which pair of them aligns best, before hours of embedding.
+
+    A candidate may carry settings: VIEW=ENCODER:layer=-2,pooling=cls. Only the sample is embedded, and it stays in the cache.
+    Pairings are ranked by retrieval inside held-out folds; those that the sample cannot tell from the best are named.
+
+    \b
+    Examples:
+      csa advise --view text=minilm-l6-v2 --view text=minilm-l6-v2:layer=-3
+      csa advise recipes/flickr8k.yaml --data ~/flickr8k --view image=efficientnet-lite0 --view image=/models/dinov2
+    """
+    from csa.advise import advise as give_advice
+    from flows.workspaces import open_workspace
+
+    advice = give_advice(open_workspace(recipe, overrides, data), candidates, sample)
+    click.echo(json.dumps(advice.as_dict(), indent=2) if as_json else str(advice))
+
+
+@main.command()
 @_json_option
 def doctor(as_json: bool) -> None:
     """Check the installation: versions, the two pins that break silently, the state folder, the built-in encoders.

@@ -4,6 +4,7 @@ A reader finds rows (`rows.RawPair`), `pairs.build_pairs` checks every item, set
 loads an item again for its encoder.
 """
 
+import random
 import sys
 from pathlib import Path
 
@@ -29,13 +30,14 @@ READERS: dict[DatasetKind, Reader] = {
 """`dataset.kind` -> what reads it."""
 
 
-def ingest(params: Params, workspace_root: Path, progress: bool = True) -> Ingested:
+def ingest(params: Params, workspace_root: Path, progress: bool = True, sample: int | None = None) -> Ingested:
     """Read and check the data set that the parameters name.
 
     Args:
         params: of the run.
         workspace_root: what a relative `dataset.path` is relative to.
         progress: show a progress bar, and print the notes, on standard error.
+        sample: look at no more than so many rows, drawn at random; None looks at all.
 
     Raises:
         DataError: the data set is missing or unusable; see the reader and `build_pairs`.
@@ -50,6 +52,8 @@ def ingest(params: Params, workspace_root: Path, progress: bool = True) -> Inges
     source = READERS[dataset.kind](dataset, views, path)
     excluded = read_excluded(workspace_root / EXCLUDE_FILE)
     rows, out, left_out = leave_out(source.rows, excluded)
+    if sample is not None and len(rows) > sample:
+        rows = [rows[i] for i in sorted(random.Random(0).sample(range(len(rows)), sample))]
     result = build_pairs(rows, views, dataset, dataset_root(params, workspace_root), progress)
     aside = quarantine_table([(row, f"excluded: {excluded[(row.pair_id or '').strip()]}".rstrip(": ")) for row in out], views)
     notes = (*source.notes, *left_out, *result.notes)
