@@ -6,14 +6,15 @@
 n training images with their five captions each, three random subsets; standard retrieval both ways on the 1,000 images and
 5,000 captions of the dev split. All choices are made inside the n pairs, except by "published, best s on dev", which is told
 its number of components. The features are those of a recipe's workspace that was run. Adds to
-benchmarks/results/data_efficiency.json after every fit and goes on where it stopped.
+benchmarks/results/data_efficiency.json after every fit and goes on where it stopped. Subsets, fits and measures are those of
+`csa sweep`; the rows measured before it was there (they have no mrr) counted equal captions of two images as two.
 """
 
 import argparse
 import json
 import platform
-import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,11 @@ import csa
 from benchmarks.contrastive_head import ContrastiveHead
 from csa.baselines import ASIF, PlainCCA, Procrustes, RidgeMap
 from csa.core.scores import CanonicalScore
-from csa.core.search import best_ranks
 from csa.core.select import component_grid
-from csa.datasets.pairs import read_pairs
-from csa.features import FeatureTable
 from csa.files import write_json
-from csa.tasks.bootstrap import group_draws, mean_estimate
+from csa.params import EvaluateParams
+from csa.sweep import SweepData, fit_subset, retrieval
+from csa.tasks.held_out import HeldOut
 from flows.workspaces import existing_workspace
 
 RESULTS = Path(__file__).parent / "results" / "data_efficiency.json"
@@ -59,46 +59,24 @@ def main() -> None:
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
-    data = features_of(options.workspace)
+    data = SweepData.of(existing_workspace(options.workspace))
     methods = options.methods.split("|")
     with threadpool_limits(options.threads):
         for name in methods:
             for n in map(int, options.sizes.split(",")):
-                for seed in SEEDS if n < data["n_train"] else SEEDS[:1]:
+                for seed in SEEDS if n < data.groups else SEEDS[:1]:
                     measure(name, n, seed, data)
 
 
-def features_of(workspace: str) -> dict[str, Any]:
-    """X (images, p) with the training images first, Y (captions, q), image_of (captions,) and n_train."""
-    ws = existing_workspace(workspace)
-    first, second = ws.params().view_names
-    pairs = read_pairs(ws.pairs).sort("split", descending=True, maintain_order=True)  # train, then test
-    images = pairs.unique(f"{first}_hash", keep="first", maintain_order=True)
-    number = {item: i for i, item in enumerate(images[f"{first}_hash"])}
-    return {
-        "X": FeatureTable.read(ws.features(first)).rows(list(number)),
-        "Y": FeatureTable.read(ws.features(second)).rows(pairs[f"{second}_hash"].to_list()),
-        "image_of": np.array([number[item] for item in pairs[f"{first}_hash"]]),
-        "n_train": int((images["split"] == "train").sum()),
-    }
-
-
-def measure(name: str, n: int, seed: int, data: dict[str, Any]) -> None:
+def measure(name: str, n: int, seed: int, data: SweepData) -> None:
     """Fit one method on one subset, measure it on dev, and add the row to the results, unless it is there."""
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"rows": []}
     if any((row["method"], row["images"], row["seed"]) == (name, n, seed) for row in results["rows"]):
         return
-    X, Y, image_of, n_train = data["X"], data["Y"], data["image_of"], int(data["n_train"])
-    chosen = np.random.default_rng(seed).permutation(n_train)[:n]
-    pairs = np.flatnonzero(np.isin(image_of, chosen))
-    started = time.perf_counter()
-    model = METHODS[name]().fit(X[image_of[pairs]], Y[pairs], groups=image_of[pairs])
-    seconds = time.perf_counter() - started
-    captions = np.flatnonzero(image_of >= n_train)
-    dev = X[n_train:], Y[captions], image_of[captions] - n_train
+    model, pairs, seconds = fit_subset(METHODS[name], data, min(n, data.groups), 0.0, seed)
     told = name == "published, best s on dev"
-    scores = _at_best_size(model, *dev) if told else retrieval(model.index_vectors(*dev[:2]), dev[2])
-    row = {"method": name, "images": n, "seed": seed, "pairs": len(pairs), "fit_seconds": round(seconds, 2), **scores}
+    scores = _at_best_size(model, data.held_out) if told else retrieval(model, data.held_out, EvaluateParams())
+    row = {"method": name, "images": n, "seed": seed, "pairs": pairs, "fit_seconds": seconds, **scores}
     if name == "default":
         row["recipe"] = model.alignment_.facts()
     about = {"machine": platform.processor() or platform.machine(), "numpy": np.__version__, "scipy": scipy.__version__}
@@ -109,29 +87,22 @@ def measure(name: str, n: int, seed: int, data: dict[str, Any]) -> None:
     print(f"{name:34} n={n:5} seed={seed} {recalls[0]:.3f}/{recalls[1]:.3f} {seconds:.1f} s", flush=True)
 
 
-def retrieval(vectors: tuple[Any, Any], image_of: Any) -> dict[str, Any]:
-    """Recalls with 95 % intervals over images, and median ranks, both ways."""
-    left, right = (v.toarray() if scipy.sparse.issparse(v) else v for v in vectors)
-    captions = np.arange(len(right))
-    draws = group_draws(len(left), 1000, 0)
-    ways = {
-        "image_to_text": (best_ranks(left, right, (image_of, captions)), np.arange(len(left))),
-        "text_to_image": (best_ranks(right, left, (captions, image_of)), image_of),
-    }
-    return {
-        way: {
-            **{f"recall_at_{k}": mean_estimate((ranks <= k).astype(float), group, draws, 0.95).as_dict() for k in (1, 5, 10)},
-            "median_rank": float(np.median(ranks)),
-        }
-        for way, (ranks, group) in ways.items()
-    }
+@dataclass(frozen=True)
+class _OfSize:
+    """A fitted CSA with the canonical score of so many components."""
+
+    model: csa.CSA
+    score: CanonicalScore
+
+    def index_vectors(self, X: Any, Y: Any) -> tuple[Any, Any]:
+        a, b = self.model.transform(X, Y)
+        return self.score.left(a), self.score.right(b)
 
 
-def _at_best_size(model: csa.CSA, X: Any, Y: Any, image_of: Any) -> dict[str, Any]:
-    a, b = model.transform(X, Y)
+def _at_best_size(model: csa.CSA, held_out: HeldOut) -> dict[str, Any]:
     rho = model.canonical_correlations_
-    scores = (CanonicalScore(rho[:s]) for s in component_grid(len(rho)))
-    results = [retrieval((score.left(a), score.right(b)), image_of) for score in scores]
+    sizes = [_OfSize(model, CanonicalScore(rho[:s])) for s in component_grid(len(rho))]
+    results = [retrieval(sized, held_out, EvaluateParams()) for sized in sizes]
     return max(results, key=lambda r: r["image_to_text"]["recall_at_1"]["value"] + r["text_to_image"]["recall_at_1"]["value"])
 
 

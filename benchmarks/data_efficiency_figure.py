@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.data_efficiency import RESULTS
-from csa.report.figures import BLUE, GREEN, GREY, ORANGE, new_figure, plain_axes, save
+from csa.report.curves import Curve, draw_curves
+from csa.report.figures import BLUE, GREEN, GREY, ORANGE
+from csa.tasks.bootstrap import Estimate
 
 _SHOWN = {
     "default": (BLUE, "-", "CSA()"),
@@ -25,26 +25,17 @@ _WAYS = {"image_to_text": "image → text", "text_to_image": "text → image"}
 
 def data_efficiency(rows: list[dict[str, Any]], path: Path) -> None:
     """Mean recall at 1 over subsets, with the mean 95 % interval as a band, for both directions side by side."""
-    figure = new_figure(10, 4)
-    for column, (way, title) in enumerate(_WAYS.items()):
-        axes = figure.add_subplot(1, 2, column + 1)
-        for method, (colour, line, label) in _SHOWN.items():
-            sizes = sorted({row["images"] for row in rows if row["method"] == method})
-            if not sizes:
-                continue
-            estimates = [
-                [row[way]["recall_at_1"] for row in rows if (row["method"], row["images"]) == (method, n)] for n in sizes
-            ]
-            value, low, high = (
-                [100 * np.mean([e[key] for e in subsets]) for subsets in estimates] for key in ("value", "low", "high")
-            )
-            axes.plot(sizes, value, line, color=colour, label=label, marker="o", markersize=3)
-            axes.fill_between(sizes, low, high, color=colour, alpha=0.12, linewidth=0)
-        axes.set_xscale("log")
-        plain_axes(axes, f"Flickr8k, {title}", "training images (five captions each)", "recall at 1, %")
-        if not column:
-            axes.legend(frameon=False, fontsize=8)
-    save(figure, path)
+    panels = {f"Flickr8k, {title}": [_curve(rows, method, way) for method in _SHOWN] for way, title in _WAYS.items()}
+    draw_curves(panels, "training images (five captions each)", "recall at 1, %", path, logarithmic=True)
+
+
+def _curve(rows: list[dict[str, Any]], method: str, way: str) -> Curve:
+    colour, line, label = _SHOWN[method]
+    points: dict[float, list[Estimate]] = {}
+    for row in rows:
+        if row["method"] == method:
+            points.setdefault(row["images"], []).append(Estimate(**row[way]["recall_at_1"]))
+    return Curve(label, points, (colour, line))
 
 
 if __name__ == "__main__":

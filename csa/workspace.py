@@ -91,6 +91,11 @@ class Workspace:
         return self.data / "evaluation"
 
     @property
+    def suspects(self) -> Path:
+        """What `csa suspects` found: a ranked table and a summary; no stage reads it."""
+        return self.data / "suspects"
+
+    @property
     def metrics(self) -> Path:
         """The metrics of the evaluation, which DVC reads too."""
         return self.data / "metrics.json"

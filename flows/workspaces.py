@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from csa.datasets.exclude import EMPTY, EXCLUDE_FILE
 from csa.errors import InputError, ParamsError
 from csa.files import write_atomic
 from csa.params import Params, apply_overrides, load_yaml
@@ -45,6 +46,8 @@ def open_workspace(recipe: Path | None, overrides: tuple[str, ...] = (), data: s
     repository.prepare_state()
     ws = Workspace(repository.state / "workspaces" / recipe.stem, repository.state)
     _copy_pipeline(repository.root, ws.root)
+    listed = recipe.with_suffix(f".{EXCLUDE_FILE}")
+    write_atomic(ws.root / EXCLUDE_FILE, listed.read_bytes() if listed.is_file() else EMPTY)
     write_atomic(ws.params_file, yaml.safe_dump(params.dump(), sort_keys=False, allow_unicode=True).encode())
     return ws
 

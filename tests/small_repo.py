@@ -30,7 +30,7 @@ class SmallRepo:
         folder.mkdir(parents=True)
         for name in ("csa", "flows", ".dvc"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "tmp", "cache"))
-        for name in ("dvc.yaml", ".dvcignore", ".gitignore"):
+        for name in ("dvc.yaml", "exclude.csv", ".dvcignore", ".gitignore"):
             shutil.copy(ROOT / name, folder / name)
         (folder / "data").mkdir()
         shutil.copy(ROOT / "data" / ".gitignore", folder / "data")

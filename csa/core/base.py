@@ -10,8 +10,8 @@ from csa.core.matrices import Float64, check_pairs
 from csa.errors import InputError
 
 
-class PairModel:
-    """An estimator of two views: its parameters are the arguments of `__init__`, kept as given.
+class Estimator:
+    """Its parameters are the arguments of `__init__`, kept as given.
 
     `sklearn.base.clone`, `get_params` and `set_params` work; pipelines and grid searches do not, as they know of one X only.
     """
@@ -43,6 +43,10 @@ class PairModel:
             if getattr(self, name) is not p.default and getattr(self, name) != p.default
         ]
         return f"{type(self).__name__}({', '.join(changed)})"
+
+
+class PairModel(Estimator):
+    """An estimator of two views whose similarities are inner products."""
 
     def index_vectors(self, X: ArrayLike | None = None, Y: ArrayLike | None = None) -> Any:
         """Vectors whose inner products are the similarities: of X (n, k), of Y (m, k), or a tuple of both."""

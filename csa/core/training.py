@@ -95,8 +95,8 @@ class Compact:
     """
 
     def __init__(self, training: Training):
-        self.X, self._ratio_x = _within_few_dimensions(training.X, training.dimensions)
-        self.Y, self._ratio_y = _within_few_dimensions(training.Y, training.dimensions)
+        self.X, self._ratio_x = within_few_dimensions(training.X, training.dimensions)
+        self.Y, self._ratio_y = within_few_dimensions(training.Y, training.dimensions)
         self.crossfit = CrossFit(Moments.of_folds(self.X, self.Y, training.fold))
 
     def widened(self, shrinkage: Shrinkage) -> Shrinkage:
@@ -119,7 +119,7 @@ class Compact:
         return unit_x, unit_y
 
 
-def _within_few_dimensions(features: Array, dimensions: int | None) -> tuple[Array, float]:
+def within_few_dimensions(features: Array, dimensions: int | None) -> tuple[Array, float]:
     """Features (n, d') in principal axes of their items, and the ratio of mean eigenvalues; as they are where it saves little."""
     rows, d = distinct_rows(features), features.shape[1]
     most = min(dimensions or d, d)

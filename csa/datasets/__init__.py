@@ -4,14 +4,16 @@ A reader finds rows (`rows.RawPair`), `pairs.build_pairs` checks every item, set
 loads an item again for its encoder.
 """
 
+import random
 import sys
 from pathlib import Path
 
 from csa.datasets.arrays import read_arrays
+from csa.datasets.exclude import EXCLUDE_FILE, leave_out, read_excluded
 from csa.datasets.flickr import read_flickr
 from csa.datasets.imagefolder import read_imagefolder
 from csa.datasets.items import Item, item_loader
-from csa.datasets.pairs import Ingested, build_pairs
+from csa.datasets.pairs import Ingested, build_pairs, quarantine_table
 from csa.datasets.rows import Reader
 from csa.datasets.table import read_table
 from csa.errors import DataError
@@ -28,22 +30,28 @@ READERS: dict[DatasetKind, Reader] = {
 """`dataset.kind` -> what reads it."""
 
 
-def ingest(params: Params, workspace_root: Path, progress: bool = True) -> Ingested:
+def ingest(params: Params, workspace_root: Path, progress: bool = True, sample: int | None = None) -> Ingested:
     """Read and check the data set that the parameters name.
 
     Args:
         params: of the run.
         workspace_root: what a relative `dataset.path` is relative to.
         progress: show a progress bar, and print the notes, on standard error.
+        sample: look at no more than so many rows, drawn at random; None looks at all.
 
     Raises:
         DataError: the data set is missing or unusable; see the reader and `build_pairs`.
     """
-    return read_dataset(params.dataset, params.views, workspace_root, progress)
+    return read_dataset(params.dataset, params.views, workspace_root, progress, sample=sample)
 
 
 def read_dataset(
-    dataset: DatasetParams, views: dict[str, ViewParams], workspace_root: Path, progress: bool = True, to_fit: bool = True
+    dataset: DatasetParams,
+    views: dict[str, ViewParams],
+    workspace_root: Path,
+    progress: bool = True,
+    to_fit: bool = True,
+    sample: int | None = None,
 ) -> Ingested:
     """Read and check a data set, whatever views its items have.
 
@@ -52,7 +60,9 @@ def read_dataset(
         views: in order; a data set that is fitted on has two.
         workspace_root: what a relative `dataset.path` is relative to.
         progress: show a progress bar, and print the notes, on standard error.
-        to_fit: whether there must be enough to train on and something held out; else it is only measured on.
+        to_fit: whether there must be enough to train on and something held out, less what `exclude.csv` names; else it is only
+            measured on.
+        sample: look at no more than so many rows, drawn at random; None looks at all.
 
     Raises:
         DataError: the data set is missing or unusable; see the reader and `build_pairs`.
@@ -64,11 +74,16 @@ def read_dataset(
         raise DataError(f"{path}: not a folder; dataset.kind {dataset.kind} reads a folder")
     _check_arrays(dataset, views)
     source = READERS[dataset.kind](dataset, views, path)
-    result = build_pairs(source.rows, views, dataset, root_of(dataset, workspace_root), progress, to_fit)
-    notes = (*source.notes, *result.notes)
+    excluded = read_excluded(workspace_root / EXCLUDE_FILE) if to_fit else {}
+    rows, out, left_out = leave_out(source.rows, excluded)
+    if sample is not None and len(rows) > sample:
+        rows = [rows[i] for i in sorted(random.Random(0).sample(range(len(rows)), sample))]
+    result = build_pairs(rows, views, dataset, root_of(dataset, workspace_root), progress, to_fit)
+    aside = quarantine_table([(row, f"excluded: {excluded[(row.pair_id or '').strip()]}".rstrip(": ")) for row in out], views)
+    notes = (*source.notes, *left_out, *result.notes)
     if progress:
         print("".join(f"note: {note}\n" for note in notes), end="", file=sys.stderr)
-    return Ingested(result.pairs, result.quarantine, notes)
+    return Ingested(result.pairs, result.quarantine.vstack(aside), notes)
 
 
 def dataset_root(params: Params, workspace_root: Path) -> Path:

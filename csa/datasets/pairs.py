@@ -101,7 +101,11 @@ def build_pairs(
         pairs = pairs.with_columns(mislabelled)
     if to_fit:
         _check_sizes(pairs, views, len(faults))
-    return Ingested(pairs, _quarantine(rows, views, faults), _notes(named, groups, len(faults), len(rows), anchor))
+    return Ingested(
+        pairs,
+        quarantine_table([(rows[i], "; ".join(faults[i])) for i in sorted(faults)], views),
+        _notes(named, groups, len(faults), len(rows), anchor),
+    )
 
 
 def split_fraction(group: str, seed: int) -> float:
@@ -293,10 +297,11 @@ def _check_sizes(pairs: pl.DataFrame, views: dict[str, ViewParams], set_aside: i
             )
 
 
-def _quarantine(rows: list[RawPair], views: dict[str, ViewParams], faults: dict[int, list[str]]) -> pl.DataFrame:
+def quarantine_table(set_aside: list[tuple[RawPair, str]], views: dict[str, ViewParams]) -> pl.DataFrame:
+    """Rows that do not take part, each with the reason: row, pair_id, reason, and each view's value."""
     found = [
-        {"row": rows[i].place, "pair_id": rows[i].pair_id, "reason": "; ".join(faults[i]), **rows[i].values}
-        for i in sorted(faults)
+        {"row": row.place, "pair_id": row.pair_id, "reason": reason, **{view: row.values.get(view) for view in views}}
+        for row, reason in set_aside
     ]
     return pl.DataFrame(found, schema=dict.fromkeys(("row", "pair_id", "reason", *views), pl.String))
 
