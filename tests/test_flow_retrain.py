@@ -93,6 +93,7 @@ def test_a_failing_stage_is_one_error_and_changes_nothing(ws):
 
     run_retrain(ws)
     runs, lines = recorded_runs(ws), ws.ledger.read_bytes()
+    pairs = ws.pairs.read_bytes()
     (ws.root / "made" / "bad").write_text("")
     (ws.root / "made" / "data" / "pairs.parquet").write_bytes(b"other pairs")
     try:
@@ -101,7 +102,7 @@ def test_a_failing_stage_is_one_error_and_changes_nothing(ws):
         assert recorded_runs(ws) == runs and ws.ledger.read_bytes() == lines
     finally:
         (ws.root / "made" / "bad").unlink()
-        (ws.root / "made" / "data" / "pairs.parquet").write_bytes(b"pairs")
+        (ws.root / "made" / "data" / "pairs.parquet").write_bytes(pairs)
     assert run_retrain(ws).run_id == runs[0]
 
 
