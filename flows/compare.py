@@ -9,7 +9,7 @@ from csa.errors import InputError
 from csa.tasks.retrieval import QUERY_METRICS
 from csa.workspace import Workspace
 from flows import downloads, registry
-from flows.promotion import decide
+from flows.paired import decide
 from flows.registry import Version
 
 

@@ -5,98 +5,51 @@ of today's held-out pairs in training looks better than it is; such an error can
 """
 
 import json
+import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import polars as pl
 
+from csa.core.alignment import load
 from csa.errors import ArtifactError
 from csa.params import GateParams
-from csa.tasks.bootstrap import group_draws, interval, number_groups
 from csa.workspace import Workspace
-from flows import downloads, registry
-from flows.ledger import append, entries
+from flows import champion as champions
+from flows import downloads, ledger, registry, team_ledger
+from flows.items import run_items
+from flows.paired import Decision, decide
 from flows.records import RunRecord, file_sha256
 from flows.registry import Version
+from flows.slices import slices_of
+from flows.soundness import objection, over_limits
 
-Verdict = Literal["promote", "keep"]
 Reevaluate = Callable[[Path], pl.DataFrame]
-
-# With fewer groups, all of them can agree by chance (one in sixteen with four), and a bootstrap then sees no doubt at all.
-_MIN_GROUPS = 5
 
 
 @dataclass(frozen=True)
-class Decision:
-    """A verdict with its reason and its numbers.
+class Proposal:
+    """What the gate would do.
 
     Attributes:
-        verdict: promote or keep (the champion).
-        reason: one sentence for people.
-        gain: challenger minus champion, mean over both directions; None where nothing was compared.
-        low, high: its confidence interval.
+        decision: verdict, reason, numbers.
+        question: what was asked, as the ledger keeps it; None where there is nothing to write, because it was decided before.
+        approval: whether a person has to agree first.
     """
 
-    verdict: Verdict
-    reason: str
-    gain: float | None = None
-    low: float | None = None
-    high: float | None = None
+    decision: Decision
+    question: dict[str, Any] | None
+    approval: bool = False
 
+    def refused(self, reason: str) -> "Proposal":
+        """The same, kept off by a person or for want of one."""
+        return replace(self, decision=replace(self.decision, verdict="keep", reason=reason), approval=False)
 
-def decide(challenger: pl.DataFrame, champion: pl.DataFrame | None, gate: GateParams) -> Decision:
-    """Compare two alignments query by query.
-
-    The gain is the mean difference of `gate.metric`, averaged over both directions; its interval comes from resampling groups.
-    The challenger wins when the lower bound exceeds `gate.margin`; a tie keeps the champion.
-
-    Args:
-        challenger, champion: per-query tables (direction, query, group and the metric columns); None for no champion.
-        gate: metric, margin and bootstrap.
-    """
-    if champion is None:
-        return Decision("promote", "there is no champion yet")
-    key = ["direction", "query", "group"]
-    both = challenger.select(*key, pl.col(gate.metric).alias("new")).join(
-        champion.select(*key, pl.col(gate.metric).alias("old")), on=key, how="inner", maintain_order="left"
-    )
-    if not len(both) == len(challenger) == len(champion):
-        return Decision(
-            "keep",
-            f"not comparable: challenger and champion share {len(both)} queries of {len(challenger)} and {len(champion)}; "
-            "a comparison needs the same ones",
-        )
-    gain = both["new"].to_numpy() - both["old"].to_numpy()
-    if not np.isfinite(gain).all():
-        return Decision("keep", f"not comparable: {gate.metric} is not a number for {np.sum(~np.isfinite(gain))} queries")
-    group, way = number_groups(both["group"]), number_groups(both["direction"])
-    n_groups, n_ways = int(group.max()) + 1, int(way.max()) + 1
-    if n_groups < _MIN_GROUPS:
-        return Decision("keep", f"only {n_groups} held-out groups, at least {_MIN_GROUPS} are needed to tell; hold out more")
-    draws = group_draws(n_groups, gate.bootstrap, gate.seed)
-    means, resampled = [], []
-    for k in range(n_ways):
-        here = way == k
-        sums, counts = np.bincount(group[here], gain[here], n_groups), np.bincount(group[here], minlength=n_groups)
-        means.append(gain[here].mean())
-        resampled.append((draws @ sums) / np.maximum(draws @ counts, 1))
-    value, (low, high) = float(np.mean(means)), interval(np.mean(resampled, axis=0), gate.confidence)
-    return _judge(value, low, high, identical=not gain.any(), queries=len(both), gate=gate)
-
-
-def _judge(gain: float, low: float, high: float, identical: bool, queries: int, gate: GateParams) -> Decision:
-    if identical:
-        return Decision("keep", f"a tie: {gate.metric} is the same for all {queries:,} queries", 0.0, 0.0, 0.0)
-    numbers = (
-        f"{gate.metric} {gain:+.4f}, {gate.confidence:.0%} interval [{low:+.4f}, {high:+.4f}] over {queries:,} queries, "
-        f"margin {gate.margin:g}"
-    )
-    if low > gate.margin:
-        return Decision("promote", f"better: {numbers}", gain, low, high)
-    return Decision("keep", f"{'worse' if high < 0 else 'not clearly better'}: {numbers}", gain, low, high)
+    def approved(self, by: str) -> "Proposal":
+        """The same, with who agreed."""
+        return replace(self, decision=replace(self.decision, reason=f"{self.decision.reason}; approved by {by}"), approval=False)
 
 
 def already_champion(version: int) -> Decision:
@@ -105,10 +58,14 @@ def already_champion(version: int) -> Decision:
 
 
 def gate(ws: Workspace, run: RunRecord, version: int, reevaluate: Reevaluate) -> Decision:
-    """Decide on a registered run, write the decision to the ledger and move the alias `champion` accordingly.
+    """Decide on a registered run and carry the decision out: `propose`, then `conclude`, for a gate that asks nobody."""
+    return conclude(ws, propose(ws, run, version, reevaluate))
 
-    The ledger comes first: after a kill between the two, the next call finds the decision there and carries it out. The same run
-    against the same champion is decided once.
+
+def propose(ws: Workspace, run: RunRecord, version: int, reevaluate: Reevaluate) -> Proposal:
+    """Decide on a registered run; moves nothing but what an earlier call, or a person in MLflow, left unfinished or unsaid.
+
+    The same run against the same champion is decided once.
 
     Args:
         ws: the challenger's workspace.
@@ -117,12 +74,14 @@ def gate(ws: Workspace, run: RunRecord, version: int, reevaluate: Reevaluate) ->
         reevaluate: takes an alignment's file, returns its per-query table on this workspace's held-out pairs.
     """
     params = ws.params().gate
+    for note in champions.reconcile(ws):
+        print(f"csa: {run.model}: {note}", file=sys.stderr)
     champion = registry.champion(ws)
     if champion is not None and champion.version == version:
-        return already_champion(version)
+        return Proposal(already_champion(version), None)
     undone = _undone(ws, run.model, version)
     if undone is not None:
-        return undone
+        return Proposal(undone, None)
     question = {
         "model": run.model,
         "run_id": run.run_id,
@@ -130,58 +89,110 @@ def gate(ws: Workspace, run: RunRecord, version: int, reevaluate: Reevaluate) ->
         "challenger": version,
         "gate": params.model_dump(mode="json"),
     }
-    decision = _decided_before(ws, question)
-    if decision is None:
-        decision = _compare(ws, run, champion, params, reevaluate)
-        to = version if decision.verdict == "promote" else question["from"]
-        append(ws.ledger, {**question, "to": to, **asdict(decision)})
+    known = _decided_before(ws, question)
+    if known is not None:
+        return Proposal(known, None)
+    decision = _examine(ws, run, registry.version_of(ws, version), champion, params, reevaluate)
+    return Proposal(decision, question, approval=params.approval and decision.verdict == "promote")
+
+
+def conclude(ws: Workspace, proposal: Proposal) -> Decision:
+    """Write the decision to the ledger and move the alias `champion` accordingly, in that order: a kill between the two is made
+    good by the next call of the gate.
+
+    Raises:
+        ValueError: a person has not been asked yet.
+    """
+    if proposal.approval:
+        raise ValueError("this proposal needs an answer first; see flows.approval")
+    question, decision = proposal.question, proposal.decision
+    if question is None or _decided_before(ws, question) is not None:
+        return decision
+    line = {**question, "to": question["challenger"] if decision.verdict == "promote" else question["from"], **asdict(decision)}
     if decision.verdict == "promote":
-        registry.set_champion(ws, version)
+        champions.reconcile(ws)  # a first try may have been cut off after its line was written
+        champion = registry.champion(ws)
+        if champion is None or champion.version != question["challenger"]:
+            champions.move(ws, line)
+    else:
+        team_ledger.append(ws, line)
     return decision
 
 
 def _undone(ws: Workspace, model: str, version: int) -> Decision | None:
     """The decision on a version that someone rolled back: the gate's numbers were known then, so they do not bring it back."""
-    for entry in reversed(entries(ws.ledger)):
-        if entry["model"] != model:
-            continue
-        if entry["verdict"] == "promote" and entry.get("to") == version:
+    for line in reversed(ledger.history(ws.ledger, model)):
+        if line["verdict"] in ("promote", "outside", "repair") and line["to"] == version:
             return None
-        if entry["verdict"] == "rollback" and entry.get("from") == version:
+        if line["verdict"] == "rollback" and line["from"] == version:
             return Decision(
                 "keep",
-                f"version {version} was rolled back by {entry['who']} on {entry['when'][:10]} "
-                f"({entry.get('reason', 'no reason')}); `csa promote {version}` would bring it back",
+                f"version {version} was rolled back by {line['who']} on {line['when'][:10]} "
+                f"({line['reason']}); `csa promote {version}` would bring it back",
             )
     return None
 
 
 def _decided_before(ws: Workspace, question: dict[str, Any]) -> Decision | None:
-    """The ledger's answer to this very question.
-
-    A promotion counts only as the last line: then its alias may still have to move. Otherwise someone has since gone back to the
-    older champion, and the question is asked anew.
-    """
-    past = [entry for entry in entries(ws.ledger) if entry["model"] == question["model"]]
-    for entry in reversed(past):
-        if all(entry.get(key) == value for key, value in question.items()) and (entry["verdict"] == "keep" or entry is past[-1]):
-            return Decision(**{key: entry[key] for key in Decision.__dataclass_fields__})
+    """The ledger's refusal of this very question. A promotion does not count: if its champion stands no more, someone has since
+    gone back to the older one, and the question is asked anew."""
+    for line in reversed(ledger.history(ws.ledger, question["model"])):
+        if line["verdict"] == "keep" and all(line.get(key) == value for key, value in question.items()):
+            return Decision(**{key: line[key] for key in Decision.__dataclass_fields__})
     return None
 
 
-def _compare(ws: Workspace, run: RunRecord, champion: Version | None, params: GateParams, reevaluate: Reevaluate) -> Decision:
-    challenger_queries = _recorded_queries(ws, run.run_id, run.queries_sha256)
-    if challenger_queries is None:
+def _examine(
+    ws: Workspace, run: RunRecord, version: Version, champion: Version | None, params: GateParams, reevaluate: Reevaluate
+) -> Decision:
+    """Files, split, limits, then the comparison; the first objection decides."""
+    queries = _recorded_queries(ws, run.run_id, run.queries_sha256)
+    if queries is None:
         raise ArtifactError(
             f"{ws.runs / run.run_id}: its queries.parquet is missing or damaged; delete it and run `csa run` again"
         )
+    evidence = {
+        "evaluation_id": run.evaluation_id,
+        "challenger": _evidence(version),
+        "champion": _evidence(champion) if champion else None,
+    }
+    try:
+        size = downloads.verify_model(ws, version)
+        alignment = downloads.alignment_file(ws, version)
+    except ArtifactError as error:
+        return Decision("keep", f"edited artifact: {error}", evidence=evidence)
+    items = run_items(ws, run.items_sha256, run.outputs[ws.pairs.relative_to(ws.root).as_posix()])
+    refusal = objection(run, items, queries, load(alignment))
+    measured: dict[str, Any] = {}
+    if refusal is None:
+        refusal, measured = over_limits(alignment, size, params)
+    if refusal is not None:
+        return Decision("keep", refusal, evidence=evidence | measured)
+    slices = slices_of(items, run.views, params.slices)
+    decision = _compare(ws, run, queries, slices, champion, params, reevaluate)
+    return replace(decision, evidence=evidence | measured | decision.evidence)
+
+
+def _evidence(version: Version) -> dict[str, str | None]:
+    return {key: version.tags.get(key) for key in ("run_id", "git_commit", "alignment_sha256", "queries_sha256")}
+
+
+def _compare(
+    ws: Workspace,
+    run: RunRecord,
+    queries: pl.DataFrame,
+    slices: pl.DataFrame,
+    champion: Version | None,
+    params: GateParams,
+    reevaluate: Reevaluate,
+) -> Decision:
     if champion is None:
-        return decide(challenger_queries, None, params)
+        return decide(queries, None, params)
     tags = champion.tags
     if tags.get("evaluation_id") == run.evaluation_id:
         stored = _stored_queries(ws, champion)
         if stored is not None:
-            return decide(challenger_queries, stored, params)
+            return decide(queries, stored, params, slices)
     encoders = json.loads(tags.get("encoders", "{}"))
     differing = [f"the encoder of {view}" for view, fingerprint in run.encoders.items() if encoders.get(view) != fingerprint]
     if tags.get("data_rule") != run.data_rule:
@@ -192,7 +203,7 @@ def _compare(ws: Workspace, run: RunRecord, champion: Version | None, params: Ga
             f"not comparable with version {champion.version}: the held-out pairs or their results differ, and so does "
             f"{' and '.join(differing)}, so it cannot be measured on today's; promote by hand if you are sure",
         )
-    return decide(challenger_queries, reevaluate(downloads.alignment_file(ws, champion)), params)
+    return decide(queries, reevaluate(downloads.alignment_file(ws, champion)), params, slices)
 
 
 def _stored_queries(ws: Workspace, champion: Version) -> pl.DataFrame | None:

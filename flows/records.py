@@ -7,6 +7,7 @@ wherever and from whichever commit it was made.
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 from dataclasses import asdict, dataclass
@@ -21,6 +22,7 @@ from csa.files import read_json, write_json
 from csa.params import Params
 from csa.workspace import Workspace
 from flows.dvc import output_hashes
+from flows.items import keep_items
 
 TASKS_FILE = "tasks.json"
 """Task -> its metrics, in the record of a run that had tasks."""
@@ -46,7 +48,8 @@ class RunRecord:
         evaluation_id: names the held-out pairs; only runs that share it compare directly.
         encoders: view -> fingerprint of its encoder.
         stages: stage -> what it did when it last ran on this machine.
-        versions: package -> version.
+        versions: python and package -> version.
+        items_sha256: of the items file that says what the run saw, see `flows.items`; empty in records of older versions.
     """
 
     run_id: str
@@ -64,6 +67,7 @@ class RunRecord:
     encoders: dict[str, str]
     stages: dict[str, dict[str, Any]]
     versions: dict[str, str]
+    items_sha256: str = ""
 
     @cached_property
     def views(self) -> tuple[str, str]:
@@ -115,6 +119,7 @@ def record_run(ws: Workspace, stages: list[str]) -> tuple[RunRecord, bool]:
         encoders={view: read_json(ws.features(view) / "index.json")["fingerprint"] for view in params.views},
         stages={stage: read_json(ws.stage_record(stage)) for stage in stages if ws.stage_record(stage).is_file()},
         versions=_versions(),
+        items_sha256=keep_items(ws),
     )
     partial = ws.runs / f".{run_id}.{os.getpid()}.tmp"
     shutil.rmtree(partial, ignore_errors=True)
@@ -173,6 +178,11 @@ def file_sha256(path: Path) -> str:
         raise ArtifactError(f"{path}: no such file; run `csa run` first") from None
 
 
+def folder_sha256(folder: Path) -> dict[str, str]:
+    """The hash of every file in a folder, by its path there."""
+    return {path.relative_to(folder).as_posix(): file_sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
 def _what_counts(params: Params) -> dict[str, Any]:
     """Parameters that can change the result: not the gate's, nor the card's words, nor where
     batches are computed, nor where the data lies (what is in it, the outputs' hashes say)."""
@@ -210,7 +220,7 @@ def _git_state(root: Path) -> tuple[str, bool]:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
             found[package] = version(package)

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import socket
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,8 +21,9 @@ import polars as pl
 from csa.errors import ArtifactError, InputError
 from csa.files import read_json
 from csa.workspace import Workspace
+from flows.items import items_file
 from flows.metrics import flatten
-from flows.records import RunRecord, file_sha256
+from flows.records import RunRecord, file_sha256, folder_sha256
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 _REGISTERED = "csa.registered"  # tag of an MLflow run: "no" until its version exists
@@ -133,6 +135,18 @@ def set_champion(ws: Workspace, number: int) -> None:
         client.set_registered_model_alias(ws.params().model.name, CHAMPION, str(number))
 
 
+def tag_version(ws: Workspace, number: int, key: str, value: str) -> None:
+    """Set one tag of a version."""
+    with client_of(ws) as client:
+        client.set_model_version_tag(ws.params().model.name, str(number), key, value)
+
+
+def local_database(ws: Workspace) -> Path | None:
+    """The registry's SQLite file, if it is one."""
+    scheme, _, path = ws.mlflow_uri.partition(":///")
+    return Path(path) if scheme == "sqlite" else None
+
+
 @contextmanager
 def client_of(ws: Workspace) -> Iterator[Any]:
     """An MLflow client of the workspace's registry, with MLflow's chatter off."""
@@ -142,7 +156,7 @@ def client_of(ws: Workspace) -> Iterator[Any]:
 
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        database = _local_database(ws)
+        database = local_database(ws)
         if database is not None:
             database.parent.mkdir(parents=True, exist_ok=True)
         given = os.environ.get("MLFLOW_TRACKING_URI")
@@ -173,15 +187,27 @@ def _create(ws: Workspace, client: Any, run: RunRecord) -> int:
         mlflow.log_metrics({name: value for name, value, _, _ in flatten(metrics)})
         for record in ("run.json", "metrics.json", "fit.json"):
             mlflow.log_artifact(str(ws.runs / run.run_id / record))
+        mlflow.log_artifact(str(items_file(ws, run.items_sha256)), "items")
         for file in (ws.runs / run.run_id / "queries.parquet", *sorted(ws.evaluation.glob("*.png"))):
             mlflow.log_artifact(str(file), "evaluation")
     if not client.search_registered_models(f"name = '{run.model}'"):
         client.create_registered_model(run.model)
-    version = client.create_model_version(
-        run.model, model.model_uri, mlflow_run, tags=_lineage(run, metrics), model_id=model.model_id
-    )
+    tags = _lineage(run, metrics) | {"files": json.dumps(_logged_files(model.model_uri))}
+    version = client.create_model_version(run.model, model.model_uri, mlflow_run, tags=tags, model_id=model.model_id)
     client.set_tag(mlflow_run, _REGISTERED, "yes")
     return int(version.version)
+
+
+def model_files(folder: Path) -> dict[str, str]:
+    """The sha256 of every file of a model as the registry gives it back, without the note that MLflow lays beside them."""
+    return {file: sha256 for file, sha256 in folder_sha256(folder).items() if file != "registered_model_meta"}
+
+
+def _logged_files(model_uri: str) -> dict[str, str]:
+    import mlflow
+
+    with tempfile.TemporaryDirectory() as folder:
+        return model_files(Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri, dst_path=folder)))
 
 
 def _lineage(run: RunRecord, metrics: dict[str, Any]) -> dict[str, str]:
@@ -195,6 +221,7 @@ def _lineage(run: RunRecord, metrics: dict[str, Any]) -> dict[str, str]:
         "evaluation_id": run.evaluation_id,
         "alignment_sha256": run.alignment_sha256,
         "queries_sha256": run.queries_sha256,
+        "items_sha256": run.items_sha256,
         "encoders": json.dumps(run.encoders),
         "data_rule": run.data_rule,
         **{f"dvc.{path}": md5 for path, md5 in run.outputs.items()},
@@ -235,7 +262,7 @@ def _experiment(ws: Workspace, client: Any, model: str) -> str:
     found = client.get_experiment_by_name(model)
     if found is not None:
         return str(found.experiment_id)
-    database = _local_database(ws)
+    database = local_database(ws)
     # Without an explicit place, artifacts of a SQLite registry land in the folder the command happens to run in.
     place = None if database is None else (database.parent / "artifacts").as_uri()
     return str(client.create_experiment(model, artifact_location=place))
@@ -262,12 +289,6 @@ def _pages(search: Any, query: str) -> Iterator[Any]:
         token = page.token
         if not token:
             return
-
-
-def _local_database(ws: Workspace) -> Path | None:
-    """The registry's SQLite file, if it is one."""
-    scheme, _, path = ws.mlflow_uri.partition(":///")
-    return Path(path) if scheme == "sqlite" else None
 
 
 def _writer(ws: Workspace) -> str:

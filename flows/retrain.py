@@ -22,10 +22,11 @@ from prefect.cache_policies import NO_CACHE
 
 from csa.errors import CSAError, WorkspaceError
 from csa.workspace import Workspace
-from flows import dvc, metrics, promotion, registry, settled
+from flows import approval, dvc, metrics, promotion, registry, settled
 from flows.dvc import StageOutcome
 from flows.environment import end_orphaned_servers
-from flows.promotion import Decision
+from flows.paired import Decision
+from flows.promotion import Proposal
 from flows.records import RunRecord, record_run
 from flows.registry import Registered
 from flows.report import publish_report
@@ -75,9 +76,15 @@ def register(ws: Workspace, run: RunRecord) -> Registered:
 @task(
     task_run_name="gate version {version}", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=10, retry_condition_fn=_may_pass
 )
-def gate(ws: Workspace, run: RunRecord, version: int) -> Decision:
+def gate(ws: Workspace, run: RunRecord, version: int) -> Proposal:
     """Decide whether the version becomes champion."""
-    return promotion.gate(ws, run, version, lambda alignment: _queries_of(ws, alignment))
+    return promotion.propose(ws, run, version, lambda alignment: _queries_of(ws, alignment))
+
+
+@task(task_run_name="conclude", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=10, retry_condition_fn=_may_pass)
+def conclude(ws: Workspace, proposal: Proposal) -> Decision:
+    """Write the decision down and move the champion."""
+    return promotion.conclude(ws, proposal)
 
 
 @task(
@@ -111,7 +118,8 @@ def retrain(workspace_root: str) -> RetrainResult:
             report(ws, run, known.version)
             return RetrainResult(outcomes, run.run_id, new, known.version, False, known.decision)
         registered = register(ws, run)
-        decision = gate(ws, run, registered.version)
+        proposal = approval.ask(gate(ws, run, registered.version), ws.params().gate.approval_seconds)
+        decision = conclude(ws, proposal)
         settled.remember(ws, run, registered.version, decision)
         report(ws, run, registered.version)
         return RetrainResult(outcomes, run.run_id, new, registered.version, registered.created, decision)

@@ -11,8 +11,10 @@ from csa.errors import ArtifactError
 from csa.files import read_json, write_json
 from csa.workspace import Workspace
 from flows import ledger
-from flows.promotion import Decision, already_champion
+from flows.paired import Decision
+from flows.promotion import already_champion
 from flows.records import RunRecord
+from flows.registry import local_database
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ def remember(ws: Workspace, run: RunRecord, version: int, decision: Decision) ->
 def recall(ws: Workspace, run: RunRecord) -> Settled | None:
     """What `remember` noted, if all it rests on is still so; None when MLflow has to be asked.
 
-    It rests on the registry's SQLite file being the same file (a registry behind a server is always asked), on the gate's
-    settings, and on the model's last line in the ledger: whoever moves the champion writes there.
+    It rests on nobody having written to the registry's SQLite file (a registry behind a server is always asked), on the gate's
+    settings, and on the model's last line in the ledger.
     """
     try:
         known = read_json(_path(ws, run))
@@ -52,12 +54,11 @@ def version_of(ws: Workspace, run: RunRecord) -> int | None:
 
 
 def _rests_on(ws: Workspace, run: RunRecord) -> dict[str, Any]:
-    scheme, _, path = ws.mlflow_uri.partition(":///")
-    database = Path(path)
-    identity = database.stat().st_ino if scheme == "sqlite" and database.is_file() else None
-    past = [entry for entry in ledger.entries(ws.ledger) if entry["model"] == run.model]
+    database = local_database(ws)
+    written = database.stat() if database is not None and database.is_file() else None
+    past = ledger.history(ws.ledger, run.model)
     return {
-        "registry": identity and [ws.mlflow_uri, identity],
+        "registry": written and [ws.mlflow_uri, written.st_ino, written.st_size, written.st_mtime_ns],
         "gate": ws.params().gate.model_dump(mode="json"),
         "ledger": past[-1]["hash"] if past else None,
     }

@@ -8,8 +8,10 @@ import yaml
 from factory import shared_signal
 
 import csa
+from csa.datasets.pairs import write_pairs
 from csa.files import write_json
 from csa.params import Params
+from csa.tasks.held_out import evaluation_id
 from csa.workspace import Workspace
 
 VIEWS = ("image", "text")
@@ -26,13 +28,14 @@ def make_workspace(root, seed=0, quality=0.5, **changes):
     rng = np.random.default_rng(seed)
     X, Y = shared_signal(60, 6, 5, 3, 1 - quality, rng)
     csa.CSA(score="canonical", shrinkage=0.1, n_components=3).fit(X, Y).save(_parent(ws.alignment))
-    _parent(ws.pairs).write_bytes(b"pairs")
+    queries = queries_table(seed=seed, quality=quality)
+    write_pairs(pairs_of(queries), ws.pairs)
     for view in VIEWS:
         write_json(ws.features(view) / "index.json", {"fingerprint": f"encoder of {view}"})
     write_json(ws.fit_report, {"score": "canonical", "shrinkage": [0.1, 0.1]})
-    queries_table(seed=seed, quality=quality).write_parquet(_parent(ws.evaluation / "queries.parquet"))
+    queries.write_parquet(_parent(ws.evaluation / "queries.parquet"))
     (ws.evaluation / "spectrum.png").write_bytes(b"\x89PNG")
-    write_json(ws.metrics, metrics_of(pl.read_parquet(ws.evaluation / "queries.parquet")))
+    write_json(ws.metrics, metrics_of(queries))
     for stage in STAGES:
         write_json(ws.stage_record(stage), {"stage": stage, "seconds": 1.5})
     lock(ws)
@@ -65,7 +68,7 @@ def queries_table(n=80, seed=0, quality=0.5, group_size=2):
             pl.DataFrame(
                 {
                     "direction": [direction] * n,
-                    "query": [f"{direction[0]}{i}" for i in range(n)],
+                    "query": [item_hash(f"{direction[0]}{i}") for i in range(n)],
                     "group": [f"g{i // group_size}" for i in range(n)],
                     "rank": ranks,
                     "gallery": [n] * n,
@@ -77,12 +80,38 @@ def queries_table(n=80, seed=0, quality=0.5, group_size=2):
     return pl.concat(frames)
 
 
-def metrics_of(queries, evaluation_id="e" * 64):
+def pairs_of(queries, train=60):
+    """The pairs table that such queries come from: held-out pairs in their order, and training pairs of other groups."""
+    ways = [queries.filter(pl.col("direction") == f"{a}_to_{b}") for a, b in (VIEWS, VIEWS[::-1])]
+    n = len(ways[0])
+    rows = [("test", f"p{i}", ways[0]["group"][i], ways[0]["query"][i], ways[1]["query"][i]) for i in range(n)]
+    rows += [("train", f"q{i}", f"h{i // 2}", item_hash(f"image{i}"), item_hash(f"text{i}")) for i in range(train)]
+    split, pair_id, group, images, texts = zip(*rows, strict=True)
+    return pl.DataFrame(
+        {
+            "pair_id": pair_id,
+            "group": group,
+            "split": split,
+            "label": ["even" if i % 2 == 0 else "odd" for i in range(n + train)],
+            "image": [f"images/{name}.png" for name in pair_id],
+            "image_hash": images,
+            "text": [" ".join(["word"] * (1 + i % 9)) + f" {pair_id[i]}" for i in range(n + train)],
+            "text_hash": texts,
+        }
+    )
+
+
+def item_hash(name):
+    """The sha256 by which an item of that content is addressed."""
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
+def metrics_of(queries):
     """metrics.json for a table of queries."""
     estimate = {"value": 0.5, "low": 0.4, "high": 0.6}
     return {
-        "evaluation_id": evaluation_id,
-        "pairs": {"train": 100, "test": 80},
+        "evaluation_id": evaluation_id(pairs_of(queries), VIEWS),
+        "pairs": {"train": 60, "test": 80},
         "retrieval": {
             direction: {
                 name: estimate | {"value": float(queries.filter(pl.col("direction") == direction)[name].mean())}

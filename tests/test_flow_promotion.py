@@ -1,20 +1,21 @@
 """The gate: planted challengers it must promote or refuse; the ledger it writes."""
 
-import json
 import shutil
 from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
 import pytest
-from flow_workspace import STAGES, lock, make_workspace, metrics_of, queries_table
+from flow_workspace import STAGES, lock, make_workspace, metrics_of, pairs_of, queries_table
 
+from csa.datasets.pairs import write_pairs
 from csa.errors import ArtifactError, InputError
 from csa.files import write_json
 from csa.params import GateParams
 from flows import downloads, ledger, moves, promotion, registry, settled
 from flows.compare import compare
-from flows.promotion import decide, gate
+from flows.paired import decide
+from flows.promotion import gate
 from flows.records import file_sha256, record_run
 
 GATE = GateParams()
@@ -118,12 +119,13 @@ def no_reevaluation(alignment):
     raise AssertionError(f"{alignment} should not have been measured again")
 
 
-def run_once(root, table, reevaluate=no_reevaluation, evaluation_id="e" * 64, edit=None, **changes):
+def run_once(root, table, reevaluate=no_reevaluation, edit=None, **changes):
     """What the flow does after the stages: a new alignment (by its seed), its queries, registered and gated."""
     seed = int(table["mrr"].sum() * 1e6)
     ws = make_workspace(root, seed=seed, **changes)
     table.write_parquet(ws.evaluation / "queries.parquet")
-    write_json(ws.metrics, metrics_of(table, evaluation_id))
+    write_json(ws.metrics, metrics_of(table))
+    write_pairs(pairs_of(table), ws.pairs)
     if edit:
         edit(ws)
     lock(ws)
@@ -233,7 +235,7 @@ def test_other_held_out_data_measures_the_champion_again_on_todays(tmp_path):
         seen.append(alignment.read_bytes())
         return degraded(today)
 
-    grown = run_once(root, today, reevaluate, evaluation_id="f" * 64)
+    grown = run_once(root, today, reevaluate)
     assert grown.decision.verdict == "promote" and "200 queries" in grown.decision.reason
     assert seen != [grown.ws.alignment.read_bytes()]
     assert seen == [downloads.alignment_file(grown.ws, registry.version_of(grown.ws, 1)).read_bytes()]
@@ -251,7 +253,7 @@ def test_a_champion_that_cannot_be_measured_on_todays_data_is_kept(tmp_path, cha
 
     else:
         sections = {"dataset": {"split": {"seed": 5}}}
-    other = run_once(root, queries_table(n=100, quality=0.9), evaluation_id="f" * 64, edit=edit, **sections)
+    other = run_once(root, queries_table(n=100, quality=0.9), edit=edit, **sections)
     assert other.decision.verdict == "keep" and other.champion == 1
     assert ("encoder of text" if change == "encoder" else "data set or its split") in other.decision.reason
 
@@ -285,29 +287,6 @@ def test_settled_runs_need_no_registry(tmp_path):
     assert settled.recall(ws, run) is None
     (ws.runs / run.run_id / "registered.json").write_text("{")
     assert settled.recall(ws, run) is None
-
-
-def test_the_ledger_is_a_chain(tmp_path):
-    path = tmp_path / "ledger.jsonl"
-    for number in range(3):
-        ledger.append(path, {"number": number})
-    assert [entry["seq"] for entry in ledger.entries(path)] == [1, 2, 3]
-    whole = path.read_bytes()
-    lines = whole.splitlines(keepends=True)
-    edited = json.loads(lines[1]) | {"number": 9}
-    for broken in (
-        lines[1:],
-        [lines[0], lines[2]],
-        [lines[0], json.dumps(edited).encode() + b"\n", lines[2]],
-        [lines[0], b"{}\n"],
-    ):
-        path.write_bytes(b"".join(broken))
-        with pytest.raises(ArtifactError, match=r"line \d was edited or does not follow"):
-            ledger.append(path, {"number": 4})
-        assert path.read_bytes() == b"".join(broken)
-    path.write_bytes(whole + b'{"seq": 4, "half')
-    ledger.append(path, {"number": 3})
-    assert path.read_bytes().startswith(whole) and [entry["number"] for entry in ledger.entries(path)] == [0, 1, 2, 3]
 
 
 def test_a_damaged_record_of_the_challenger_stops_the_gate(tmp_path):

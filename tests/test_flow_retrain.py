@@ -106,6 +106,7 @@ def test_a_failing_stage_is_one_error_and_changes_nothing(ws):
 
     run_retrain(ws)
     runs, lines = recorded_runs(ws), ws.ledger.read_bytes()
+    pairs = ws.pairs.read_bytes()
     (ws.root / "made" / "bad").write_text("")
     pairs = (ws.root / "made" / "data" / "pairs.parquet").read_bytes()
     (ws.root / "made" / "data" / "pairs.parquet").write_bytes(b"other pairs")

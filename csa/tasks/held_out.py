@@ -67,8 +67,19 @@ class HeldOut:
     @classmethod
     def of(cls, pairs: pl.DataFrame, names: tuple[str, str], features: tuple[FeatureLookup, FeatureLookup]) -> "HeldOut":
         """Held-out view of a pairs table and its features."""
-        hashes = [f"{name}_hash" for name in names]
-        test = pairs.filter(pl.col("split") == "test").unique(hashes, keep="first", maintain_order=True)
+        test = unique_test_pairs(pairs, names)
         first, second = (HeldOutView.of(test, name, table) for name, table in zip(names, features, strict=True))
-        content = json.dumps([list(names), test.select("pair_id", "group", *hashes).rows()], ensure_ascii=False)
-        return cls(test, (first, second), hashlib.sha256(content.encode()).hexdigest())
+        return cls(test, (first, second), evaluation_id(pairs, names))
+
+
+def unique_test_pairs(pairs: pl.DataFrame, names: tuple[str, str]) -> pl.DataFrame:
+    """The held-out rows of a pairs table, the same pair of items only once, in order."""
+    hashes = [f"{name}_hash" for name in names]
+    return pairs.filter(pl.col("split") == "test").unique(hashes, keep="first", maintain_order=True)
+
+
+def evaluation_id(pairs: pl.DataFrame, names: tuple[str, str]) -> str:
+    """sha256 of the held-out pairs: their ids, groups and item contents."""
+    test = unique_test_pairs(pairs, names).select("pair_id", "group", *(f"{name}_hash" for name in names))
+    content = json.dumps([list(names), test.rows()], ensure_ascii=False)
+    return hashlib.sha256(content.encode()).hexdigest()
