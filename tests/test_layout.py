@@ -18,12 +18,15 @@ MAY_IMPORT = {
     "baselines": CORE,
     "params": CORE,
     "images": CORE,
-    "encoders": CORE | {"params"},
-    "datasets": CORE | {"params", "images"},
+    "audio": CORE,
+    "lidar": CORE,
+    "series": CORE,
+    "encoders": CORE | {"params", "audio", "lidar"},
+    "datasets": CORE | {"params", "images", "audio", "lidar", "series"},
     "compute": CORE,
     "features": CORE | {"params", "encoders", "compute"},
     "tasks": CORE | {"params"},
-    "report": CORE | {"params", "tasks"},
+    "report": CORE | {"params", "tasks", "audio", "lidar"},
 }
 
 
