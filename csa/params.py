@@ -19,6 +19,16 @@ DatasetKind = Literal[
     "flickr",
     "imagefolder",
     "arrays",
+    "imagenet",
+    "karpathy",
+    "coco",
+    "cosmos",
+    "leafy_spurge",
+    "musiccaps",
+    "kitti",
+    "handwriting",
+    "webdataset",
+    "huggingface",
 ]
 Modality = Literal["image", "text", "audio", "lidar", "series", "array"]
 Preparation = Literal["auto", "raw", "unit", "root", "kernel"]

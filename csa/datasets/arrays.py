@@ -32,10 +32,10 @@ def read_arrays(params: DatasetParams, views: dict[str, ViewParams], path: Path)
         lines[name] = read_lines(inside(path, file))
         if len(lines[name]) != height:
             raise DataError(f"{file} has {len(lines[name])} lines but the arrays have {height} rows; the counts must agree")
-    columns = [lines.get(name, [None] * height) for name in _COLUMNS[1:]]
+    group, split, label = (lines.get(name, [None] * height) for name in _COLUMNS[1:])
     ids = lines.get("id", [str(row) for row in range(height)])
     rows = [
-        RawPair(f"row {i}", ids[i], {view: values[view][i] for view in views}, *(column[i] for column in columns))
+        RawPair(f"row {i}", ids[i], {view: values[view][i] for view in views}, group[i], split[i], label[i])
         for i in range(height)
     ]
     return Source(rows)

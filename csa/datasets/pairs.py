@@ -1,7 +1,8 @@
 """The pairs table: one row a pair, checked item by item, split so that no group straddles train and test.
 
 Columns: pair_id, group, split ("train" or "test"), label (null where there is none), and per view V: V (the text itself, an
-image's path inside the data set's folder, or FILE#ROW of an array) and V_hash (sha256 of the item's content).
+image's path inside the data set's folder, or FILE#ROW of an array) and V_hash (sha256 of the item's content). Where the data set
+says of any pair whether it is wrong, mislabelled (true, false, or null).
 """
 
 import hashlib
@@ -89,6 +90,9 @@ def build_pairs(
         columns[view] = [rows[i].values[view] for i in good]
         columns[f"{view}_hash"] = [hashes[view][i] for i in good]
     pairs = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
+    mislabelled = pl.Series("mislabelled", [rows[i].mislabelled for i in good], dtype=pl.Boolean)
+    if mislabelled.null_count() < len(good):
+        pairs = pairs.with_columns(mislabelled)
     _check_sizes(pairs, views, len(faults))
     return Ingested(pairs, _quarantine(rows, views, faults), _notes(named, groups, len(faults), len(rows), anchor))
 
@@ -131,7 +135,7 @@ def _tidy(row: RawPair, views: dict[str, ViewParams]) -> RawPair:
         for view, settings in views.items()
         for value in [row.values.get(view)]
     }
-    tidy = RawPair(row.place, _some(row.pair_id), values, _some(row.group), _some(row.split), _some(row.label))
+    tidy = RawPair(row.place, _some(row.pair_id), values, _some(row.group), _some(row.split), _some(row.label), row.mislabelled)
     cells = [cell for cell in (tidy.pair_id, tidy.group, tidy.label, *values.values()) if cell]
     try:
         "\n".join(cells).encode()

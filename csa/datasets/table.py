@@ -19,7 +19,8 @@ from csa.params import DatasetParams, ViewParams
 Cells: TypeAlias = dict[str, list[str | None]]
 """Column name -> its cells."""
 
-_OWN_COLUMNS = ("id", "group", "split", "label")
+_OWN_COLUMNS = ("id", "group", "split", "label", "mislabelled")
+_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 _DEFAULT_TABLE = "pairs.csv"
 
 
@@ -29,10 +30,12 @@ def read_table(params: DatasetParams, views: dict[str, ViewParams], path: Path) 
     `dataset.path` is the table itself, or a folder that holds it: `dataset.table`, else pairs.csv, else the only table there.
     Columns are found by `dataset.columns` (our name -> the table's), else by our name. Cells stay as they are written: "NA" is
     a text and "007" is no number. Without a column for id, the id is the row's number, counted from 1. Views of modality array
-    have no column: row i of their file in `dataset.arrays` belongs to row i of the table.
+    have no column: row i of their file in `dataset.arrays` belongs to row i of the table. The column mislabelled says true or
+    false of a pair that is known to be wrong or right.
 
     Raises:
-        DataError: no such table or column, a damaged table, another encoding than UTF-8, or an array of another length.
+        DataError: no such table or column, a damaged table, another encoding than UTF-8, an array of another length, or a
+            truth value that is none.
     """
     file = _find_table(params, path)
     cells = _read_cells(file)
@@ -42,12 +45,24 @@ def read_table(params: DatasetParams, views: dict[str, ViewParams], path: Path) 
     found |= array_values(params, height, f"table {file.name}", path if path.is_dir() else path.parent)
     nothing: list[str | None] = [None] * height
     ids = found.get("id", [str(i + 1) for i in range(height)])
-    group, split, label = (found.get(name, nothing) for name in _OWN_COLUMNS[1:])
-    rows = [
-        RawPair(f"row {i + 1}", ids[i], {view: found[view][i] for view in views}, group[i], split[i], label[i])
-        for i in range(height)
-    ]
+    group, split, label, mislabelled = (found.get(name, nothing) for name in _OWN_COLUMNS[1:])
+    rows = []
+    for i in range(height):
+        place, values = f"row {i + 1}", {view: found[view][i] for view in views}
+        rows.append(RawPair(place, ids[i], values, group[i], split[i], label[i], truth(mislabelled[i], f"{file}: {place}")))
     return Source(rows)
+
+
+def truth(cell: str | None, place: str) -> bool | None:
+    """A truth value as people write it; None for a blank cell.
+
+    Raises:
+        DataError: anything else; `place` says where.
+    """
+    word = (cell or "").strip().lower()
+    if word and word not in _TRUTH:
+        raise DataError(f"{place}: {cell!r} is no truth value; write true or false, or leave the cell empty")
+    return _TRUTH.get(word)
 
 
 def array_values(params: DatasetParams, height: int | None, owner: str, root: Path) -> Cells:
