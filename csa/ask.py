@@ -11,11 +11,12 @@ from csa.core.alignment import Alignment, load
 from csa.core.moments import Array
 from csa.core.search import top_k
 from csa.datasets import dataset_root, item_loader
+from csa.datasets.items import decode_item, modality_of
 from csa.datasets.pairs import read_pairs
 from csa.encoders import load_encoder
 from csa.errors import InputError
 from csa.features import FeatureTable
-from csa.images import open_image
+from csa.files import open_item
 from csa.params import Params
 from csa.report.sheet import Result, Row, draw_sheet, showable
 from csa.workspace import Workspace
@@ -86,28 +87,29 @@ class _Fitted:
         return cls(ws, ws.params(), load(ws.alignment))
 
     def read(self, view: str, value: str) -> Any:
-        """What the user named: a text, or an image file."""
-        if self.params.views[view].modality == "text":
+        """What the user named: a text, or a file."""
+        modality = self.params.views[view].modality
+        if modality == "text":
             if not value.strip():
                 raise InputError("the text is empty; say what to look for")
             return value
-        return open_image(Path(value), self.params.dataset.max_image_pixels)
+        if modality == "array":
+            raise InputError(f"view {view!r} holds features computed elsewhere, so nothing new can be encoded for it here")
+        with open_item(Path(value), value, modality) as file:
+            return decode_item(modality, file, value, self.params.dataset.max_image_pixels)
 
     def encode(self, view: str, item: Any) -> Array:
         """Features (1, d) of one item."""
-        if self.params.views[view].modality == "array":
-            raise InputError(f"view {view!r} holds features computed elsewhere, so nothing new can be encoded for it here")
         return load_encoder(self.params.views[view]).encode([item])
 
     def view_of(self, value: str) -> str:
-        """The view a query belongs to: that of images if it is a file, else that of texts."""
-        modality = "image" if Path(value).is_file() else "text"
+        """The view a query belongs to: that of its kind of file if it is one, else that of texts."""
+        modality = modality_of(value) if Path(value).is_file() else "text"
         for name, view in self.params.views.items():
             if view.modality == modality:
                 return name
-        raise InputError(
-            f"{value!r} reads as {modality}, but no view is of that modality; the views are {', '.join(self.params.views)}"
-        )
+        views = ", ".join(f"{name} ({view.modality})" for name, view in self.params.views.items())
+        raise InputError(f"{value!r} reads as {modality}, but no view is of that modality; the views are {views}")
 
 
 def score_pair(ws: Workspace, first: str, second: str) -> PairScore:
@@ -133,7 +135,7 @@ def score_pair(ws: Workspace, first: str, second: str) -> PairScore:
 
 
 def search_items(ws: Workspace, query: str, top: int) -> SearchAnswer:
-    """The items of the other view that best belong to a text or an image file.
+    """The items of the other view that best belong to a text or a file.
 
     Raises:
         ArtifactError: the workspace was not run yet.
@@ -167,4 +169,4 @@ def search_items(ws: Workspace, query: str, top: int) -> SearchAnswer:
             }
         )
         items.append(showable(load_item, pair[other]))
-    return SearchAnswer(np.asarray(item) if not isinstance(item, str) else item, query, found, items)
+    return SearchAnswer(showable(lambda _: item, query), query, found, items)

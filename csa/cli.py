@@ -271,7 +271,7 @@ def rollback(version: int | None, reason: str, workspace: str) -> None:
 @_workspace_option
 @_json_option
 def score(first: str, second: str, workspace: str, as_json: bool) -> None:
-    """Score how well an image and a text belong together.
+    """Score how well two items belong together, such as an image (a file) and a text.
 
     The score alone says little, so it is placed among the held-out pairs: the shares of true and of mismatched pairs below it.
 
@@ -293,7 +293,7 @@ def score(first: str, second: str, workspace: str, as_json: bool) -> None:
 @_workspace_option
 @_json_option
 def search(query: str, top: int, save: Path | None, workspace: str, as_json: bool) -> None:
-    """Search the data set across views: by a text for images, or by an image file for texts.
+    """Search the data set across views: by a text for images, or by a file (image, audio, ...) for texts.
 
     \b
     Examples:

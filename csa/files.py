@@ -2,10 +2,30 @@
 
 import json
 import os
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from csa.errors import ArtifactError, WorkspaceError
+from csa.errors import ArtifactError, DataError, WorkspaceError
+
+
+def open_item(path: Path, name: str, what: str) -> BufferedReader:
+    """Open a file of a data set for reading.
+
+    Args:
+        path: the file.
+        name: what errors call it, such as its path inside the data set.
+        what: its kind, for errors: image, audio, ...
+
+    Raises:
+        DataError: no such file, or it cannot be read.
+    """
+    if not path.is_file():  # also a folder or a pipe, which would block
+        raise DataError(f"{name}: no such {what} file; restore it, or correct the path in its row")
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise DataError(f"{name}: the {what} cannot be read ({error.strerror}); check its permissions") from None
 
 
 def write_atomic(path: Path, content: bytes) -> None:

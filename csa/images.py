@@ -1,16 +1,15 @@
 """Opening image files that strangers made: decoded whole, or one clear error."""
 
-import hashlib
 import struct
 import threading
 import zlib
-from io import BufferedReader
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
 from csa.errors import DataError
+from csa.files import open_item
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -46,37 +45,12 @@ def open_image(path: Path, max_pixels: int) -> "Image":
     Raises:
         DataError: missing, empty, truncated, not an image, or a decompression bomb.
     """
-    with _open_file(path, str(path)) as file:
-        return _decode(file, str(path), max_pixels)
+    with open_item(path, str(path), "image") as file:
+        return decode_image(file, str(path), max_pixels)
 
 
-def check_image(path: Path, name: str, max_pixels: int) -> str:
-    """Prove that an image file decodes, and return the sha256 of its bytes; the file is read from disk once.
-
-    Args:
-        path: the file.
-        name: what errors call it, such as its path inside the data set.
-        max_pixels: as for `open_image`.
-
-    Raises:
-        DataError: as for `open_image`.
-    """
-    with _open_file(path, name) as file:
-        _decode(file, name, max_pixels)
-        file.seek(0)
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _open_file(path: Path, name: str) -> BufferedReader:
-    if not path.is_file():  # also a folder or a pipe, which would block
-        raise DataError(f"{name}: no such image file; restore it, or correct the path in its row")
-    try:
-        return path.open("rb")
-    except OSError as error:
-        raise DataError(f"{name}: the image cannot be read ({error.strerror}); check its permissions") from None
-
-
-def _decode(file: BufferedReader, name: str, max_pixels: int) -> "Image":
+def decode_image(file: BinaryIO, name: str, max_pixels: int) -> "Image":
+    """Decode an open image file, as `open_image` does; `name` is what errors call it."""
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
@@ -98,7 +72,7 @@ def _decode(file: BufferedReader, name: str, max_pixels: int) -> "Image":
     )
 
 
-def _read_header(file: BufferedReader) -> "Image":
+def _read_header(file: BinaryIO) -> "Image":
     """Open lazily under our own limit alone: Pillow's would print a warning, or refuse what the caller allows."""
     from PIL import Image
 

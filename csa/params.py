@@ -14,10 +14,25 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from csa.errors import ParamsError
 
-DatasetKind = Literal["table", "flickr", "imagefolder", "arrays"]
-Modality = Literal["image", "text", "array"]
+DatasetKind = Literal[
+    "table",
+    "flickr",
+    "imagefolder",
+    "arrays",
+    "imagenet",
+    "karpathy",
+    "coco",
+    "cosmos",
+    "leafy_spurge",
+    "musiccaps",
+    "kitti",
+    "handwriting",
+    "webdataset",
+    "huggingface",
+]
+Modality = Literal["image", "text", "audio", "lidar", "series", "array"]
 Preparation = Literal["auto", "raw", "unit", "root", "kernel"]
-Pooling = Literal["cls", "mean", "pooler"]
+Pooling = Literal["cls", "mean", "mean_std", "pooler"]
 Baseline = Literal["asif", "procrustes", "ridge_map", "plain_cca", "canonical_published", "raw_cosine"]
 
 
@@ -35,7 +50,7 @@ class SplitParams(_Section):
 class DatasetParams(_Section):
     """What to read and how its columns are called."""
 
-    kind: DatasetKind = Field("table", description="which reader: table, flickr, imagefolder or arrays")
+    kind: DatasetKind = Field("table", description="which reader; docs/datasets.md lists them with their layouts")
     path: str = Field("data/openmoji", description="the data set's folder or file, relative to the workspace or absolute")
     table: str | None = Field(None, description="for a table inside the folder `path`: its file name")
     columns: dict[str, str] = Field(
@@ -47,7 +62,10 @@ class DatasetParams(_Section):
         description="view -> file of precomputed features (.npy, .npz, .safetensors, .parquet), row i for row i of the table",
     )
     language: str = Field("en", description="of the built-in data set's names: en, de, fr, ja or another the `emoji` package has")
-    template: str = Field("a photo of a {label}", description="imagefolder: the text paired with an image of class {label}")
+    template: str = Field("a photo of a {label}", description="readers of classes: the text paired with an item of class {label}")
+    held_out: Literal["val", "test"] = Field(
+        "val", description="where a data set gives train, val and test: the part held out here; the other is left untouched"
+    )
     on_error: Literal["refuse", "quarantine"] = Field(
         "refuse", description="an unusable row stops the run, or is set aside in data/quarantine.parquet and counted"
     )
@@ -55,23 +73,44 @@ class DatasetParams(_Section):
     split: SplitParams = Field(default_factory=SplitParams)
 
 
+class LidarParams(_Section):
+    """How a lidar scan becomes the image that a vision encoder sees; the defaults are those of KITTI's sensor."""
+
+    projection: Literal["range", "bird"] = Field("range", description="range: as the sensor saw it; bird: from above")
+    fov_up: float = Field(2.0, description="range: elevation of the highest beam, in degrees")
+    fov_down: float = Field(-24.9, description="range: elevation of the lowest beam, in degrees")
+    rows: int = Field(64, gt=0, description="range: beams of the sensor")
+    columns: int = Field(1024, gt=0, multiple_of=4, description="range: steps of a turn")
+    max_range: float = Field(80.0, gt=0, description="range: points farther away are left out, in metres")
+    extent: float = Field(40.0, gt=0, description="bird: half the side of the square around the sensor, in metres")
+
+    @model_validator(mode="after")
+    def _up_is_above_down(self) -> "LidarParams":
+        if self.fov_up <= self.fov_down:
+            raise ValueError("fov_up must lie above fov_down")
+        return self
+
+
 class ViewParams(_Section):
     """One view of a pair and the frozen encoder that turns its items into features."""
 
-    modality: Modality = Field(description="image, text, or array (features computed elsewhere)")
+    modality: Modality = Field(description="image, text, audio, lidar, series, or array (features computed elsewhere)")
     encoder: str = Field(
         description="a built-in name (`csa doctor` lists them), a transformers model id, a local folder, or `precomputed`"
     )
     revision: str | None = Field(None, description="the commit of a hub model; required for a model id")
-    pooling: Pooling | None = Field(None, description="cls, mean or pooler; null takes the encoder's own default")
+    pooling: Pooling | None = Field(None, description="cls, mean, mean_std or pooler; null takes the encoder's own default")
     layer: int = Field(-1, description="hidden layer to pool; -1 is the last")
     batch_size: int = Field(32, gt=0, description="items per forward pass")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="arithmetic of the forward pass")
+    lidar: LidarParams | None = Field(None, description="for modality lidar: the projection; null takes the defaults")
 
     @model_validator(mode="after")
     def _array_means_precomputed(self) -> "ViewParams":
         if (self.modality == "array") != (self.encoder == "precomputed"):
             raise ValueError("modality: array and encoder: precomputed go together")
+        if self.lidar is not None and self.modality != "lidar":
+            raise ValueError("the section lidar is for modality: lidar alone")
         return self
 
 

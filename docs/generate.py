@@ -60,8 +60,9 @@ def parameters_page() -> str:
 def _rows(section: type[BaseModel], prefix: str = "") -> list[str]:
     rows = []
     for name, field in section.model_fields.items():
-        if _is_section(field.annotation):
-            rows += _rows(field.annotation, f"{prefix}{name}.")
+        inner = next((part for part in (field.annotation, *get_args(field.annotation)) if _is_section(part)), None)
+        if inner is not None and get_origin(field.annotation) is not dict:
+            rows += _rows(inner, f"{prefix}{name}.")
             continue
         default = field.get_default(call_default_factory=True)
         shown = "required" if default is PydanticUndefined else f"`{default!r}`".replace("None", "null")

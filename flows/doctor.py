@@ -89,8 +89,15 @@ def _git() -> Check:
 
 def _encoders() -> str:
     from csa.encoders import BUILTIN, load_encoder
-    from csa.params import Params
+    from csa.params import Params, ViewParams
 
     for view in Params().views.values():
         load_encoder(view)
-    return f"built in: {', '.join(sorted(BUILTIN))}"
+    usable, missing = [], []
+    for name, (modality, _) in sorted(BUILTIN.items()):
+        try:
+            load_encoder(ViewParams(modality=modality, encoder=name))
+            usable.append(name)
+        except CSAError as error:
+            missing.append(" ".join(str(error).split()))
+    return "; ".join([f"built in: {', '.join(usable)}", *missing])

@@ -8,11 +8,16 @@ from transformers import (
     BertConfig,
     BertModel,
     BitImageProcessor,
+    ClapConfig,
+    ClapFeatureExtractor,
+    ClapModel,
     CLIPConfig,
     CLIPImageProcessor,
     CLIPModel,
     Dinov2Config,
     Dinov2Model,
+    HubertConfig,
+    HubertModel,
     PreTrainedTokenizerFast,
     ResNetConfig,
     ResNetModel,
@@ -21,6 +26,10 @@ from transformers import (
     ViTConfig,
     ViTImageProcessor,
     ViTModel,
+    Wav2Vec2FeatureExtractor,
+    WhisperConfig,
+    WhisperFeatureExtractor,
+    WhisperModel,
 )
 
 WORDS = ["a", "the", "dog", "cat", "fox", "child", "red", "blue", "runs", "sits", "in", "on", "under", "snow", "house", "ball"]
@@ -111,4 +120,50 @@ def clip(folder):
     )
     CLIPModel(config).save_pretrained(folder)
     CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}).save_pretrained(folder)
+    return folder
+
+
+def clap(folder):
+    """Text and audio towers; the audio tower is a small HTSAT that sees 10 s at 48 kHz as the large ones do."""
+    size = tokenizer(folder, begin="<s>", end="</s>", pad="<pad>", longest=18)
+    text = {"vocab_size": size, "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    audio = {
+        "hidden_size": 64,
+        "patch_embeds_hidden_size": 8,
+        "depths": [1, 1, 1, 1],
+        "num_attention_heads": [2, 2, 2, 2],
+    }
+    config = ClapConfig(text_config={**text, "max_position_embeddings": 20}, audio_config=audio, projection_dim=12)
+    ClapModel(config).save_pretrained(folder)
+    ClapFeatureExtractor(feature_size=64, truncation="rand_trunc", padding="repeatpad").save_pretrained(folder)
+    return folder
+
+
+def whisper(folder):
+    shape = {"encoder_layers": 2, "encoder_attention_heads": 2, "encoder_ffn_dim": 32, "max_source_positions": 1500}
+    ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1, "decoder_start_token_id": 1}
+    small = {"vocab_size": 60, "d_model": 24, "num_mel_bins": 16, "decoder_layers": 1, "decoder_attention_heads": 2}
+    config = WhisperConfig(**small, **shape, **ids)
+    WhisperModel(config).save_pretrained(folder)
+    WhisperFeatureExtractor(feature_size=16).save_pretrained(folder)
+    return folder
+
+
+def hubert(folder):
+    """Convolutions whose norm runs over time, as in hubert-base: padding would change every frame."""
+    config = HubertConfig(
+        hidden_size=24,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=32,
+        conv_dim=(16, 16),
+        conv_kernel=(10, 8),
+        conv_stride=(20, 16),
+        num_feat_extract_layers=2,
+        feat_extract_norm="group",
+        num_conv_pos_embeddings=8,
+        num_conv_pos_embedding_groups=2,
+    )
+    HubertModel(config).save_pretrained(folder)
+    Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=False).save_pretrained(folder)
     return folder

@@ -9,13 +9,20 @@ import sys
 from pathlib import Path
 
 from csa.datasets.arrays import read_arrays
+from csa.datasets.captions import read_coco, read_karpathy
+from csa.datasets.cosmos import read_cosmos
 from csa.datasets.exclude import EXCLUDE_FILE, leave_out, read_excluded
 from csa.datasets.flickr import read_flickr
+from csa.datasets.folders import read_kitti, read_leafy_spurge, read_musiccaps
+from csa.datasets.handwriting import read_handwriting
+from csa.datasets.huggingface import read_huggingface
 from csa.datasets.imagefolder import read_imagefolder
+from csa.datasets.imagenet import read_imagenet
 from csa.datasets.items import Item, item_loader
 from csa.datasets.pairs import Ingested, build_pairs, quarantine_table
 from csa.datasets.rows import Reader
 from csa.datasets.table import read_table
+from csa.datasets.webdataset import read_webdataset
 from csa.errors import DataError
 from csa.params import DatasetKind, DatasetParams, Params, ViewParams
 
@@ -26,6 +33,16 @@ READERS: dict[DatasetKind, Reader] = {
     "flickr": read_flickr,
     "imagefolder": read_imagefolder,
     "arrays": read_arrays,
+    "imagenet": read_imagenet,
+    "karpathy": read_karpathy,
+    "coco": read_coco,
+    "cosmos": read_cosmos,
+    "leafy_spurge": read_leafy_spurge,
+    "musiccaps": read_musiccaps,
+    "kitti": read_kitti,
+    "handwriting": read_handwriting,
+    "webdataset": read_webdataset,
+    "huggingface": read_huggingface,
 }
 """`dataset.kind` -> what reads it."""
 
@@ -107,5 +124,5 @@ def _check_arrays(dataset: DatasetParams, views: dict[str, ViewParams]) -> None:
     for view, settings in views.items():
         if settings.modality == "array" and view not in dataset.arrays:
             raise DataError(f"view {view!r} is of modality array, but dataset.arrays names no file for it; add {view}: FILE.npy")
-    if dataset.kind in ("flickr", "imagefolder") and dataset.columns:
+    if dataset.kind not in ("table", "arrays", "webdataset", "huggingface") and dataset.columns:
         raise DataError(f"dataset.columns is not for dataset.kind {dataset.kind}, whose layout is fixed; remove it")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from csa.datasets.items import inside
+from csa.datasets.containers import inside
 from csa.datasets.rows import RawPair, Source, read_lines
 from csa.datasets.table import array_values
 from csa.errors import DataError

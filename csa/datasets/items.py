@@ -3,25 +3,30 @@
 import hashlib
 from collections.abc import Callable
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, TypeAlias, Union
+from typing import TYPE_CHECKING, BinaryIO, TypeAlias, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
+from csa import audio, lidar, series
+from csa.audio import Recording, decode_audio
 from csa.datasets.array_files import ArrayRows
+from csa.datasets.containers import ItemFiles, inside
 from csa.errors import DataError
-from csa.images import check_image, open_image
-from csa.params import ViewParams
+from csa.images import decode_image
+from csa.lidar import decode_scan
+from csa.params import Modality, ViewParams
+from csa.series import decode_series
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Item: TypeAlias = Union[str, "Image", NDArray[np.float32]]
-"""A text, a decoded image, or a row of features of shape (dimensions,)."""
+Item: TypeAlias = Union[str, "Image", Recording, NDArray[np.float32]]
+"""A text, a decoded image, a recording, a scan (points, 4), a series (time, channels) or a row of features (dimensions,)."""
 
 
 def item_loader(view: ViewParams, root: Path, max_pixels: int) -> Callable[[str], Item]:
-    """A function from an item's value in the pairs table to the item; files of features are opened once and memory-mapped.
+    """A function from an item's value in the pairs table to the item; containers and files of features are opened once.
 
     Args:
         view: whose items.
@@ -33,37 +38,64 @@ def item_loader(view: ViewParams, root: Path, max_pixels: int) -> Callable[[str]
     """
     if view.modality == "text":
         return str
-    if view.modality == "image":
-        return lambda value: open_image(inside(root, value), max_pixels)
-    return ArrayRows(lambda name: inside(root, name))
+    if view.modality == "array":
+        return ArrayRows(lambda name: inside(root, name))
+    files = ItemFiles(root, view.modality)
+
+    def load(value: str) -> Item:
+        with files.open(value) as file:
+            return decode_item(view.modality, file, value, max_pixels)
+
+    return load
 
 
 def item_checker(view: ViewParams, root: Path, max_pixels: int) -> Callable[[str], str]:
     """A function from an item's value to the sha256 of its content, which raises DataError where the item is unusable.
 
-    The content is a text's UTF-8 bytes, an image file's bytes (after the whole image was decoded), or a feature row's bytes as
-    little-endian float32. Its messages hold no path of this machine, so they may be kept in an artifact.
+    The content is a text's UTF-8 bytes, a feature row's bytes as little-endian float32, or else the item's file as it is (after
+    the whole of it was decoded). Its messages hold no path of this machine, so they may be kept in an artifact.
     """
     if view.modality == "text":
         return _check_text
-    if view.modality == "image":
-        return lambda value: check_image(inside(root, value), value, max_pixels)
-    rows = ArrayRows(lambda name: inside(root, name))
-    return lambda value: _check_array(rows(value))
+    if view.modality == "array":
+        rows = ArrayRows(lambda name: inside(root, name))
+        return lambda value: _check_array(rows(value))
+    files = ItemFiles(root, view.modality)
+
+    def check(value: str) -> str:
+        with files.open(value) as file:
+            decode_item(view.modality, file, value, max_pixels)
+            file.seek(0)
+            return hashlib.sha256(file.read()).hexdigest()
+
+    return check
 
 
-def inside(root: Path, value: str) -> Path:
-    """The file that a path of the data set names.
+def decode_item(modality: Modality, file: BinaryIO, name: str, max_pixels: int) -> Item:
+    """Decode an open file of a modality that has files.
 
     Raises:
-        DataError: it is absolute, or leads out of the folder by ".." or by a symbolic link.
+        DataError: damaged, or not of that modality.
     """
-    if "\0" in value or PurePath(value).is_absolute():
-        raise DataError(f"{value!r}: not a path relative to the data set's folder; a data set may only name its own files")
-    path = root / value
-    if not path.resolve().is_relative_to(root.resolve()):
-        raise DataError(f"{value!r}: leads out of the data set's folder; a data set may only name its own files")
-    return path
+    if modality == "image":
+        return decode_image(file, name, max_pixels)
+    decoders: dict[str, Callable[[BinaryIO, str], Item]] = {
+        "audio": decode_audio,
+        "lidar": decode_scan,
+        "series": decode_series,
+    }
+    return decoders[modality](file, name)
+
+
+def modality_of(name: str) -> Modality:
+    """The modality that a file's ending speaks of; any other file is taken for an image."""
+    suffix = PurePath(name).suffix.lower()
+    kinds: dict[Modality, frozenset[str]] = {
+        "audio": audio.SUFFIXES,
+        "lidar": lidar.SUFFIXES,
+        "series": series.SUFFIXES,
+    }
+    return next((modality for modality, suffixes in kinds.items() if suffix in suffixes), "image")
 
 
 def _check_text(text: str) -> str:

@@ -56,8 +56,8 @@ def build_pairs(
     `dataset.on_error` says. Duplicate ids, unknown splits, a group in two given splits and too few pairs are always errors. Pairs
     that are alike are not.
 
-    Groups: a pair without one is grouped by the content of its image or array (that of the first view that is no text; of the
-    first view if both are texts), so an image with five captions is never split. Groups that hold the same such item become
+    Groups: a pair without one is grouped by the content of its item in the first view that is no text (of the first view if
+    both are texts), so an image with five captions is never split. Groups that hold the same such item become
     one, named after the first of them, for the same reason. Equal captions of different images join nothing.
 
     Splits: a given split counts, for the whole group. Every other group is held out if `split_fraction` of its name is below
@@ -68,7 +68,7 @@ def build_pairs(
         views: the two views, in order.
         params: of the data set.
         root: the data set's folder.
-        progress: show a progress bar while images are decoded.
+        progress: show a progress bar while files are decoded.
         to_fit: whether there must be enough pairs to train on and some held out.
 
     Raises:
@@ -202,10 +202,10 @@ def _hash_items(
         check = _guarded(item_checker(settings, root, params.max_image_pixels))
         values = [row.values[view] for row in rows]
         distinct = list(dict.fromkeys(value for value in values if value is not None))
-        if settings.modality == "image":
-            outcomes = _check_images(distinct, check, f"check {view}", progress)
-        else:
+        if settings.modality in ("text", "array"):
             outcomes = {value: check(value) for value in distinct}
+        else:
+            outcomes = _check_files(distinct, check, f"check {view}", progress)
         hashes[view] = []
         for i, value in enumerate(values):
             digest, fault = outcomes[value] if value is not None else ("", "nothing there (null)")
@@ -225,7 +225,7 @@ def _guarded(check: Callable[[str], str]) -> Callable[[str], tuple[str, str]]:
     return guarded
 
 
-def _check_images(
+def _check_files(
     values: list[str], check: Callable[[str], tuple[str, str]], title: str, progress: bool
 ) -> dict[str, tuple[str, str]]:
     from tqdm import tqdm
@@ -233,7 +233,7 @@ def _check_images(
     with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         warnings.filterwarnings("ignore", module="PIL")  # its remarks on broken metadata; broken pixels are errors
         outcomes = pool.map(check, values)
-        bar = tqdm(outcomes, title, len(values), unit=" images", disable=not progress, mininterval=0.5, ncols=100)
+        bar = tqdm(outcomes, title, len(values), unit=" items", disable=not progress, mininterval=0.5, ncols=100)
         return dict(zip(values, bar, strict=True))
 
 

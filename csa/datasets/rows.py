@@ -51,12 +51,31 @@ class Source:
     notes: tuple[str, ...] = ()
 
 
+def split_of(given: str, held_out: str) -> str | None:
+    """Our split of a part that a data set gives: train, the part that is held out, or None for one that is left untouched.
+
+    Args:
+        given: train, val or test, or another name of theirs.
+        held_out: val or test.
+    """
+    name = given.lower()
+    if SPLIT_NAMES.get(name) == "train":
+        return "train"
+    part = "test" if name in ("test", "testing") else "val"
+    return "test" if part == held_out else None
+
+
 Reader = Callable[[DatasetParams, dict[str, ViewParams], Path], Source]
 """Reads the data set in a folder (or the file) that `dataset.path` names."""
 
 
-def view_of(views: dict[str, ViewParams], modality: Modality, kind: str) -> str:
-    """The one view of a modality, for data sets that are images with texts by nature.
+_PLURALS = {"image": "images", "text": "texts", "audio": "audio", "lidar": "scans", "series": "series", "array": "arrays"}
+
+
+def view_of(
+    views: dict[str, ViewParams], modality: Modality, kind: str, pairs: tuple[Modality, Modality] = ("image", "text")
+) -> str:
+    """The one view of a modality, for data sets that pair two modalities by nature.
 
     Raises:
         DataError: there is none, or both are.
@@ -64,8 +83,10 @@ def view_of(views: dict[str, ViewParams], modality: Modality, kind: str) -> str:
     names = [name for name, view in views.items() if view.modality == modality]
     if len(names) != 1:
         modalities = ", ".join(f"{name}: {view.modality}" for name, view in views.items())
+        one, other = pairs
         raise DataError(
-            f"dataset.kind {kind} pairs images with texts, but the views are {modalities}; use one image and one text view"
+            f"dataset.kind {kind} pairs {_PLURALS[one]} with {_PLURALS[other]}, but the views are {modalities}; "
+            f"use one {one} and one {other} view"
         )
     return names[0]
 

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import polars as pl
 
 from csa.datasets.array_files import open_array
-from csa.datasets.items import inside
+from csa.datasets.containers import inside
 from csa.datasets.rows import RawPair, Source, decode_text
 from csa.errors import DataError
 from csa.params import DatasetParams, ViewParams

@@ -7,14 +7,17 @@ An encoder is named by a built-in name, a local folder that `save_pretrained` wr
 from collections.abc import Callable
 from functools import lru_cache
 
+from csa.encoders import rocket, whisper
+from csa.encoders.audio import AudioEncoder
 from csa.encoders.base import Encoder
 from csa.encoders.efficientnet import EfficientNetLite0
+from csa.encoders.lidar import LidarEncoder
 from csa.encoders.models import ModelFiles, find_model, hash_folder, set_offline_defaults
 from csa.encoders.precomputed import Precomputed
 from csa.encoders.text import TextEncoder
 from csa.encoders.vision import VisionEncoder
 from csa.errors import EncoderError
-from csa.params import Modality, ViewParams
+from csa.params import LidarParams, Modality, ViewParams
 
 __all__ = ["BUILTIN", "Encoder", "load_encoder"]
 
@@ -31,10 +34,16 @@ BUILTIN: dict[str, tuple[Modality, Callable[[ViewParams], Encoder]]] = {
     "efficientnet-lite0": ("image", EfficientNetLite0),
     "minilm-l6-v2": ("text", _minilm),
     "precomputed": ("array", Precomputed),
+    rocket.NAME: ("series", rocket.Rocket),
+    whisper.NAME: ("audio", whisper.WhisperTiny),
 }
-"""Name -> modality and what makes the encoder. All come with the installation; nothing is downloaded."""
+"""Name -> modality and what makes the encoder. Nothing is downloaded; whisper-tiny.en needs the extra `whisper`."""
 
-_KINDS: dict[Modality, Callable[[ModelFiles, ViewParams], Encoder]] = {"image": VisionEncoder, "text": TextEncoder}
+_KINDS: dict[Modality, Callable[[ModelFiles, ViewParams], Encoder]] = {
+    "image": VisionEncoder,
+    "text": TextEncoder,
+    "audio": AudioEncoder,
+}
 
 
 def load_encoder(view: ViewParams) -> Encoder:
@@ -56,6 +65,9 @@ def shared_encoder(view: ViewParams) -> Encoder:
 
 
 def _make(view: ViewParams) -> Encoder:
+    if view.modality == "lidar":
+        image = view.model_copy(update={"modality": "image", "lidar": None})
+        return LidarEncoder(_make(image), view.lidar or LidarParams())
     if view.encoder in BUILTIN:
         modality, make = BUILTIN[view.encoder]
         if modality != view.modality:
@@ -63,4 +75,9 @@ def _make(view: ViewParams) -> Encoder:
         if view.encoder == "efficientnet-lite0" and (view.layer != -1 or view.pooling not in (None, "mean")):
             raise EncoderError("encoder 'efficientnet-lite0' has pooling: mean and layer: -1 alone; remove the other setting")
         return make(view)
+    if view.modality not in _KINDS:
+        raise EncoderError(
+            f"no transformers model is read for modality {view.modality}, got encoder {view.encoder!r}; use "
+            f"{', '.join(name for name, (modality, _) in BUILTIN.items() if modality == view.modality)}, or precomputed features"
+        )
     return _KINDS[view.modality](find_model(view, sorted(BUILTIN)), view)

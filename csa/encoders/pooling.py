@@ -27,7 +27,8 @@ def pool(name: str, output: Any, pooling: Pooling, layer: int, mask: Any = None)
     Args:
         name: of the encoder, for errors.
         output: of a transformers model; with hidden states where `layer` is not -1.
-        pooling: cls takes the first token, mean averages all tokens (or all places of a feature map), pooler the model's own.
+        pooling: cls takes the first token, mean averages all tokens (or all places of a feature map), mean_std appends their
+            standard deviation, pooler is the model's own.
         layer: which layer.
         mask: 1 for tokens, 0 for padding, shape (batch, length); None where there is no padding.
 
@@ -46,13 +47,21 @@ def pool(name: str, output: Any, pooling: Pooling, layer: int, mask: Any = None)
     if states.ndim == 4:  # a feature map (batch, channels, height, width)
         if pooling == "cls":
             raise EncoderError(f"encoder {name!r} is convolutional and has no first token; use pooling: mean")
-        return states.mean((2, 3))
+        states = states.flatten(2).transpose(1, 2)
     if pooling == "cls":
         return states[:, 0]
     if mask is None:
-        return states.mean(1)
+        mean = states.mean(1)
+        return mean if pooling == "mean" else _with_std(mean, ((states - mean.unsqueeze(1)) ** 2).mean(1))
     weight = mask.unsqueeze(-1).to(states.dtype)
-    return (states * weight).sum(1) / weight.sum(1)
+    mean = (states * weight).sum(1) / weight.sum(1)
+    return mean if pooling == "mean" else _with_std(mean, ((states - mean.unsqueeze(1)) ** 2 * weight).sum(1) / weight.sum(1))
+
+
+def _with_std(mean: Any, variance: Any) -> Any:
+    import torch
+
+    return torch.cat([mean, variance.sqrt()], dim=1)
 
 
 def _hidden_state(name: str, states: Any, layer: int) -> Any:

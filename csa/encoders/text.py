@@ -98,6 +98,6 @@ def _longest(config: Any, tokenizer: Any, sentence_limit: int) -> int:
     """The most tokens the model takes: the least of what it, its tokenizer and its sentence settings allow."""
     text = getattr(config, "text_config", None) or config
     positions = getattr(text, "max_position_embeddings", None) or _LONGEST
-    if getattr(text, "model_type", "") in ("roberta", "xlm-roberta", "camembert"):
+    if getattr(text, "model_type", "") in ("roberta", "xlm-roberta", "camembert", "clap_text_model"):
         positions -= 2  # their positions start behind the padding token's
     return int(min(positions, tokenizer.model_max_length, _LONGEST, sentence_limit))

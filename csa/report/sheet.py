@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from csa.report.figures import GREEN, GREY, new_figure, save
+from csa.report.thumbnails import thumbnail
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -63,6 +64,9 @@ def _draw_item(axes: Any, item: "Image | str", caption: str, edge: str, width: f
 
 
 def showable(load: Callable[[str], Any], value: str) -> "Image | str":
-    """What to draw for an item of the pairs table: its picture or its text; an array row is named."""
+    """What to draw for an item of the pairs table: its picture, its text, or a picture made of it; an array row is named."""
     item = load(value)
-    return value if not isinstance(item, str) and not hasattr(item, "convert") else item
+    if isinstance(item, str) or hasattr(item, "convert"):
+        shown: Image | str = item
+        return shown
+    return thumbnail(item, value) or value

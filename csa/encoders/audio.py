@@ -1,0 +1,122 @@
+"""Any transformers audio model: CLAP's audio tower, Whisper's encoder, AST, wav2vec 2.0, HuBERT, WavLM and their like."""
+
+import sys
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from csa.audio import Recording
+from csa.encoders.base import Encoder, Float32
+from csa.encoders.models import ModelFiles, load_model, load_pretrained, model_class
+from csa.encoders.pooling import check_pooling, pool
+from csa.errors import EncoderError
+from csa.params import Pooling, ViewParams
+
+# These see a window of a fixed length, so that several recordings share a pass. All others take the recording as long as it is,
+# one a pass: padding would change what they say of it (their norms and convolutions reach into it).
+_WINDOWED = ("clap", "whisper", "audio-spectrogram-transformer")
+_MAX_SECONDS = 30.0
+
+
+class AudioEncoder(Encoder):
+    """An audio model with its own preprocessing.
+
+    Without `pooling`, a model of two towers gives its projected audio features (CLAP), and any other the mean over time. A
+    recording is resampled to the model's rate and cut to the model's window (CLAP 10 s, Whisper 30 s), else to 30 s: always its
+    beginning, never a part chosen at random. Of Whisper's window, the states of the recording's own length are pooled.
+    """
+
+    def __init__(self, files: ModelFiles, view: ViewParams):
+        from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
+
+        self._extract = load_pretrained(AutoFeatureExtractor, files, "feature extractor")
+        config = load_pretrained(AutoConfig, files, "configuration")
+        self._kind = str(config.model_type)
+        self._rate = int(getattr(self._extract, "sampling_rate", 0))
+        if not self._rate:
+            raise EncoderError(f"encoder {files.name!r}: a {self._kind} model hears nothing; is it a model for audio?")
+        self._two_towers = hasattr(model_class(AutoModel, config), "get_audio_features")
+        self._pooling: Pooling = view.pooling or ("pooler" if self._two_towers else "mean")
+        self._files, self._layer, self._dtype = files, view.layer, view.dtype
+        self._longest = int(_window(self._extract) * self._rate)
+        settings = self._extract.to_dict()
+        description = {
+            "encoder": files.name.rstrip("/"),
+            "weights": files.identity,
+            "modality": "audio",
+            "pooling": self._pooling,
+            "layer": view.layer,
+            "dtype": view.dtype,
+            "longest": self._longest,
+            "preprocessing": {
+                key: value for key, value in sorted(settings.items()) if isinstance(value, bool | int | float | str)
+            },
+        }
+        super().__init__(description, view.batch_size if self._kind in _WINDOWED else 1)
+        self._told = False
+
+    def load(self) -> None:
+        """See `Encoder.load`."""
+        _ = self._call
+
+    @cached_property
+    def _call(self) -> Any:
+        """The model, or its audio tower or encoder, loaded when features are first needed."""
+        from transformers import AutoModel
+
+        model = load_model(AutoModel, self._files, self._dtype)
+        check_pooling(self._files.name, model, self._pooling, self._layer)
+        if self._two_towers:
+            return model.get_audio_features if self._pooling == "pooler" else model.audio_model
+        return model.get_encoder() if model.config.is_encoder_decoder else model
+
+    def prepare(self, item: Any) -> Any:
+        """The model's input of one recording without its batch axis, and how many samples it has."""
+        recording: Recording = item
+        samples = recording.at(self._rate)
+        if len(samples) > self._longest and not self._told:
+            self._told = True
+            print(
+                f"note: recordings longer than {self._longest / self._rate:g} s are cut there by encoder {self._files.name!r}",
+                file=sys.stderr,
+            )
+        samples = samples[: self._longest]
+        found = self._extract(samples, sampling_rate=self._rate, return_tensors="np")
+        key = "input_features" if "input_features" in found else "input_values"
+        return key, np.asarray(found[key][0]), len(samples)
+
+    def forward(self, prepared: list[Any], padded_length: int) -> Float32:
+        """See `Encoder.forward`."""
+        import torch
+
+        key = prepared[0][0]
+        values = torch.from_numpy(np.stack([array for _, array, _ in prepared])).to(getattr(torch, self._dtype))
+        inputs: dict[str, Any] = {key: values}
+        if self._kind == "clap":
+            # The extractor would call one recording of a batch long at random, so that its fusion layer is exercised.
+            inputs["is_longer"] = torch.zeros((len(prepared), 1), dtype=torch.bool)
+        if self._layer != -1:
+            inputs["output_hidden_states"] = True
+        with torch.inference_mode():
+            output = self._call(**inputs)
+            mask = self._mask(output, [samples for _, _, samples in prepared]) if self._kind == "whisper" else None
+            features: Float32 = pool(self._files.name, output, self._pooling, self._layer, mask).float().numpy()
+        return features
+
+    def _mask(self, output: Any, samples: list[int]) -> Any:
+        """1 for states of a recording's own length, (batch, time): two hops a state."""
+        import torch
+
+        states = output.last_hidden_state.shape[1]
+        own = torch.tensor([max(1, -(-n // (2 * self._extract.hop_length))) for n in samples])
+        return (torch.arange(states) < own.unsqueeze(1)).long()
+
+
+def _window(extract: Any) -> float:
+    """Seconds the model hears of a recording."""
+    for name in ("max_length_s", "chunk_length"):  # CLAP's name, Whisper's name
+        value = getattr(extract, name, None)
+        if isinstance(value, int | float) and value > 0:
+            return float(value)
+    return _MAX_SECONDS
