@@ -42,6 +42,7 @@ def write_comparison(ws: Workspace, first: str, second: str, file: Path) -> None
         confidence=params.gate.confidence,
         held_out=held_out if same else None,
         loaders=loaders_of(ws, params),
+        modalities=tuple(view.modality for view in params.views.values()),
     )
     write_atomic(file, comparison(versus).encode())
 

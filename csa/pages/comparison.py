@@ -56,6 +56,7 @@ class Versus:
         confidence: of the intervals.
         held_out: None where the workspace holds other pairs than both were measured on: then nothing can be shown.
         loaders: of the items of each view.
+        modalities: of each view.
     """
 
     model: str
@@ -64,6 +65,7 @@ class Versus:
     confidence: float
     held_out: HeldOut | None
     loaders: tuple[Loader, Loader]
+    modalities: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -146,7 +148,7 @@ def _shown(versus: Versus, direction: str, ranks: np.ndarray[Any, Any], gain: np
     source = names.index(direction.partition("_to_")[0])
     view, gallery = versus.held_out.views[source], versus.held_out.views[1 - source]
     chosen = one_a_group((int(i) for i in np.argsort(-gain, kind="stable") if gain[i] > 0), view.groups, _SHOWN)
-    show = tuple(Shower(name, load) for name, load in zip(names, versus.loaders, strict=True))
+    show = tuple(Shower(name, kind, load) for name, kind, load in zip(names, versus.modalities, versus.loaders, strict=True))
     found = [
         Examples(side.alignment, versus.held_out, side.queries, (show[0], show[1])).look_up(direction, chosen, _FOUND)
         if side.alignment is not None
