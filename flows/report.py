@@ -84,7 +84,7 @@ def source_of(ws: Workspace) -> Source:
         features={view: read_json(ws.features(view) / "index.json") for view in params.views},
         loaders=loaders_of(ws, params),
         further=_measured(ws.data),
-        tasks={folder.name: _measured(folder) for folder in sorted((ws.data / "tasks").glob("*")) if folder.is_dir()},
+        tasks={name: _measured(ws.task(name)) for name in params.tasks if ws.task(name).is_dir()},
         sweep=_sweep(ws, held_out),
         suspects=_suspects(ws),
         run=None if run is None else asdict(run),
