@@ -127,7 +127,12 @@ def test_two_versions_side_by_side(tmp_path, monkeypatch):
     text = " ".join("".join(Reader(page).text).split())
     for row in compare(made.ws, "1", "2").table.to_dicts():
         assert f"{row['difference']:+.4f}".replace("-", "\u2212") in text
-    assert "Version 2 against version 1" in text and "Most won" in text and "text → image" in text
+    assert (
+        "Version 2 against version 1" in text
+        and "Most won" in text
+        and "direction text_to_image" in text
+        and "text → image" in text
+    )
     assert made.runs[0].outputs["data/alignment.safetensors"] in text and made.runs[1].alignment_sha256 in text
     assert Reader(page).tags.count("img") > 10
     write_comparison(made.ws, "1", "2", tmp_path / "again.html")

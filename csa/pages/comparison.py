@@ -53,6 +53,7 @@ class Versus:
         model: registered name.
         sides: first and second.
         differences: rows of direction (both, or one), metric, first, second, difference, low, high.
+        slices: rows of slice, gain and at_most, the lowest first; none where they could not be told.
         confidence: of the intervals.
         held_out: None where the workspace holds other pairs than both were measured on: then nothing can be shown.
         loaders: of the items of each view.
@@ -62,6 +63,7 @@ class Versus:
     model: str
     sides: tuple[Side, Side]
     differences: list[dict[str, Any]]
+    slices: list[dict[str, Any]]
     confidence: float
     held_out: HeldOut | None
     loaders: tuple[Loader, Loader]
@@ -84,6 +86,7 @@ def comparison(versus: Versus) -> str:
     first, second = versus.sides
     sections = [
         Section("differences", "Paired differences", _differences(versus)),
+        Section("slices", "Slices that fare worst", versus.slices),
         Section("duels", "Queries won and lost", _duels(versus)),
         Section("changes", "What differs", _changes(first, second)),
     ]
@@ -91,7 +94,9 @@ def comparison(versus: Versus) -> str:
     mrr = next(row for row in versus.differences if row["direction"] == "both" and row["metric"] == "mrr")
     verdict = "better than" if mrr["low"] > 0 else "worse than" if mrr["high"] < 0 else "not clearly better or worse than"
     lead = f"{second.name.capitalize()} is {verdict} {first.name}"
-    return render_page("comparison.html", sections, title=title, versus=versus, lead=lead, mrr=mrr)
+    return render_page(
+        "comparison.html", [section for section in sections if section.facts], title=title, versus=versus, lead=lead, mrr=mrr
+    )
 
 
 def _differences(versus: Versus) -> dict[str, Any]:
