@@ -20,6 +20,7 @@ from csa.params import Params
 from csa.tasks.held_out import HeldOut
 from csa.workspace import Workspace
 from flows import ledger, registry, settled
+from flows.champion import standing
 from flows.records import RunRecord, file_sha256, record_of
 
 
@@ -84,7 +85,7 @@ def source_of(ws: Workspace) -> Source:
         features={view: read_json(ws.features(view) / "index.json") for view in params.views},
         loaders=loaders_of(ws, params),
         further=_measured(ws.data),
-        tasks={folder.name: _measured(folder) for folder in sorted((ws.data / "tasks").glob("*")) if folder.is_dir()},
+        tasks={name: _measured(ws.task(name)) for name in params.tasks if ws.task(name).is_dir()},
         sweep=_sweep(ws, held_out),
         suspects=_suspects(ws),
         run=None if run is None else asdict(run),
@@ -138,9 +139,9 @@ def _registration(ws: Workspace, run: RunRecord) -> Registration | None:
     version = settled.version_of(ws, run)
     if version is None:
         return None
-    past = [entry for entry in ledger.entries(ws.ledger) if entry["model"] == run.model]
-    champion = past[-1].get("to") if past else None
-    mine = [entry for entry in past if entry.get("run_id") == run.run_id]
+    history = ledger.history(ws.ledger, run.model)
+    champion = standing(ws, [], history).ledger
+    mine = [line for line in history if line.get("run_id") == run.run_id]
     if not mine:
         return Registration(version, champion, "keep", f"version {version} was not gated")
     slices = (mine[-1].get("evidence") or {}).get("slices", [])

@@ -12,9 +12,12 @@ from csa.files import read_json, write_atomic
 from csa.pages.comparison import Side, Versus, comparison
 from csa.workspace import Workspace
 from flows import compare, downloads
+from flows.items import items_file, keep_items, read_items
+from flows.paired import decide
 from flows.records import read_record
 from flows.registry import Version, client_of
 from flows.report import held_out_of, loaders_of
+from flows.slices import slices_of
 
 
 def write_comparison(ws: Workspace, first: str, second: str, file: Path) -> None:
@@ -39,9 +42,11 @@ def write_comparison(ws: Workspace, first: str, second: str, file: Path) -> None
         model=params.model.name,
         sides=(one, other),
         differences=_differences(ws, versions, tables),
+        slices=_slices(ws, tables) if same else [],
         confidence=params.gate.confidence,
         held_out=held_out if same else None,
         loaders=loaders_of(ws, params),
+        modalities=tuple(view.modality for view in params.views.values()),
     )
     write_atomic(file, comparison(versus).encode())
 
@@ -55,6 +60,14 @@ def _differences(
         one, other = (table.filter(pl.col("direction") == direction) for table in tables)
         rows += [{"direction": direction, **row} for row in compare.differences(ws, versions, (one, other))]
     return rows
+
+
+def _slices(ws: Workspace, tables: tuple[pl.DataFrame, pl.DataFrame]) -> list[dict[str, Any]]:
+    """The slices of the gate in which the second version fares worst, by the gate's metric: slice, gain, at_most."""
+    params = ws.params()
+    slices = slices_of(read_items(items_file(ws, keep_items(ws))), params.view_names, params.gate.slices)
+    found: list[dict[str, Any]] = decide(tables[1], tables[0], params.gate, slices).evidence.get("slices", [])
+    return found
 
 
 def _side(ws: Workspace, version: Version, queries: pl.DataFrame) -> Side:

@@ -4,6 +4,7 @@ import re
 import shutil
 from html.parser import HTMLParser
 
+import numpy as np
 import polars as pl
 import pytest
 from flow_workspace import STAGES
@@ -12,6 +13,7 @@ from report_workspace import HOSTILE, make_report_workspace, two_versions
 from csa.datasets.pairs import read_pairs
 from csa.errors import ArtifactError
 from csa.files import read_json, write_json
+from csa.pages.shown import Shower
 from flows.compare import compare
 from flows.records import file_sha256, record_run
 from flows.report import write_report
@@ -125,7 +127,12 @@ def test_two_versions_side_by_side(tmp_path, monkeypatch):
     text = " ".join("".join(Reader(page).text).split())
     for row in compare(made.ws, "1", "2").table.to_dicts():
         assert f"{row['difference']:+.4f}".replace("-", "\u2212") in text
-    assert "Version 2 against version 1" in text and "Most won" in text and "text → image" in text
+    assert (
+        "Version 2 against version 1" in text
+        and "Most won" in text
+        and "direction text_to_image" in text
+        and "text → image" in text
+    )
     assert made.runs[0].outputs["data/alignment.safetensors"] in text and made.runs[1].alignment_sha256 in text
     assert Reader(page).tags.count("img") > 10
     write_comparison(made.ws, "1", "2", tmp_path / "again.html")
@@ -219,3 +226,25 @@ def test_what_else_was_measured_is_shown_where_it_was(ws, page, tmp_path):
         write_json(ws.metrics, metrics)
         for file in planted:
             file.unlink()
+
+
+def test_a_fit_set_by_hand_says_so(tmp_path):
+    ws = make_report_workspace(
+        tmp_path / "repo", fit={"score": "canonical", "shrinkage": 0.0, "n_components": 3, "hubness": False}
+    )
+    text = " ".join("".join(Reader(write_report(ws).read_text(encoding="utf-8")).text).split())
+    assert text.count("set in params.yaml") == 4 and "All that was tried" not in text
+    assert "not registered" in text and "These artifacts are not recorded as a run" in text
+
+
+def test_views_with_nothing_in_common_are_called_so_first(tmp_path):
+    ws = make_report_workspace(tmp_path / "repo", noise=1e6)
+    text = " ".join("".join(Reader(write_report(ws).read_text(encoding="utf-8")).text).split())
+    said = text.index("Held-out folds do not show that the two views have anything in common.")
+    assert said < text.index("R@1") and "Do not use this model." in text
+
+
+def test_features_are_named_for_want_of_a_picture():
+    shown = Shower("image", "array", lambda value: np.zeros(3, np.float32))("f.npy#3")
+    assert (shown.kind, shown.name) == ("name", "image f.npy#3")
+    assert Shower("text", "text", str)("a\x00b\x1bc\nd").value == "a\ufffdb\ufffdc\nd"

@@ -53,17 +53,21 @@ class Versus:
         model: registered name.
         sides: first and second.
         differences: rows of direction (both, or one), metric, first, second, difference, low, high.
+        slices: rows of slice, gain and at_most, the lowest first; none where they could not be told.
         confidence: of the intervals.
         held_out: None where the workspace holds other pairs than both were measured on: then nothing can be shown.
         loaders: of the items of each view.
+        modalities: of each view.
     """
 
     model: str
     sides: tuple[Side, Side]
     differences: list[dict[str, Any]]
+    slices: list[dict[str, Any]]
     confidence: float
     held_out: HeldOut | None
     loaders: tuple[Loader, Loader]
+    modalities: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ def comparison(versus: Versus) -> str:
     first, second = versus.sides
     sections = [
         Section("differences", "Paired differences", _differences(versus)),
+        Section("slices", "Slices that fare worst", versus.slices),
         Section("duels", "Queries won and lost", _duels(versus)),
         Section("changes", "What differs", _changes(first, second)),
     ]
@@ -89,7 +94,9 @@ def comparison(versus: Versus) -> str:
     mrr = next(row for row in versus.differences if row["direction"] == "both" and row["metric"] == "mrr")
     verdict = "better than" if mrr["low"] > 0 else "worse than" if mrr["high"] < 0 else "not clearly better or worse than"
     lead = f"{second.name.capitalize()} is {verdict} {first.name}"
-    return render_page("comparison.html", sections, title=title, versus=versus, lead=lead, mrr=mrr)
+    return render_page(
+        "comparison.html", [section for section in sections if section.facts], title=title, versus=versus, lead=lead, mrr=mrr
+    )
 
 
 def _differences(versus: Versus) -> dict[str, Any]:
@@ -146,7 +153,7 @@ def _shown(versus: Versus, direction: str, ranks: np.ndarray[Any, Any], gain: np
     source = names.index(direction.partition("_to_")[0])
     view, gallery = versus.held_out.views[source], versus.held_out.views[1 - source]
     chosen = one_a_group((int(i) for i in np.argsort(-gain, kind="stable") if gain[i] > 0), view.groups, _SHOWN)
-    show = tuple(Shower(name, load) for name, load in zip(names, versus.loaders, strict=True))
+    show = tuple(Shower(name, kind, load) for name, kind, load in zip(names, versus.modalities, versus.loaders, strict=True))
     found = [
         Examples(side.alignment, versus.held_out, side.queries, (show[0], show[1])).look_up(direction, chosen, _FOUND)
         if side.alignment is not None

@@ -22,7 +22,9 @@ _RECALLS = (1, 5, 10)
 
 def report(source: Source) -> str:
     """The page; the same source gives the same bytes."""
-    first, second = (Shower(view, load) for view, load in zip(source.views, source.loaders, strict=True))
+    first, second = (
+        Shower(name, view.modality, load) for (name, view), load in zip(source.params.views.items(), source.loaders, strict=True)
+    )
     examples = Examples(source.alignment, source.held_out, source.queries, (first, second))
     directions = examples.directions(source.params.evaluate.sheet_queries)
     suspects = examples.suspects(source.scores)

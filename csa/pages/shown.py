@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from csa.errors import CSAError
+from csa.report.sheet import showable
 
 _MAX_PIXELS = 224
 _WEBP_QUALITY = 62
@@ -33,10 +34,16 @@ class Shown:
 
 
 class Shower:
-    """Shows the items of one view; each is loaded once."""
+    """Shows the items of one view; each is loaded once.
 
-    def __init__(self, view: str, load: Callable[[str], Any]):
-        self.view, self._load = view, load
+    Args:
+        view: its name.
+        modality: of its items.
+        load: from an item's value in the pairs table to the item.
+    """
+
+    def __init__(self, view: str, modality: str, load: Callable[[str], Any]):
+        self.view, self._modality, self._load = view, modality, load
         self._known: dict[str, Shown] = {}
 
     def __call__(self, value: str) -> Shown:
@@ -47,15 +54,15 @@ class Shower:
 
     def _show(self, value: str) -> Shown:
         try:
-            item = self._load(value)
+            item = showable(self._load, value)
         except CSAError:  # the data set moved or changed since: the page still says which item it was
             return Shown("missing", value, value)
-        if isinstance(item, str):
-            return Shown("text", _clipped(item), f"{self.view}: {_clipped(item)}")
-        if hasattr(item, "convert"):
+        if not isinstance(item, str):
             uri, size = data_uri(item)
             return Shown("picture", uri, f"{self.view} {value}", *size)
-        return Shown("name", value, f"{self.view} {value}")
+        if self._modality == "text":
+            return Shown("text", _clipped(item), f"{self.view}: {_clipped(item)}")
+        return Shown("name", item, f"{self.view} {item}")
 
 
 def data_uri(picture: Any, pixels: int = _MAX_PIXELS) -> tuple[str, tuple[int, int]]:
