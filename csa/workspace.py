@@ -157,7 +157,7 @@ class Workspace:
 
     @property
     def drift(self) -> Path:
-        """What the last comparison with the champion found, before the fit: never a DVC output, since it depends on the registry."""
+        """What the last comparison with the champion found. It depends on the registry, so it is no DVC output."""
         return self.state / "drift" / f"{self.name}.json"
 
     def stage_record(self, stage: str) -> Path:

@@ -35,14 +35,8 @@ _PAUSES = (1, 2, 4, 8, 15, 30, 30, 30)
 _STAGE_ERROR = "csa: error: "
 _REFUSAL = "csa: refused: "
 # What DVC and the stage say on standard error and a person need not see: it is said in our own words, or is no news.
-_CHATTER = (
-    "WARNING: Failed to pull run cache",
-    "    dvc remote add -d",
-    "ERROR: ",
-    "Having any troubles?",
-    _STAGE_ERROR,
-    _REFUSAL,
-)
+_OURS = (_STAGE_ERROR, _REFUSAL)
+_CHATTER = ("WARNING: Failed to pull run cache", "    dvc remote add -d", "ERROR: ", "Having any troubles?", *_OURS)
 
 
 @dataclass(frozen=True)
