@@ -8,16 +8,19 @@ from typing import Any
 
 import click
 
-from csa.errors import CSAError
+from csa.errors import CSAError, RefusedError
 from csa.workspace import Workspace
 
 
 class _Group(click.Group):
-    """Turns every CSAError into one line and exit code 2."""
+    """Turns every CSAError into one line and exit code 2, and a no into exit code 1."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         try:
             return super().main(*args, **kwargs)
+        except RefusedError as error:
+            click.echo(f"csa: refused: {' '.join(str(error).split())}", err=True)
+            sys.exit(1)
         except CSAError as error:
             click.echo(f"csa: error: {' '.join(str(error).split())}", err=True)
             sys.exit(2)
@@ -59,9 +62,17 @@ def _recipe_arguments(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @main.command()
 @_recipe_arguments
+@click.option(
+    "--wait",
+    metavar="SECONDS",
+    type=click.FloatRange(0),
+    default=0,
+    show_default=True,
+    help="Wait so long for another run to end; else it is refused.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Show what DVC and Prefect say.")
 @_json_option
-def run(recipe: Path | None, overrides: tuple[str, ...], data: str | None, verbose: bool, as_json: bool) -> None:
+def run(recipe: Path | None, overrides: tuple[str, ...], data: str | None, wait: float, verbose: bool, as_json: bool) -> None:
     """Run the pipeline: ingest, embed, fit, evaluate, register, gate.
 
     Without RECIPE: the repository's own params.yaml. With one: in a workspace of its own, .csa/workspaces/NAME. What is up to
@@ -80,7 +91,7 @@ def run(recipe: Path | None, overrides: tuple[str, ...], data: str | None, verbo
     prepare_environment(ws, verbose=verbose)
     from flows.retrain import run_retrain
 
-    result = run_retrain(ws)
+    result = run_retrain(ws, wait)
     click.echo(json.dumps(summary_json(ws, result), indent=2) if as_json else summary_text(ws, result))
 
 
@@ -106,6 +117,58 @@ def plan(recipe: Path | None, overrides: tuple[str, ...], data: str | None, as_j
     click.echo(json.dumps(result.as_dict(), indent=2) if as_json else str(result))
     if result.problems:
         sys.exit(1)
+
+
+@main.command()
+@_recipe_arguments
+@click.option("--cron", metavar="EXPRESSION", help='When, five fields: "0 3 * * *" is every night at three.')
+@click.option("--every", "minutes", metavar="MINUTES", type=float, help="Instead: so many minutes apart.")
+@click.option("--ref", default="HEAD", show_default=True, help="The commit, branch or tag that runs, looked up at each run.")
+@click.option(
+    "--wait", metavar="SECONDS", type=click.FloatRange(0), default=3600, show_default=True, help="For another run to end."
+)
+@click.option(
+    "--timeout", metavar="SECONDS", type=click.FloatRange(1), default=43200, show_default=True, help="After which a run is ended."
+)
+def schedule(
+    recipe: Path | None,
+    overrides: tuple[str, ...],
+    data: str | None,
+    cron: str | None,
+    minutes: float | None,
+    ref: str,
+    wait: float,
+    timeout: float,
+) -> None:
+    """Retrain on a schedule, until interrupted. Each run works in a git worktree of its own and computes only what has changed.
+
+    Uses the Prefect server that PREFECT_API_URL names, else starts one on this machine. For a work pool, see prefect.yaml.
+
+    \b
+    Examples:
+      csa schedule --cron "0 3 * * *"
+      csa schedule recipes/flickr8k.yaml --data ~/flickr8k --every 60
+    """
+    from flows.environment import prepare_environment
+    from flows.workspaces import main_workspace, open_workspace
+
+    ws = main_workspace()
+    prepare_environment(ws)
+    from flows.schedule import Plan, check_times, serve
+
+    check_times(cron, minutes)
+    open_workspace(recipe, overrides, data)  # so that a mistake in it shows now, and not at night
+    here = recipe.resolve() if recipe else None
+    inside = here is not None and here.is_relative_to(ws.root)
+    asked = Plan(
+        recipe=str(here.relative_to(ws.root) if here and inside else here) if here else None,
+        data=str(Path(data).resolve()) if data else None,
+        overrides=overrides,
+        ref=ref,
+        wait=wait,
+        timeout=timeout,
+    )
+    serve(ws, asked, cron, minutes)
 
 
 @main.command()

@@ -7,11 +7,12 @@ CSAError
 │   ├── FeatureError                arrays of features
 │   └── EncoderError                an encoder's name, files or options
 ├── ArtifactError (also ValueError) a file this package wrote is damaged, edited or of another kind
+├── RefusedError                    a check or a gate said no: an answer, not a fault; exit code 1
 ├── StageError                      a stage of the pipeline failed; the message is the stage's own
 └── WorkspaceError                  the workspace, its state folder or a tool it calls is not usable
 
 Every message is one line: what is wrong, what was got, the likely cause, and the remedy. Commands print it to standard error
-and exit with code 2.
+and exit with code 2, or 1 where the answer is no.
 """
 
 
@@ -41,6 +42,10 @@ class EncoderError(InputError):
 
 class ArtifactError(CSAError, ValueError):
     """A file that CSA wrote is damaged, was edited, or is of another kind."""
+
+
+class RefusedError(CSAError):
+    """A check or a gate said no."""
 
 
 class StageError(CSAError):

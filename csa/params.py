@@ -228,6 +228,35 @@ class TaskParams(_Section):
     )
 
 
+Limits = list[float | None]
+
+
+def _limits(warn: float | None, refuse: float | None, description: str) -> Any:
+    return Field(default_factory=lambda: [warn, refuse], min_length=2, max_length=2, description=f"[warn, refuse]: {description}")
+
+
+class ChecksParams(_Section):
+    """What data must be like to be fitted on. Each is [warn, refuse]: a number beyond the first is said, one beyond the second
+    ends the run with exit code 1; null: never. None of them changes a result."""
+
+    fewest_groups: Limits = _limits(50, 10, "fewer training groups than this")
+    duplicate_pairs: Limits = _limits(0.2, 0.9, "share of training pairs that repeat another, item by item")
+    dead_features: Limits = _limits(0.0, 0.01, "share of items whose features are all zero")
+    repeated_features: Limits = _limits(0.05, 0.5, "share of items of a view whose features are another item's, number by number")
+    leakage: Limits = _limits(None, 0.0, "share of held-out groups, or of items that make groups, that are in training too")
+    near_duplicates: Limits = _limits(0.05, None, "share of held-out items with a training item at cosine 0.99 or more")
+    lost_groups: Limits = _limits(0.1, 0.5, "share of the champion's training groups that there are fewer now")
+    mismatched: Limits = _limits(
+        0.05, 0.3, "share of new pairs that the champion surely finds mismatched (lower bound, beyond its false alarms)"
+    )
+    mean_shift: Limits = _limits(
+        0.2, 1.0, "how far training means moved since the champion, in its standard deviations, beyond sampling noise"
+    )
+    covariance_shift: Limits = _limits(
+        0.1, 0.5, "how far covariances moved since the champion, in nats per component, beyond sampling noise"
+    )
+
+
 class GateParams(_Section):
     """When a challenger replaces the champion."""
 
@@ -302,6 +331,7 @@ class Params(_Section):
     tasks: dict[str, TaskParams] = Field(
         default_factory=dict, description="name -> a further evaluation on another data set, see docs/tasks.md"
     )
+    checks: ChecksParams = Field(default_factory=ChecksParams)
     gate: GateParams = Field(default_factory=GateParams)
     model: ModelParams = Field(default_factory=ModelParams)
     card: CardParams = Field(default_factory=CardParams)
@@ -324,6 +354,11 @@ class Params(_Section):
             if not name.replace("-", "_").isidentifier():
                 raise ValueError(f"{name!r} cannot name a task: use letters, digits, - and _")
         return tasks
+
+    @property
+    def anchor_view(self) -> str:
+        """The view whose items make groups: the first that is no text, else the first."""
+        return next((name for name, view in self.views.items() if view.modality != "text"), self.view_names[0])
 
     @property
     def view_names(self) -> tuple[str, str]:

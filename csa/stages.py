@@ -1,6 +1,6 @@
 """The pipeline's stages as commands: read parameters, call the library, write artifacts.
 
-    python -m csa.stages demo | ingest | embed VIEW | fit | evaluate | task NAME
+    python -m csa.stages demo | ingest | embed VIEW | check | fit | evaluate | task NAME
 
 DVC runs them from dvc.yaml, in the workspace's folder. They know nothing of Prefect, DVC, MLflow or DuckDB. Bad input is one line
 on standard error and exit code 2.
@@ -22,10 +22,14 @@ from csa.datasets import dataset_root, ingest, item_loader
 from csa.datasets.openmoji import build_demo
 from csa.datasets.pairs import read_pairs, write_pairs
 from csa.encoders import load_encoder
-from csa.errors import CSAError, InputError
+from csa.errors import CSAError, InputError, RefusedError
 from csa.features import FeatureCache, embed, write_shards
 from csa.files import write_json
 from csa.task_stages import evaluate_stage, feature_tables, task_stage
+from csa.tasks.bootstrap import number_groups
+from csa.tasks.checks import admit
+from csa.tasks.data_checks import check_data
+from csa.tasks.drift import Profile
 from csa.tasks.evaluation import Evaluation, evaluate
 from csa.tasks.held_out import HeldOut
 from csa.workspace import Workspace
@@ -58,6 +62,17 @@ def embed_stage(ws: Workspace, view: str) -> dict[str, Any]:
     return {"computed": result.computed, "reused": result.reused}
 
 
+def check_stage(ws: Workspace) -> dict[str, Any]:
+    """Check that the data may be fitted on; what was found is written even where it may not."""
+    params = ws.params()
+    first, second = feature_tables(ws, params)
+    found = check_data(read_pairs(ws.pairs), params.view_names, (first, second), params.anchor_view, params.checks)
+    write_json(ws.checks, [check.as_dict() for check in found])
+    admit(found)
+    write_json(ws.admitted, {"admitted": True})
+    return {"checks": len(found), "warnings": sum(check.outcome == "warn" for check in found)}
+
+
 def fit_stage(ws: Workspace) -> dict[str, Any]:
     """Fit the alignment on the training pairs."""
     params = ws.params()
@@ -74,6 +89,7 @@ def fit_stage(ws: Workspace) -> dict[str, Any]:
     model = CSA(**asked).fit(X, Y, groups=train["group"].to_numpy())
     model.save(ws.alignment)
     Moments.from_arrays(X, Y).save(ws.moments)
+    group = number_groups(train["group"])
     report = {
         "pairs": len(train),
         "groups": train["group"].n_unique(),
@@ -84,6 +100,7 @@ def fit_stage(ws: Workspace) -> dict[str, Any]:
         "hubness_corrected": model.alignment_.hubness_corrected,
         "diagnostics": model.alignment_.notes,
         "tried": model.tried_,
+        "profile": Profile.of(model.alignment_, X, Y, group).as_dict(),
         "weights": model.weights_.tolist(),
         "training_correlations": model.alignment_.training_correlations.tolist(),
     }
@@ -102,6 +119,7 @@ STAGES: dict[str, Callable[..., dict[str, Any]]] = {
     "demo": demo_stage,
     "ingest": ingest_stage,
     "embed": embed_stage,
+    "check": check_stage,
     "fit": fit_stage,
     "evaluate": evaluate_stage,
     "task": task_stage,
@@ -124,6 +142,9 @@ def main(arguments: list[str]) -> int:
             done = STAGES[name](ws, *rest)
         record = {"stage": "@".join(arguments), **done, "seconds": round(time.perf_counter() - started, 3)}
         write_json(ws.stage_record("@".join(arguments)), record)
+    except RefusedError as error:
+        print(f"csa: refused: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
     except CSAError as error:
         print(f"csa: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -1,8 +1,9 @@
 """Where everything lies: the one place that knows a path.
 
 A workspace is a folder with `dvc.yaml`, `params.yaml` and the `data/` its stages write. The repository is one; a recipe runs in
-another, `.csa/workspaces/NAME`, a private copy of the pipeline. All of them share the repository's state folder `.csa/`: the item
-cache, the run records, and the local databases of Prefect, MLflow and DuckDB.
+another, `.csa/workspaces/NAME`, a private copy of the pipeline. A scheduled run works in a git worktree of its own,
+`.csa/worktrees/NAME`. All of them share the repository's state folder `.csa/`: the item cache, the run records, and the local
+databases of Prefect, MLflow and DuckDB.
 """
 
 import os
@@ -33,14 +34,19 @@ class Workspace:
         here = (start or Path.cwd()).resolve()
         for root in (here, *here.parents):
             if (root / "dvc.yaml").is_file():
-                inside_state = root.parent.name == "workspaces" and root.parent.parent.name == ".csa"
-                return cls(root, root.parent.parent if inside_state else root / ".csa")
+                home = _home(root)
+                return cls(root, home.parents[1] if _lies_in(home, "worktrees") else home / ".csa")
         raise WorkspaceError(f"{here}: no dvc.yaml here or above; run csa inside a clone of the repository")
 
     @property
+    def home(self) -> Path:
+        """The repository, or the private worktree of it, that this workspace was opened in."""
+        return _home(self.root)
+
+    @property
     def name(self) -> str:
-        """`main` for the repository itself, else the recipe's name."""
-        return "main" if self.state.parent == self.root else self.root.name
+        """`main` for the repository itself and its worktrees, else the recipe's name."""
+        return "main" if self.home == self.root else self.root.name
 
     @property
     def params_file(self) -> Path:
@@ -69,6 +75,16 @@ class Workspace:
     def features(self, view: str) -> Path:
         """The folder of feature shards of one view, written by embed."""
         return self.data / "features" / view
+
+    @property
+    def checks(self) -> Path:
+        """What the data checks found, written by check."""
+        return self.data / "checks.json"
+
+    @property
+    def admitted(self) -> Path:
+        """That the data may be fitted on, written by check; the same bytes whatever the numbers were."""
+        return self.data / "admitted.json"
 
     @property
     def alignment(self) -> Path:
@@ -139,6 +155,11 @@ class Workspace:
         """The MLflow tracking and registry address: MLFLOW_TRACKING_URI, else a SQLite file in the state folder."""
         return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.state / 'mlflow' / 'mlflow.db'}"
 
+    @property
+    def drift(self) -> Path:
+        """What the last comparison with the champion found. It depends on the registry, so it is no DVC output."""
+        return self.state / "drift" / f"{self.name}.json"
+
     def stage_record(self, stage: str) -> Path:
         """What one stage did when it last ran here (items computed and reused, seconds): never a DVC output."""
         return self.state / "stages" / self.name / f"{stage.replace('@', '-')}.json"
@@ -158,3 +179,11 @@ class Workspace:
             raise WorkspaceError(
                 f"{self.state}: the state folder cannot be written ({error.strerror}); free space or fix its permissions"
             ) from None
+
+
+def _home(root: Path) -> Path:
+    return root.parents[2] if _lies_in(root, "workspaces") else root
+
+
+def _lies_in(root: Path, folder: str) -> bool:
+    return root.parent.name == folder and root.parent.parent.name == ".csa"

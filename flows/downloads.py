@@ -66,6 +66,13 @@ def run_json(ws: Workspace, version: Version) -> dict[str, Any]:
     return record
 
 
+def fit_report(ws: Workspace, version: Version) -> dict[str, Any]:
+    """The fit.json a version was registered with."""
+    with _fetched(ws, f"runs:/{version.mlflow_run}/fit.json") as file:
+        report: dict[str, Any] = read_json(file)
+    return report
+
+
 def verify_model(ws: Workspace, version: Version) -> int:
     """Compare every file of a registered model, its code among them, with the hashes it was registered with.
 

@@ -21,7 +21,7 @@ from typing import IO, Literal
 
 import yaml
 
-from csa.errors import ArtifactError, CSAError, StageError, WorkspaceError
+from csa.errors import ArtifactError, CSAError, RefusedError, StageError, WorkspaceError
 from csa.files import write_atomic
 from csa.workspace import Workspace
 from flows.environment import is_verbose
@@ -33,8 +33,10 @@ _STATE_SECONDS = 30.0
 _STARTED = "Running stage '"
 _PAUSES = (1, 2, 4, 8, 15, 30, 30, 30)
 _STAGE_ERROR = "csa: error: "
+_REFUSAL = "csa: refused: "
 # What DVC and the stage say on standard error and a person need not see: it is said in our own words, or is no news.
-_CHATTER = ("WARNING: Failed to pull run cache", "    dvc remote add -d", "ERROR: ", "Having any troubles?", _STAGE_ERROR)
+_OURS = (_STAGE_ERROR, _REFUSAL)
+_CHATTER = ("WARNING: Failed to pull run cache", "    dvc remote add -d", "ERROR: ", "Having any troubles?", *_OURS)
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,11 @@ class _Finished:
 
 
 def ensure_repo(ws: Workspace) -> None:
-    """Make a recipe's workspace a DVC repository of its own that shares the cache and the remotes of the main one.
+    """Make a recipe's workspace, or a worktree, a DVC repository of its own with the cache and the remotes of the main one.
 
-    The main workspace has its committed `.dvc/config`; nothing is done there.
+    The repository itself has its committed `.dvc/config`; nothing is done there.
     """
-    if ws.name == "main":
+    if ws.root == ws.state.parent:
         return
     main = ws.state.parent / ".dvc"
     for name in ("config", "config.local"):
@@ -122,6 +124,7 @@ def repro(ws: Workspace, stage: str) -> StageOutcome:
 
     Raises:
         StageError: the stage failed; the message is its own.
+        RefusedError: a check said no.
         WorkspaceError: a file the stage needs is missing, or another DVC process stayed busy for two minutes.
     """
     started = time.perf_counter()
@@ -166,6 +169,9 @@ def _repro_when_free(ws: Workspace, stage: str, *flags: str) -> _Finished:
 
 
 def _failure(stage: str, finished: _Finished) -> CSAError:
+    refused = [line.removeprefix(_REFUSAL) for line in finished.err if line.startswith(_REFUSAL)]
+    if refused:
+        return RefusedError(refused[-1])
     own = [line.removeprefix(_STAGE_ERROR) for line in finished.err if line.startswith(_STAGE_ERROR)]
     if own:
         return StageError(own[-1])

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from csa.workspace import Workspace
+from flows import server
 
 _VERBOSE = "CSA_VERBOSE"
 
@@ -34,6 +35,9 @@ def prepare_environment(ws: Workspace, verbose: bool = False) -> None:
     }
     if "PREFECT_API_URL" not in os.environ:
         variables["PREFECT_HOME"] = str(ws.prefect_home)
+        address = server.running(ws)
+        if address is not None:
+            variables["PREFECT_API_URL"] = address
     if verbose:
         variables[_VERBOSE] = "1"
     for name, value in variables.items():
@@ -49,12 +53,13 @@ def is_verbose() -> bool:
 def end_orphaned_servers(ws: Workspace) -> None:
     """End Prefect servers that a killed run left behind; they would hold memory and this workspace's Prefect database for ever.
 
-    Only servers that Prefect started for a single process, in this state folder, and whose parent is gone.
+    Only servers that were started for a single process, in this state folder, and whose parent is gone.
     """
     for process in psutil.process_iter():
         try:
             variables = process.environ()
-            ours = variables.get("PREFECT__SERVER_EPHEMERAL") == "1" and variables.get("PREFECT_HOME") == str(ws.prefect_home)
+            started = variables.get("PREFECT__SERVER_EPHEMERAL") == "1" or server.MARK in variables
+            ours = started and variables.get("PREFECT_HOME") == str(ws.prefect_home)
             parent = process.parent()
             if ours and (parent is None or parent.pid == 1 or parent.name() == "systemd"):
                 process.terminate()

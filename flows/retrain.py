@@ -22,7 +22,7 @@ from prefect.cache_policies import NO_CACHE
 
 from csa.errors import CSAError, WorkspaceError
 from csa.workspace import Workspace
-from flows import approval, dvc, metrics, promotion, registry, settled
+from flows import approval, drift, dvc, metrics, promotion, registry, server, settled
 from flows.dvc import StageOutcome
 from flows.environment import end_orphaned_servers
 from flows.paired import Decision
@@ -55,6 +55,20 @@ def run_stage(ws: Workspace, stage: str) -> StageOutcome:
     outcome = dvc.repro(ws, stage)
     print(f"  {stage:<14}{outcome.status} in {outcome.seconds:.1f} s", file=sys.stderr)
     return outcome
+
+
+@task(
+    task_run_name="compare with champion",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=10,
+    retry_condition_fn=_may_pass,
+)
+def compare_with_champion(ws: Workspace) -> None:
+    """Refuse data that has moved too far from what the champion was fitted on."""
+    for check in drift.checks_against_champion(ws):
+        if check.outcome == "warn":
+            print(f"  note: {check.name}: {check.said} (more than {check.warn:g})", file=sys.stderr)
 
 
 @task(task_run_name="record", cache_policy=NO_CACHE)
@@ -111,7 +125,11 @@ def retrain(workspace_root: str) -> RetrainResult:
         dvc.ensure_repo(ws)
         stages = dvc.stages(ws)
         stale = dvc.status(ws)
-        outcomes = [run_stage(ws, stage) if stale else StageOutcome(stage, "unchanged", 0.0) for stage in stages]
+        outcomes = []
+        for stage in stages:
+            outcomes.append(run_stage(ws, stage) if stale else StageOutcome(stage, "unchanged", 0.0))
+            if stale and stage == "check":
+                compare_with_champion(ws)
         run, new = record(ws, stages)
         known = settled.recall(ws, run)
         if known is not None:
@@ -125,23 +143,28 @@ def retrain(workspace_root: str) -> RetrainResult:
         return RetrainResult(outcomes, run.run_id, new, registered.version, registered.created, decision)
 
 
-def run_retrain(ws: Workspace) -> RetrainResult:
+def run_retrain(ws: Workspace, wait: float = 0) -> RetrainResult:
     """Run the flow in this process; call `prepare_environment` first.
+
+    Args:
+        ws: whose model to bring up to date.
+        wait: seconds to wait for another run to end; by default it is refused at once.
 
     Raises:
         WorkspaceError: another run is at work in the same state folder.
         CSAError: whatever a stage or an adapter says.
     """
-    with only_run(ws):
+    with only_run(ws, wait):
         if "PREFECT_API_URL" not in os.environ:
             end_orphaned_servers(ws)
             print("starting Prefect (about 10 s, the first time 20 s)", file=sys.stderr)
-        return retrain(str(ws.root))
+        with server.slot(wait):
+            return retrain(str(ws.root))
 
 
 @contextmanager
-def only_run(ws: Workspace) -> Iterator[None]:
-    """Hold the state folder's lock; a second run there is refused and told who holds it. The lock dies with its process.
+def only_run(ws: Workspace, wait: float = 0) -> Iterator[None]:
+    """Hold the state folder's lock; a second run waits, or is refused and told who holds it. The lock dies with its process.
 
     Raises:
         WorkspaceError: another run holds it.
@@ -150,7 +173,7 @@ def only_run(ws: Workspace) -> Iterator[None]:
     holder = ws.state / "run.holder"
     lock = FileLock(ws.state / "run.lock", timeout=0, is_singleton=True, thread_local=False)
     try:
-        with lock:
+        with lock.acquire(timeout=wait, poll_interval=1):
             holder.write_text(f"{getpass.getuser()}, process {os.getpid()}, workspace {ws.name}, since {datetime.now():%H:%M:%S}")
             yield
     except Timeout:

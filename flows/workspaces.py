@@ -28,7 +28,7 @@ def open_workspace(recipe: Path | None, overrides: tuple[str, ...] = (), data: s
         ParamsError: the recipe, an override or the repository's params.yaml is not valid. Nothing is changed then.
         InputError: overrides without a recipe.
     """
-    repository = _repository()
+    repository = main_workspace()
     if recipe is None:
         if overrides or data:
             raise InputError("--set and --data need a recipe; for the repository's own run, edit params.yaml")
@@ -44,7 +44,7 @@ def open_workspace(recipe: Path | None, overrides: tuple[str, ...] = (), data: s
         mapping.setdefault("dataset", {})["path"] = str(Path(data).resolve())
     params = Params.from_mapping(mapping, source=str(recipe))
     repository.prepare_state()
-    ws = Workspace(repository.state / "workspaces" / recipe.stem, repository.state)
+    ws = Workspace(repository.root / ".csa" / "workspaces" / recipe.stem, repository.state)
     _copy_pipeline(repository.root, ws.root)
     listed = recipe.with_suffix(f".{EXCLUDE_FILE}")
     write_atomic(ws.root / EXCLUDE_FILE, listed.read_bytes() if listed.is_file() else EMPTY)
@@ -58,7 +58,7 @@ def existing_workspace(name: str) -> Workspace:
     Raises:
         InputError: no recipe of that name was run.
     """
-    repository = _repository()
+    repository = main_workspace()
     if name == "main":
         return repository
     ws = Workspace(repository.state / "workspaces" / name, repository.state)
@@ -69,10 +69,10 @@ def existing_workspace(name: str) -> Workspace:
     return ws
 
 
-def _repository() -> Workspace:
+def main_workspace() -> Workspace:
     """The repository's own workspace, also from inside a recipe's."""
     ws = Workspace.find()
-    return ws if ws.name == "main" else Workspace(ws.state.parent, ws.state)
+    return ws if ws.name == "main" else Workspace(ws.home, ws.state)
 
 
 def _check_sections(repository: Workspace) -> None:

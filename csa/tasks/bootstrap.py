@@ -69,3 +69,12 @@ def number_groups(groups: Any) -> NDArray[np.intp]:
     """Labels to group numbers 0..k-1."""
     numbers: NDArray[np.intp] = np.unique(np.asarray(groups), return_inverse=True)[1]
     return numbers
+
+
+def group_means(values: Float64, group: NDArray[np.intp]) -> Float64:
+    """The mean of each group's rows: values (n, d) and group labels (n,) to (groups, d)."""
+    number = number_groups(group)
+    sums = np.zeros((int(number.max()) + 1, values.shape[1]))
+    np.add.at(sums, number, values)
+    means: Float64 = sums / np.bincount(number)[:, None]
+    return means

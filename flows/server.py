@@ -1,0 +1,134 @@
+"""A Prefect server of this state folder's own, where no other is named, and the slot that lets one retraining in at a time."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from csa.errors import ArtifactError, WorkspaceError
+from csa.files import read_json, write_json
+from csa.workspace import Workspace
+
+MARK = "CSA_PREFECT_SERVER"
+SLOT = "csa-retrain"
+
+_START_SECONDS = 120
+# A killed holder's slot comes free when its lease ends; a run on the same machine, which holds the file lock, waits for that.
+_LEASE_SECONDS = 60
+_LEASE_GRACE = 30
+
+
+@contextmanager
+def local_server(ws: Workspace) -> Iterator[str]:
+    """A Prefect server with its scheduler, on a free port of this machine, until the block ends; PREFECT_API_URL points at it.
+
+    Where PREFECT_API_URL is set, that server is used and none is started.
+
+    Yields:
+        The address of its API.
+
+    Raises:
+        WorkspaceError: it does not answer within two minutes.
+    """
+    if "PREFECT_API_URL" in os.environ:
+        yield os.environ["PREFECT_API_URL"]
+        return
+    port = _free_port()
+    address, log = f"http://127.0.0.1:{port}/api", ws.prefect_home / "server.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=os.environ | {MARK: "1"}, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+    try:
+        _await_answer(address, process, log)
+        write_json(_noted(ws), {"address": address})
+        os.environ["PREFECT_API_URL"] = address
+        yield address
+    finally:
+        os.environ.pop("PREFECT_API_URL", None)
+        _noted(ws).unlink(missing_ok=True)
+        _end(process)
+
+
+def running(ws: Workspace) -> str | None:
+    """The address of the server that another process of this state folder has started, if it answers."""
+    try:
+        address = str(read_json(_noted(ws))["address"])
+    except (ArtifactError, KeyError):
+        return None
+    return address if _answers(address) else None
+
+
+@contextmanager
+def slot(wait: float) -> Iterator[None]:
+    """Hold the one retraining slot of a Prefect server that several machines share; without such a server there is none to hold.
+
+    Args:
+        wait: seconds to wait for it.
+
+    Raises:
+        WorkspaceError: another retraining holds it.
+    """
+    if "PREFECT_API_URL" not in os.environ:
+        yield
+        return
+    from prefect.client.orchestration import get_client
+    from prefect.concurrency.sync import concurrency
+
+    with get_client(sync_client=True) as client:
+        client.upsert_global_concurrency_limit_by_name(SLOT, 1)
+    seconds = max(wait, _LEASE_SECONDS + _LEASE_GRACE)
+    with ExitStack() as held:
+        try:
+            held.enter_context(concurrency(SLOT, timeout_seconds=seconds, lease_duration=_LEASE_SECONDS, strict=True))
+        except TimeoutError:
+            raise WorkspaceError(
+                f"another retraining holds the slot {SLOT!r} at {os.environ['PREFECT_API_URL']} and did not end within "
+                f"{seconds:.0f} s; wait for it, or give --wait"
+            ) from None
+        yield
+
+
+def _noted(ws: Workspace) -> Path:
+    return ws.prefect_home / "server.json"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=5) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _await_answer(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not _answers(address):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise WorkspaceError(f"Prefect's server did not start within {_START_SECONDS} s; what it said is in {log}")
+        time.sleep(0.5)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is None:
+            os.killpg(process.pid, sign)
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                continue
