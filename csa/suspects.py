@@ -90,7 +90,7 @@ class SuspectsAnswer:
     def __str__(self) -> str:
         first, second = self.views
         lines = [
-            f"{self.table.height:,} training pairs, each scored by a fit without it; about {self.share:.1%} look no better than "
+            f"{self.table.height:,} training pairs, each scored by a fit without it; {_about(self.share)} look no better than "
             f"two strangers, {self.dropped.height:,} of them more likely than not"
         ]
         for row in self.table.head(self.top).to_dicts():
@@ -191,6 +191,10 @@ def _write_page(ws: Workspace, params: Params, answer: SuspectsAnswer, page: Pat
     ]  # fmt: skip
     notes = [str(answer).splitlines()[0], *([str(answer.trim)] if answer.trim else [])]
     write_page(page, f"Suspected pairs of {ws.name}", notes, answer.views, shown)
+
+
+def _about(share: float) -> str:
+    return f"about {share:.1%}" if share >= 0.001 else "fewer than 0.1%"
 
 
 def _short(value: str) -> str:
