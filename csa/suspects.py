@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from csa.errors import InputError
 from csa.features import FeatureTable
 from csa.files import write_json
 from csa.params import EvaluateParams, Params
+from csa.report.sheet import showable
 from csa.report.suspects_page import Suspect, write_page
 from csa.tasks.bootstrap import Estimate, group_draws, mean_estimate, number_groups
 from csa.tasks.held_out import HeldOut
@@ -180,7 +182,8 @@ def _write(ws: Workspace, answer: SuspectsAnswer) -> None:
 
 def _write_page(ws: Workspace, params: Params, answer: SuspectsAnswer, page: Path) -> None:
     first, second = (
-        item_loader(params.views[view], dataset_root(params, ws.root), params.dataset.max_image_pixels) for view in answer.views
+        partial(showable, item_loader(params.views[view], dataset_root(params, ws.root), params.dataset.max_image_pixels))
+        for view in answer.views
     )
     shown = [
         Suspect(

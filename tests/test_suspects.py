@@ -161,10 +161,11 @@ def test_the_command_ranks_draws_and_lists(fitted):
     assert json.loads((ws.suspects / "suspects.json").read_text())["pairs"] == 150
 
 
-def test_the_page_shows_any_kind_of_item(tmp_path):
-    suspect = Suspect(np.zeros(7), "a", "b", "id", 1, 0.9, -1.0, 2.0, 0.8)
-    write_page(tmp_path / "p.html", "t", [], ("array", "text"), [suspect])
-    assert "features of 7 dimensions" in (tmp_path / "p.html").read_text()
+def test_the_page_shows_pictures_and_texts_on_either_side(tmp_path):
+    suspect = Suspect("left & right", Image.new("L", (900, 30)), Image.new("RGBA", (3, 3)), "<id>", 1, 0.9, -1.0, 2.0, 0.8)
+    write_page(tmp_path / "p.html", "t", [], ("text", "image"), [suspect])
+    page = (tmp_path / "p.html").read_text()
+    assert page.count("data:image/jpeg") == 2 and "left &amp; right" in page and "&lt;id&gt;" in page
 
 
 def test_listed_pairs_are_left_out_at_ingest(tmp_path):
