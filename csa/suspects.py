@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from csa.errors import InputError
 from csa.features import FeatureTable
 from csa.files import write_json
 from csa.params import EvaluateParams, Params
+from csa.report.sheet import showable
 from csa.report.suspects_page import Suspect, write_page
 from csa.tasks.bootstrap import Estimate, group_draws, mean_estimate, number_groups
 from csa.tasks.held_out import HeldOut
@@ -90,7 +92,7 @@ class SuspectsAnswer:
     def __str__(self) -> str:
         first, second = self.views
         lines = [
-            f"{self.table.height:,} training pairs, each scored by a fit without it; about {self.share:.1%} look no better than "
+            f"{self.table.height:,} training pairs, each scored by a fit without it; {_about(self.share)} look no better than "
             f"two strangers, {self.dropped.height:,} of them more likely than not"
         ]
         for row in self.table.head(self.top).to_dicts():
@@ -180,7 +182,8 @@ def _write(ws: Workspace, answer: SuspectsAnswer) -> None:
 
 def _write_page(ws: Workspace, params: Params, answer: SuspectsAnswer, page: Path) -> None:
     first, second = (
-        item_loader(params.views[view], dataset_root(params, ws.root), params.dataset.max_image_pixels) for view in answer.views
+        partial(showable, item_loader(params.views[view], dataset_root(params, ws.root), params.dataset.max_image_pixels))
+        for view in answer.views
     )
     shown = [
         Suspect(
@@ -191,6 +194,10 @@ def _write_page(ws: Workspace, params: Params, answer: SuspectsAnswer, page: Pat
     ]  # fmt: skip
     notes = [str(answer).splitlines()[0], *([str(answer.trim)] if answer.trim else [])]
     write_page(page, f"Suspected pairs of {ws.name}", notes, answer.views, shown)
+
+
+def _about(share: float) -> str:
+    return f"about {share:.1%}" if share >= 0.001 else "fewer than 0.1%"
 
 
 def _short(value: str) -> str:

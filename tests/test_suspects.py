@@ -21,6 +21,7 @@ from csa.params import EvaluateParams, Params
 from csa.report.suspects_page import Suspect, write_page
 from csa.tasks.suspects import choose_share, find_suspects, trimmed
 from csa.workspace import Workspace
+from flows.workspaces import open_workspace
 
 PARAMS = EvaluateParams(bootstrap=200)
 
@@ -160,10 +161,11 @@ def test_the_command_ranks_draws_and_lists(fitted):
     assert json.loads((ws.suspects / "suspects.json").read_text())["pairs"] == 150
 
 
-def test_the_page_shows_any_kind_of_item(tmp_path):
-    suspect = Suspect(np.zeros(7), "a", "b", "id", 1, 0.9, -1.0, 2.0, 0.8)
-    write_page(tmp_path / "p.html", "t", [], ("array", "text"), [suspect])
-    assert "features of 7 dimensions" in (tmp_path / "p.html").read_text()
+def test_the_page_shows_pictures_and_texts_on_either_side(tmp_path):
+    suspect = Suspect("left & right", Image.new("L", (900, 30)), Image.new("RGBA", (3, 3)), "<id>", 1, 0.9, -1.0, 2.0, 0.8)
+    write_page(tmp_path / "p.html", "t", [], ("text", "image"), [suspect])
+    page = (tmp_path / "p.html").read_text()
+    assert page.count("data:image/jpeg") == 2 and "left &amp; right" in page and "&lt;id&gt;" in page
 
 
 def test_listed_pairs_are_left_out_at_ingest(tmp_path):
@@ -183,6 +185,20 @@ def test_listed_pairs_are_left_out_at_ingest(tmp_path):
         ("p,5", "excluded"),
     ]
     assert any("does not have: 1, such as 'gone'" in note for note in result.notes)
+
+
+def test_a_recipe_brings_its_own_list(tmp_path, monkeypatch):
+    repository = tmp_path / "repository"
+    (repository / "csa").mkdir(parents=True)
+    (repository / "dvc.yaml").write_text("stages: {}\n")
+    (repository / "params.yaml").write_text(json.dumps(Params.from_mapping({}).dump()))
+    recipe = tmp_path / "birds.yaml"
+    recipe.write_text("dataset: {kind: table, path: birds}\n")
+    monkeypatch.chdir(repository)
+    write_excluded(tmp_path / "birds.exclude.csv", {"p1": "a fish"})
+    assert read_excluded(open_workspace(recipe).root / "exclude.csv") == {"p1": "a fish"}
+    (tmp_path / "birds.exclude.csv").unlink()
+    assert read_excluded(open_workspace(recipe).root / "exclude.csv") == {}
 
 
 @pytest.mark.parametrize(("text", "message"), [("id\nx\n", "no column pair_id"), ("pair_id,reason\n ,why\n", "line 2 has no")])

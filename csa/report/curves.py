@@ -8,7 +8,7 @@ import numpy as np
 from csa.report.figures import BLUE, GREEN, GREY, ORANGE, new_figure, plain_axes, save
 from csa.tasks.bootstrap import Estimate
 
-STYLES = ((BLUE, "-"), (ORANGE, "-"), (GREEN, "--"), (GREY, "--"), (GREY, ":"), ("#7a5ba6", ":"))
+STYLES = ((BLUE, "-"), (ORANGE, "-"), (GREEN, "--"), ("#7a5ba6", "--"), (GREY, ":"), ("#b03a5b", ":"))
 
 
 @dataclass(frozen=True)

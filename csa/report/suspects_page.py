@@ -18,7 +18,7 @@ _MEANING = (
 
 @dataclass(frozen=True)
 class Suspect:
-    """One pair as it is shown: its items, the partner that scores higher, and what was found."""
+    """One pair as it is shown: its items and the partner that scores higher (pictures or texts), and what was found."""
 
     first: Any
     second: Any
@@ -63,16 +63,14 @@ def _card(suspect: Suspect, views: tuple[str, str]) -> str:
 
 
 def _item(item: Any) -> str:
-    """A text as text, a picture as a thumbnail, a row of features by its size."""
+    """A text as text, a picture as a thumbnail."""
     if isinstance(item, str):
         return f"<blockquote>{escape(item)}</blockquote>"
-    if hasattr(item, "convert"):
-        small = item.convert("RGB")
-        small.thumbnail((_THUMBNAIL, _THUMBNAIL))
-        jpeg = io.BytesIO()
-        small.save(jpeg, "JPEG", quality=82)
-        return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}">'
-    return f"<blockquote>features of {len(item)} dimensions</blockquote>"
+    small = item.convert("RGB")
+    small.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    jpeg = io.BytesIO()
+    small.save(jpeg, "JPEG", quality=82)
+    return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(jpeg.getvalue()).decode()}">'
 
 
 _STYLE = """
