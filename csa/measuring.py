@@ -22,6 +22,9 @@ from csa.tasks.classification import (
 )
 from csa.tasks.contenders import Contender
 
+TEMPLATE_KINDS = ("imagefolder", "imagenet", "leafy_spurge", "handwriting")
+"""Readers that put a class into words by `dataset.template`, which is then what classes are asked by."""
+
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
@@ -72,7 +75,7 @@ def held_out_labelled(
         return None
     train = set(labelled.filter(pl.col("split") == "train")["label"])
     protocol, labels, seen = protocol_of(train, set(test["label"]))
-    template = dataset.template if dataset.kind == "imagefolder" else PAPER_TEMPLATE
+    template = dataset.template if dataset.kind in TEMPLATE_KINDS else PAPER_TEMPLATE
     return _labelled(test, views, names, labels, protocol, seen, prompts, template)
 
 

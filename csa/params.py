@@ -155,7 +155,7 @@ class PromptParams(_Section):
     templates: list[str] = Field(
         default_factory=list,
         description="sentences with {label} in place of the class; none: dataset.template for a data set that is paired with it "
-        "(imagefolder), else the paper's, `An image of {label}.`",
+        "(imagefolder and other readers of classes), else the paper's, `An image of {label}.`",
     )
     names: Literal["whole", "first", "each"] = Field(
         "whole", description="of a label that lists names between commas: all of it, its first name, or a prompt for each"

@@ -10,22 +10,27 @@ from csa.datasets.openmoji import load_emojis
 from csa.datasets.pairs import read_pairs
 from csa.encoders import load_encoder
 from csa.encoders.base import Encoder, batches
-from csa.errors import CSAError
+from csa.encoders.models import is_elsewhere
+from csa.errors import CSAError, EncoderError
 from csa.features import FeatureCache
 from csa.files import read_json
 from csa.workspace import Workspace
-from flows import dvc
+from flows import dvc, estimates
 
 
 @dataclass(frozen=True)
 class ViewPlan:
-    """One view: how many items there are, how many the cache holds, and how long the rest takes (None: unknown)."""
+    """One view: how many items there are, how many the cache holds, and how long the rest takes (None: unknown).
+
+    `basis` says what the numbers rest on where they were neither counted nor timed here.
+    """
 
     view: str
     encoder: str
     items: int
     cached: int
     seconds: float | None
+    basis: str = ""
 
     @property
     def missing(self) -> int:
@@ -60,9 +65,10 @@ class Plan:
         lines += [f"  {stage:<14}{state}" for stage, state in self.stages.items()]
         for view in self.views:
             time_left = "" if not view.missing else f", about {_duration(view.seconds)}"
+            basis = f" ({view.basis})" if view.basis else ""
             lines.append(
                 f"  {view.view}: {view.items:,} items, {view.cached:,} in the cache, {view.missing:,} to encode "
-                f"with {view.encoder}{time_left}"
+                f"with {view.encoder}{time_left}{basis}"
             )
         running = [stage for stage, state in self.stages.items() if state != "up to date"]
         if not running:
@@ -97,11 +103,14 @@ def make_plan(ws: Workspace) -> Plan:
             problems.append(f"{ws.root / task.dataset.path}: no such data set; correct tasks.{name}.dataset.path")
     for view in ws.params().views:
         try:
-            encoder = load_encoder(ws.params().views[view])
-            if view in items:
-                views.append(_plan_view(ws, view, encoder, items[view]))
+            settings = ws.params().views[view]
+            if is_elsewhere(settings):  # a plan downloads nothing
+                raise EncoderError(f"model {settings.encoder} (view {view}) is not on this machine; the first run downloads it")
+            encoder = load_encoder(settings)
+            views += [_plan_view(ws, view, encoder, items[view])] if view in items else _guess_view(ws, view, None)
         except CSAError as error:
             problems.append(" ".join(str(error).split()))
+            views += _guess_view(ws, view, items.get(view))
     records = {name: ws.stage_record(name) for name in names if not name.startswith("embed@")}
     last = {name: float(read_json(path)["seconds"]) for name, path in records.items() if path.is_file()}
     return Plan(ws.name, stages, views, last, problems)
@@ -138,6 +147,18 @@ def _plan_view(ws: Workspace, view: str, encoder: Encoder, items: list[tuple[str
     return ViewPlan(view, name, len(items), len(items) - len(missing), None if per_item is None else per_item * len(missing))
 
 
+def _guess_view(ws: Workspace, view: str, items: list[tuple[str, str]] | None) -> list[ViewPlan]:
+    """What a view would cost whose data or model is not here; empty where nothing is known of it."""
+    settings = ws.params().views[view]
+    count = estimates.published_items(ws.name, settings.modality) if items is None else len(items)
+    if count is None:
+        return []
+    per_item = estimates.seconds_per_item(settings.encoder)
+    basis = ["items as published"] if items is None else []
+    basis += [f"time: {estimates.basis(settings.encoder)}"] if per_item is not None else []
+    return [ViewPlan(view, settings.encoder, count, 0, None if per_item is None else per_item * count, "; ".join(basis))]
+
+
 def _trial(ws: Workspace, view: str, encoder: Encoder, items: list[tuple[str, str]]) -> float:
     """Seconds per item, from the middle batch by length; a first pass warms the model up."""
     params = ws.params()
@@ -159,4 +180,6 @@ def _duration(seconds: float | None) -> str:
         return "an unknown time (the first run measures it)"
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"

@@ -13,9 +13,9 @@ import soundfile
 from PIL import Image
 from scipy.io import savemat
 
-from csa.datasets import ingest, item_loader
+from csa.datasets import ingest, item_loader, read_dataset
 from csa.errors import DataError
-from csa.params import Params
+from csa.params import DatasetParams, Params, ViewParams
 
 ENCODERS = {"image": "efficientnet-lite0", "text": "minilm-l6-v2", "audio": "whisper-tiny.en", "lidar": "efficientnet-lite0"}
 N = 24
@@ -238,15 +238,12 @@ def test_cosmos(tmp_path):
 
 
 def test_cosmos_gives_a_row_an_image_for_two_captions(tmp_path):
-    from csa.datasets.cosmos import read_cosmos
-    from csa.params import DatasetParams, ViewParams
-
     cosmos(tmp_path)
     text = ViewParams(modality="text", encoder="minilm-l6-v2")
     views = {"image": ViewParams(modality="image", encoder="efficientnet-lite0"), "caption1": text, "caption2": text}
-    rows = read_cosmos(DatasetParams(), views, tmp_path).rows
-    assert [row.label for row in rows] == ["false", "true"] * 3
-    assert rows[1].values == {"image": "test/1.jpg", "caption1": "one 1", "caption2": "two 1"}
+    pairs = read_dataset(DatasetParams(kind="cosmos", path="."), views, tmp_path, progress=False, to_fit=False).pairs
+    assert pairs["label"].to_list() == ["false", "true"] * 3
+    assert pairs.select("image", "caption1", "caption2").row(1) == ("test/1.jpg", "one 1", "two 1")
 
 
 # Folders

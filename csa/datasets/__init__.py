@@ -86,7 +86,9 @@ def read_dataset(
     """
     path = workspace_root / dataset.path
     if not path.exists():
-        raise DataError(f"{path}: no such data set; correct dataset.path (the built-in one is made by `dvc repro demo`)")
+        raise DataError(
+            f"{path}: no such data set; correct dataset.path, or give --data (the built-in one is made by `dvc repro demo`)"
+        )
     if dataset.kind != "table" and not path.is_dir():
         raise DataError(f"{path}: not a folder; dataset.kind {dataset.kind} reads a folder")
     _check_arrays(dataset, views)

@@ -67,6 +67,20 @@ def find_model(view: ViewParams, known: list[str]) -> ModelFiles:
     return ModelFiles(name, _download(name, view.revision), view.revision)
 
 
+def is_elsewhere(view: ViewParams) -> bool:
+    """Whether a view names a hub model that this machine does not have, so that loading it would download it."""
+    from huggingface_hub import snapshot_download
+
+    name = view.encoder
+    if Path(name).expanduser().is_dir() or not _MODEL_ID.fullmatch(name) or not _COMMIT.fullmatch(view.revision or ""):
+        return False
+    try:
+        snapshot_download(name, revision=view.revision, allow_patterns=list(_READ), local_files_only=True)
+    except (OSError, ValueError):
+        return True
+    return False
+
+
 def _download(name: str, revision: str) -> Path:
     from huggingface_hub import snapshot_download
 

@@ -63,4 +63,4 @@ def _canvas(text: str) -> "tuple[Image, Any]":
 
 
 def _wrapped(name: str) -> str:
-    return "\n".join(textwrap.wrap(PurePath(name).name, 24)[:2])
+    return "\n".join(textwrap.wrap(PurePath(name).name, 20)[:2])
