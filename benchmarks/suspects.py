@@ -29,7 +29,7 @@ from csa.tasks.suspects import choose_share, find_suspects, trimmed
 from flows.workspaces import existing_workspace
 
 GROUPS = {"main": None, "flickr8k": 1000}
-SHARES = {"main": (0.0, 0.01, 0.05, 0.1, 0.2, 0.3), "flickr8k": (0.0, 0.05, 0.2, 0.3)}
+SHARES = {"main": (0.0, 0.01, 0.05, 0.1, 0.2, 0.3), "flickr8k": (0.0, 0.05, 0.2)}
 
 
 def main() -> None:
