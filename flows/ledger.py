@@ -85,11 +85,17 @@ def entries(path: Path) -> list[Line]:
         return []
     found: dict[str, Line] = {}
     for number, text in enumerate(path.read_bytes()[: _whole_bytes(path)].splitlines(), start=1):
+        earlier = False
         try:
             line = json.loads(text)
-            whole = _follows(line, found)
+            earlier = isinstance(line["previous"], str)
+            whole = not earlier and _follows(line, found)
         except (ValueError, KeyError, TypeError):
             whole = False
+        if earlier:
+            raise ArtifactError(
+                f"{path}: written by an earlier version of csa; move it aside, then the next run notes the present champion"
+            )
         if not whole:
             raise ArtifactError(f"{path}: line {number} was edited or does not follow the one before; restore it from a backup")
         found[line["hash"]] = line

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import csa
+from csa.container import load_tensors, save_tensors
 from csa.core.scores import CanonicalScore, LikelihoodRatioScore
 from csa.errors import ArtifactError, FeatureError, InputError
 
@@ -159,3 +160,13 @@ def test_a_few_pairs_still_give_a_defined_result(n):
 def test_a_constant_view_is_named_with_all_its_rows():
     with pytest.raises(FeatureError, match="Y is constant over its 50 rows"):
         csa.CSA().fit(np.random.default_rng(0).normal(size=(50, 3)), np.ones((50, 2)))
+
+
+def test_an_alignment_of_another_version_is_said_to_be_one(tmp_path):
+    X, Y = np.random.default_rng(0).normal(size=(2, 40, 3))
+    csa.CSA(score="canonical", shrinkage=0.1, n_components=2).fit(X, Y).save(tmp_path / "a.safetensors")
+    header, tensors = load_tensors(tmp_path / "a.safetensors", "alignment")
+    del tensors["training_correlations"]
+    save_tensors(tmp_path / "b.safetensors", "alignment", header, tensors)
+    with pytest.raises(ArtifactError, match="another version of csa; fit it again"):
+        csa.load(tmp_path / "b.safetensors")

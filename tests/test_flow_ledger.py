@@ -169,3 +169,10 @@ def test_a_line_edited_in_the_registry_is_named(clones):
         client.set_tag(run.info.run_id, f"line.{line['hash']}", json.dumps(line | {"number": 9}))
     with pytest.raises(ArtifactError, match=r"its tag line\.\w+ was edited"):
         team_ledger.meet(bob, MODEL)
+
+
+def test_a_ledger_of_an_earlier_version_is_named(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    path.write_text(json.dumps({"seq": 1, "model": MODEL, "previous": "0" * 64, "hash": "f" * 64}) + "\n")
+    with pytest.raises(ArtifactError, match="earlier version of csa; move it aside"):
+        ledger.entries(path)

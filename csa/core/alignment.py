@@ -29,7 +29,7 @@ from csa.core.scores import (
     effective_dimension,
     mutual_information,
 )
-from csa.errors import InputError
+from csa.errors import ArtifactError, InputError
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,9 +202,12 @@ def load(path: str | Path) -> Alignment:
     )
     gx, gy = header["shrinkage"]
     score = _load_score(header, tensors)
-    return Alignment(
-        score=score, shrinkage=(gx, gy), n_pairs=header["n_pairs"], notes=header["notes"], prepare_x=x, prepare_y=y, **tensors
-    )
+    try:
+        return Alignment(
+            score=score, shrinkage=(gx, gy), n_pairs=header["n_pairs"], notes=header["notes"], prepare_x=x, prepare_y=y, **tensors
+        )
+    except TypeError:
+        raise ArtifactError(f"{path}: written by another version of csa; fit it again with this one") from None
 
 
 def _load_score(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Score:
