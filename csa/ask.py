@@ -19,18 +19,34 @@ from csa.features import FeatureTable
 from csa.files import open_item
 from csa.params import Params
 from csa.report.sheet import Result, Row, draw_sheet, showable
+from csa.tasks.bootstrap import number_groups
+from csa.tasks.conformal import Calibration, PairCalibration, PairDecisions
+from csa.tasks.exchangeability import familiarity
 from csa.workspace import Workspace
+
+_UNFAMILIAR = 0.01
 
 
 @dataclass(frozen=True)
 class PairScore:
-    """The score of one pair and its place among the held-out pairs (None where nothing was evaluated)."""
+    """The score of one pair, its place among the held-out pairs, and what that says (None where nothing was evaluated).
+
+    Attributes:
+        score: the similarity.
+        score_name: of which kind.
+        in_nats: whether it is a log-likelihood ratio as it stands.
+        above_true_pairs, above_mismatched_pairs: shares of held-out pairs that score lower.
+        decision: conformal p-values and verdict, calibrated on all held-out groups.
+        doubts: why calibration and this pair may not be exchangeable, a sentence each.
+    """
 
     score: float
     score_name: str
     in_nats: bool
-    above_true_pairs: float | None
-    above_mismatched_pairs: float | None
+    above_true_pairs: float | None = None
+    above_mismatched_pairs: float | None = None
+    decision: PairDecisions | None = None
+    doubts: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -39,6 +55,15 @@ class PairScore:
             "score_name": self.score_name,
             "above_true_pairs": self.above_true_pairs,
             "above_mismatched_pairs": self.above_mismatched_pairs,
+            "decision": None
+            if self.decision is None
+            else {
+                "verdict": self.decision.verdicts[0],
+                "alpha": self.decision.alpha,
+                "p_match": float(self.decision.p_match[0]),
+                "p_mismatch": float(self.decision.p_mismatch[0]),
+                "doubts": list(self.doubts),
+            },
         }
 
     def __str__(self) -> str:
@@ -47,6 +72,19 @@ class PairScore:
         if self.above_true_pairs is not None and self.above_mismatched_pairs is not None:
             lines.append(f"higher than {self.above_mismatched_pairs:.0%} of mismatched held-out pairs")
             lines.append(f"higher than {self.above_true_pairs:.0%} of true held-out pairs")
+        if self.decision is not None:
+            meaning = {
+                "match": "strangers score so high too rarely",
+                "mismatch": "true pairs score so low too rarely",
+                "undecided": "both true pairs and strangers score like this",
+                "neither": "neither true pairs nor strangers score like this",
+            }
+            verdict = self.decision.verdicts[0]
+            lines.append(
+                f"{verdict} at alpha {self.decision.alpha:g}: {meaning[verdict]} "
+                f"(p = {self.decision.p_match[0]:.2g} as a true pair, {self.decision.p_mismatch[0]:.2g} as strangers)"
+            )
+        lines += [f"doubtful: {reason}" for reason in self.doubts]
         return "\n".join(lines)
 
 
@@ -123,15 +161,50 @@ def score_pair(ws: Workspace, first: str, second: str) -> PairScore:
     names = fitted.params.view_names
     items = [fitted.read(name, value) for name, value in zip(names, (first, second), strict=True)]
     X, Y = (fitted.encode(name, item) for name, item in zip(names, items, strict=True))
-    value = float(fitted.alignment.score_pairs(X, Y)[0])
+    values = fitted.alignment.score_pairs(X, Y)
+    value = float(values[0])
     name = fitted.alignment.score_name
     in_nats = name == "likelihood_ratio" and not fitted.alignment.hubness_corrected
     reference = ws.evaluation / "pairs.parquet"
     if not reference.is_file():
-        return PairScore(value, name, in_nats, None, None)
+        return PairScore(value, name, in_nats)
     held_out = pl.read_parquet(reference)
-    shares = [float(np.mean(held_out[column].to_numpy() < value)) for column in ("score", "stranger_score")]
-    return PairScore(value, name, in_nats, *shares)
+    true, strange = held_out["score"].to_numpy(), held_out["stranger_score"].to_numpy()
+    judge = PairCalibration.of(true, strange, number_groups(held_out["group"]))
+    return PairScore(
+        value,
+        name,
+        in_nats,
+        float(np.mean(true < value)),
+        float(np.mean(strange < value)),
+        judge.decide(values, fitted.params.evaluate.alpha),
+        _doubts(ws, fitted.params, judge, {names[0]: X, names[1]: Y}),
+    )
+
+
+def _doubts(ws: Workspace, params: Params, judge: PairCalibration, items: dict[str, Array]) -> tuple[str, ...]:
+    """Why the held-out pairs may say little about this one: too few of them, or an item unlike all they hold."""
+    found = (
+        []
+        if judge.true.threshold(params.evaluate.alpha) > -np.inf
+        else [f"{judge.true.groups} held-out groups are too few to reject anything at alpha {params.evaluate.alpha:g}"]
+    )
+    pairs = read_pairs(ws.pairs)
+    for view, features in items.items():
+        table = FeatureTable.read(ws.features(view))
+        train, test = (
+            pairs.filter(pl.col("split") == split).unique(f"{view}_hash", keep="first", maintain_order=True)
+            for split in ("train", "test")
+        )
+        known = table.rows(train[f"{view}_hash"].to_list())
+        usual = Calibration.of(familiarity(table.rows(test[f"{view}_hash"].to_list()), known), number_groups(test["group"]))
+        p = float(usual.p_value(familiarity(features, known))[0])
+        if p <= _UNFAMILIAR:
+            found.append(
+                f"this {view} is less like any training {view} than nearly all held-out ones are (p = {p:.2g}), so what was "
+                "measured there may not hold"
+            )
+    return tuple(found)
 
 
 def search_items(ws: Workspace, query: str, top: int) -> SearchAnswer:

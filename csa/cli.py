@@ -336,7 +336,8 @@ def rollback(version: int | None, reason: str, workspace: str) -> None:
 def score(first: str, second: str, workspace: str, as_json: bool) -> None:
     """Score how well two items belong together, such as an image (a file) and a text.
 
-    The score alone says little, so it is placed among the held-out pairs: the shares of true and of mismatched pairs below it.
+    The score alone says little, so it is placed among the held-out pairs: the shares of true and of mismatched pairs below it,
+    conformal p-values, and a verdict at evaluate.alpha: match, mismatch, undecided or neither.
 
     \b
     Example:

@@ -43,7 +43,7 @@ def parameters_page() -> str:
     ]
     for name, field in Params.model_fields.items():
         section = next((c for c in (field.annotation, *get_args(field.annotation)) if _is_section(c)), None)
-        title = f"{name}.VIEW" if name == "views" else name
+        title = {"views": "views.VIEW", "tasks": "tasks.NAME"}.get(name, name)
         assert section is not None
         lines += [
             f"## {title}",
@@ -63,6 +63,10 @@ def _rows(section: type[BaseModel], prefix: str = "") -> list[str]:
         inner = next((part for part in (field.annotation, *get_args(field.annotation)) if _is_section(part)), None)
         if inner is not None and get_origin(field.annotation) is not dict:
             rows += _rows(inner, f"{prefix}{name}.")
+            continue
+        named = next((section for section in get_args(field.annotation) if _is_section(section)), None)
+        if get_origin(field.annotation) is dict and named is not None:
+            rows += _rows(named, f"{prefix}{name}.NAME.")
             continue
         default = field.get_default(call_default_factory=True)
         shown = "required" if default is PydanticUndefined else f"`{default!r}`".replace("None", "null")
