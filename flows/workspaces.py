@@ -77,7 +77,8 @@ def main_workspace() -> Workspace:
 
 def _check_sections(repository: Workspace) -> None:
     """What stages depend on must be written out in params.yaml: DVC tracks the file, not our defaults."""
-    missing = [name for name in ("dataset", "views", "checks", "fit", "evaluate") if name not in load_yaml(repository.params_file)]
+    needed = ("dataset", "views", "checks", "fit", "evaluate")
+    missing = [name for name in needed if name not in load_yaml(repository.params_file)]
     if missing:
         raise ParamsError(
             f"{repository.params_file}: section {missing[0]!r} is missing; add it, or `{missing[0]}: {{}}` for its defaults"
