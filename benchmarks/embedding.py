@@ -42,14 +42,21 @@ def main() -> None:
         pictures = _spread(_pictures(options.images, Path(folder)), options.items[0])
         texts = _spread(_texts(options.texts), options.items[1])
         image, text = load_encoder(views["image"]), load_encoder(views["text"])
+        compiled = [load_encoder(views[name].model_copy(update={"backend": "openvino"})) for name in ("image", "text")]
+        compiled[0].encode([_load_picture(pictures[0])])  # what is compiled once is not what is measured
+        compiled[1].encode(texts[:64])
         result = {
             "images": _compare(image, pictures, _load_picture, eager_images(image, "NCHW"), options.rounds),
             "images, peer in our memory layout": _compare(
                 image, pictures, _load_picture, eager_images(image, "NHWC"), options.rounds
             ),
             "texts": _compare(text, texts, str, eager_texts(), options.rounds),
+            "images, backend openvino": _compare(
+                compiled[0], pictures, _load_picture, eager_images(image, "NCHW"), options.rounds
+            ),
+            "texts, backend openvino": _compare(compiled[1], texts, str, eager_texts(), options.rounds),
         }
-    versions = {package: metadata.version(package) for package in ("torch", "transformers")}
+    versions = {package: metadata.version(package) for package in ("torch", "transformers", "openvino")}
     record("embedding", {"threads": _CORES, "peer": versions, **result})
 
 

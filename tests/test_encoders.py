@@ -1,6 +1,7 @@
 """Encoders: each kind against a plain computation with the same model, and the ways in which one can be unusable."""
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -145,6 +146,43 @@ def test_a_text_has_the_same_bits_in_any_company(models, name):
     together = encoder.encode(TEXTS)
     np.testing.assert_array_equal(encoder.encode(TEXTS[::-1])[::-1], together)
     np.testing.assert_array_equal(np.concatenate([encoder.encode([text]) for text in TEXTS]), together)
+
+
+def cosines(A, B):
+    return (A * B).sum(1) / np.linalg.norm(A, axis=1) / np.linalg.norm(B, axis=1)
+
+
+@pytest.mark.parametrize("name", ["dinov2", "vit", "resnet", "clip", "efficientnet-lite0"])
+def test_openvino_gives_the_features_of_torch_for_images(models, pictures, name):
+    pytest.importorskip("openvino")
+    folder = models.get(name, name)
+    plain, compiled = (load_encoder(image_view(folder, backend=backend)) for backend in ("torch", "openvino"))
+    assert plain.fingerprint != compiled.fingerprint
+    features = compiled.encode(pictures)
+    assert cosines(features, plain.encode(pictures)).min() > 0.99999
+    assert (compiled.encode(pictures[2:3])[0] == features[2]).all(), "the same bits alone"
+
+
+@pytest.mark.parametrize("name", ["bert", "gtr", "clip", "minilm-l6-v2"])
+def test_openvino_gives_the_features_of_torch_for_texts(models, name):
+    pytest.importorskip("openvino")
+    folder = models.get(name, name)
+    plain, compiled = (load_encoder(text_view(folder, backend=backend)) for backend in ("torch", "openvino"))
+    features = compiled.encode(TEXTS)
+    assert cosines(features, plain.encode(TEXTS)).min() > 0.99999
+    assert (np.concatenate([compiled.encode([text]) for text in TEXTS]) == features).all(), "the same bits alone"
+
+
+def test_openvino_takes_inner_layers_and_is_asked_for_only_where_it_can(models, pictures, monkeypatch):
+    pytest.importorskip("openvino")
+    inner = [load_encoder(image_view(models["vit"], backend=b, layer=1, pooling="cls")) for b in ("torch", "openvino")]
+    assert cosines(*(encoder.encode(pictures) for encoder in inner)).min() > 0.99999
+    with pytest.raises(ValueError, match="images, texts and lidar scans, in dtype: float32"):
+        image_view(models["vit"], backend="openvino", dtype="bfloat16")
+    assert sys.modules["openvino_telemetry"] is None, "nobody is told what is compiled here"
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(EncoderError, match=r"pip install 'csa\[openvino\]'"):
+        load_encoder(image_view(models["vit"], backend="openvino")).encode(pictures)
 
 
 def test_the_built_in_pair_knows_its_business():

@@ -5,6 +5,7 @@ import json
 import sys
 import threading
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ class Encoder(ABC):
         self.batch_size = batch_size
         self.fingerprint = fingerprint_of(description)
         self._loading = threading.Lock()
+        self._compiled: Callable[..., Float32] | None = None
 
     def load(self) -> None:  # noqa: B027 (most encoders have weights, but not all)
         """Load the weights, if there are any and they are not loaded; called by one thread at a time."""
@@ -53,6 +55,27 @@ class Encoder(ABC):
     @abstractmethod
     def forward(self, prepared: list[Any], padded_length: int) -> Float32:
         """Features of exactly `batch_size` prepared items of one padded length, shape (batch_size, d)."""
+
+    def run(self, network: Callable[..., Any], backend: str, **tensors: Any) -> Float32:
+        """What a network gives for tensors, by the backend that was asked for; OpenVINO compiles it at the first call.
+
+        Args:
+            network: takes the tensors by name, gives a tensor (batch, d).
+            backend: torch or openvino.
+            tensors: of one batch.
+        """
+        import torch
+
+        if backend == "torch":
+            with torch.inference_mode():
+                features: Float32 = network(**tensors).float().numpy()
+            return features
+        with self._loading:
+            if self._compiled is None:
+                from csa.encoders.openvino import Compiled
+
+                self._compiled = Compiled(str(self.description["encoder"]), network, tensors)
+        return self._compiled(**tensors)
 
     def padded_lengths(self, values: list[str]) -> list[int]:
         """The padded length of every item, from its value in the pairs table; 0 where all items have one shape."""
@@ -83,6 +106,11 @@ def _compute_in_one_thread() -> None:
     torch = sys.modules.get("torch")
     if torch is not None:  # an encoder that does not use it need not load it
         torch.set_num_threads(1)
+
+
+def backend_of(view: ViewParams) -> dict[str, str]:
+    """What a description says of the backend; nothing of torch, so that features made before there was another are found."""
+    return {} if view.backend == "torch" else {"backend": view.backend}
 
 
 def batches(lengths: list[int], batch_size: int) -> list[list[int]]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from csa.encoders.base import Encoder, Float32
+from csa.encoders.base import Encoder, Float32, backend_of
 from csa.params import ViewParams
 
 SIZE = 224
@@ -24,7 +24,7 @@ class EfficientNetLite0(Encoder):
 
     def __init__(self, view: ViewParams):
         super().__init__(self.describe(view), view.batch_size)
-        self._dtype = view.dtype
+        self._dtype, self._backend = view.dtype, view.backend
 
     @staticmethod
     def describe(view: ViewParams) -> dict[str, Any]:
@@ -35,6 +35,7 @@ class EfficientNetLite0(Encoder):
             "modality": "image",
             "pooling": "mean",
             "dtype": view.dtype,
+            **backend_of(view),
             "preprocessing": {"size": SIZE, "resample": "bicubic", "crop": "center", "mean": 127, "scale": 128},
         }
 
@@ -67,15 +68,17 @@ class EfficientNetLite0(Encoder):
         """See `Encoder.forward`."""
         import torch
 
-        dtype = getattr(torch, self._dtype)
         even = prepared + prepared[-1:] * (len(prepared) % _IMAGES_A_PASS)
-        with torch.inference_mode():
-            # Channels last is what the stacked pixels are already.
-            pixels = (torch.from_numpy(np.stack(even)).permute(0, 3, 1, 2).to(dtype) - 127) / 128
-            parts = (pixels[i : i + _IMAGES_A_PASS] for i in range(0, len(even), _IMAGES_A_PASS))
-            passes = [self._net.extract_features(part).mean((2, 3)).float() for part in parts]
-            features: Float32 = torch.cat(passes).numpy()
-        return features[: len(prepared)]
+        parts = (np.stack(even[i : i + _IMAGES_A_PASS]) for i in range(0, len(even), _IMAGES_A_PASS))
+        passes = [self.run(self._network, self._backend, pixels=torch.from_numpy(part)) for part in parts]
+        return np.concatenate(passes)[: len(prepared)]
+
+    def _network(self, pixels: Any) -> Any:
+        import torch
+
+        # Channels last is what the stacked pixels are already.
+        scaled = (pixels.permute(0, 3, 1, 2).to(getattr(torch, self._dtype)) - 127) / 128
+        return self._net.extract_features(scaled).mean((2, 3))
 
 
 def _weights_file() -> Path:

@@ -4,7 +4,7 @@ import sys
 from functools import cached_property
 from typing import Any
 
-from csa.encoders.base import Encoder, Float32
+from csa.encoders.base import Encoder, Float32, backend_of
 from csa.encoders.models import ModelFiles, load_model, load_pretrained, model_class
 from csa.encoders.pooling import check_pooling, pool
 from csa.encoders.sentence import read_sentence_head, sentence_limit
@@ -39,6 +39,7 @@ class TextEncoder(Encoder):
         plain: Pooling = "pooler" if self._two_towers else "mean"
         self._pooling: Pooling = view.pooling or (self._head.pooling if self._head else plain)
         self._files, self._layer, self._dtype = files, view.layer, view.dtype
+        self._backend = view.backend
         self._longest = _longest(config, self._tokenizer, sentence_limit(files))
         description = {
             "encoder": files.name.rstrip("/"),
@@ -49,6 +50,7 @@ class TextEncoder(Encoder):
             "layer": view.layer,
             "dtype": view.dtype,
             "longest": self._longest,
+            **backend_of(view),
         }
         super().__init__(description, view.batch_size)
 
@@ -81,17 +83,16 @@ class TextEncoder(Encoder):
 
     def forward(self, prepared: list[Any], padded_length: int) -> Float32:
         """See `Encoder.forward`."""
-        import torch
-
         tokens = self._tokenizer(
             prepared, padding="max_length", truncation=True, max_length=padded_length, return_tensors="pt", verbose=False
         )
+        return self.run(self._network, self._backend, **tokens)
+
+    def _network(self, **tokens: Any) -> Any:
         inner = {} if self._layer == -1 else {"output_hidden_states": True}
-        with torch.inference_mode():
-            output = self._call(**tokens, **inner)
-            pooled = pool(self._files.name, output, self._pooling, self._layer, tokens["attention_mask"])
-            features: Float32 = (self._head.apply(pooled) if self._head else pooled).float().numpy()
-        return features
+        output = self._call(**tokens, **inner)
+        pooled = pool(self._files.name, output, self._pooling, self._layer, tokens["attention_mask"])
+        return self._head.apply(pooled) if self._head else pooled
 
 
 def _longest(config: Any, tokenizer: Any, sentence_limit: int) -> int:

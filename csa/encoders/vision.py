@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from csa.encoders.base import Encoder, Float32
+from csa.encoders.base import Encoder, Float32, backend_of
 from csa.encoders.models import ModelFiles, load_model, load_pretrained, model_class
 from csa.encoders.pooling import check_pooling, pool
 from csa.errors import EncoderError
@@ -26,7 +26,7 @@ class VisionEncoder(Encoder):
         config = load_pretrained(AutoConfig, files, "configuration")
         self._two_towers = hasattr(model_class(AutoModel, config), "get_image_features")
         self._pooling: Pooling = view.pooling or ("pooler" if self._two_towers else "mean")
-        self._files, self._layer, self._dtype = files, view.layer, view.dtype
+        self._files, self._layer, self._dtype, self._backend = files, view.layer, view.dtype, view.backend
         description = {
             "encoder": files.name.rstrip("/"),
             "weights": files.identity,
@@ -35,6 +35,7 @@ class VisionEncoder(Encoder):
             "layer": view.layer,
             "dtype": view.dtype,
             "preprocessing": _plain(self._processor.to_dict()),
+            **backend_of(view),
         }
         super().__init__(description, view.batch_size)
 
@@ -68,11 +69,11 @@ class VisionEncoder(Encoder):
                 "set a fixed size in its preprocessor_config.json"
             )
         pixels = torch.from_numpy(np.stack(prepared)).to(getattr(torch, self._dtype))
+        return self.run(self._network, self._backend, pixel_values=pixels)
+
+    def _network(self, pixel_values: Any) -> Any:
         inner = {} if self._layer == -1 else {"output_hidden_states": True}
-        with torch.inference_mode():
-            output = self._call(pixel_values=pixels, **inner)
-            features: Float32 = pool(self._files.name, output, self._pooling, self._layer).float().numpy()
-        return features
+        return pool(self._files.name, self._call(pixel_values=pixel_values, **inner), self._pooling, self._layer)
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:
