@@ -33,7 +33,7 @@ def undisturbed(tmp_path_factory):
 def test_the_first_run_does_the_whole_job(undisturbed):
     repo, summary = undisturbed
     assert {stage["stage"]: stage["status"] for stage in summary["stages"]} == {
-        name: "ran" for name in ("ingest", "embed@image", "embed@text", "fit", "evaluate")
+        name: "ran" for name in ("ingest", "embed@image", "embed@text", "check", "fit", "evaluate")
     }
     assert summary["features"]["image"]["computed"] == summary["features"]["text"]["computed"] == 64
     assert summary["model"] == {"name": "shapes", "version": 1, "created": True}
