@@ -189,6 +189,9 @@ def status(workspace: str, as_json: bool) -> None:
     prepare_environment(ws)
     state = status_json(ws)
     click.echo(json.dumps(state, indent=2) if as_json else status_text(state))
+    from flows.standing import note
+
+    _say(note(ws))
 
 
 @main.command()
@@ -247,7 +250,10 @@ def models(workspace: str, as_json: bool) -> None:
 
     ws = existing_workspace(workspace)
     prepare_environment(ws)
+    from flows.standing import note
+
     _print_frame(versions_table(ws), as_json, "no versions yet; `csa run` registers the first")
+    _say(note(ws))
 
 
 @main.command()
@@ -326,6 +332,107 @@ def rollback(version: int | None, reason: str, workspace: str) -> None:
     ws = existing_workspace(workspace)
     prepare_environment(ws)
     click.echo(str(roll_back(ws, version, reason)))
+
+
+@main.command()
+@click.option("--no", "refuse", is_flag=True, help="Keep the champion.")
+@click.option("--reason", default="", help="Why, for the ledger.")
+@click.option("--list", "only_list", is_flag=True, help="Only say which runs wait.")
+@_workspace_option
+@_json_option
+def approve(refuse: bool, reason: str, only_list: bool, workspace: str, as_json: bool) -> None:
+    """Answer a promotion that waits for a person (`gate.approval: true`): yes, or no with --no.
+
+    \b
+    Examples:
+      csa approve --reason "looked at the sheets"
+      csa approve --no --reason "worse on children's drawings"
+    """
+    from flows.environment import prepare_environment
+    from flows.workspaces import existing_workspace
+
+    ws = existing_workspace(workspace)
+    prepare_environment(ws)
+    from flows import approval
+
+    if only_list:
+        runs = [{"workspace": one.workspace, "until": one.until} for one in approval.waiting()]
+        said = "\n".join(f"{run['workspace']}  until {run['until']}" for run in runs) or "no run waits"
+        click.echo(json.dumps(runs, indent=2) if as_json else said)
+        return
+    approval.answer(str(ws.root), not refuse, reason)
+    answer = {"workspace": workspace, "approved": not refuse}
+    click.echo(json.dumps(answer) if as_json else f"{workspace}: {'refused' if refuse else 'approved'}; the run goes on")
+
+
+@main.command()
+@click.option(
+    "--verify", is_flag=True, help="Check chain, registry, champion and the files of every version; 1 if a check fails."
+)
+@_workspace_option
+@_json_option
+def ledger(verify: bool, workspace: str, as_json: bool) -> None:
+    """Show who made what champion, when and why: the same for every clone that shares the registry.
+
+    \b
+    Examples:
+      csa ledger
+      csa ledger --verify
+    """
+    from flows.environment import prepare_environment
+    from flows.standing import ledger_lines, ledger_table, verify_all
+    from flows.workspaces import existing_workspace
+
+    ws = existing_workspace(workspace)
+    prepare_environment(ws)
+    if not verify:
+        lines = ledger_lines(ws)
+        if as_json:
+            click.echo(json.dumps(lines, indent=2))
+        else:
+            _print_frame(ledger_table(lines), False, "no line yet; `csa run` writes the first")
+        return
+    checks = verify_all(ws)
+    if as_json:
+        click.echo(json.dumps([check.as_dict() for check in checks], indent=2))
+    else:
+        for check in checks:
+            click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<24} {check.found}")
+    if not all(check.ok for check in checks):
+        sys.exit(1)
+
+
+@main.command()
+@click.argument("thing")
+@click.option("--item", "is_item", is_flag=True, help="THING is an item, even if it looks like a version.")
+@_workspace_option
+@_json_option
+def lineage(thing: str, is_item: bool, workspace: str, as_json: bool) -> None:
+    """From a model down to data, code, parameters and environment; or from an item up to every model that saw it.
+
+    THING is a model (models:/NAME@champion, models:/NAME/3, champion, 3, a run id) or an item (an image's path, a text, a
+    sha256, a pair's id).
+
+    \b
+    Examples:
+      csa lineage champion
+      csa lineage data/openmoji/images/1F98A.png
+    """
+    from flows import lineage as lines
+    from flows.environment import prepare_environment
+    from flows.workspaces import existing_workspace
+
+    ws = existing_workspace(workspace)
+    prepare_environment(ws)
+    if lines.names_a_model(thing) and not is_item:
+        facts = lines.of_model(ws, thing)
+        click.echo(json.dumps(facts, indent=2) if as_json else lines.text(facts))
+        return
+    answer = lines.of_item(ws, thing)
+    if as_json:
+        click.echo(json.dumps(answer.as_dict(), indent=2))
+    else:
+        _print_frame(answer.runs, False, f"no run on record saw {thing!r}")
 
 
 @main.command()
@@ -494,6 +601,12 @@ def doctor(as_json: bool) -> None:
             )
     if not all(check.ok for check in checks):
         sys.exit(1)
+
+
+def _say(note: str | None) -> None:
+    """A word that is no part of the answer."""
+    if note:
+        click.echo(f"csa: {note}", err=True)
 
 
 def _print_frame(frame: Any, as_json: bool, when_empty: str) -> None:

@@ -90,7 +90,7 @@ def verify_model(ws: Workspace, version: Version) -> int:
         found = model_files(folder)
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     for what, wrong in (
-        ("was changed or damaged", [file for file in expected if file in found and found[file] != expected[file]]),
+        ("was changed", [file for file in expected if file in found and found[file] != expected[file]]),
         ("is missing", [file for file in expected if file not in found]),
         ("was added", [file for file in found if file not in expected]),
     ):

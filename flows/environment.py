@@ -26,6 +26,7 @@ def prepare_environment(ws: Workspace, verbose: bool = False) -> None:
         "DO_NOT_TRACK": "1",
         "DVC_NO_ANALYTICS": "1",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # a quarter of a minute; the default of 7 is more than four
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         # The default of 20 s is too short for a first start on two cores.

@@ -80,9 +80,9 @@ def log_report(ws: Workspace, run: RunRecord, version: int, page: str) -> None:
         client.log_text(client.get_model_version(run.model, str(version)).run_id, page, "report.html")
 
 
-def versions(ws: Workspace) -> list[Version]:
-    """All versions of the workspace's model, newest first."""
-    name = ws.params().model.name
+def versions(ws: Workspace, model: str | None = None) -> list[Version]:
+    """All versions of the workspace's model, or of another, newest first."""
+    name = model or ws.params().model.name
     with client_of(ws) as client:
         if not client.search_registered_models(f"name = '{name}'"):
             return []

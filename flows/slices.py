@@ -51,9 +51,13 @@ def slices_of(items: pl.DataFrame, views: tuple[str, str], names: list[str]) -> 
 
 
 def _thirds(values: pl.Series, name: str) -> pl.Series:
-    """A name for each count: low, middle or high third, with its bounds; fewer where values are few, none where all are equal."""
+    """A name with bounds for each count: its third, or the value itself where three or fewer are; none where all are equal."""
     counts = values.to_numpy()
-    edges = sorted(set(np.quantile(counts, [1 / 3, 2 / 3], method="lower").tolist()) - {counts.max()})
-    bounds = list(zip([counts.min(), *(edge + 1 for edge in edges)], [*edges, counts.max()], strict=True)) if edges else []
-    which = np.searchsorted(edges, counts)
-    return pl.Series([f"{name} {bounds[i][0]}-{bounds[i][1]}" if bounds else None for i in which], dtype=pl.String)
+    distinct = np.unique(counts)
+    edges = distinct[:-1] if len(distinct) <= 3 else np.quantile(counts, [1 / 3, 2 / 3], method="lower")
+    edges = np.unique(edges[edges < distinct[-1]])
+    if not len(edges):
+        return pl.Series([None] * len(counts), dtype=pl.String)
+    bounds = list(zip([distinct[0], *(edges + 1)], [*edges, distinct[-1]], strict=True))
+    names = [f"{name} {low}" if low == high else f"{name} {low}-{high}" for low, high in bounds]
+    return pl.Series([names[i] for i in np.searchsorted(edges, counts)])

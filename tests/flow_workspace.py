@@ -42,12 +42,11 @@ def make_workspace(root, seed=0, quality=0.5, **changes):
     return ws
 
 
-def lock(ws):
+def lock(ws, views=VIEWS):
     """Write dvc.lock for what lies in data/."""
     outs = {
         "ingest": [ws.pairs],
-        "embed@image": [ws.features("image")],
-        "embed@text": [ws.features("text")],
+        **{f"embed@{view}": [ws.features(view)] for view in views},
         "fit": [ws.alignment, ws.fit_report],
         "evaluate": [ws.evaluation, ws.metrics],
     }

@@ -188,7 +188,7 @@ def test_moves_by_hand_are_checked(tmp_path):
     stored.write_bytes(stored.read_bytes()[:-1] + b"x")
     shutil.rmtree(ws.state / "downloads", ignore_errors=True)
     before = ws.ledger.read_bytes()
-    with pytest.raises(ArtifactError, match="changed or damaged"):
+    with pytest.raises(ArtifactError, match="was changed since it was registered"):
         moves.promote(ws, 2, "it looks better")
     assert registry.champion(ws).version == 1 and ws.ledger.read_bytes() == before
 
