@@ -70,7 +70,11 @@ def _speed() -> list[str]:
         (
             "embedding",
             "embedding on two cores: images, texts | 1.3x, 3.5x one at a time in eager torch",
-            lambda r: ", ".join(f"{next(iter(r[kind]['times_faster'].values())):.1f}x" for kind in ("images", "texts")),
+            lambda r: "; ".join(
+                f"{name} "
+                + ", ".join(f"{next(iter(r[kind + of]['times_faster'].values())):.1f}x" for kind in ("images", "texts"))
+                for name, of in (("torch", ""), ("OpenVINO", ", backend openvino"))
+            ),
         ),
         (
             "asif",
