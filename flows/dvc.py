@@ -60,6 +60,10 @@ class _Finished:
         return any(phrase in line for line in self.out + self.err for phrase in phrases)
 
 
+class DvcError(WorkspaceError):
+    """A DVC command failed; the message is DVC's."""
+
+
 def ensure_repo(ws: Workspace) -> None:
     """Make a recipe's workspace, or a worktree, a DVC repository of its own with the cache and the remotes of the main one.
 
@@ -97,7 +101,7 @@ def stages(ws: Workspace) -> list[str]:
     Raises:
         WorkspaceError: DVC cannot read the pipeline.
     """
-    dot = _ask(ws, "dag", "--dot")
+    dot = ask(ws, "dag", "--dot")
     needed: dict[str, set[str]] = {node: set() for node in re.findall(r'^"([^"]+)";$', dot, re.MULTILINE)}
     for before, after in re.findall(r'^"([^"]+)" -> "([^"]+)";$', dot, re.MULTILINE):
         needed[after].add(before)
@@ -116,7 +120,7 @@ def status(ws: Workspace) -> list[str]:
     Raises:
         WorkspaceError: DVC cannot read the pipeline.
     """
-    return list(json.loads(_ask(ws, "status", "--json", "--with-deps", *targets(ws))))
+    return list(json.loads(ask(ws, "status", "--json", "--with-deps", *targets(ws))))
 
 
 def repro(ws: Workspace, stage: str) -> StageOutcome:
@@ -140,6 +144,19 @@ def repro(ws: Workspace, stage: str) -> StageOutcome:
     elif finished.says("is cached - skipping run", "Pulling data for stage"):
         outcome = "restored"
     return StageOutcome(stage, outcome, round(time.perf_counter() - started, 3))
+
+
+def recompute(ws: Workspace, stage: str) -> StageOutcome:
+    """Run one stage whatever any cache holds.
+
+    Raises:
+        StageError, RefusedError, WorkspaceError: as for `repro`.
+    """
+    started = time.perf_counter()
+    finished = _repro_when_free(ws, stage, "--force")
+    if finished.code:
+        raise _failure(stage, finished)
+    return StageOutcome(stage, "ran", round(time.perf_counter() - started, 3))
 
 
 def output_hashes(ws: Workspace, names: list[str]) -> dict[str, str]:
@@ -189,8 +206,12 @@ def _failure(stage: str, finished: _Finished) -> CSAError:
     return StageError(f"stage {stage} failed: {(of_stage or of_dvc or [f'exit code {finished.code}'])[-1]}")
 
 
-def _ask(ws: Workspace, *arguments: str) -> str:
-    """Standard output of a DVC command that changes nothing."""
+def ask(ws: Workspace, *arguments: str) -> str:
+    """Standard output of a DVC command.
+
+    Raises:
+        DvcError: DVC says it failed.
+    """
     answer = subprocess.run(
         [sys.executable, "-m", "dvc", *arguments],
         cwd=ws.root,
@@ -201,7 +222,7 @@ def _ask(ws: Workspace, *arguments: str) -> str:
     )
     if answer.returncode:
         said = [line for line in answer.stderr.splitlines() if line and not line.startswith("Having any troubles?")]
-        raise WorkspaceError(f"dvc {arguments[0]} failed in {ws.root}: {' '.join(said)}")
+        raise DvcError(f"dvc {arguments[0]} failed in {ws.root}: {' '.join(said)}")
     return answer.stdout
 
 

@@ -22,7 +22,7 @@ from prefect.cache_policies import NO_CACHE
 
 from csa.errors import CSAError, WorkspaceError
 from csa.workspace import Workspace
-from flows import approval, drift, dvc, metrics, promotion, registry, server, settled
+from flows import approval, drift, dvc, metrics, promotion, registry, server, settled, sharing
 from flows.dvc import StageOutcome
 from flows.environment import end_orphaned_servers
 from flows.paired import Decision
@@ -52,7 +52,7 @@ def _may_pass(task: Any, run: Any, state: Any) -> bool:
 @task(task_run_name="stage {stage}", cache_policy=NO_CACHE)
 def run_stage(ws: Workspace, stage: str) -> StageOutcome:
     """Bring one DVC stage up to date."""
-    outcome = dvc.repro(ws, stage)
+    outcome = sharing.restore_or_recompute(ws, stage, dvc.repro(ws, stage))
     print(f"  {stage:<14}{outcome.status} in {outcome.seconds:.1f} s", file=sys.stderr)
     return outcome
 
@@ -113,6 +113,14 @@ def report(ws: Workspace, run: RunRecord, version: int) -> None:
     publish_report(ws, run, version)
 
 
+@task(task_run_name="push", cache_policy=NO_CACHE)
+def push(ws: Workspace) -> None:
+    """Share what was computed; a remote that does not answer is no obstacle."""
+    said = sharing.push(ws)
+    if said is not None:
+        print(f"  push          {said}", file=sys.stderr)
+
+
 @flow(name="csa-retrain", flow_run_name="{workspace_root}", validate_parameters=False)
 def retrain(workspace_root: str) -> RetrainResult:
     """Bring a workspace's model up to date.
@@ -134,12 +142,14 @@ def retrain(workspace_root: str) -> RetrainResult:
         known = settled.recall(ws, run)
         if known is not None:
             report(ws, run, known.version)
+            push(ws)
             return RetrainResult(outcomes, run.run_id, new, known.version, False, known.decision)
         registered = register(ws, run)
         proposal = approval.ask(gate(ws, run, registered.version), ws.params().gate.approval_seconds)
         decision = conclude(ws, proposal)
         settled.remember(ws, run, registered.version, decision)
         report(ws, run, registered.version)
+        push(ws)
         return RetrainResult(outcomes, run.run_id, new, registered.version, registered.created, decision)
 
 
