@@ -178,9 +178,7 @@ class PromptParams(_Section):
 class MultimodalParams(_Section):
     """A model of two towers, such as CLIP, that is measured beside CSA: nothing is fitted, its own cosine is taken."""
 
-    encoder: str = Field(
-        description="a transformers model id or a local folder; or `open_clip:MODEL/PRETRAINED`, where installed"
-    )
+    encoder: str = Field(description="a transformers model id or a local folder")
     revision: str | None = Field(None, description="the commit of a hub model; required for a model id")
     batch_size: int = Field(32, gt=0, description="items per forward pass")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="arithmetic of the forward pass")

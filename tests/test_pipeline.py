@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import re
 import time
 
 import psutil
 import pytest
 import yaml
-from small_repo import SmallRepo, draw_shape
+from small_repo import SHAPES_PARAMS, SmallRepo, draw_shape
 
 from flows import registry
 
@@ -200,3 +201,27 @@ def test_a_damaged_shard_is_repaired(undisturbed):
     assert "embed@image" in status["out_of_date"]
     repo.csa_run()
     assert shard.read_bytes() != bytes(content) and alignment_hash(repo) == before
+
+
+@pytest.mark.parametrize(
+    ("limits", "said"),
+    [
+        ({"fewest_groups": [None, 1000.0]}, r"refused: fewest_groups: \d+ training groups; the limit is 1000"),
+        ({"mean_shift": [None, -1.0]}, r"refused: mean_shift: the means of \w+ coordinates moved by 0 standard deviations"),
+    ],
+)
+def test_refused_data_is_exit_code_1_and_changes_nothing(undisturbed, limits, said):
+    repo, _ = undisturbed
+    repo.csa_run()
+    before = repo.state()
+    known = (repo.root / "params.yaml").read_text()
+    try:
+        repo.set_params({**SHAPES_PARAMS, "checks": limits})
+        done = repo.run("run")
+        assert done.returncode == 1 and re.search(said, done.stderr.splitlines()[-1]), done.stderr
+    finally:
+        (repo.root / "params.yaml").write_text(known)
+    assert repo.csa_run()["new_run"] is False
+    after = repo.state()
+    changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    assert changed <= {"data/checks.json", "dvc.lock"}
