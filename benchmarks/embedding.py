@@ -67,7 +67,7 @@ def eager_images(encoder: Encoder, layout: str) -> Callable[[Any], Float32]:
     net = net.eval().to(memory_format=torch.channels_last if layout == "NHWC" else torch.contiguous_format)
 
     def features(picture: Any) -> Float32:
-        pixels = torch.from_numpy(encoder.prepare(picture)).permute(2, 0, 1)[None].float()
+        pixels = torch.from_numpy(encoder.prepare(picture)[0]).permute(2, 0, 1)[None].float()
         pixels = pixels.contiguous(memory_format=torch.channels_last if layout == "NHWC" else torch.contiguous_format)
         one: Float32 = net.extract_features((pixels - 127) / 128).mean((2, 3)).numpy()[0]
         return one

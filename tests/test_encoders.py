@@ -203,8 +203,29 @@ def test_efficientnet_cuts_the_central_square():
     encoder = load_encoder(ViewParams(modality="image", encoder="efficientnet-lite0"))
     wide = Image.new("RGB", (672, 224), "white")
     wide.paste(Image.new("RGB", (224, 224), "red"), (224, 0))
-    assert np.unique(encoder.prepare(wide).reshape(-1, 3), axis=0).tolist() == [[255, 0, 0]]
-    assert encoder.prepare(Image.new("RGB", (5, 900))).shape == (224, 224, 3)
+    assert np.unique(encoder.prepare(wide)[0].reshape(-1, 3), axis=0).tolist() == [[255, 0, 0]]
+    assert encoder.prepare(Image.new("RGB", (5, 900)))[0].shape == (224, 224, 3)
+
+
+@pytest.mark.parametrize("backend", ["torch", pytest.param("openvino", marks=needs_openvino)])
+def test_augmented_features_are_means_over_looks(models, pictures, backend):
+    def features(augment, items, folder="efficientnet-lite0"):
+        return load_encoder(image_view(folder, augment=augment, backend=backend)).encode(items)
+
+    mirrored = [picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for picture in pictures]
+    for folder in ("efficientnet-lite0", models["vit"]):
+        mean = (features("none", pictures, folder) + features("none", mirrored, folder)) / 2
+        assert features("flip", pictures, folder) == pytest.approx(mean, abs=1e-4)
+        assert features("flip", mirrored, folder) == pytest.approx(features("flip", pictures, folder), abs=1e-4)
+    both, small = features("flip_and_scale", pictures), features("flip", pictures)
+    large = 2 * both - small  # what the larger size must have given
+    assert 0.5 < cosines(large, small).min() < 0.999
+    assert (features("flip_and_scale", pictures[3:4])[0] == both[3]).all(), "the same bits alone"
+    prints = {load_encoder(image_view("efficientnet-lite0", augment=a)).fingerprint for a in ("none", "flip", "flip_and_scale")}
+    assert len(prints) == 3
+    for settings in ({"modality": "text", "encoder": "minilm-l6-v2", "augment": "flip"}, {"modality": "image", "encoder": "x/y"}):
+        with pytest.raises(ValueError, match="augment"):
+            ViewParams(**{"augment": "flip_and_scale", **settings})
 
 
 def test_bfloat16_is_close_and_another_encoder(models):

@@ -108,9 +108,10 @@ def _compute_in_one_thread() -> None:
         torch.set_num_threads(1)
 
 
-def backend_of(view: ViewParams) -> dict[str, str]:
-    """What a description says of the backend; nothing of torch, so that features made before there was another are found."""
-    return {} if view.backend == "torch" else {"backend": view.backend}
+def options_of(view: ViewParams) -> dict[str, str]:
+    """What a description says of backend and augmentation; nothing of their defaults, so that features made before are found."""
+    given: dict[str, str] = {"backend": view.backend, "augment": view.augment}
+    return {name: value for name, value in given.items() if value not in ("torch", "none")}
 
 
 def batches(lengths: list[int], batch_size: int) -> list[list[int]]:

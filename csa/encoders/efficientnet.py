@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from csa.encoders.base import Encoder, Float32, backend_of
+from csa.encoders.base import Encoder, Float32, options_of
 from csa.params import ViewParams
 
 SIZE = 224
+LARGE = 288
 # A batch goes through the network in so many images at a time: their feature maps fit the cache, and it is half as fast again.
 _IMAGES_A_PASS = 2
 
@@ -19,12 +21,14 @@ class EfficientNetLite0(Encoder):
     """1280 features: the mean of the last feature map.
 
     Images are scaled so that the shorter side has 224 pixels (bicubic), cut to the central square, and mapped to
-    (rgb - 127) / 128.
+    (rgb - 127) / 128. `augment` averages the features of more looks at an image: its mirror image, and 288 pixels as well.
     """
 
     def __init__(self, view: ViewParams):
         super().__init__(self.describe(view), view.batch_size)
         self._dtype, self._backend = view.dtype, view.backend
+        self._mirrored = view.augment != "none"
+        self._sizes = (SIZE, LARGE) if view.augment == "flip_and_scale" else (SIZE,)
 
     @staticmethod
     def describe(view: ViewParams) -> dict[str, Any]:
@@ -35,7 +39,7 @@ class EfficientNetLite0(Encoder):
             "modality": "image",
             "pooling": "mean",
             "dtype": view.dtype,
-            **backend_of(view),
+            **options_of(view),
             "preprocessing": {"size": SIZE, "resample": "bicubic", "crop": "center", "mean": 127, "scale": 128},
         }
 
@@ -54,18 +58,15 @@ class EfficientNetLite0(Encoder):
         return net.to(memory_format=torch.channels_last, dtype=getattr(torch, self._dtype))
 
     def prepare(self, item: Any) -> Any:
-        """Pixels of one RGB image, shape (224, 224, 3), uint8."""
-        from PIL import Image
-
-        scale = SIZE / min(item.size)
-        width, height = (max(SIZE, round(side * scale)) for side in item.size)
-        if (width, height) != item.size:
-            item = item.resize((width, height), Image.Resampling.BICUBIC)
-        left, top = (width - SIZE) // 2, (height - SIZE) // 2
-        return np.asarray(item.crop((left, top, left + SIZE, top + SIZE)), dtype=np.uint8)
+        """Pixels of one RGB image in each size, shape (size, size, 3), uint8."""
+        return [_central_square(item, size) for size in self._sizes]
 
     def forward(self, prepared: list[Any], padded_length: int) -> Float32:
         """See `Encoder.forward`."""
+        looks = [self._pass([pixels[k] for pixels in prepared]) for k in range(len(self._sizes))]
+        return looks[0] if len(looks) == 1 else np.mean(looks, axis=0, dtype=np.float32)
+
+    def _pass(self, prepared: list[Any]) -> Float32:
         import torch
 
         even = prepared + prepared[-1:] * (len(prepared) % _IMAGES_A_PASS)
@@ -78,7 +79,19 @@ class EfficientNetLite0(Encoder):
 
         # Channels last is what the stacked pixels are already.
         scaled = (pixels.permute(0, 3, 1, 2).to(getattr(torch, self._dtype)) - 127) / 128
-        return self._net.extract_features(scaled).mean((2, 3))
+        features = self._net.extract_features(scaled).mean((2, 3))
+        return (features + self._net.extract_features(scaled.flip(-1)).mean((2, 3))) / 2 if self._mirrored else features
+
+
+def _central_square(image: Any, size: int) -> NDArray[np.uint8]:
+    from PIL import Image
+
+    scale = size / min(image.size)
+    width, height = (max(size, round(side * scale)) for side in image.size)
+    if (width, height) != image.size:
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    left, top = (width - size) // 2, (height - size) // 2
+    return np.asarray(image.crop((left, top, left + size, top + size)), dtype=np.uint8)
 
 
 def _weights_file() -> Path:

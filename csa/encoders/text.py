@@ -4,7 +4,7 @@ import sys
 from functools import cached_property
 from typing import Any
 
-from csa.encoders.base import Encoder, Float32, backend_of
+from csa.encoders.base import Encoder, Float32, options_of
 from csa.encoders.models import ModelFiles, load_model, load_pretrained, model_class
 from csa.encoders.pooling import check_pooling, pool
 from csa.encoders.sentence import read_sentence_head, sentence_limit
@@ -50,7 +50,7 @@ class TextEncoder(Encoder):
             "layer": view.layer,
             "dtype": view.dtype,
             "longest": self._longest,
-            **backend_of(view),
+            **options_of(view),
         }
         super().__init__(description, view.batch_size)
 

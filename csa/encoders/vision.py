@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from csa.encoders.base import Encoder, Float32, backend_of
+from csa.encoders.base import Encoder, Float32, options_of
 from csa.encoders.models import ModelFiles, load_model, load_pretrained, model_class
 from csa.encoders.pooling import check_pooling, pool
 from csa.errors import EncoderError
@@ -27,6 +27,7 @@ class VisionEncoder(Encoder):
         self._two_towers = hasattr(model_class(AutoModel, config), "get_image_features")
         self._pooling: Pooling = view.pooling or ("pooler" if self._two_towers else "mean")
         self._files, self._layer, self._dtype, self._backend = files, view.layer, view.dtype, view.backend
+        self._mirrored = view.augment == "flip"
         description = {
             "encoder": files.name.rstrip("/"),
             "weights": files.identity,
@@ -35,7 +36,7 @@ class VisionEncoder(Encoder):
             "layer": view.layer,
             "dtype": view.dtype,
             "preprocessing": _plain(self._processor.to_dict()),
-            **backend_of(view),
+            **options_of(view),
         }
         super().__init__(description, view.batch_size)
 
@@ -72,6 +73,11 @@ class VisionEncoder(Encoder):
         return self.run(self._network, self._backend, pixel_values=pixels)
 
     def _network(self, pixel_values: Any) -> Any:
+        """Features, or their mean over the pictures and their mirror images."""
+        features = self._look(pixel_values)
+        return (features + self._look(pixel_values.flip(-1))) / 2 if self._mirrored else features
+
+    def _look(self, pixel_values: Any) -> Any:
         inner = {} if self._layer == -1 else {"output_hidden_states": True}
         return pool(self._files.name, self._call(pixel_values=pixel_values, **inner), self._pooling, self._layer)
 
