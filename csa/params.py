@@ -233,10 +233,10 @@ class TaskParams(_Section):
         description="what is measured on; of out_of_context, a table with an image, caption1, caption2 and out_of_context"
     )
     prompts: PromptParams = Field(default_factory=PromptParams, description="transfer: how classes are put into words")
-    text_similarity: Literal["canonical", "encoder"] = Field(
-        "canonical",
-        description="out_of_context: captions are compared by what they say of the image, or as the paper does by "
-        "the cosine of the text encoder's features",
+    text_similarity: Literal["encoder", "canonical"] = Field(
+        "encoder",
+        description="out_of_context: captions are compared by the cosine of the text encoder's features, as the paper does, or "
+        "by what they say of the image",
     )
 
 

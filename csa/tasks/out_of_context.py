@@ -8,10 +8,11 @@ equal covariance it is the log-likelihood ratio, so no other score has a larger 
 Everything that is chosen (thresholds, places, discriminant) is chosen on the validation groups, and everything that is reported
 is measured on the others.
 
-Two captions are compared in the space the alignment made, by what each says of the other view: with b a caption's canonical
-coordinates in held-out standard deviations and w the held-out correlations, w b is what it leads one to expect of the image, and
-the similarity is the cosine of w b1 and w b2. What the images cannot show does not count. The paper compares the text encoder's
-features by plain cosine; `text_similarity: encoder` does.
+Two captions are compared by the cosine of the text encoder's features, as the paper does. `text_similarity: canonical` compares
+them in the space the alignment made, by what each says of the other view: with b a caption's canonical coordinates in held-out
+standard deviations and w the held-out correlations, w b is what it leads one to expect of the image, and the similarity is the
+cosine of w b1 and w b2. What the images cannot show does not count then; on constructed rows that loses more than it gains
+(`benchmarks/out_of_context.py`).
 """
 
 from dataclasses import dataclass

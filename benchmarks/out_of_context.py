@@ -1,0 +1,69 @@
+"""Misinformative captions, constructed: an image's caption beside one of another image, a random or the most similar one.
+
+    csa run recipes/flickr8k.yaml --data PATH
+    python -m benchmarks.out_of_context
+
+Each held-out image gives its first caption and a second one: of the image itself (in context, every other image), or of another
+image (out of context). Easy: a random image's. Hard: that of the image whose features are nearest, in the image encoder's own
+space. Thresholds are chosen on half of the images, figures are of the other half.
+"""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from benchmarks.measure import SEED, record
+from csa.core.alignment import load
+from csa.core.preparation import unit
+from csa.core.threads import one_thread_a_product
+from csa.datasets.pairs import read_pairs
+from csa.features import FeatureTable
+from csa.params import EvaluateParams
+from csa.tasks.out_of_context import Similarities, caption_similarity, evaluate_out_of_context, expected_image
+from flows.workspaces import existing_workspace
+
+
+def main() -> None:
+    ws = existing_workspace("flickr8k")
+    alignment, params = load(ws.alignment), EvaluateParams()
+    tables = {view: FeatureTable.read(ws.features(view)) for view in ("image", "text")}
+    test = read_pairs(ws.pairs).filter(pl.col("split") == "test")
+    images = test.group_by("image_hash", maintain_order=True).agg("text_hash").filter(pl.col("text_hash").list.len() > 1)
+    X = tables["image"].rows(images["image_hash"].to_list())
+    captions = [tables["text"].rows([texts[k] for texts in images["text_hash"].to_list()]) for k in (0, 1)]
+    rng = np.random.default_rng(SEED)
+    out = rng.permutation(len(X)) % 2 == 0
+    result: dict[str, Any] = {"images": len(X)}
+    with one_thread_a_product():
+        for kind, other in (("easy", random_others(len(X), rng)), ("hard", nearest_others(X))):
+            second = np.where(out[:, None], captions[1][other], captions[1])
+            for space in ("canonical", "encoder"):
+                sides = (captions[0], second)
+                if space == "canonical":
+                    sides = tuple(expected_image(alignment, side, True) for side in sides)
+                rows = Similarities(caption_similarity(*sides), alignment.score_pairs(X, second), out, np.arange(len(X)))
+                result[f"{kind}, captions compared in the {space} space"] = evaluate_out_of_context(rows, params)[0]
+    record("out_of_context", result)
+
+
+def random_others(n: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Another row for every row."""
+    order = rng.permutation(n)
+    other = np.empty(n, dtype=np.intp)
+    other[order] = np.roll(order, 1)
+    return other
+
+
+def nearest_others(X: Any) -> NDArray[np.intp]:
+    """The row most similar to every row, by the cosine of centred features."""
+    unit_rows = unit(X - X.mean(axis=0, dtype=np.float64))
+    cosine = unit_rows @ unit_rows.T
+    np.fill_diagonal(cosine, -np.inf)
+    nearest: NDArray[np.intp] = cosine.argmax(axis=1)
+    return nearest
+
+
+if __name__ == "__main__":
+    main()
