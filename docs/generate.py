@@ -5,6 +5,7 @@ python -m docs.generate --check    exit 1 if a page on disk is not what the code
 """
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -25,12 +26,20 @@ def cli_page() -> str:
     lines = ["# The `csa` command", "", "Made by `python -m docs.generate` from the commands themselves.", ""]
     lines += ["Exit codes: 0 done, 1 a gate or a check said no, 2 wrong use or bad input.", ""]
     parent = click.Context(cli, info_name="csa", terminal_width=100, **cli.context_settings)
-    for name in cli.list_commands(parent):
-        command = cli.commands[name]
+    for name, command in _commands(cli):
         context = click.Context(command, info_name=name, parent=parent, terminal_width=100)
         help_text = "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
         lines += [f"## csa {name}", "", "```", help_text, "```", ""]
     return "\n".join(lines)
+
+
+def _commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    """(name, command) of every command, a group before its own."""
+    for name in sorted(group.commands):
+        command = group.commands[name]
+        yield prefix + name, command
+        if isinstance(command, click.Group):
+            yield from _commands(command, f"{prefix}{name} ")
 
 
 def parameters_page() -> str:

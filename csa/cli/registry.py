@@ -1,0 +1,213 @@
+"""Registered versions: who is champion, why, and what a version is made of."""
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from csa.cli.common import json_option, print_frame, say, workspace_option
+
+
+@click.command()
+@workspace_option
+@json_option
+def models(workspace: str, as_json: bool) -> None:
+    """List the registered versions of a workspace's model.
+
+    \b
+    Example:
+      csa models
+    """
+    from flows.environment import prepare_environment
+    from flows.registry import versions_table
+    from flows.workspaces import existing_workspace
+
+    ws = existing_workspace(workspace)
+    prepare_environment(ws)
+    from flows.standing import note
+
+    print_frame(versions_table(ws), as_json, "no versions yet; `csa run` registers the first")
+    say(note(ws))
+
+
+@click.command()
+@click.argument("first")
+@click.argument("second")
+@workspace_option
+@click.option("--report", metavar="FILE.html", type=click.Path(path_type=Path), help="Write a page about it, with pictures.")
+@json_option
+def compare(first: str, second: str, workspace: str, report: Path | None, as_json: bool) -> None:
+    """Compare two versions query by query: paired differences with intervals, second minus first.
+
+    A version is a number, or one of the aliases champion and challenger.
+
+    \b
+    Examples:
+      csa compare champion challenger
+      csa compare 3 4 --report difference.html
+    """
+    from flows.compare import compare as compare_versions
+    from flows.environment import prepare_environment
+    from flows.workspaces import existing_workspace
+
+    ws = existing_workspace(workspace)
+    prepare_environment(ws)
+    result = compare_versions(ws, first, second)
+    if as_json:
+        click.echo(json.dumps(result.as_dict(), indent=2))
+    else:
+        click.echo(
+            f"version {result.first} and version {result.second}, {result.queries:,} held-out queries, both directions alike"
+        )
+        print_frame(result.table, False, "")
+    if report is not None:
+        from flows.versus import write_comparison
+
+        write_comparison(ws, first, second, report)
+        if not as_json:
+            click.echo(f"report: {report}")
+
+
+@click.command()
+@click.argument("version", type=click.IntRange(1))
+@click.option("--reason", required=True, help="Why, for the ledger.")
+@workspace_option
+def promote(version: int, reason: str, workspace: str) -> None:
+    """Make a version champion by hand, whatever the gate said; its artifact is checked, the ledger tells who and why.
+
+    \b
+    Example:
+      csa promote 3 --reason "better on the new shop's photos"
+    """
+    from flows.environment import prepare_environment
+    from flows.moves import promote as promote_version
+    from flows.workspaces import existing_workspace
+
+    ws = existing_workspace(workspace)
+    prepare_environment(ws)
+    click.echo(str(promote_version(ws, version, reason)))
+
+
+@click.command()
+@click.option("--to", "version", type=click.IntRange(1), help="The version to go back to.  [default: the champion before]")
+@click.option("--reason", required=True, help="Why, for the ledger.")
+@workspace_option
+def rollback(version: int | None, reason: str, workspace: str) -> None:
+    """Go back to the champion before this one. The gate will not promote again what was rolled back.
+
+    \b
+    Example:
+      csa rollback --reason "customers complained"
+    """
+    from flows.environment import prepare_environment
+    from flows.moves import rollback as roll_back
+    from flows.workspaces import existing_workspace
+
+    ws = existing_workspace(workspace)
+    prepare_environment(ws)
+    click.echo(str(roll_back(ws, version, reason)))
+
+
+@click.command()
+@click.option("--no", "refuse", is_flag=True, help="Keep the champion.")
+@click.option("--reason", default="", help="Why, for the ledger.")
+@click.option("--list", "only_list", is_flag=True, help="Only say which runs wait.")
+@workspace_option
+@json_option
+def approve(refuse: bool, reason: str, only_list: bool, workspace: str, as_json: bool) -> None:
+    """Answer a promotion that waits for a person (`gate.approval: true`): yes, or no with --no.
+
+    \b
+    Examples:
+      csa approve --reason "looked at the sheets"
+      csa approve --no --reason "worse on children's drawings"
+    """
+    from flows.environment import prepare_environment
+    from flows.workspaces import existing_workspace
+
+    ws = existing_workspace(workspace)
+    prepare_environment(ws)
+    from flows import approval
+
+    if only_list:
+        runs = [{"workspace": one.workspace, "until": one.until} for one in approval.waiting()]
+        said = "\n".join(f"{run['workspace']}  until {run['until']}" for run in runs) or "no run waits"
+        click.echo(json.dumps(runs, indent=2) if as_json else said)
+        return
+    approval.answer(str(ws.root), not refuse, reason)
+    answer = {"workspace": workspace, "approved": not refuse}
+    click.echo(json.dumps(answer) if as_json else f"{workspace}: {'refused' if refuse else 'approved'}; the run goes on")
+
+
+@click.command()
+@click.option(
+    "--verify", is_flag=True, help="Check chain, registry, champion and the files of every version; 1 if a check fails."
+)
+@workspace_option
+@json_option
+def ledger(verify: bool, workspace: str, as_json: bool) -> None:
+    """Show who made what champion, when and why: the same for every clone that shares the registry.
+
+    \b
+    Examples:
+      csa ledger
+      csa ledger --verify
+    """
+    from flows.environment import prepare_environment
+    from flows.standing import ledger_lines, ledger_table, verify_all
+    from flows.workspaces import existing_workspace
+
+    ws = existing_workspace(workspace)
+    prepare_environment(ws)
+    if not verify:
+        lines = ledger_lines(ws)
+        if as_json:
+            click.echo(json.dumps(lines, indent=2))
+        else:
+            print_frame(ledger_table(lines), False, "no line yet; `csa run` writes the first")
+        return
+    checks = verify_all(ws)
+    if as_json:
+        click.echo(json.dumps([check.as_dict() for check in checks], indent=2))
+    else:
+        for check in checks:
+            click.echo(f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<24} {check.found}")
+    if not all(check.ok for check in checks):
+        sys.exit(1)
+
+
+@click.command()
+@click.argument("thing")
+@click.option("--item", "is_item", is_flag=True, help="THING is an item, even if it looks like a version.")
+@workspace_option
+@json_option
+def lineage(thing: str, is_item: bool, workspace: str, as_json: bool) -> None:
+    """From a model down to data, code, parameters and environment; or from an item up to every model that saw it.
+
+    THING is a model (models:/NAME@champion, models:/NAME/3, champion, 3, a run id) or an item (an image's path, a text, a
+    sha256, a pair's id).
+
+    \b
+    Examples:
+      csa lineage champion
+      csa lineage data/openmoji/images/1F98A.png
+    """
+    from flows import lineage as lines
+    from flows.environment import prepare_environment
+    from flows.workspaces import existing_workspace
+
+    ws = existing_workspace(workspace)
+    prepare_environment(ws)
+    if lines.names_a_model(thing) and not is_item:
+        facts = lines.of_model(ws, thing)
+        click.echo(json.dumps(facts, indent=2) if as_json else lines.text(facts))
+        return
+    answer = lines.of_item(ws, thing)
+    if as_json:
+        click.echo(json.dumps(answer.as_dict(), indent=2))
+    else:
+        print_frame(answer.runs, False, f"no run on record saw {thing!r}")
+
+
+COMMANDS = (models, compare, promote, rollback, approve, ledger, lineage)

@@ -1,0 +1,78 @@
+"""What a team shares."""
+
+import json
+
+import click
+
+from csa.cli.common import json_option
+
+
+@click.group()
+def remote() -> None:
+    """Where a team shares what it has computed: features, alignments, results. Every `csa run` pulls from it and pushes to it."""
+
+
+@remote.command("add")
+@click.argument("name")
+@click.argument("url")
+@click.option("--endpoint", metavar="URL", help="Of an S3 store that is not Amazon's.")
+@click.option("--local", is_flag=True, help="For this clone alone; else git carries .dvc/config to the team.")
+def remote_add(name: str, url: str, endpoint: str | None, local: bool) -> None:
+    """Share through URL: a folder all can reach, or s3://bucket/path (extra `s3`; credentials as for any S3 tool).
+
+    \b
+    Examples:
+      csa remote add team /mnt/shared/csa
+      csa remote add team s3://our-bucket/csa
+    """
+    from flows import sharing
+    from flows.environment import prepare_environment
+    from flows.workspaces import main_workspace
+
+    ws = main_workspace()
+    prepare_environment(ws)
+    sharing.add_remote(ws, name, url, endpoint, local)
+    where = "this clone's .dvc/config.local" if local else ".dvc/config; commit it, and your team shares too"
+    click.echo(f"{name}: {sharing.remotes(ws)[name]} ({where})")
+
+
+@remote.command("list")
+@json_option
+def remote_list(as_json: bool) -> None:
+    """List the remotes.
+
+    \b
+    Example:
+      csa remote list
+    """
+    from flows import sharing
+    from flows.environment import prepare_environment
+    from flows.workspaces import main_workspace
+
+    ws = main_workspace()
+    prepare_environment(ws)
+    found = sharing.remotes(ws)
+    lines = "\n".join(f"{name}  {url}" for name, url in found.items())
+    click.echo(json.dumps(found, indent=2) if as_json else lines or "no remote yet; `csa remote add NAME URL` names one")
+
+
+@remote.command("remove")
+@click.argument("name")
+def remote_remove(name: str) -> None:
+    """Forget a remote; what lies there stays.
+
+    \b
+    Example:
+      csa remote remove team
+    """
+    from flows import sharing
+    from flows.environment import prepare_environment
+    from flows.workspaces import main_workspace
+
+    ws = main_workspace()
+    prepare_environment(ws)
+    sharing.remove_remote(ws, name)
+    click.echo(f"{name} is no remote any more")
+
+
+COMMANDS = (remote,)
