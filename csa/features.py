@@ -66,10 +66,7 @@ class FeatureCache:
 
     def write(self, items: list[str], features: Float32) -> None:
         """Keep a finished batch: items and their features (len(items), d), flushed to disk."""
-        content = pack_tensors("features", {"items": items}, {"features": features})
-        file = self._folder / f"{hashlib.sha256(content).hexdigest()}.safetensors"
-        write_atomic(file, content)
-        self._file_of.update(dict.fromkeys(items, file))
+        self._file_of.update(dict.fromkeys(items, _write_batch(self._folder, items, features)))
 
     def note_speed(self, items: int, seconds: float) -> None:
         """Remember how long encoding took, for estimates."""
@@ -82,6 +79,31 @@ class FeatureCache:
             return float(noted["seconds"]) / float(noted["items"])
         except (ArtifactError, KeyError, TypeError, ValueError, ZeroDivisionError):
             return None
+
+
+def forget_items(root: Path, items: set[str]) -> int:
+    """Take items out of the caches of all encoders: a batch that holds one is written anew without it.
+
+    Args:
+        root: the caches' folder.
+        items: hashes.
+
+    Returns:
+        How many features were removed.
+    """
+    removed = 0
+    for folder in sorted(path for path in root.glob("*") if path.is_dir()):
+        for file in sorted(folder.glob("*.safetensors")):
+            batch = _read_batch(file)
+            if batch is None:
+                _discard(file)
+            elif items & batch.keys():
+                kept = [item for item in batch if item not in items]
+                if kept:
+                    _write_batch(folder, kept, np.stack([batch[item] for item in kept]))
+                file.unlink()
+                removed += len(batch) - len(kept)
+    return removed
 
 
 @dataclass(frozen=True, eq=False)
@@ -265,6 +287,13 @@ def _read_shard(file: Path, sha256: str) -> tuple[list[str], Float32]:
         raise ArtifactError(f"{file}: the feature shard is damaged (its hash differs); delete it and run `csa run` to restore it")
     frame = pl.read_parquet(io.BytesIO(content))
     return frame["item"].to_list(), frame["features"].to_numpy()
+
+
+def _write_batch(folder: Path, items: list[str], features: Float32) -> Path:
+    content = pack_tensors("features", {"items": items}, {"features": features})
+    file = folder / f"{hashlib.sha256(content).hexdigest()}.safetensors"
+    write_atomic(file, content)
+    return file
 
 
 def _read_batch(file: Path) -> dict[str, Float32] | None:

@@ -11,7 +11,7 @@ import polars as pl
 from csa.core.alignment import Alignment, load
 from csa.core.refit import Refit
 from csa.datasets import dataset_root, item_loader
-from csa.datasets.exclude import write_excluded
+from csa.datasets.exclude import Excluded, write_excluded
 from csa.datasets.pairs import read_pairs, write_pairs
 from csa.errors import InputError
 from csa.features import FeatureTable
@@ -138,7 +138,7 @@ def find(
         _write_page(ws, params, answer, page)
     if drop is not None:
         rows = answer.dropped.select("pair_id", "probability").rows()
-        write_excluded(drop, {pair_id: f"suspect: stranger-like {probability:.0%}" for pair_id, probability in rows})
+        write_excluded(drop, Excluded({pair_id: f"suspect: stranger-like {probability:.0%}" for pair_id, probability in rows}))
     return answer
 
 

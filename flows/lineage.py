@@ -88,7 +88,7 @@ def of_item(ws: Workspace, item: str) -> ItemLineage:
         ws: a workspace; runs of all workspaces are looked at.
         item: an image's path, a text, a sha256, a pair's id, or any item as the pairs table names it.
     """
-    hashes = _hashes(ws, item)
+    hashes = hashes_of(ws, item)
     runs = {run_id: read_record(ws, run_id) for run_id in recorded_runs(ws)}
     versions = {model: registry.versions(ws, model) for model in {ws.params().model.name, *(run.model for run in runs.values())}}
     rows, found_as, seen = [], set(), {}
@@ -133,9 +133,14 @@ def _occurrences(items: pl.DataFrame, hashes: set[str], pair_id: str) -> tuple[s
     return {name for name, hit in hits.items() if hit.any()}, int((splits == "train").sum()), int((splits == "test").sum())
 
 
-def _hashes(ws: Workspace, item: str) -> set[str]:
+def is_hash(name: str) -> bool:
+    """Whether `name` is a sha256 in hexadecimal digits."""
+    return _SHA256.fullmatch(name) is not None
+
+
+def hashes_of(ws: Workspace, item: str) -> set[str]:
     """The hashes that an item may have: it may be a hash, a file, a value of the pairs table, or a text."""
-    if _SHA256.fullmatch(item):
+    if is_hash(item):
         return {item}
     found = set()
     for folder in (Path(), ws.root, dataset_root(ws.params(), ws.root)):

@@ -5,26 +5,22 @@ Prefect sees to order, retries and what a person sees of a run.
 What a stage computes, and whether it has to, is DVC's business; Prefect caches nothing.
 """
 
-import getpass
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
-from filelock import FileLock, Timeout
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from csa.errors import CSAError, WorkspaceError
+from csa.errors import CSAError
 from csa.workspace import Workspace
-from flows import approval, drift, dvc, metrics, promotion, registry, server, settled, sharing
+from flows import approval, drift, dvc, forgetting, metrics, promotion, registry, server, settled, sharing
 from flows.dvc import StageOutcome
 from flows.environment import end_orphaned_servers
+from flows.locked import only_run
 from flows.paired import Decision
 from flows.promotion import Proposal
 from flows.records import RunRecord, record_run
@@ -165,30 +161,13 @@ def run_retrain(ws: Workspace, wait: float = 0) -> RetrainResult:
         CSAError: whatever a stage or an adapter says.
     """
     with only_run(ws, wait):
+        for said in forgetting.carry_out(ws):
+            print(f"note: {said}", file=sys.stderr)
         if "PREFECT_API_URL" not in os.environ:
             end_orphaned_servers(ws)
             print("starting Prefect (about 10 s, the first time 20 s)", file=sys.stderr)
         with server.slot(wait):
             return retrain(str(ws.root))
-
-
-@contextmanager
-def only_run(ws: Workspace, wait: float = 0) -> Iterator[None]:
-    """Hold the state folder's lock; a second run waits, or is refused and told who holds it. The lock dies with its process.
-
-    Raises:
-        WorkspaceError: another run holds it.
-    """
-    ws.prepare_state()
-    holder = ws.state / "run.holder"
-    lock = FileLock(ws.state / "run.lock", timeout=0, is_singleton=True, thread_local=False)
-    try:
-        with lock.acquire(timeout=wait, poll_interval=1):
-            holder.write_text(f"{getpass.getuser()}, process {os.getpid()}, workspace {ws.name}, since {datetime.now():%H:%M:%S}")
-            yield
-    except Timeout:
-        said = holder.read_text() if holder.is_file() else "unknown"
-        raise WorkspaceError(f"{ws.state}: another run is at work here ({said}); wait for it to end") from None
 
 
 def _queries_of(ws: Workspace, alignment: Path) -> pl.DataFrame:

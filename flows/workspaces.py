@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from csa.datasets.exclude import EMPTY, EXCLUDE_FILE
+from csa.datasets.exclude import EXCLUDE_FILE, Excluded, read_excluded, write_excluded
 from csa.errors import InputError, ParamsError
 from csa.files import write_atomic
 from csa.params import Params, apply_overrides, load_yaml
@@ -46,8 +46,9 @@ def open_workspace(recipe: Path | None, overrides: tuple[str, ...] = (), data: s
     repository.prepare_state()
     ws = Workspace(repository.root / ".csa" / "workspaces" / recipe.stem, repository.state)
     _copy_pipeline(repository.root, ws.root)
-    listed = recipe.with_suffix(f".{EXCLUDE_FILE}")
-    write_atomic(ws.root / EXCLUDE_FILE, listed.read_bytes() if listed.is_file() else EMPTY)
+    listed = read_excluded(recipe.with_suffix(f".{EXCLUDE_FILE}"))
+    everywhere = read_excluded(repository.root / EXCLUDE_FILE).items
+    write_excluded(ws.root / EXCLUDE_FILE, Excluded(listed.pairs, everywhere | listed.items))
     write_atomic(ws.params_file, yaml.safe_dump(params.dump(), sort_keys=False, allow_unicode=True).encode())
     return ws
 

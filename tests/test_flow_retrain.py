@@ -121,10 +121,10 @@ def test_a_failing_stage_is_one_error_and_changes_nothing(ws):
 
 
 def test_a_second_run_at_once_is_refused_and_told_who_is_at_work(ws):
-    from flows.retrain import only_run
+    from flows.locked import only_run
 
     code = (
-        "import sys; from pathlib import Path; from csa.workspace import Workspace; from flows.retrain import only_run\n"
+        "import sys; from pathlib import Path; from csa.workspace import Workspace; from flows.locked import only_run\n"
         "with only_run(Workspace.find(Path(sys.argv[1]))): print('in', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(ws.root)]

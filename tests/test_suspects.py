@@ -13,7 +13,7 @@ import csa
 from csa.cli import main as cli
 from csa.core.refit import Refit
 from csa.datasets import ingest
-from csa.datasets.exclude import read_excluded, write_excluded
+from csa.datasets.exclude import Excluded, read_excluded, write_excluded
 from csa.datasets.pairs import write_pairs
 from csa.errors import DataError, InputError
 from csa.features import FeatureTable, write_shards
@@ -153,7 +153,7 @@ def test_the_command_ranks_draws_and_lists(fitted):
     planted_ids = {f"p{i}" for i in range(20) if i % 4 != 3}
     assert len(planted_ids & set(table["pair_id"][: wrong.sum()])) >= 0.8 * wrong.sum()
     assert set(answer["trim"]["gain"]) == {"recall_at_1", "recall_at_5", "recall_at_10", "mrr"}
-    assert read_excluded(ws.root / "drop.csv").keys() == set(table.filter(pl.col("probability") > 0.5)["pair_id"])
+    assert read_excluded(ws.root / "drop.csv").pairs.keys() == set(table.filter(pl.col("probability") > 0.5)["pair_id"])
     page = (ws.root / "page.html").read_text()
     assert page.count("<article>") == 5 and page.count("data:image/jpeg;base64,") == 5
     assert "text &lt;" in page and "http" not in page
@@ -176,8 +176,8 @@ def test_listed_pairs_are_left_out_at_ingest(tmp_path):
         Image.new("RGB", (4, 4), (i, i, i)).save(tmp_path / "data" / f"a{i}.png")
     (tmp_path / "data" / "a3.png").write_bytes(b"broken, but nobody looks at it any more")
     params = Params.from_mapping({"dataset": {"kind": "table", "path": "data", "table": "pairs.csv"}})
-    write_excluded(tmp_path / "exclude.csv", {"p,3": "a blurred, wrong photo", "p,5": "", "gone": ""})
-    assert read_excluded(tmp_path / "exclude.csv") == {"p,3": "a blurred, wrong photo", "p,5": "", "gone": ""}
+    write_excluded(tmp_path / "exclude.csv", Excluded({"p,3": "a blurred, wrong photo", "p,5": "", "gone": ""}))
+    assert read_excluded(tmp_path / "exclude.csv").pairs == {"p,3": "a blurred, wrong photo", "p,5": "", "gone": ""}
     result = ingest(params, tmp_path, progress=False)
     assert result.pairs.height == 38
     assert result.quarantine.select("pair_id", "reason").rows() == [
@@ -195,10 +195,10 @@ def test_a_recipe_brings_its_own_list(tmp_path, monkeypatch):
     recipe = tmp_path / "birds.yaml"
     recipe.write_text("dataset: {kind: table, path: birds}\n")
     monkeypatch.chdir(repository)
-    write_excluded(tmp_path / "birds.exclude.csv", {"p1": "a fish"})
-    assert read_excluded(open_workspace(recipe).root / "exclude.csv") == {"p1": "a fish"}
+    write_excluded(tmp_path / "birds.exclude.csv", Excluded({"p1": "a fish"}))
+    assert read_excluded(open_workspace(recipe).root / "exclude.csv").pairs == {"p1": "a fish"}
     (tmp_path / "birds.exclude.csv").unlink()
-    assert read_excluded(open_workspace(recipe).root / "exclude.csv") == {}
+    assert read_excluded(open_workspace(recipe).root / "exclude.csv") == Excluded()
 
 
 @pytest.mark.parametrize(("text", "message"), [("id\nx\n", "no column pair_id"), ("pair_id,reason\n ,why\n", "line 2 has no")])

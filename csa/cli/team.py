@@ -4,7 +4,7 @@ import json
 
 import click
 
-from csa.cli.common import json_option
+from csa.cli.common import json_option, workspace_option
 
 
 @click.group()
@@ -75,4 +75,37 @@ def remote_remove(name: str) -> None:
     click.echo(f"{name} is no remote any more")
 
 
-COMMANDS = (remote,)
+@click.command()
+@click.argument("items", nargs=-1, required=True)
+@click.option("--reason", required=True, help="Why, for exclude.csv and the record.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@workspace_option
+@json_option
+def forget(items: tuple[str, ...], reason: str, yes: bool, workspace: str, as_json: bool) -> None:
+    """Forget items: remove them, and all that was made from them, from every cache here and on the remotes, and keep them out.
+
+    ITEMS are images' paths, texts or sha256. Registered versions that saw them are named, not deleted; the next `csa run` makes
+    one that never did. exclude.csv gets a line each: once it is committed, your team's clones forget too.
+
+    \b
+    Examples:
+      csa forget data/photos/17.jpg --reason "withdrawn by its owner"
+      csa forget "a photo of my neighbour" --reason "personal" -w flickr8k
+    """
+    from flows.environment import prepare_environment
+    from flows.workspaces import existing_workspace
+
+    ws = existing_workspace(workspace)
+    prepare_environment(ws)
+    from flows import forgetting
+    from flows.locked import only_run
+
+    found = forgetting.find(ws, items)
+    if not yes:
+        click.confirm(f"Remove {len(found)} items and what was made from them from all caches? This cannot be undone", abort=True)
+    with only_run(ws):
+        done = forgetting.forget(ws, found, reason)
+    click.echo(json.dumps(done.as_dict(), indent=2) if as_json else str(done))
+
+
+COMMANDS = (remote, forget)

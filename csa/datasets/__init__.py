@@ -77,8 +77,8 @@ def read_dataset(
         views: in order; a data set that is fitted on has two.
         workspace_root: what a relative `dataset.path` is relative to.
         progress: show a progress bar, and print the notes, on standard error.
-        to_fit: whether there must be enough to train on and something held out, less what `exclude.csv` names; else it is only
-            measured on.
+        to_fit: whether there must be enough to train on and something held out, less the pairs that `exclude.csv` names; else it
+            is only measured on. Items that `exclude.csv` names are left out of either.
         sample: look at no more than so many rows, drawn at random; None looks at all.
 
     Raises:
@@ -93,11 +93,12 @@ def read_dataset(
         raise DataError(f"{path}: not a folder; dataset.kind {dataset.kind} reads a folder")
     _check_arrays(dataset, views)
     source = READERS[dataset.kind](dataset, views, path)
-    excluded = read_excluded(workspace_root / EXCLUDE_FILE) if to_fit else {}
+    listed = read_excluded(workspace_root / EXCLUDE_FILE)
+    excluded = listed.pairs if to_fit else {}
     rows, out, left_out = leave_out(source.rows, excluded)
     if sample is not None and len(rows) > sample:
         rows = [rows[i] for i in sorted(random.Random(0).sample(range(len(rows)), sample))]
-    result = build_pairs(rows, views, dataset, root_of(dataset, workspace_root), progress, to_fit)
+    result = build_pairs(rows, views, dataset, root_of(dataset, workspace_root), progress, to_fit, frozenset(listed.items))
     aside = quarantine_table([(row, f"excluded: {excluded[(row.pair_id or '').strip()]}".rstrip(": ")) for row in out], views)
     notes = (*source.notes, *left_out, *result.notes)
     if progress:

@@ -1,11 +1,14 @@
-"""The pairs that somebody decided to leave out: `exclude.csv` beside params.yaml, a reviewed and versioned list.
+"""What somebody decided to leave out: `exclude.csv` beside params.yaml, a reviewed and versioned list.
 
-A recipe's list is RECIPE.exclude.csv beside RECIPE.yaml. Columns: pair_id, and reason where somebody wrote one; others are
-ignored.
+A recipe's list is RECIPE.exclude.csv beside RECIPE.yaml. Columns: pair_id, which leaves out that pair; or item, the sha256 of an
+item's content, which leaves out every pair with it, and without a trace of it (`csa forget` writes such lines); and reason where
+somebody wrote one. Other columns are ignored.
 """
 
 import csv
 import io
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from csa.datasets.rows import RawPair, decode_text
@@ -13,37 +16,56 @@ from csa.errors import DataError
 from csa.files import write_atomic
 
 EXCLUDE_FILE = "exclude.csv"
-EMPTY = b"pair_id,reason\n"
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def read_excluded(path: Path) -> dict[str, str]:
-    """Pair id -> reason ("" where none is given); nothing where there is no such file.
+@dataclass(frozen=True)
+class Excluded:
+    """Pair id -> reason, and sha256 of an item -> reason; "" where none is given."""
+
+    pairs: dict[str, str] = field(default_factory=dict)
+    items: dict[str, str] = field(default_factory=dict)
+
+
+def read_excluded(path: Path) -> Excluded:
+    """What a list leaves out; nothing where there is no such file.
 
     Raises:
-        DataError: no column pair_id, or a line without an id.
+        DataError: neither a column pair_id nor item, a line without either, or an item that is no sha256.
     """
     if not path.is_file():
-        return {}
+        return Excluded()
     reader = csv.DictReader(io.StringIO(decode_text(path), newline=""))
-    if "pair_id" not in (reader.fieldnames or ()):
+    if not {"pair_id", "item"} & set(reader.fieldnames or ()):
         raise DataError(
-            f"{path}: no column pair_id, only {reader.fieldnames}; its first line must name the columns: pair_id,reason"
+            f"{path}: no column pair_id or item, only {reader.fieldnames}; its first line must name the columns: pair_id,reason"
         )
-    excluded: dict[str, str] = {}
+    found = Excluded()
     for row in reader:
-        pair_id = (row["pair_id"] or "").strip()
-        if not pair_id:
+        pair_id, item, reason = ((row.get(name) or "").strip() for name in ("pair_id", "item", "reason"))
+        if not pair_id and not item:
             raise DataError(f"{path}: line {reader.line_num} has no pair_id; remove the line, or give it one")
-        excluded[pair_id] = (row.get("reason") or "").strip()
-    return excluded
+        if item and not _SHA256.fullmatch(item):
+            raise DataError(f"{path}: line {reader.line_num}: item {item[:80]!r} is no sha256; `csa forget` writes such lines")
+        if pair_id:
+            found.pairs[pair_id] = reason
+        else:
+            found.items[item] = reason
+    return found
 
 
-def write_excluded(path: Path, excluded: dict[str, str]) -> None:
-    """Write such a list: pair id -> reason."""
+def write_excluded(path: Path, excluded: Excluded) -> None:
+    """Write such a list."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["pair_id", "reason"])
-    writer.writerows(excluded.items())
+    if excluded.items:
+        writer.writerow(["pair_id", "item", "reason"])
+        writer.writerows((pair_id, "", reason) for pair_id, reason in excluded.pairs.items())
+        writer.writerows(("", item, reason) for item, reason in excluded.items.items())
+    else:
+        writer.writerow(["pair_id", "reason"])
+        writer.writerows(excluded.pairs.items())
     write_atomic(path, text.getvalue().encode())
 
 

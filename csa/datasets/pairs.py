@@ -49,6 +49,7 @@ def build_pairs(
     root: Path,
     progress: bool = True,
     to_fit: bool = True,
+    forgotten: frozenset[str] = frozenset(),
 ) -> Ingested:
     """Check every item and assemble the table.
 
@@ -70,6 +71,7 @@ def build_pairs(
         root: the data set's folder.
         progress: show a progress bar while files are decoded.
         to_fit: whether there must be enough pairs to train on and some held out.
+        forgotten: sha256 of items; rows with one of them are left out as if they had never been there.
 
     Raises:
         DataError: see above; the message names the first rows at fault and the remedy.
@@ -78,9 +80,11 @@ def build_pairs(
     _check_ids(rows)
     given = _given_splits(rows)
     hashes, faults = _hash_items(rows, views, params, root, progress)
+    gone = {i for i in range(len(rows)) if any(hashes[view][i] in forgotten for view in views)}
+    faults = {i: found for i, found in faults.items() if i not in gone}
     if faults and params.on_error == "refuse":
         raise DataError(_refusal(rows, faults))
-    good = [i for i in range(len(rows)) if i not in faults]
+    good = [i for i in range(len(rows)) if i not in faults and i not in gone]
     anchor = next((view for view, settings in views.items() if settings.modality != "text"), next(iter(views)))
     named = [rows[i].group or hashes[anchor][i] for i in good]
     groups = _merge_groups(named, [hashes[anchor][i] for i in good])
@@ -104,7 +108,7 @@ def build_pairs(
     return Ingested(
         pairs,
         quarantine_table([(rows[i], "; ".join(faults[i])) for i in sorted(faults)], views),
-        _notes(named, groups, len(faults), len(rows), anchor),
+        _notes(named, groups, len(faults), len(rows), anchor, len(gone)),
     )
 
 
@@ -306,8 +310,8 @@ def quarantine_table(set_aside: list[tuple[RawPair, str]], views: dict[str, View
     return pl.DataFrame(found, schema=dict.fromkeys(("row", "pair_id", "reason", *views), pl.String))
 
 
-def _notes(named: list[str], groups: list[str], set_aside: int, total: int, anchor: str) -> tuple[str, ...]:
-    notes = []
+def _notes(named: list[str], groups: list[str], set_aside: int, total: int, anchor: str, gone: int) -> tuple[str, ...]:
+    notes = [f"rows left out because an item of theirs is to be forgotten: {gone}"] if gone else []
     joined = len(set(named)) - len(set(groups))
     if joined:
         notes.append(f"groups joined to another because both hold the same {anchor}: {joined}; so none straddles train and test")
