@@ -1,6 +1,7 @@
 """What a team shares."""
 
 import json
+from pathlib import Path
 
 import click
 
@@ -108,4 +109,48 @@ def forget(items: tuple[str, ...], reason: str, yes: bool, workspace: str, as_js
     click.echo(json.dumps(done.as_dict(), indent=2) if as_json else str(done))
 
 
-COMMANDS = (remote, forget)
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@workspace_option
+def moments(file: Path, workspace: str) -> None:
+    """Publish the moments of the training pairs: what a fit needs of them, and no item. Other teams `csa merge` them.
+
+    \b
+    Example:
+      csa moments ours.safetensors
+    """
+    from csa.merging import PublishedMoments
+    from flows.workspaces import existing_workspace
+
+    published = PublishedMoments.of_workspace(existing_workspace(workspace))
+    published.save(file)
+    click.echo(f"{file}: moments of {published.pairs:,} training pairs in {published.groups:,} groups, {_megabytes(file)}")
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--out", required=True, metavar="FILE", type=click.Path(path_type=Path), help="Where to write the alignment.")
+@workspace_option
+@json_option
+def merge(files: tuple[Path, ...], out: Path, workspace: str, as_json: bool) -> None:
+    """Fit on the sum of several teams' published moments: the fit on all their pairs, though nobody shared any.
+
+    Measured on the workspace's held-out pairs, beside its own alignment.
+
+    \b
+    Example:
+      csa merge ours.safetensors theirs.safetensors --out merged.safetensors
+    """
+    from csa.merging import merge as fit_on_sum
+    from flows.workspaces import existing_workspace
+
+    ws = existing_workspace(workspace)
+    merged = fit_on_sum(files, out, ws if ws.pairs.is_file() else None)
+    click.echo(json.dumps(merged.as_dict(), indent=2) if as_json else f"{merged}\nalignment: {out} (csa.load reads it)")
+
+
+def _megabytes(file: Path) -> str:
+    return f"{file.stat().st_size / 1e6:.0f} MB"
+
+
+COMMANDS = (remote, forget, moments, merge)
