@@ -315,6 +315,23 @@ class ModelParams(_Section):
     name: str = Field("csa-openmoji", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="registered model name in MLflow")
 
 
+Event = Literal["promoted", "kept", "refused", "failed"]
+
+
+class NotifyParams(_Section):
+    """Who is told what a run came to: a webhook, by a POST of JSON with `text`, `event` and `execution`."""
+
+    url: str | None = Field(
+        None,
+        pattern=r"^https?://",
+        description="of the webhook; the variable CSA_NOTIFY_URL goes before it, and keeps a secret",
+    )
+    events: list[Event] = Field(
+        default_factory=lambda: list[Event](("promoted", "refused", "failed")),
+        description="what it is told of; kept is a run whose gate kept the champion",
+    )
+
+
 class CardParams(_Section):
     """The model card's own words, for the report; they change no result. What the run's facts say is added to them."""
 
@@ -348,6 +365,7 @@ class Params(_Section):
     model: ModelParams = Field(default_factory=ModelParams)
     card: CardParams = Field(default_factory=CardParams)
     compute: ComputeParams = Field(default_factory=ComputeParams)
+    notify: NotifyParams = Field(default_factory=NotifyParams)
 
     @field_validator("views")
     @classmethod

@@ -7,6 +7,7 @@ on standard error and exit code 2.
 """
 
 import logging
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -126,6 +127,12 @@ STAGES: dict[str, Callable[..., dict[str, Any]]] = {
 }
 
 
+def _peak_megabytes() -> float:
+    """The most memory this process has held; the unit of ru_maxrss differs between systems."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)
+
+
 def main(arguments: list[str]) -> int:
     """Run one stage; returns the exit code."""
     name, *rest = arguments or [""]
@@ -137,10 +144,16 @@ def main(arguments: list[str]) -> int:
             )
         ws = Workspace.find()
         ws.prepare_state()
-        started = time.perf_counter()
+        started, cpu = time.perf_counter(), time.process_time()
         with one_thread_a_product():
             done = STAGES[name](ws, *rest)
-        record = {"stage": "@".join(arguments), **done, "seconds": round(time.perf_counter() - started, 3)}
+        record = {
+            "stage": "@".join(arguments),
+            **done,
+            "seconds": round(time.perf_counter() - started, 3),
+            "cpu_seconds": round(time.process_time() - cpu, 3),
+            "peak_megabytes": _peak_megabytes(),
+        }
         write_json(ws.stage_record("@".join(arguments)), record)
     except RefusedError as error:
         print(f"csa: refused: {' '.join(str(error).split())}", file=sys.stderr)

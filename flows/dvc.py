@@ -173,6 +173,20 @@ def output_hashes(ws: Workspace, names: list[str]) -> dict[str, str]:
         raise ArtifactError(f"{path}: missing, damaged or incomplete ({error!r}); run `csa run`") from None
 
 
+def output_sizes(ws: Workspace) -> dict[str, int]:
+    """Stage -> bytes of its outputs, as locked in dvc.lock.
+
+    Raises:
+        ArtifactError: dvc.lock is missing or damaged.
+    """
+    path = ws.root / "dvc.lock"
+    try:
+        locked = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
+        return {name: sum(out.get("size", 0) for out in stage["outs"]) for name, stage in locked.items()}
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(f"{path}: missing, damaged or incomplete ({error!r}); run `csa run`") from None
+
+
 def _repro_when_free(ws: Workspace, stage: str, *flags: str) -> _Finished:
     """Run DVC, waiting while another DVC process holds what it needs."""
     finished = _run(ws, "repro", "-s", *flags, stage)

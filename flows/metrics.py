@@ -15,6 +15,7 @@ import polars as pl
 from csa.errors import ArtifactError, InputError, WorkspaceError
 from csa.files import read_json
 from csa.workspace import Workspace
+from flows import executions
 from flows.records import TASKS_FILE, file_sha256, read_record, recorded_runs
 
 T = TypeVar("T")
@@ -31,7 +32,13 @@ ALTER TABLE queries ADD COLUMN IF NOT EXISTS average_precision DOUBLE;
 ALTER TABLE queries ADD COLUMN IF NOT EXISTS precision_at_5 DOUBLE;
 ALTER TABLE queries ADD COLUMN IF NOT EXISTS average_precision_at_r DOUBLE;
 CREATE TABLE IF NOT EXISTS stages (run_id VARCHAR, stage VARCHAR, seconds DOUBLE, record VARCHAR);
+ALTER TABLE stages ADD COLUMN IF NOT EXISTS cpu_seconds DOUBLE;
+ALTER TABLE stages ADD COLUMN IF NOT EXISTS peak_megabytes DOUBLE;
+ALTER TABLE stages ADD COLUMN IF NOT EXISTS computed BIGINT;
+ALTER TABLE stages ADD COLUMN IF NOT EXISTS reused BIGINT;
+ALTER TABLE stages ADD COLUMN IF NOT EXISTS bytes BIGINT;
 """
+_STAGE_COSTS = ("cpu_seconds", "peak_megabytes", "computed", "reused", "bytes")
 _QUERY_COLUMNS = ("direction", "query", "group", "rank", "gallery", "recall_at_1", "recall_at_5", "recall_at_10", "mrr")
 # What later versions measure as well; records of earlier ones have it not, and a database made by one gets the columns.
 _LATER_QUERY_COLUMNS = ("average_precision", "precision_at_5", "average_precision_at_r")
@@ -54,7 +61,7 @@ def rebuild(ws: Workspace) -> None:
 
 
 def query(ws: Workspace, sql: str) -> pl.DataFrame:
-    """The answer to a question in SQL; tables: runs, metrics, queries, stages. Nothing can be changed by it.
+    """The answer to a question in SQL; tables: runs, metrics, queries, stages, executions. Nothing can be changed by it.
 
     Raises:
         InputError: the SQL is wrong, or tries to write.
@@ -62,6 +69,7 @@ def query(ws: Workspace, sql: str) -> pl.DataFrame:
     """
 
     def ask(con: duckdb.DuckDBPyConnection) -> pl.DataFrame:
+        _show_executions(con, ws)
         relation = con.sql(sql)
         if relation is None:
             raise InputError(f"SQL: {sql!r} asks for nothing; write a SELECT")
@@ -74,7 +82,7 @@ def query(ws: Workspace, sql: str) -> pl.DataFrame:
         return _with_database(ws, ask, read_only=True)
     except duckdb.Error as error:
         said = " ".join(str(error).split())
-        raise InputError(f"SQL: {said}; tables are runs, metrics, queries and stages") from None
+        raise InputError(f"SQL: {said}; tables are runs, metrics, queries, stages and executions") from None
 
 
 def metrics_table(ws: Workspace, limit: int) -> pl.DataFrame:
@@ -129,13 +137,26 @@ def _enter(con: duckdb.DuckDBPyConnection, ws: Workspace, run_id: str) -> None:
     for row in (*flatten(metrics), *flatten(tasks)):
         con.execute("INSERT INTO metrics VALUES (?, ?, ?, ?, ?)", [run_id, *row])
     for stage, done in run.stages.items():
-        con.execute("INSERT INTO stages VALUES (?, ?, ?, ?)", [run_id, stage, done["seconds"], json.dumps(done)])
+        costs = [done.get(key) for key in _STAGE_COSTS]
+        con.execute(
+            "INSERT INTO stages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", [run_id, stage, done["seconds"], json.dumps(done), *costs]
+        )
     queries = folder / "queries.parquet"
     if not queries.is_file() or file_sha256(queries) != run.queries_sha256:
         raise ArtifactError(f"{queries}: missing or damaged; delete {folder} and run `csa run` again")
     recorded = pl.read_parquet_schema(queries)
     columns = ", ".join(f'"{name}"' for name in (*_QUERY_COLUMNS, *(c for c in _LATER_QUERY_COLUMNS if c in recorded)))
     con.execute(f"INSERT INTO queries BY NAME SELECT ? AS run_id, {columns} FROM read_parquet(?)", [run_id, str(queries)])
+
+
+def _show_executions(con: duckdb.DuckDBPyConnection, ws: Workspace) -> None:
+    """The file of executions as a table of this connection: it is never copied, so never out of date."""
+    columns = ", ".join(f"{name} {kind}" for name, kind in executions.COLUMNS.items())
+    con.execute(f"CREATE TEMP TABLE executions ({columns})")
+    file = executions.executions_file(ws)
+    if file.is_file() and file.stat().st_size:
+        read = "read_json($file, format = 'newline_delimited', columns = $columns, ignore_errors = true)"
+        con.execute(f"INSERT INTO executions SELECT * FROM {read}", {"file": str(file), "columns": executions.COLUMNS})
 
 
 class _DamagedError(Exception):

@@ -21,7 +21,7 @@ from csa.errors import ArtifactError
 from csa.files import read_json, write_json
 from csa.params import Params
 from csa.workspace import Workspace
-from flows.dvc import output_hashes
+from flows.dvc import output_hashes, output_sizes
 from flows.items import keep_items
 
 TASKS_FILE = "tasks.json"
@@ -47,7 +47,7 @@ class RunRecord:
         alignment_sha256, queries_sha256: of the files themselves.
         evaluation_id: names the held-out pairs; only runs that share it compare directly.
         encoders: view -> fingerprint of its encoder.
-        stages: stage -> what it did when it last ran on this machine.
+        stages: stage -> what it did and cost when it last ran on this machine, and the bytes of its outputs.
         versions: python and package -> version.
         items_sha256: of the items file that says what the run saw, see `flows.items`; empty in records of older versions.
     """
@@ -117,7 +117,7 @@ def record_run(ws: Workspace, stages: list[str]) -> tuple[RunRecord, bool]:
         queries_sha256=file_sha256(ws.evaluation / "queries.parquet"),
         evaluation_id=read_json(ws.metrics)["evaluation_id"],
         encoders={view: read_json(ws.features(view) / "index.json")["fingerprint"] for view in params.views},
-        stages={stage: read_json(ws.stage_record(stage)) for stage in stages if ws.stage_record(stage).is_file()},
+        stages=_costs(ws, stages),
         versions=_versions(),
         items_sha256=keep_items(ws),
     )
@@ -183,11 +183,17 @@ def folder_sha256(folder: Path) -> dict[str, str]:
     return {path.relative_to(folder).as_posix(): file_sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
+def _costs(ws: Workspace, stages: list[str]) -> dict[str, dict[str, Any]]:
+    sizes = output_sizes(ws)
+    ran = [stage for stage in stages if ws.stage_record(stage).is_file()]
+    return {stage: read_json(ws.stage_record(stage)) | {"bytes": sizes.get(stage, 0)} for stage in ran}
+
+
 def _what_counts(params: Params) -> dict[str, Any]:
-    """Parameters that can change the result: not the gate's, nor the card's words, nor where
+    """Parameters that can change the result: not the gate's, nor the card's words, nor who is told, nor where
     batches are computed, nor where the data lies (what is in it, the outputs' hashes say)."""
     resolved = params.dump()
-    del resolved["gate"], resolved["card"], resolved["compute"], resolved["dataset"]["path"]
+    del resolved["gate"], resolved["card"], resolved["compute"], resolved["notify"], resolved["dataset"]["path"]
     for task in resolved["tasks"].values():
         del task["dataset"]["path"]
     return resolved

@@ -17,7 +17,7 @@ from prefect.cache_policies import NO_CACHE
 
 from csa.errors import CSAError
 from csa.workspace import Workspace
-from flows import approval, drift, dvc, forgetting, metrics, promotion, registry, server, settled, sharing
+from flows import approval, drift, dvc, forgetting, metrics, promotion, registry, server, settled, sharing, watching
 from flows.dvc import StageOutcome
 from flows.environment import end_orphaned_servers
 from flows.locked import only_run
@@ -109,6 +109,15 @@ def report(ws: Workspace, run: RunRecord, version: int) -> None:
     publish_report(ws, run, version)
 
 
+@task(task_run_name="show", cache_policy=NO_CACHE)
+def show(ws: Workspace, result: RetrainResult) -> None:
+    """Put what came of it on the run's page in Prefect; if that fails, the run has not."""
+    try:
+        watching.show_in_prefect(ws, result.outcomes, result.run_id, result.version, result.decision)
+    except Exception as error:  # whatever a server or its database says
+        print(f"  note: no artifacts in Prefect ({type(error).__name__})", file=sys.stderr)
+
+
 @task(task_run_name="push", cache_policy=NO_CACHE)
 def push(ws: Workspace) -> None:
     """Share what was computed; a remote that does not answer is no obstacle."""
@@ -137,16 +146,17 @@ def retrain(workspace_root: str) -> RetrainResult:
         run, new = record(ws, stages)
         known = settled.recall(ws, run)
         if known is not None:
-            report(ws, run, known.version)
-            push(ws)
-            return RetrainResult(outcomes, run.run_id, new, known.version, False, known.decision)
-        registered = register(ws, run)
-        proposal = approval.ask(gate(ws, run, registered.version), ws.params().gate.approval_seconds)
-        decision = conclude(ws, proposal)
-        settled.remember(ws, run, registered.version, decision)
-        report(ws, run, registered.version)
+            result = RetrainResult(outcomes, run.run_id, new, known.version, False, known.decision)
+        else:
+            registered = register(ws, run)
+            proposal = approval.ask(gate(ws, run, registered.version), ws.params().gate.approval_seconds)
+            decision = conclude(ws, proposal)
+            settled.remember(ws, run, registered.version, decision)
+            result = RetrainResult(outcomes, run.run_id, new, registered.version, registered.created, decision)
+        report(ws, run, result.version)
+        show(ws, result)
         push(ws)
-        return RetrainResult(outcomes, run.run_id, new, registered.version, registered.created, decision)
+        return result
 
 
 def run_retrain(ws: Workspace, wait: float = 0) -> RetrainResult:
@@ -160,14 +170,18 @@ def run_retrain(ws: Workspace, wait: float = 0) -> RetrainResult:
         WorkspaceError: another run is at work in the same state folder.
         CSAError: whatever a stage or an adapter says.
     """
-    with only_run(ws, wait):
+    with only_run(ws, wait), watching.watched(ws) as execution:
         for said in forgetting.carry_out(ws):
             print(f"note: {said}", file=sys.stderr)
         if "PREFECT_API_URL" not in os.environ:
             end_orphaned_servers(ws)
             print("starting Prefect (about 10 s, the first time 20 s)", file=sys.stderr)
         with server.slot(wait):
-            return retrain(str(ws.root))
+            result = retrain(str(ws.root))
+        execution.run_id, execution.version = result.run_id, result.version
+        execution.verdict, execution.message = result.decision.verdict, result.decision.reason
+        execution.stages = {outcome.stage: {"status": outcome.status} for outcome in result.outcomes}
+        return result
 
 
 def _queries_of(ws: Workspace, alignment: Path) -> pl.DataFrame:

@@ -21,7 +21,6 @@ from csa.workspace import Workspace
 from flows import server
 from flows.worktrees import private_worktree
 
-NAME = "csa-scheduled-retrain"
 _REFUSED = 1  # exit code of `csa run` when a gate said no: an answer, not a failure that should be tried again
 
 
@@ -53,7 +52,7 @@ class Plan:
         return [sys.executable, "-m", "csa.cli", "run", *arguments, "--wait", f"{self.wait:g}", "--json"]
 
 
-@flow(name=NAME, validate_parameters=False)
+@flow(name=server.SCHEDULED, validate_parameters=False)
 def scheduled_retrain(repository: str, plan: dict[str, Any] | None = None) -> dict[str, Any]:
     """Retrain once, in a private worktree.
 

@@ -1,5 +1,6 @@
 """A Prefect server of this state folder's own, where no other is named, and the slot that lets one retraining in at a time."""
 
+import json
 import os
 import signal
 import socket
@@ -18,6 +19,8 @@ from csa.workspace import Workspace
 
 MARK = "CSA_PREFECT_SERVER"
 SLOT = "csa-retrain"
+SCHEDULED = "csa-scheduled-retrain"
+"""Name of the flow that schedules run."""
 
 _START_SECONDS = 120
 # A killed holder's slot comes free when its lease ends; a run on the same machine, which holds the file lock, waits for that.
@@ -66,6 +69,29 @@ def running(ws: Workspace) -> str | None:
     except (ArtifactError, KeyError):
         return None
     return address if _answers(address) else None
+
+
+def next_run(address: str) -> str | None:
+    """When a schedule of ours fires next, UTC, ISO 8601; None where none is scheduled or the server does not answer.
+
+    Args:
+        address: of the server's API.
+    """
+    wanted = {
+        "flows": {"name": {"any_": [SCHEDULED]}},
+        "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
+        "sort": "EXPECTED_START_TIME_ASC",
+        "limit": 1,
+    }
+    request = urllib.request.Request(
+        f"{address}/flow_runs/filter", json.dumps(wanted).encode(), {"Content-Type": "application/json"}
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            found = json.load(answer)
+    except (OSError, ValueError):
+        return None
+    return str(found[0]["expected_start_time"]) if found else None
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What a person sees at the end of a run, and of a workspace at any time."""
+"""What a person sees at the end of a run."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +7,6 @@ import polars as pl
 from csa.datasets.pairs import read_pairs
 from csa.files import read_json
 from csa.workspace import Workspace
-from flows import dvc
 
 if TYPE_CHECKING:  # importing it would load Prefect, before its environment is prepared
     from flows.retrain import RetrainResult
@@ -96,34 +95,6 @@ def _task_text(task: dict[str, Any]) -> str:
         f"out of context: AUC {_plain(paper['auc'])}, accuracy {_percent(paper['accuracy'])} of {rows['test']:,} rows "
         f"(thresholds chosen on {rows['validation']:,} others)"
     )
-
-
-def status_json(ws: Workspace) -> dict[str, Any]:
-    """What a workspace holds and what is out of date in it."""
-    stale = dvc.status(ws)
-    return {
-        "workspace": ws.name,
-        "folder": str(ws.root),
-        "up_to_date": not stale,
-        "out_of_date": stale,
-        "stages": {stage: _record(ws, stage) for stage in dvc.stages(ws)},
-        "metrics": read_json(ws.metrics) if ws.metrics.is_file() else None,
-    }
-
-
-def status_text(state: dict[str, Any]) -> str:
-    """`status_json` for people."""
-    lines = [f"workspace {state['workspace']}  {state['folder']}"]
-    for stage, record in state["stages"].items():
-        what = "out of date" if stage in state["out_of_date"] else "up to date"
-        facts = ", ".join(f"{value} {key}" for key, value in (record or {}).items() if key not in ("stage", "seconds"))
-        last = f"last ran in {record['seconds']:.1f} s: {facts}" if record else "never ran on this machine"
-        lines.append(f"  {stage:<14}{what:<13}{last}")
-    if state["metrics"]:
-        for direction, values in state["metrics"]["retrieval"].items():
-            lines.append(f"  {direction.replace('_to_', ' → '):<14}R@1 {_percent(values['recall_at_1'])}")
-    lines.append("next: " + ("csa search, csa score" if state["up_to_date"] else "csa plan, csa run"))
-    return "\n".join(lines)
 
 
 def _example_search(ws: Workspace) -> str:

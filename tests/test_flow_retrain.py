@@ -101,6 +101,19 @@ def test_the_report_is_in_the_workspace_and_in_mlflow(ws):
     assert ws.report.read_text(encoding="utf-8") == page
 
 
+def test_the_runs_page_in_prefect_shows_what_came_of_it(ws):
+    from prefect.artifacts import Artifact
+
+    from flows.retrain import run_retrain
+
+    run_retrain(ws)
+    key = ws.params().model.name
+    summary, spectrum = Artifact.get(f"{key}-summary"), Artifact.get(f"{key}-spectrum")
+    assert summary.type == "markdown" and summary.flow_run_id is not None
+    assert "| image → text |" in summary.data and "Gate: **" in summary.data and "| fit | unchanged |" in summary.data
+    assert spectrum.data.startswith("data:image/png;base64,")
+
+
 def test_a_failing_stage_is_one_error_and_changes_nothing(ws):
     from flows.retrain import run_retrain
 

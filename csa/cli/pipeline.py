@@ -124,14 +124,15 @@ def schedule(
 @workspace_option
 @json_option
 def status(workspace: str, as_json: bool) -> None:
-    """Say what is there and what is out of date, in one workspace.
+    """Say what is there and what is out of date, in one workspace: stages and what they cost, the last run, champion, checks, the
+    next scheduled run, and disk space.
 
     \b
     Example:
       csa status
     """
     from flows.environment import prepare_environment
-    from flows.summary import status_json, status_text
+    from flows.status import status_json, status_text
     from flows.workspaces import existing_workspace
 
     ws = existing_workspace(workspace)

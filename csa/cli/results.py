@@ -11,7 +11,7 @@ from csa.workspace import Workspace
 
 @click.command()
 @click.option("--limit", default=20, show_default=True, help="The newest so many runs.")
-@click.option("--sql", metavar="QUERY", help="Ask DuckDB yourself; tables: runs, metrics, queries, stages.")
+@click.option("--sql", metavar="QUERY", help="Ask DuckDB yourself; tables: runs, metrics, queries, stages, executions.")
 @json_option
 def metrics(limit: int, sql: str | None, as_json: bool) -> None:
     """Show the metrics of every run, of all workspaces.
