@@ -41,11 +41,17 @@ _CHATTER = ("WARNING: Failed to pull run cache", "    dvc remote add -d", "ERROR
 
 @dataclass(frozen=True)
 class StageOutcome:
-    """What became of one stage: it ran, its outputs came from a cache, or nothing had changed."""
+    """What became of one stage: it ran, its outputs came from a cache, or nothing had changed.
+
+    Attributes:
+        stage, status, seconds: which, what, and how long it took.
+        damage: what DVC said of a damaged object in a cache, which it could not restore from; "" where it met none.
+    """
 
     stage: str
     status: StageStatus
     seconds: float
+    damage: str = ""
 
 
 @dataclass(frozen=True)
@@ -133,6 +139,7 @@ def repro(ws: Workspace, stage: str) -> StageOutcome:
     """
     started = time.perf_counter()
     finished = _repro_when_free(ws, stage, "--pull")
+    damage = next((line for line in finished.err if "is corrupted" in line), "") if finished.code else ""
     if finished.code and not finished.says(_STARTED, *_BUSY):
         # `--pull` fails where a remote is needed and there is none, or none in reach. This machine can still do the work.
         finished = _repro_when_free(ws, stage)
@@ -143,7 +150,7 @@ def repro(ws: Workspace, stage: str) -> StageOutcome:
         outcome = "ran"
     elif finished.says("is cached - skipping run", "Pulling data for stage"):
         outcome = "restored"
-    return StageOutcome(stage, outcome, round(time.perf_counter() - started, 3))
+    return StageOutcome(stage, outcome, round(time.perf_counter() - started, 3), damage)
 
 
 def recompute(ws: Workspace, stage: str) -> StageOutcome:
@@ -220,20 +227,29 @@ def _failure(stage: str, finished: _Finished) -> CSAError:
     return StageError(f"stage {stage} failed: {(of_stage or of_dvc or [f'exit code {finished.code}'])[-1]}")
 
 
-def ask(ws: Workspace, *arguments: str) -> str:
+def ask(ws: Workspace, *arguments: str, timeout: float | None = None) -> str:
     """Standard output of a DVC command.
 
+    Args:
+        ws: where it runs.
+        arguments: of `dvc`.
+        timeout: seconds after which it is ended; None waits.
+
     Raises:
-        DvcError: DVC says it failed.
+        DvcError: DVC says it failed, or it took too long.
     """
-    answer = subprocess.run(
-        [sys.executable, "-m", "dvc", *arguments],
-        cwd=ws.root,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        answer = subprocess.run(
+            [sys.executable, "-m", "dvc", *arguments],
+            cwd=ws.root,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+        )
+    except subprocess.TimeoutExpired:
+        raise DvcError(f"dvc {arguments[0]} in {ws.root} timed out after {timeout:.0f} s") from None
     if answer.returncode:
         said = [line for line in answer.stderr.splitlines() if line and not line.startswith("Having any troubles?")]
         raise DvcError(f"dvc {arguments[0]} failed in {ws.root}: {' '.join(said)}")

@@ -48,7 +48,7 @@ def _may_pass(task: Any, run: Any, state: Any) -> bool:
 @task(task_run_name="stage {stage}", cache_policy=NO_CACHE)
 def run_stage(ws: Workspace, stage: str) -> StageOutcome:
     """Bring one DVC stage up to date."""
-    outcome = sharing.restore_or_recompute(ws, stage, dvc.repro(ws, stage))
+    outcome = sharing.bring_up_to_date(ws, stage)
     print(f"  {stage:<14}{outcome.status} in {outcome.seconds:.1f} s", file=sys.stderr)
     return outcome
 

@@ -1,26 +1,26 @@
 """Sharing with a team through DVC's remote: outputs and run cache are pulled before a stage and pushed after a run.
 
-What comes from outside is checked before it is used: every restored output must be the bytes that dvc.lock names. What is not is
-named, thrown away, and computed here.
+What comes from outside is checked before it is used: every restored output must be the bytes that dvc.lock names, and belong with
+what it was made from (`flows.belonging`). What does not is named, thrown away, and computed here.
 """
 
 import hashlib
-import json
 import sys
 import time
-from pathlib import Path
-from typing import Any
 
 import yaml
 
 from csa.errors import ArtifactError, InputError
-from csa.features import FeatureCache, FeatureTable
 from csa.files import read_json, write_json
 from csa.workspace import Workspace
-from flows import dvc
+from flows import belonging, dvc, seeding
+from flows.objects import digest, stores
 
 _TRIES = 3
 _PAUSE_SECONDS = 2.0
+_PUSH_SECONDS = 3600.0  # a remote that hangs
+# Faults that come again: trying once more only takes time.
+_HOPELESS = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch", "Unable to locate credentials", "403", "timed out")
 
 
 def add_remote(ws: Workspace, name: str, url: str, endpoint: str | None, local: bool) -> None:
@@ -86,9 +86,11 @@ def push(ws: Workspace) -> str | None:
     said = ""
     for attempt in range(_TRIES):
         try:
-            done = dvc.ask(ws, "push", "--run-cache", "--quiet") or "pushed"
+            done = dvc.ask(ws, "push", "--run-cache", "--quiet", timeout=_PUSH_SECONDS) or "pushed"
         except dvc.DvcError as error:
             said = str(error)
+            if any(word in said for word in _HOPELESS):
+                break
             time.sleep(_PAUSE_SECONDS * 2**attempt if attempt + 1 < _TRIES else 0)
         else:
             write_json(noted, wanted)
@@ -102,40 +104,68 @@ def check_restored(ws: Workspace, stage: str) -> list[str]:
     Raises:
         ArtifactError: dvc.lock does not know the stage.
     """
+    return [path for path, md5 in _locked_outs(ws, stage).items() if digest(ws.root / path) != md5]
+
+
+def _locked_outs(ws: Workspace, stage: str) -> dict[str, str]:
     try:
         outs = yaml.safe_load((ws.root / "dvc.lock").read_text(encoding="utf-8"))["stages"][stage]["outs"]
+        return {out["path"]: out["md5"] for out in outs}
     except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
         raise ArtifactError(f"{ws.root / 'dvc.lock'}: missing, damaged or without stage {stage} ({error!r})") from None
-    return [out["path"] for out in outs if _digest(ws.root / out["path"]) != out["md5"]]
 
 
-def restore_or_recompute(ws: Workspace, stage: str, outcome: dvc.StageOutcome) -> dvc.StageOutcome:
-    """Check what was restored, and compute it here where it is not what it should be; features go to the item cache."""
-    if outcome.status == "restored":
-        wrong = check_restored(ws, stage)
-        if wrong:
-            print(f"note: {', '.join(wrong)} came damaged from the shared cache; computing {stage} here", file=sys.stderr)
-            return dvc.recompute(ws, stage)
-        if stage.startswith("embed@"):
-            seed_cache(ws, stage.removeprefix("embed@"))
+def bring_up_to_date(ws: Workspace, stage: str) -> dvc.StageOutcome:
+    """Bring a stage up to date with what the team has: restore it, checked, or compute it here with the team's features at hand.
+
+    Raises:
+        StageError, RefusedError, WorkspaceError: as for `dvc.repro`.
+    """
+    view = stage.removeprefix("embed@")
+    if view != stage and _default_remote(ws) is not None:
+        seeding.from_the_team(ws, view)
+    outcome = dvc.repro(ws, stage)
+    if outcome.damage:
+        print(f"note: {stage} was computed here, the shared cache is damaged: {outcome.damage}", file=sys.stderr)
+        _mend_remotes(ws, stage)
+    if outcome.status != "restored":
+        return outcome
+    wrong = check_restored(ws, stage)
+    doubt = None if wrong else belonging.objection(ws, stage)
+    if wrong or doubt:
+        why = f"{', '.join(wrong)} came damaged from the shared cache" if wrong else f"the shared cache is wrong: {doubt}"
+        print(f"note: {why}; computing {stage} here", file=sys.stderr)
+        _clear_damaged(ws, stage)
+        outcome = dvc.recompute(ws, stage)
+        _mend_remotes(ws, stage)
+    elif view != stage:
+        seeding.from_restored(ws, view)
     return outcome
 
 
-def seed_cache(ws: Workspace, view: str) -> int:
-    """Put restored features into the item cache, so that a new item costs one item though this machine computed none.
+def _clear_damaged(ws: Workspace, stage: str) -> None:
+    """Take damaged objects of a stage's outputs out of this machine's cache: else they would stand in the way of whole ones."""
+    with stores(ws) as found:
+        here = found["cache"]()
+        outs = _locked_outs(ws, stage)
+        for part in here.damaged({part for path, oid in outs.items() for part in (oid, *here.content(path, oid).values())}):
+            here.remove(here.path(part))
 
-    Returns:
-        How many were new there.
-    """
-    if ws.params().views[view].modality == "array":  # read from a file, never kept
-        return 0
-    fingerprint = read_json(ws.features(view) / "index.json")["fingerprint"]
-    table, cache = FeatureTable.read(ws.features(view)), FeatureCache(ws.cache, fingerprint)
-    known = cache.read(table.items)
-    new = [item for item in table.items if item not in known]
-    if new:
-        cache.write(new, table.rows(new))
-    return len(new)
+
+def _mend_remotes(ws: Workspace, stage: str) -> None:
+    """Put whole objects of a stage's outputs where a remote has damaged ones; DVC would not push what it believes to be there."""
+    with stores(ws) as found:
+        here, outs = found.pop("cache")(), _locked_outs(ws, stage)
+        for name, opened in found.items():
+            try:
+                store = opened()
+                parts = {part for path, oid in outs.items() for part in (oid, *here.content(path, oid).values())}
+                for part in store.damaged(parts):
+                    content = here.whole(part)
+                    if content is not None:
+                        store.replace(part, content)
+            except Exception as error:  # whatever a storage's own library raises; then it stays, and is found out again
+                print(f"note: {name} could not be mended ({type(error).__name__})", file=sys.stderr)
 
 
 def _default_remote(ws: Workspace) -> str | None:
@@ -143,21 +173,3 @@ def _default_remote(ws: Workspace) -> str | None:
         return dvc.ask(ws, "config", "core.remote").strip() or None
     except dvc.DvcError:
         return None
-
-
-def _digest(path: Path) -> str:
-    """As DVC has it: the MD5 of a file, or of a folder's list of files."""
-    if path.is_file():
-        return _md5(path.read_bytes())
-    if not path.is_dir():
-        return "missing"
-    entries: list[dict[str, Any]] = [
-        {"md5": _md5(file.read_bytes()), "relpath": file.relative_to(path).as_posix()}
-        for file in sorted(path.rglob("*"), key=lambda file: file.relative_to(path).parts)
-        if file.is_file()
-    ]
-    return f"{_md5(json.dumps(entries, sort_keys=True).encode())}.dir"
-
-
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
