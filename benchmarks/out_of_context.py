@@ -5,9 +5,11 @@
 
 Each held-out image gives its first caption and a second one: of the image itself (in context, every other image), or of another
 image (out of context). Easy: a random image's. Hard: that of the image whose features are nearest, in the image encoder's own
-space. Thresholds are chosen on half of the images, figures are of the other half.
+space. Thresholds are chosen on half of the images, figures are of the other half. Captions are compared in the text encoder's
+space and in the canonical one; the paired bootstrap resamples the images of the test half, the same for both.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,8 @@ from csa.core.threads import one_thread_a_product
 from csa.datasets.pairs import read_pairs
 from csa.features import FeatureTable
 from csa.params import EvaluateParams
+from csa.tasks.bootstrap import estimate, group_draws
+from csa.tasks.detection import Ranked
 from csa.tasks.out_of_context import Similarities, caption_similarity, evaluate_out_of_context, expected_image
 from flows.workspaces import existing_workspace
 
@@ -39,13 +43,49 @@ def main() -> None:
     with one_thread_a_product():
         for kind, other in (("easy", random_others(len(X), rng)), ("hard", nearest_others(X))):
             second = np.where(out[:, None], captions[1][other], captions[1])
+            judged = {}
             for space in ("canonical", "encoder"):
                 sides = (captions[0], second)
                 if space == "canonical":
                     sides = tuple(expected_image(alignment, side, True) for side in sides)
                 rows = Similarities(caption_similarity(*sides), alignment.score_pairs(X, second), out, np.arange(len(X)))
-                result[f"{kind}, captions compared in the {space} space"] = evaluate_out_of_context(rows, params)[0]
+                metrics, table, detector = evaluate_out_of_context(rows, params)
+                result[f"{kind}, captions compared in the {space} space"] = metrics
+                by_line = pl.col("discriminant") <= detector.cut
+                judged[space] = table.with_columns(by_line=by_line).filter(pl.col("part") == "test")
+            result[f"{kind}, encoder space minus canonical space"] = differences(judged["encoder"], judged["canonical"], params)
     record("out_of_context", result)
+
+
+def differences(first: pl.DataFrame, second: pl.DataFrame, params: EvaluateParams) -> dict[str, dict[str, dict[str, float]]]:
+    """What the first comparison of captions has more than the second on the same test rows, with paired intervals over images."""
+    out, group = first["out"].to_numpy(), np.arange(len(first))
+    draws = group_draws(len(first), params.bootstrap, params.seed)
+
+    def more(measure: Callable[[pl.DataFrame], Callable[[Any], float]]) -> dict[str, float]:
+        a, b = measure(first), measure(second)
+        return estimate(lambda weight: a(weight) - b(weight), group, draws, params.confidence).as_dict()
+
+    def auc(column: str) -> Callable[[pl.DataFrame], Callable[[Any], float]]:
+        def measure(rows: pl.DataFrame) -> Callable[[Any], float]:
+            score = -rows[column].to_numpy()
+            ranked = Ranked.of(score[out], score[~out])
+            return lambda weight: ranked.auc(weight[out], weight[~out])
+
+        return measure
+
+    def accuracy(column: str) -> Callable[[pl.DataFrame], Callable[[Any], float]]:
+        def measure(rows: pl.DataFrame) -> Callable[[Any], float]:
+            right = rows[column].to_numpy() == out
+            return lambda weight: float(weight @ right / weight.sum())
+
+        return measure
+
+    return {
+        "paper": {"auc": more(auc("rule_score")), "accuracy": more(accuracy("called_out"))},
+        "discriminant": {"auc": more(auc("discriminant")), "accuracy": more(accuracy("by_line"))},
+        "captions_alone": {"auc": more(auc("caption_similarity"))},
+    }
 
 
 def random_others(n: int, rng: np.random.Generator) -> NDArray[np.intp]:

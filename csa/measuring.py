@@ -10,6 +10,7 @@ from csa.core.matrices import Array
 from csa.embedding import Embedder
 from csa.errors import DataError
 from csa.params import DatasetParams, EvaluateParams, PromptParams, ViewParams
+from csa.tasks.bootstrap import number_groups
 from csa.tasks.classification import (
     PAPER_TEMPLATE,
     Classes,
@@ -20,7 +21,9 @@ from csa.tasks.classification import (
     protocol_of,
     summarise_classes,
 )
+from csa.tasks.conformal import fewest_groups
 from csa.tasks.contenders import Contender
+from csa.tasks.decisions import calibrating_groups, measure_sets
 
 TEMPLATE_KINDS = ("imagefolder", "imagenet", "leafy_spurge", "handwriting")
 """Readers that put a class into words by `dataset.template`, which is then what classes are asked by."""
@@ -125,6 +128,39 @@ def measure_classes(
     metrics = summarise_classes(results, labelled.images["group"].to_numpy(), classes, params)
     about = labelled.images.select("pair_id", "group", pl.col(labelled.image_view).alias("item"))
     return metrics, pl.concat([about, results], how="horizontal")
+
+
+def class_vectors(contender: Contender, labelled: Labelled, images: Array, embedder: Embedder) -> tuple[Any, Any]:
+    """Index vectors of the images, shape (n, k), and of the candidate classes, shape (C, k)."""
+    classes = labelled.classes(contender.views, embedder).features
+    if labelled.images_first:
+        left, right = contender.model.index_vectors(images, classes)
+        return left, right
+    left, right = contender.model.index_vectors(classes, images)
+    return right, left
+
+
+def measure_class_sets(
+    labelled: Labelled, images: Any, classes: Any, params: EvaluateParams
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Prediction sets of classes, calibrated on half of the images' groups and measured on the other half.
+
+    Args:
+        labelled: images and classes.
+        images, classes: index vectors, from `class_vectors`.
+        params: alpha, confidence level and seed.
+
+    Returns:
+        The protocol, and what `csa.tasks.decisions.measure_sets` says of them, or `too_few`: one line, where the groups that
+        calibrate can rule nothing out; and the rows of a calibration curve, kind `classes`, none of them then.
+    """
+    groups = labelled.images["group"].to_numpy()
+    calibrate, needed = calibrating_groups(int(number_groups(groups).max()) + 1), fewest_groups(params.alpha)
+    if calibrate < needed:
+        line = f"{calibrate} groups of labelled images calibrate; fewer than {needed} rule no class out at alpha {params.alpha:g}"
+        return {"protocol": labelled.protocol, "too_few": line}, []
+    sets, curve = measure_sets(images, classes, right_classes(labelled), groups, params)
+    return {"protocol": labelled.protocol, **sets}, [{"kind": "classes", **row} for row in curve]
 
 
 def _labelled(

@@ -13,14 +13,23 @@ from csa.embedding import Embedder
 from csa.errors import DataError, InputError
 from csa.features import FeatureTable
 from csa.files import write_json
-from csa.measuring import Labelled, held_out_labelled, measure_classes, right_classes, transfer_labelled, view_pair
+from csa.measuring import (
+    Labelled,
+    class_vectors,
+    held_out_labelled,
+    measure_class_sets,
+    measure_classes,
+    right_classes,
+    transfer_labelled,
+    view_pair,
+)
 from csa.params import DatasetParams, Params, TaskParams, ViewParams
 from csa.report import figures, sheets, task_figures
 from csa.tasks.bootstrap import group_draws, mean_estimate, number_groups
 from csa.tasks.classification import per_class
 from csa.tasks.conformal import PairCalibration
 from csa.tasks.contenders import Contender, contenders
-from csa.tasks.decisions import measure_decisions, measure_sets
+from csa.tasks.decisions import CURVE, measure_decisions
 from csa.tasks.evaluation import evaluate, measure
 from csa.tasks.exchangeability import doubts
 from csa.tasks.held_out import HeldOut
@@ -37,24 +46,26 @@ def evaluate_stage(ws: Workspace) -> dict[str, Any]:
     held_out = HeldOut.of(pairs, params.view_names, feature_tables(ws, params))
     result = evaluate(alignment, held_out, params.evaluate)
     decisions = measure_decisions(result.vectors, held_out, result.pairs, params.evaluate)
-    metrics = result.metrics | {"conformal": decisions.metrics}
+    metrics, curve = result.metrics | {"conformal": decisions.metrics}, decisions.curve
     folder = ws.evaluation
     folder.mkdir(parents=True, exist_ok=True)
     write_pairs(result.queries, folder / "queries.parquet")
     write_pairs(pl.concat([result.pairs, decisions.pairs], how="horizontal"), folder / "pairs.parquet")
-    write_pairs(decisions.curve, folder / "calibration.parquet")
     labelled = held_out_labelled(pairs, params.views, params.dataset, params.evaluate.prompts)
     own, embedder = Contender("csa", alignment, params.views, own=True), Embedder(ws.cache, params.compute.dask)
     if labelled is not None:
         images = _of_held_out(held_out, labelled)
         metrics["classification"], results = measure_classes(own, labelled, images, params.evaluate, embedder)
         _write_classes(results, metrics["classification"], folder)
+        sets, of_sets = measure_class_sets(labelled, *class_vectors(own, labelled, images, embedder), params.evaluate)
+        metrics["conformal"]["classes"], curve = sets, curve.extend(pl.DataFrame(of_sets, schema=CURVE))
+    write_pairs(curve, folder / "calibration.parquet")
     metrics["baselines"] = _measure_contenders(ws, params, pairs, held_out, labelled)
     figures.spectrum(alignment, folder / "spectrum.png")
     figures.recall_curve(result.queries, folder / "recall.png")
     figures.mismatch_histogram(result.pairs, result.metrics["mismatch"]["auc"]["value"], folder / "mismatch.png")
     task_figures.roc(result.pairs, result.metrics, folder / "roc.png")
-    task_figures.calibration(decisions.curve, folder / "calibration.png")
+    task_figures.calibration(curve, folder / "calibration.png")
     if metrics["baselines"]:
         task_figures.contenders(metrics, folder / "baselines.png")
     sheets.held_out_sheets(alignment, held_out, result.queries, _loaders(ws, params), params.evaluate.sheet_queries, folder)
@@ -84,7 +95,8 @@ def _transfer(ws: Workspace, params: Params, task: TaskParams, name: str) -> dic
     _write_classes(results, metrics, folder)
     conformal, curve = _transfer_decisions(ws, params, own, labelled, images, embedder)
     write_pairs(curve, folder / "calibration.parquet")
-    task_figures.calibration(curve, folder / "calibration.png")
+    if len(curve):
+        task_figures.calibration(curve, folder / "calibration.png")
     others = {}
     for contender in contenders(params.evaluate, params.fit, params.views, lambda: _training(ws, params)):
         features = images if contender.own else _images(labelled, contender, embedder, ws, task.dataset)
@@ -97,26 +109,23 @@ def _transfer_decisions(
     ws: Workspace, params: Params, own: Contender, labelled: Labelled, images: Any, embedder: Embedder
 ) -> tuple[dict[str, Any], pl.DataFrame]:
     """Class sets calibrated on the data set itself, and what the workspace's own calibration is worth here."""
-    classes, settings = labelled.classes(params.views, embedder), params.evaluate
-    views = (images, classes.features) if labelled.images_first else (classes.features, images)
-    vectors = HeldOutVectors(*own.model.index_vectors(*views))
-    right, groups = right_classes(labelled), labelled.images["group"].to_numpy()
-    sides = (vectors.left, vectors.right) if labelled.images_first else (vectors.right, vectors.left)
-    sets, curve = measure_sets(*sides, right, groups, settings)
-    scores = vectors.score(*(right if labelled.images_first else right[::-1]))
-    known, group = pl.read_parquet(ws.evaluation / "pairs.parquet"), number_groups(groups)
+    settings, groups = params.evaluate, number_groups(labelled.images["group"])
+    vectors = HeldOutVectors(*class_vectors(own, labelled, images, embedder))
+    sets, curve = measure_class_sets(labelled, vectors.left, vectors.right, settings)
+    scores = vectors.score(*right_classes(labelled))
+    known = pl.read_parquet(ws.evaluation / "pairs.parquet")
     of_known = number_groups(known["group"])
     judge = PairCalibration.of(known["score"].to_numpy(), known["stranger_score"].to_numpy(), of_known)
-    draws = group_draws(int(group.max()) + 1, settings.bootstrap, settings.seed)
+    draws = group_draws(int(groups.max()) + 1, settings.bootstrap, settings.seed)
     covered = (judge.decide(scores, settings.alpha).p_match > settings.alpha).astype(np.float64)
     return {
         "alpha": settings.alpha,
         "classes": sets,
         "by_the_held_out_pairs": {
-            "coverage": mean_estimate(covered, group, draws, settings.confidence).as_dict(),
-            "exchangeability": doubts(known["score"].to_numpy(), of_known, scores, group, settings.alpha).as_dict(),
+            "coverage": mean_estimate(covered, groups, draws, settings.confidence).as_dict(),
+            "exchangeability": doubts(known["score"].to_numpy(), of_known, scores, groups, settings.alpha).as_dict(),
         },
-    }, pl.DataFrame([{"kind": "classes", **row} for row in curve])
+    }, pl.DataFrame(curve, schema=CURVE)
 
 
 def _out_of_context(ws: Workspace, params: Params, task: TaskParams, name: str) -> dict[str, Any]:

@@ -8,12 +8,14 @@ from typing import Any
 from csa.datasets import dataset_root, ingest, item_loader
 from csa.datasets.openmoji import load_emojis
 from csa.datasets.pairs import read_pairs
-from csa.encoders import load_encoder
+from csa.encoders import BUILTIN, load_encoder
 from csa.encoders.base import Encoder, batches
-from csa.encoders.models import is_elsewhere
+from csa.encoders.models import find_model, is_elsewhere
 from csa.errors import CSAError, EncoderError
 from csa.features import FeatureCache
 from csa.files import read_json
+from csa.params import Params
+from csa.tasks.contenders import tower_views
 from csa.workspace import Workspace
 from flows import dvc, estimates
 
@@ -101,6 +103,7 @@ def make_plan(ws: Workspace) -> Plan:
     for name, task in ws.params().tasks.items():
         if not (ws.root / task.dataset.path).exists():
             problems.append(f"{ws.root / task.dataset.path}: no such data set; correct tasks.{name}.dataset.path")
+    problems += _missing_towers(ws.params())
     for view in ws.params().views:
         try:
             settings = ws.params().views[view]
@@ -114,6 +117,21 @@ def make_plan(ws: Workspace) -> Plan:
     records = {name: ws.stage_record(name) for name in names if not name.startswith("embed@")}
     last = {name: float(read_json(path)["seconds"]) for name, path in records.items() if path.is_file()}
     return Plan(ws.name, stages, views, last, problems)
+
+
+def _missing_towers(params: Params) -> list[str]:
+    """What stands in the way of the models of two towers, which `evaluate` and every task measure beside CSA."""
+    problems, stages = [], " and ".join(["evaluate", *(f"task@{name}" for name in params.tasks)])
+    for label, model in params.evaluate.multimodal.items():
+        where = f"evaluate.multimodal.{label}, of {stages}"
+        try:
+            view = next(iter(tower_views(model, params.views, label).values()))
+            if is_elsewhere(view):
+                raise EncoderError(f"model {model.encoder} is not on this machine; the first run downloads it")
+            find_model(view, sorted(BUILTIN))  # not loaded: two towers of billions of weights would take minutes
+        except CSAError as error:
+            problems.append(f"{' '.join(str(error).split())} ({where})")
+    return problems
 
 
 def _items_by_view(ws: Workspace, pairs_are_current: bool) -> dict[str, list[tuple[str, str]]]:

@@ -5,6 +5,7 @@ import json
 import re
 import time
 
+import polars as pl
 import psutil
 import pytest
 import yaml
@@ -86,11 +87,19 @@ def test_search_and_score_tell_right_from_wrong(undisturbed):
     found = json.loads(repo.run("search", "a blue circle", "-k", "5", "--save", "sheet.png", "--json").stdout)["results"]
     assert "images/blue-circle.png" in [row["item"] for row in found]
     assert (repo.root / "sheet.png").read_bytes()[:4] == b"\x89PNG"
-    scores = [
-        json.loads(repo.run("score", "shapes/images/red-star.png", text, "--json").stdout)["score"]
+    right, wrong = (
+        json.loads(repo.run("score", "shapes/images/red-star.png", text, "--json").stdout)
         for text in ("a red star", "a black line")
-    ]
-    assert scores[0] > scores[1]
+    )
+    assert right["score"] > wrong["score"]
+    held_out = pl.read_parquet(repo.ws.evaluation / "pairs.parquet")
+    assert held_out["group"].is_unique().all(), "so conformal p-values are plain ranks"
+    for answer, verdict in ((right, "match"), (wrong, "mismatch")):
+        decision, score, n = answer["decision"], answer["score"], len(held_out)
+        assert decision["p_match"] == pytest.approx((1 + (held_out["score"] <= score).sum()) / (n + 1))
+        assert decision["p_mismatch"] == pytest.approx((1 + (held_out["stranger_score"] >= score).sum()) / (n + 1))
+        assert (decision["verdict"], decision["alpha"]) == (verdict, 0.1)
+        assert (decision["p_match"] > 0.1) == (verdict == "match") != (decision["p_mismatch"] > 0.1)
     texts = json.loads(repo.run("search", "shapes/images/red-star.png", "-k", "3", "--json").stdout)["results"]
     assert all(row["item"].startswith("a ") for row in texts)
 

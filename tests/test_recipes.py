@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 
 import pytest
+import tiny_models
+import yaml
 
 from csa.params import Params
 from csa.workspace import Workspace
@@ -62,6 +64,35 @@ def test_plan_says_what_is_missing(recipe, tmp_path, monkeypatch):
     for view in Params.load(recipe).views.values():
         if "/" in view.encoder:
             assert any(view.encoder in problem and "is not on this machine" in problem for problem in result.problems)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=NAMES)
+def test_plan_says_which_models_beside_csa_are_missing(recipe, tmp_path, monkeypatch):
+    params, result = Params.load(recipe), plan(recipe, tmp_path, monkeypatch)
+    told = [problem for problem in result.problems if "(evaluate.multimodal." in problem]
+    assert len(told) == len(params.evaluate.multimodal)
+    for (label, model), problem in zip(params.evaluate.multimodal.items(), told, strict=True):
+        assert problem.startswith(f"model {model.encoder} is not on this machine") and f"evaluate.multimodal.{label}," in problem
+        assert all(f"task@{task}" in problem for task in params.tasks)
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        ({"encoder": "openai/clip-vit-base-patch32"}, "pin the commit of 40 hex digits"),
+        ({"encoder": "no-such-folder"}, "unknown encoder 'no-such-folder'"),
+        ({"encoder": "HERE"}, None),
+    ],
+)
+def test_plan_says_what_is_wrong_with_a_model_beside_csa(model, said, tmp_path, monkeypatch):
+    (tmp_path / "clip").mkdir()
+    encoder = str(tiny_models.clip(tmp_path / "clip")) if model["encoder"] == "HERE" else model["encoder"]
+    changed = Params.load(ROOT / "recipes" / "flickr8k.yaml").dump()
+    changed["evaluate"]["multimodal"] = {"clip": {"encoder": encoder}}
+    recipe = tmp_path / "changed.yaml"
+    recipe.write_text(yaml.safe_dump(changed))
+    told = [problem for problem in plan(recipe, tmp_path, monkeypatch).problems if "multimodal" in problem]
+    assert told == [] if said is None else said in told[0] and len(told) == 1
 
 
 @pytest.mark.parametrize("name", [name for name in PAPER if name != "leafy_spurge"])

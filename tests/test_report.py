@@ -166,6 +166,7 @@ MEASURED = {
         "retrieval": {
             "image_to_text": {"coverage": {"value": 0.912}, "median_set_size": {"value": 4.0}, "candidates": 22},
         },
+        "classes": {"coverage": {"value": 0.934}, "median_set_size": {"value": 2.0}, "candidates": 3},
         "exchangeability": {"doubtful": True, "reasons": ["groups are not independent"]},
     },
     "baselines": {"ridge_map": {"mismatch": {"auc": {"value": 0.123, "low": 0.1, "high": 0.2}}}},
@@ -210,6 +211,7 @@ def test_what_else_was_measured_is_shown_where_it_was(ws, page, tmp_path):
             "a <b>{label}</b>",
             "Groups are not independent.",
             "91.2 %",
+            "classes, unseen classes93.4 %",
             "ridge map",
             "0.123",
             "ASIF, <i>",
@@ -222,6 +224,10 @@ def test_what_else_was_measured_is_shown_where_it_was(ws, page, tmp_path):
         write_json(ws.data / "suspects" / "suspects.json", summary | {"alignment_sha256": "0" * 64})
         old = write_report(ws, tmp_path / "more.html").read_text(encoding="utf-8")
         assert 'id="sweep"' not in old and 'id="suspects"' not in old  # of other held-out pairs, of another alignment
+        few = MEASURED["conformal"] | {"classes": {"too_few": "4 groups of labelled images calibrate"}}
+        write_json(ws.metrics, metrics | MEASURED | {"conformal": few})
+        page = write_report(ws, tmp_path / "more.html").read_text(encoding="utf-8")
+        assert "No sets of classes: 4 groups of labelled images calibrate." in page and "classes, unseen" not in page
     finally:
         write_json(ws.metrics, metrics)
         for file in planted:

@@ -12,7 +12,7 @@ from csa.errors import DataError, FeatureError, InputError
 from csa.measuring import held_out_labelled, transfer_labelled
 from csa.params import DatasetParams, EvaluateParams, FitParams, Params, PromptParams, ViewParams
 from csa.tasks.classification import Classes, classify, mean_by_class, per_class, prompts_of, protocol_of, summarise_classes
-from csa.tasks.conformal import Calibration, PairCalibration, right_gaps, set_sizes
+from csa.tasks.conformal import Calibration, PairCalibration, fewest_groups, right_gaps, set_sizes
 from csa.tasks.contenders import contenders, tower_views
 from csa.tasks.exchangeability import doubts
 from csa.tasks.out_of_context import Detector, Similarities, evaluate_out_of_context
@@ -140,6 +140,12 @@ def test_thresholds_and_p_values_agree():
     tried = rng.normal(size=500)
     for alpha in (0.02, 0.1, 0.4):
         assert ((tried >= calibration.threshold(alpha)) == (calibration.p_value(tried) > alpha)).all()
+
+
+@pytest.mark.parametrize("alpha", [0.01, 0.05, 0.1, 0.15, 0.3, 0.49])
+def test_so_many_groups_and_no_fewer_can_rule_something_out(alpha):
+    can = [n for n in range(1, 150) if Calibration.of(np.arange(float(n)), np.arange(n)).threshold(alpha) > -np.inf]
+    assert can == list(range(fewest_groups(alpha), 150))
 
 
 def test_verdicts():

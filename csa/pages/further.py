@@ -64,16 +64,19 @@ def calibration(source: Source) -> list[dict[str, Any]] | None:
         conformal = measured.metrics.get("conformal")
         if conformal is None or measured.calibration is None:
             continue
-        sets = dict(conformal.get("retrieval", {})) | ({"classes": conformal["classes"]} if "classes" in conformal else {})
+        sets, classes = dict(conformal.get("retrieval", {})), conformal.get("classes", {})
+        if "coverage" in classes:
+            sets[f"classes, {measured.metrics['classification']['protocol'].replace('_', ' ')}"] = classes
         found.append(
             {
                 "title": title,
                 "alpha": conformal["alpha"],
-                "chart": charts.coverage_chart(f"coverage-{name}", measured.calibration),
+                "chart": charts.coverage_chart(f"coverage-{name}", measured.calibration) if len(measured.calibration) else None,
                 "verdicts": [(charts.arrow(kind).replace("_", " "), rates) for kind, rates in conformal.get("pairs", {}).items()],
                 "names": _VERDICTS,
                 "sets": [(charts.arrow(kind), values) for kind, values in sets.items()],
                 "doubts": conformal.get("exchangeability", {}).get("reasons", []),
+                "too_few": classes.get("too_few"),
                 "carried_over": conformal.get("by_the_held_out_pairs"),
             }
         )

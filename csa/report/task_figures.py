@@ -12,7 +12,8 @@ from csa.report.figures import BLUE, GREEN, GREY, ORANGE, new_figure, plain_axes
 from csa.tasks.out_of_context import Detector
 
 PURPLE = "#7b5ea7"
-_COLOURS = (BLUE, ORANGE, GREEN, PURPLE)
+RED = "#c23b4b"
+_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED)
 _WORST = 12
 _LABEL_CHARACTERS = 22
 

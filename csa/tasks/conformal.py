@@ -7,6 +7,7 @@ about a random item of a new group (hierarchical conformal prediction; Lee, Barb
 of one item this is plain split-conformal prediction (Vovk et al. 2005).
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,6 +19,11 @@ from csa.tasks.models import score_blocks
 
 Verdict = Literal["match", "mismatch", "undecided", "neither"]
 _ROUNDING = 1e-9
+
+
+def fewest_groups(alpha: float) -> int:
+    """How many groups must calibrate before anything can be ruled out at `alpha`: the least n with 1 / (n + 1) <= alpha."""
+    return max(1, math.ceil(1 / alpha - _ROUNDING) - 1)
 
 
 @dataclass(frozen=True, eq=False)

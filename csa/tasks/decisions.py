@@ -21,6 +21,8 @@ from csa.tasks.models import HeldOutVectors
 
 HALVINGS = 100
 ALPHAS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
+CURVE = pl.Schema({"kind": pl.String, **dict.fromkeys(("alpha", "coverage", "low", "high", "size"), pl.Float64)})
+"""Columns of a calibration curve, see `Decisions`."""
 VERDICTS = ("match", "mismatch", "undecided", "neither")
 _MANY_SHARED = 0.05
 
@@ -67,7 +69,7 @@ def measure_decisions(vectors: HeldOutVectors, held_out: HeldOut, pairs: pl.Data
         "retrieval": retrieval,
         "exchangeability": _doubts(pairs, group, held_out, params),
     }
-    return Decisions(metrics, pl.DataFrame(curve), _judge_each_half(pairs, group, params))
+    return Decisions(metrics, pl.DataFrame(curve, schema=CURVE), _judge_each_half(pairs, group, params))
 
 
 def measure_sets(
@@ -194,6 +196,11 @@ def halves(groups: Any, seed: int) -> NDArray[np.bool_]:
     return chosen
 
 
+def calibrating_groups(groups: int) -> int:
+    """How many of so many groups calibrate; the others are judged."""
+    return (groups + 1) // 2
+
+
 def _alphas(params: EvaluateParams) -> list[float]:
     return sorted({*ALPHAS, params.alpha})
 
@@ -202,7 +209,7 @@ def _halvings(groups: int, seed: int) -> NDArray[np.bool_]:
     """Which groups calibrate in each halving, shape (HALVINGS, groups)."""
     rng, chosen = np.random.default_rng(seed), np.zeros((HALVINGS, groups), dtype=np.bool_)
     for row in chosen:
-        row[rng.permutation(groups)[: (groups + 1) // 2]] = True
+        row[rng.permutation(groups)[: calibrating_groups(groups)]] = True
     return chosen
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from csa.core.matrices import Array, Float64
 from csa.core.preparation import unit
+from csa.tasks.conformal import fewest_groups
 
 _SURELY = 0.01
 _TOO_LARGE = 0.2
@@ -59,7 +60,7 @@ def doubts(
     means, sizes = _group_means(calibration, calibration_group)
     test = ks_2samp(means, _group_means(queries, query_group)[0])
     reasons = []
-    if len(means) + 1 < 1 / alpha:
+    if len(means) < fewest_groups(alpha):
         reasons.append(
             f"{len(means)} groups calibrate, and no p-value is below {1 / (len(means) + 1):.2g}: nothing can be rejected"
         )

@@ -11,8 +11,8 @@ is measured on the others.
 Two captions are compared by the cosine of the text encoder's features, as the paper does. `text_similarity: canonical` compares
 them in the space the alignment made, by what each says of the other view: with b a caption's canonical coordinates in held-out
 standard deviations and w the held-out correlations, w b is what it leads one to expect of the image, and the similarity is the
-cosine of w b1 and w b2. What the images cannot show does not count then; on constructed rows that loses more than it gains
-(`benchmarks/out_of_context.py`).
+cosine of w b1 and w b2. What the images cannot show does not count then; constructed rows with captions of
+similar pictures are ranked worse by that (`benchmarks/out_of_context.py`).
 """
 
 from dataclasses import dataclass
