@@ -10,7 +10,9 @@ from csa.datasets.pairs import read_pairs
 from csa.errors import DataError, InputError
 from csa.files import read_json
 from csa.params import Params
+from csa.report import task_figures
 from csa.task_stages import evaluate_stage, task_stage
+from csa.tasks.classification import per_class
 from csa.tasks.conformal import fewest_groups
 from csa.workspace import Workspace
 
@@ -129,6 +131,17 @@ def test_transfer_classifies_what_was_never_paired(ws):
     assert metrics["baselines"]["procrustes"]["classification"]["protocol"] == "transfer"
     for name in ("confusion", "calibration"):
         assert (ws.task("colours") / "evaluation" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_class_may_be_called_anything(tmp_path):
+    labels = ["$a_{<b>}$", "$5 and \\up", "נמר", "W" * 80]
+    results = pl.DataFrame({"label": labels * 3, "predicted": [*labels[1:], *labels, *labels[2:], labels[0]]})
+    results = results.with_columns(hit=(pl.col("label") == pl.col("predicted")).cast(pl.Float64))
+    results = results.with_columns(top_1="hit", top_5="hit")
+    share = {"value": 0.5, "low": 0.4, "high": 0.6}
+    metrics = {"protocol": "in_domain", "classes": 4, "top_1": share, "chance": {"top_1": {"value": 0.25}}}
+    task_figures.confusion(results, per_class(results), metrics, tmp_path / "confusion.png")
+    assert (tmp_path / "confusion.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_out_of_context_tells_captions_of_other_pictures(ws):

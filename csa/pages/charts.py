@@ -10,6 +10,7 @@ from csa.core.diagnostics import null_edge
 from csa.pages.svg import BAD, FIRST, GOOD, INK, MUTED, SECOND, THIRD, Chart, chart, drawn
 
 _NAMED_CLASSES = 40
+_SPREAD = 0.7  # of the kinds of decision around their place on the axis
 _APART = 1.6  # ticks of a logarithmic axis that are closer would run into each other
 _OTHERS = (SECOND, THIRD, GOOD, MUTED, BAD)
 _COLOURS = (FIRST, SECOND, THIRD, GOOD, BAD)
@@ -159,15 +160,20 @@ def coverage_chart(name: str, curve: pl.DataFrame) -> Chart:
         curve: rows of kind, alpha, coverage, low, high.
     """
     said = []
+    kinds = [str(kind) for kind in curve["kind"].unique(maintain_order=True)]
+    alphas = sorted(curve["alpha"].unique(), reverse=True)
     with drawn() as (figure, axes):
-        axes.plot([0.5, 1], [0.5, 1], color=MUTED, linestyle=":", linewidth=1, label="as promised")
-        for ((kind,), part), colour in zip(curve.group_by("kind", maintain_order=True), _COLOURS, strict=False):
-            promised, label = 1 - part["alpha"].to_numpy(), arrow(str(kind))
-            axes.fill_between(promised, part["low"], part["high"], color=colour, alpha=0.12, linewidth=0)
-            axes.plot(promised, part["coverage"], color=colour, marker="o", markersize=3, linewidth=1.4, label=label)
-            worst = float((promised - part["coverage"].to_numpy()).max())
-            said.append(f"{label}: at worst {max(worst, 0.0):.3f} below what was promised.")
-        axes.set(xlim=(0.5, 1), ylim=(0.4, 1.02), xlabel="promised coverage", ylabel="measured coverage")
+        axes.axhline(0, color=MUTED, linestyle=":", linewidth=1)
+        for k, (kind, colour) in enumerate(zip(kinds, _COLOURS, strict=False)):
+            part, label = curve.filter(pl.col("kind") == kind).sort("alpha", descending=True), arrow(kind)
+            place = np.arange(len(part)) + _SPREAD * (k - (len(kinds) - 1) / 2) / len(kinds)
+            value, low, high = (100 * (part[name] - 1 + part["alpha"]).to_numpy() for name in ("coverage", "low", "high"))
+            axes.vlines(place, low, high, color=colour, linewidth=1.3, alpha=0.55)
+            axes.plot(place, value, "o", color=colour, markersize=3.4, label=label)
+            said.append(f"{label}: at worst {max(-value.min(), 0.0):.1f} points below what was promised.")
+        axes.set(xlabel="promised coverage, %", ylabel="points above the promise")
+        axes.set_xticks(range(len(alphas)), [f"{100 * (1 - alpha):.3g}" for alpha in alphas])
+        axes.grid(axis="x", visible=False)
         legend(figure)
         return chart(figure, name, "Does the promise hold?", " ".join(said))
 

@@ -14,6 +14,7 @@ from csa.tasks.out_of_context import Detector
 PURPLE = "#7b5ea7"
 RED = "#c23b4b"
 _COLOURS = (BLUE, ORANGE, GREEN, PURPLE, RED)
+_SPREAD = 0.7
 _WORST = 12
 _LABEL_CHARACTERS = 22
 
@@ -54,24 +55,30 @@ def _roc_points(wrong: Float64, right: Float64) -> tuple[Float64, Float64]:
 
 def calibration(curve: pl.DataFrame, path: Path) -> None:
     """Measured against promised coverage of every kind of decision, and what it costs: set sizes, or pairs left undecided."""
-    figure = new_figure(9.5, 4.2)
+    figure = new_figure(11, 4.6)
     left, right = figure.subplots(1, 2)
-    left.plot([0.5, 1], [0.5, 1], color=GREY, linestyle=":", linewidth=1, label="as promised")
-    for ((kind,), part), colour in zip(curve.group_by("kind", maintain_order=True), _COLOURS, strict=False):
-        promised = 1 - part["alpha"].to_numpy()
-        label = _kind_label(str(kind))
-        left.plot(promised, part["coverage"], color=colour, marker="o", markersize=3, label=label)
-        left.fill_between(promised, part["low"].to_numpy(), part["high"].to_numpy(), color=colour, alpha=0.12, linewidth=0)
-        what = "left undecided" if kind in ("true", "strangers") else "of candidates in the set"
-        size = part["size"].to_numpy()
-        right.plot(promised, np.where(size > 0, size, np.nan), color=colour, marker="o", markersize=3, label=f"{label}: {what}")
-    left.set(xlim=(0.5, 1), ylim=(0.5, 1))
-    plain_axes(left, "Does the promise hold?", "promised coverage", "measured on the other half of the groups")
-    left.legend(frameon=False, loc="upper left", fontsize=8)
-    right.set_xlim(0.5, 1)
+    left.axhline(0, color=GREY, linestyle=":", linewidth=1)
+    kinds = [str(kind) for kind in curve["kind"].unique(maintain_order=True)]
+    alphas = sorted(curve["alpha"].unique(), reverse=True)
+    for k, (kind, colour) in enumerate(zip(kinds, _COLOURS, strict=False)):
+        part = curve.filter(pl.col("kind") == kind).sort("alpha", descending=True)
+        place = np.arange(len(part)) + _SPREAD * (k - (len(kinds) - 1) / 2) / len(kinds)
+        promised, size = 1 - part["alpha"].to_numpy(), 100 * part["size"].to_numpy()
+        coverage, low, high = (100 * (part[name].to_numpy() - promised) for name in ("coverage", "low", "high"))
+        left.vlines(place, low, high, color=colour, linewidth=1.4, alpha=0.55)
+        left.plot(place, coverage, "o", color=colour, markersize=3.5, label=_kind_label(kind))
+        label = "left undecided" if kind in ("true", "strangers") else "of the candidates in the set"
+        shown = np.where(size > 0, size, np.nan)
+        right.plot(place, shown, "o-", color=colour, markersize=3.5, linewidth=1, label=f"{_kind_label(kind)}: {label}")
+    plain_axes(left, "Does the promise hold?", "promised coverage", "measured minus promised, points")
+    left.legend(frameon=False, fontsize=8, ncols=2)
     right.set_yscale("log")
+    right.yaxis.set_major_formatter(lambda value, _: f"{value:g} %")
     plain_axes(right, "What it costs", "promised coverage", "share (log scale; none is not drawn)")
-    right.legend(frameon=False, loc="upper left", fontsize=8)
+    right.legend(frameon=False, fontsize=8)
+    for axes in (left, right):
+        axes.set_xticks(range(len(alphas)), [f"{100 * (1 - alpha):.3g} %" for alpha in alphas])
+        axes.grid(axis="x", visible=False)
     save(figure, path)
 
 
@@ -80,7 +87,8 @@ def _kind_label(kind: str) -> str:
 
 
 def confusion(results: pl.DataFrame, classes: pl.DataFrame, metrics: dict[str, Any], path: Path) -> None:
-    """The classes that fare worst, and where their images go instead; the right class is the first column.
+    """The classes that fare worst, and where their images go instead: the right class is the first column, the others follow in
+    the order of the rows that go there.
 
     Args:
         results: one row an image, from `csa.tasks.classification.classify`.
@@ -91,10 +99,11 @@ def confusion(results: pl.DataFrame, classes: pl.DataFrame, metrics: dict[str, A
     shown = classes.head(_WORST)["label"].to_list()
     gone = results.filter(pl.col("label").is_in(shown) & (pl.col("predicted") != pl.col("label")))
     targets = gone["predicted"].value_counts(sort=True).sort(["count", "predicted"], descending=[True, False])
-    columns = targets.head(_WORST)["predicted"].to_list()
-    share = np.zeros((len(shown), len(columns) + 1))
+    often = targets.head(_WORST)["predicted"].to_list()
     sizes = dict(classes.select("label", "images").iter_rows())
     counts = {(label, other): n for label, other, n in results.group_by("label", "predicted").len().iter_rows()}
+    columns = sorted(often, key=lambda other: next(i for i, label in enumerate(shown) if (label, other) in counts))
+    share = np.zeros((len(shown), len(columns) + 1))
     for i, label in enumerate(shown):
         share[i] = [counts.get((label, other), 0) / sizes[label] for other in (label, *columns)]
     figure = new_figure(max(6.5, 3.2 + 0.5 * len(columns)), 2.6 + 0.36 * len(shown))
@@ -103,18 +112,28 @@ def confusion(results: pl.DataFrame, classes: pl.DataFrame, metrics: dict[str, A
     for (i, k), value in np.ndenumerate(share):
         if value > 0:
             axes.text(k, i, f"{value:.0%}", ha="center", va="center", fontsize=7, color="white" if value > 0.5 else "black")
-    axes.axvline(0.5, color=GREY, linewidth=1)
-    axes.set_yticks(range(len(shown)), [f"{_short(label)} ({sizes[label]})" for label in shown], fontsize=8)
-    axes.set_xticks(range(len(columns) + 1), ["right", *map(_short, columns)], rotation=60, ha="right", fontsize=8)
+    axes.set_xticks(np.arange(len(columns)) + 0.5, minor=True)
+    axes.set_yticks(np.arange(len(shown) - 1) + 0.5, minor=True)
+    axes.grid(which="minor", color="#e3e7ee", linewidth=0.8)
+    axes.axvline(0.5, color=GREY, linewidth=1.5)
+    rows = [f"{_short(label)} ({_images(sizes[label])})" for label in shown]
+    axes.set_yticks(range(len(shown)), rows, fontsize=8, parse_math=False)  # a class may be called $5
+    places = ["right class", *map(_short, columns)]
+    axes.set_xticks(range(len(places)), places, rotation=45, ha="right", rotation_mode="anchor", fontsize=8, parse_math=False)
+    axes.tick_params(which="both", length=0)
     top = metrics["top_1"]
     protocol = str(metrics["protocol"]).replace("_", " ")
     title = (
-        f"Worst classes (images) and where they go\n{protocol}, {metrics['classes']:,} classes: top-1 {top['value']:.1%} "
+        f"Worst classes and where their images go\n{protocol}, {metrics['classes']:,} classes: top-1 {top['value']:.1%} "
         f"[{100 * top['low']:.1f}, {100 * top['high']:.1f}], chance {metrics['chance']['top_1']['value']:.2%}"
     )
     axes.set_title(title, loc="left", fontsize=10, fontweight="bold")
     axes.spines[:].set_visible(False)
     save(figure, path)
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count:,} images"
 
 
 def _short(label: str) -> str:
@@ -139,7 +158,7 @@ def contenders(metrics: dict[str, Any], path: Path) -> None:
                 axes.plot([found["low"], found["high"]], [i, i], color=BLUE if i == 0 else GREY, linewidth=2)
                 axes.plot(found["value"], i, "o", color=BLUE if i == 0 else GREY, markersize=5)
         axes.set_ylim(len(models) - 0.5, -0.5)
-        axes.set_yticks(range(len(models)), [name.replace("_", " ") for name in models] if k == 0 else [])
+        axes.set_yticks(range(len(models)), [name.replace("_", " ") for name in models] if k == 0 else [], parse_math=False)
         plain_axes(axes, title, "", "")
         axes.title.set_fontsize(9)
     save(figure, path)
