@@ -48,6 +48,11 @@ def checks_against_champion(ws: Workspace) -> list[Check]:
     return found
 
 
+def forget_last(ws: Workspace) -> None:
+    """Remove what an earlier run found, before other data is looked at."""
+    ws.drift.unlink(missing_ok=True)
+
+
 def _new_pairs(
     ws: Workspace, champion: Version, alignment: Alignment, pairs: pl.DataFrame, tables: dict[str, FeatureTable]
 ) -> Check | None:

@@ -4,13 +4,19 @@ What the user has set stays as it is.
 """
 
 import os
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 import psutil
 
 from csa.workspace import Workspace
 from flows import server
+
+PARENT = "CSA_ENDS_WITH_PROCESS"
+"""Set for a child: the process whose end is to be its end."""
 
 _VERBOSE = "CSA_VERBOSE"
 
@@ -49,6 +55,25 @@ def prepare_environment(ws: Workspace, verbose: bool = False) -> None:
 def is_verbose() -> bool:
     """Whether the user asked to see what DVC says."""
     return _VERBOSE in os.environ
+
+
+def end_with_parent() -> None:
+    """Where a scheduled run has started us: end as by Ctrl-C, and tidily, when it is killed; the next run would wait for us.
+
+    A thread looks at the parent every second; after half a minute that an orderly end has taken, the end is not orderly.
+    """
+    if os.environ.pop(PARENT, None) != str(os.getppid()):
+        return
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(30)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def end_orphaned_servers(ws: Workspace) -> None:

@@ -21,6 +21,7 @@ import polars as pl
 from csa.errors import ArtifactError, InputError
 from csa.files import read_json
 from csa.workspace import Workspace
+from flows.databases import check_registry
 from flows.items import items_file
 from flows.metrics import flatten
 from flows.records import RunRecord, file_sha256, folder_sha256
@@ -159,6 +160,7 @@ def client_of(ws: Workspace) -> Iterator[Any]:
         database = local_database(ws)
         if database is not None:
             database.parent.mkdir(parents=True, exist_ok=True)
+            check_registry(database)
         given = os.environ.get("MLFLOW_TRACKING_URI")
         mlflow.set_tracking_uri(ws.mlflow_uri)
         if given is None:  # MLflow sets it itself, and it would hold for the next workspace too

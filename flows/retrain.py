@@ -17,7 +17,7 @@ from prefect.cache_policies import NO_CACHE
 
 from csa.errors import CSAError
 from csa.workspace import Workspace
-from flows import approval, drift, dvc, forgetting, metrics, promotion, registry, server, settled, sharing, watching
+from flows import approval, databases, drift, dvc, forgetting, metrics, promotion, registry, server, settled, sharing, watching
 from flows.dvc import StageOutcome
 from flows.environment import end_orphaned_servers
 from flows.locked import only_run
@@ -140,6 +140,8 @@ def retrain(workspace_root: str) -> RetrainResult:
         stale = dvc.status(ws)
         outcomes = []
         for stage in stages:
+            if stale and stage == "check":
+                drift.forget_last(ws)
             outcomes.append(run_stage(ws, stage) if stale else StageOutcome(stage, "unchanged", 0.0))
             if stale and stage == "check":
                 compare_with_champion(ws)
@@ -175,6 +177,9 @@ def run_retrain(ws: Workspace, wait: float = 0) -> RetrainResult:
             print(f"note: {said}", file=sys.stderr)
         if "PREFECT_API_URL" not in os.environ:
             end_orphaned_servers(ws)
+            mended = databases.mend_prefect(ws)
+            if mended:
+                print(f"note: {mended}", file=sys.stderr)
             print("starting Prefect (about 10 s, the first time 20 s)", file=sys.stderr)
         with server.slot(wait):
             result = retrain(str(ws.root))

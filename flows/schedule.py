@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,9 +20,13 @@ from prefect import flow
 from csa.errors import InputError, StageError
 from csa.workspace import Workspace
 from flows import server
+from flows.environment import PARENT
 from flows.worktrees import private_worktree
 
-_REFUSED = 1  # exit code of `csa run` when a gate said no: an answer, not a failure that should be tried again
+# Exit codes of `csa run` that are answers: a check said no, bad input. Trying again would give the same.
+_REFUSED, _WRONG = 1, 2
+_CRASHED = 70
+_PAUSES = (30.0, 120.0)
 
 
 @dataclass(frozen=True)
@@ -134,9 +139,26 @@ def say(text: str) -> None:
 
 
 def _run(plan: Plan, ws: Workspace) -> dict[str, Any]:
+    """`csa run` in a process of its own, once more where it was killed or crashed: what it had computed is not lost."""
+    code, out, message = _call(plan, ws)
+    for pause in _PAUSES:
+        if code in (0, _REFUSED, _WRONG):
+            break
+        say(f"{message}; once more in {pause:.0f} s")
+        time.sleep(pause)
+        code, out, message = _call(plan, ws)
+    if code:
+        say(f"{'refused' if code == _REFUSED else 'failed'}: {message}")
+        raise StageError(message)
+    outcome: dict[str, Any] = json.loads(out)
+    return outcome
+
+
+def _call(plan: Plan, ws: Workspace) -> tuple[int, str, str]:
+    """Exit code, standard output, and the last line of standard error."""
     process = subprocess.Popen(
-        plan.command(), cwd=ws.root, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
+        plan.command(), cwd=ws.root, env=os.environ | {PARENT: str(os.getpid())}, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     try:
         out, err = process.communicate(timeout=plan.timeout)
@@ -146,10 +168,12 @@ def _run(plan: Plan, ws: Workspace) -> dict[str, Any]:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-    if process.returncode:
-        lines = [line for line in err.splitlines() if line.strip()] or [f"exit code {process.returncode}"]
-        message = lines[-1].removeprefix("csa: error: ")
-        say(f"{'refused' if process.returncode == _REFUSED else 'failed'}: {message}")
-        raise StageError(message)
-    outcome: dict[str, Any] = json.loads(out)
-    return outcome
+    if process.returncode < 0:
+        return process.returncode, out, f"the run was killed by {signal.Signals(-process.returncode).name}"
+    lines = [line for line in err.splitlines() if line.strip()] or [f"exit code {process.returncode}"]
+    answered = process.returncode != _REFUSED or lines[-1].startswith("csa: refused: ")  # else it is a traceback's 1
+    return (
+        process.returncode if answered else _CRASHED,
+        out,
+        lines[-1].removeprefix("csa: error: ").removeprefix("csa: refused: "),
+    )

@@ -32,11 +32,12 @@ def run(recipe: Path | None, overrides: tuple[str, ...], data: str | None, wait:
       csa run
       csa run recipes/flickr8k.yaml --data ~/flickr8k
     """
-    from flows.environment import prepare_environment
+    from flows.environment import end_with_parent, prepare_environment
     from flows.summary import summary_json, summary_text
     from flows.workspaces import open_workspace
 
     ws = open_workspace(recipe, overrides, data)
+    end_with_parent()
     prepare_environment(ws, verbose=verbose)
     from flows.retrain import run_retrain
 
