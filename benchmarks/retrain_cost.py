@@ -1,0 +1,88 @@
+"""What a retraining costs when 1 % of the items are new, as a share of the full run's processor time.
+
+    python -m benchmarks.retrain_cost [--workspace flickr8k]
+
+Clones this repository into a temporary folder and runs `csa run` there twice: on the data set without 1 % of its items, then with
+all of it. The data set is that of a workspace that was run here, by default the built-in one. Costs are those that `csa run` notes itself (`.csa/executions.jsonl`):
+processor time of all processes it starts. Writes benchmarks/results/retrain_cost.json.
+"""
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+from csa.files import write_json
+from csa.params import Params
+from csa.workspace import Workspace
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results" / "retrain_cost.json"
+SHARE = 0.01
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workspace", default="main", help="a workspace that was run here: its pairs become the data set")
+    options = parser.parse_args()
+    source = Workspace.find(ROOT)
+    if options.workspace != "main":
+        source = Workspace(source.state / "workspaces" / options.workspace, source.state)
+    with tempfile.TemporaryDirectory() as folder:
+        clone = Path(folder) / "clone"
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
+        pairs = pl.read_parquet(source.pairs)
+        recipe = _recipe(source, Path(folder))
+        first, second = source.params().view_names
+        items = pairs[f"{first}_hash"].unique(maintain_order=True).to_list()
+        new = set(items[:: round(1 / SHARE)])
+        costs = []
+        for table in (pairs.filter(~pl.col(f"{first}_hash").is_in(list(new))), pairs):
+            table.select("pair_id", "group", "split", first, second).write_csv(Path(folder) / "data" / "pairs.csv")
+            subprocess.run([sys.executable, "-m", "csa.cli", "run", str(recipe)], cwd=clone, check=True)
+            costs.append(json.loads((clone / ".csa" / "executions.jsonl").read_text().splitlines()[-1]))
+    full, again = costs
+    result = {
+        "command": f"python -m benchmarks.retrain_cost --workspace {options.workspace}",
+        "machine": platform.processor() or platform.machine(),
+        "items": len(items),
+        "new_items": len(new),
+        "full": _cost(full),
+        "retrain": _cost(again),
+        "share_of_cpu": round(again["cpu_seconds"] / full["cpu_seconds"], 4),
+    }
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    write_json(RESULTS, known | {options.workspace: result})
+    print(json.dumps(result, indent=2))
+
+
+def _recipe(source: Workspace, folder: Path) -> Path:
+    """A recipe for a table in a folder that links to the source's items."""
+    params = source.params()
+    root = (source.root / params.dataset.path).resolve()
+    (folder / "data").mkdir()
+    for item in root.iterdir():
+        if item.name != "pairs.csv":
+            (folder / "data" / item.name).symlink_to(item)
+    mapping = params.dump()
+    columns = {"id": "pair_id"} | {view: view for view in params.view_names}
+    mapping["dataset"] = {"kind": "table", "path": str(folder / "data"), "table": "pairs.csv", "columns": columns}
+    path = folder / "again.yaml"
+    path.write_text(yaml.safe_dump(Params.from_mapping(mapping).dump()))
+    return path
+
+
+def _cost(execution: dict[str, Any]) -> dict[str, Any]:
+    stages = {stage: facts.get("cpu_seconds") for stage, facts in execution["stages"].items()}
+    return {"cpu_seconds": execution["cpu_seconds"], "seconds": execution["seconds"], "stages_cpu_seconds": stages}
+
+
+if __name__ == "__main__":
+    main()
