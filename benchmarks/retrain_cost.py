@@ -3,13 +3,14 @@
     python -m benchmarks.retrain_cost [--workspace flickr8k]
 
 Clones this repository into a temporary folder and runs `csa run` there twice: on the data set without 1 % of its items, then with
-all of it. The data set is that of a workspace that was run here, by default the built-in one. Costs are those that `csa run` notes itself (`.csa/executions.jsonl`):
-processor time of all processes it starts. Writes benchmarks/results/retrain_cost.json.
+all of it. The data set is that of a workspace that was run here, by default the built-in one. Costs are those that `csa run`
+notes itself (`.csa/executions.jsonl`): processor time of all processes it starts. Writes benchmarks/results/retrain_cost.json.
 """
 
 import argparse
 import json
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -64,13 +65,10 @@ def main() -> None:
 
 
 def _recipe(source: Workspace, folder: Path) -> Path:
-    """A recipe for a table in a folder that links to the source's items."""
+    """A recipe for a table beside a copy of the source's items."""
     params = source.params()
     root = (source.root / params.dataset.path).resolve()
-    (folder / "data").mkdir()
-    for item in root.iterdir():
-        if item.name != "pairs.csv":
-            (folder / "data" / item.name).symlink_to(item)
+    shutil.copytree(root, folder / "data")  # no links: a data set may only name its own files
     mapping = params.dump()
     columns = {"id": "pair_id"} | {view: view for view in params.view_names}
     mapping["dataset"] = {"kind": "table", "path": str(folder / "data"), "table": "pairs.csv", "columns": columns}
