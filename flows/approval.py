@@ -73,7 +73,7 @@ def waiting() -> list[Waiting]:
     """The paused runs, oldest first."""
     asked = {"flows": {"name": {"any_": [FLOW]}}, "flow_runs": {"state": {"type": {"any_": ["PAUSED"]}}}, "limit": 200}
     with get_client(sync_client=True) as client:
-        # Not client.read_flow_runs: Prefect 3.8 sends null for what is left out, and its own server refuses that (422).
+        # Not client.read_flow_runs: it sends null for what is left out, which a server beside a newer FastAPI refuses (422).
         runs = client.request("POST", "/flow_runs/filter", json=asked | {"sort": "START_TIME_ASC"}).json()
     found = []
     for run in runs:

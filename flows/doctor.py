@@ -15,7 +15,7 @@ from csa.workspace import Workspace
 
 # Requirement -> what goes wrong without it. The first two install cleanly above their cap and then break without a word.
 _REQUIREMENTS = {
-    "fastapi>=0.139,<0.155": "from 0.155 the first Prefect flow dies: Body() got an unexpected keyword argument 'min_items'",
+    "fastapi>=0.139,<0.148": "from 0.148 Prefect's server refuses its own client (422): `prefect deploy` and reading runs fail",
     "sqlalchemy>=2.0,<2.1": "from 2.1 Prefect schedules silently never fire, while runs by hand work",
     "prefect>=3.8,<4": "flows are written for Prefect 3",
     "dvc>=3.67,<4": "stages are driven through DVC 3",

@@ -14,7 +14,7 @@ from flows import doctor
     [
         ("sqlalchemy>=2.0,<2.1", "2.0.58", True),
         ("sqlalchemy>=2.0,<2.1", "2.1.0", False),
-        ("fastapi>=0.139,<0.155", "0.155.1", False),
+        ("fastapi>=0.139,<0.148", "0.155.1", False),
         ("torch>=2.13,<2.14", "2.13.0+cpu", True),
     ],
 )

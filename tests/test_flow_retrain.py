@@ -107,7 +107,7 @@ def test_the_runs_page_in_prefect_shows_what_came_of_it(ws):
     from flows.retrain import run_retrain
 
     run_retrain(ws)
-    with get_client(sync_client=True) as client:  # its own reading of artifacts is refused by its own server (422)
+    with get_client(sync_client=True) as client:
         body = {"sort": "UPDATED_DESC", "limit": 2}
         found = {one["key"]: one for one in client.request("POST", "/artifacts/filter", json=body).json()}
     key = ws.params().model.name

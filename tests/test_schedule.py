@@ -1,6 +1,7 @@
 """Scheduled retraining: private worktrees, the slot, and a run that a schedule really fires."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import time
 import urllib.request
 
 import pytest
-from small_repo import SmallRepo
+from small_repo import ROOT, SmallRepo
 
 from csa.errors import InputError, WorkspaceError
 from csa.workspace import Workspace
@@ -145,8 +146,41 @@ def test_a_schedule_fires_and_the_run_can_be_read_back(tmp_path):
     assert outcome["run_id"] == runs[0].name and {stage["status"] for stage in outcome["stages"]} == {"restored"}
 
 
+@pytest.mark.pipeline
+def test_a_worker_runs_what_prefect_yaml_deploys(repository, monkeypatch):
+    """The pool, the deployment and a real worker by the three commands in prefect.yaml; the ref is one that is not there, so that
+    the run ends at once, and with our own words."""
+    from flows.server import local_server
+
+    root = repository.root
+    for name in ("csa", "flows", "prefect.yaml"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "the code")
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("PREFECT_HOME", str(repository.prefect_home))
+    monkeypatch.setenv("CSA_REPOSITORY", str(root))
+
+    def prefect(*arguments):
+        command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=200, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    with local_server(repository) as address:
+        prefect("work-pool", "create", "csa", "--type", "process")
+        prefect("deploy", "--all")
+        wanted = json.dumps({"repository": str(root), "plan": {"ref": "no-such-branch"}})
+        prefect("deployment", "run", "csa-scheduled-retrain/main", "--params", wanted)
+        prefect("worker", "start", "--pool", "csa", "--run-once", "--install-policy", "never")
+        run = _await(lambda: _scheduled_run(address, "FAILED"), 100)
+        assert run["parameters"] == json.loads(wanted) and run["work_pool_name"] == "csa"
+        assert "no-such-branch" in run["state"]["message"] or "git worktree add failed" in run["state"]["message"]
+
+
 def _scheduled_run(address, state):
-    query = json.dumps({"flow_runs": {"state": {"type": {"any_": [state, "FAILED", "CRASHED"]}}}}).encode()
+    query = json.dumps({"flow_runs": {"state": {"type": {"any_": sorted({state, "FAILED", "CRASHED"})}}}}).encode()
     request = urllib.request.Request(f"{address}/flow_runs/filter", query, {"Content-Type": "application/json"})
     with urllib.request.urlopen(request, timeout=20) as answer:
         runs = [run for run in json.load(answer) if run["deployment_id"]]
