@@ -161,7 +161,7 @@ class CSA(PairModel):
         score = likelihood_ratio(held) if self.score == "auto" else candidates[-1]
         training = diagnostics.training_correlations(decomposition, crossfit.total)
         notes = diagnostics.held_out(training, held, moments.n, None)
-        return self._finish(crossfit.total, decomposition, shrinkage, score, notes)
+        return self._finish(crossfit.total, decomposition, shrinkage, score, notes, training=training)
 
     def _fit_by_hand(self, x: Array, y: Array) -> "CSA":
         shrinkage, prepare = self._given_shrinkage() or (0.0, 0.0), self._given_preparation(x, y)
@@ -200,7 +200,7 @@ class CSA(PairModel):
             score = _hubness_corrected(best, training.X[rows], training.Y[rows], moments, decomposition, self.seed)
         correlations = diagnostics.training_correlations(decomposition, moments)
         notes = diagnostics.held_out(correlations, held, training.groups, value)
-        return self._finish(moments, decomposition, shrinkage, score, notes, prepare)
+        return self._finish(moments, decomposition, shrinkage, score, notes, prepare, correlations)
 
     def _candidates(self, held: Held, decomposition: Decomposition) -> list[PairScore]:
         """Scores to choose from, the preferred one first: it wins ties."""
@@ -221,14 +221,17 @@ class CSA(PairModel):
         score: Score,
         notes: dict[str, Any],
         prepare: tuple[Preparation, Preparation] = (RAW, RAW),
+        training: Float64 | None = None,
     ) -> "CSA":
+        if training is None:
+            training = diagnostics.training_correlations(decomposition, moments)
         self.alignment_ = Alignment(
             mean_x=moments.mean_x,
             mean_y=moments.mean_y,
             A=decomposition.A,
             B=decomposition.B,
             canonical_correlations=decomposition.rho,
-            training_correlations=diagnostics.training_correlations(decomposition, moments),
+            training_correlations=training,
             score=score if isinstance(score, HubnessCorrectedScore) else leading(score, len(decomposition.rho)),
             shrinkage=shrinkage,
             n_pairs=moments.n,
