@@ -49,7 +49,12 @@ def local_server(ws: Workspace) -> Iterator[str]:
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command, env=os.environ | {MARK: "1"}, stdout=output, stderr=output, stdin=subprocess.DEVNULL, start_new_session=True
+            command,
+            env=os.environ | {MARK: "1", "PREFECT_SERVER_UI_API_URL": address},
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
         )
     try:
         _await_answer(address, process, log)

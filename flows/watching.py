@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from prefect.artifacts import create_image_artifact, create_markdown_artifact
+from prefect.artifacts import create_markdown_artifact
 
 from csa.files import read_json
 from csa.workspace import Workspace
@@ -40,11 +40,10 @@ def show_in_prefect(ws: Workspace, outcomes: list[StageOutcome], run_id: str, ve
     """
     key = re.sub(r"[^a-z0-9]+", "-", ws.params().model.name.lower()).strip("-")
     text = summary_markdown(ws, outcomes, run_id, version, decision)
-    create_markdown_artifact(text, key=f"{key}-summary", description=f"{decision.verdict}: {decision.reason}")
     spectrum = ws.evaluation / "spectrum.png"
-    if spectrum.is_file():
-        address = f"data:image/png;base64,{base64.b64encode(spectrum.read_bytes()).decode()}"
-        create_image_artifact(address, key=f"{key}-spectrum", description="Canonical correlations, in sample and held out")
+    if spectrum.is_file():  # inside the summary: as an image artifact its address, the whole picture, is shown as text beside it
+        text += f"\n\n![Canonical correlations](data:image/png;base64,{base64.b64encode(spectrum.read_bytes()).decode()})"
+    create_markdown_artifact(text, key=f"{key}-summary", description=f"{decision.verdict}: {decision.reason}")
 
 
 def summary_markdown(ws: Workspace, outcomes: list[StageOutcome], run_id: str, version: int, decision: Decision) -> str:

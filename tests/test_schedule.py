@@ -169,6 +169,8 @@ def test_a_worker_runs_what_prefect_yaml_deploys(repository, monkeypatch):
         return done.stdout
 
     with local_server(repository) as address:
+        with urllib.request.urlopen(f"{address.removesuffix('/api')}/ui-settings", timeout=20) as answer:
+            assert json.load(answer)["api_url"] == address, "the page would ask another server"
         prefect("work-pool", "create", "csa", "--type", "process")
         prefect("deploy", "--all")
         wanted = json.dumps({"repository": str(root), "plan": {"ref": "no-such-branch"}})
