@@ -124,7 +124,8 @@ def test_the_command_is_what_a_person_would_type():
 
 @pytest.mark.pipeline
 def test_a_schedule_fires_and_the_run_can_be_read_back(tmp_path):
-    repo = SmallRepo(tmp_path / "repo")
+    repo, store = SmallRepo(tmp_path / "repo"), tmp_path / "store"
+    assert repo.run("remote", "add", "team", str(store), "--local").returncode == 0
     process = repo.start("schedule", "--cron", "* * * * *")
     try:
         address = _await(lambda: json.loads((repo.ws.prefect_home / "server.json").read_text())["address"], 150)
@@ -136,6 +137,7 @@ def test_a_schedule_fires_and_the_run_can_be_read_back(tmp_path):
         assert len(runs) == 1, "one run is on record in the repository's state"
         _await(lambda: not list((repo.ws.state / "worktrees").glob("*/")) or None, 100)
         assert not (repo.root / "data" / "alignment.safetensors").exists(), "it did not work in the repository itself"
+        assert list(store.glob("files/md5/*/*")) and list(store.glob("runs/*/*")), "a scheduled run shares what it computed"
     finally:
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=90)
