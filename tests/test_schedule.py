@@ -129,8 +129,8 @@ def test_a_schedule_fires_and_the_run_can_be_read_back(tmp_path):
     process = repo.start("schedule", "--cron", "* * * * *")
     try:
         address = _await(lambda: json.loads((repo.ws.prefect_home / "server.json").read_text())["address"], 150)
-        status = repo.run("status", "--json")
-        assert json.loads(status.stdout)["next_run"] is not None, status.stderr
+        # The server answers before the schedule is with it.
+        _await(lambda: json.loads(repo.run("status", "--json").stdout)["next_run"], 100)
         done = _await(lambda: _scheduled_run(address, "COMPLETED"), 400)
         assert done["auto_scheduled"] and done["deployment_id"]
         runs = list(repo.ws.runs.glob("[0-9a-f]*"))

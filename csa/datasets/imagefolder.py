@@ -1,6 +1,7 @@
 """Reader `imagefolder`: one folder of images a class, paired with a sentence that names the class."""
 
 import csv
+import re
 from pathlib import Path
 
 from csa.datasets.rows import SPLIT_NAMES, RawPair, Source, read_lines, view_of
@@ -11,6 +12,7 @@ from csa.params import DatasetParams, ViewParams
 _CLASS_FILES = ("classes.tsv", "classes.csv", "classes.txt")
 _FOLDER_COLUMNS = ("folder", "wnid", "class", "id")
 _LABEL_COLUMNS = ("label", "name")
+_WORDNET_ID = re.compile(r"n\d{8}")
 
 
 def read_imagefolder(params: DatasetParams, views: dict[str, ViewParams], path: Path) -> Source:
@@ -41,6 +43,11 @@ def read_imagefolder(params: DatasetParams, views: dict[str, ViewParams], path: 
             rows.append(RawPair(name, name, {image_view: name, text_view: text}, name, split, label))
     if not rows:
         raise DataError(f"{path}: no images in class folders; expected CLASS/IMAGE.jpg in dataset.path")
+    folders = {folder.name for _, folder in _class_folders(path)}
+    if not labels and all(_WORDNET_ID.fullmatch(name) for name in folders):
+        wnid = min(folders)
+        note = f"classes are called {wnid} and so on, which no text encoder knows; put classes.tsv (wnid, label) into {path}"
+        return Source(rows, (note,))
     return Source(rows)
 
 
