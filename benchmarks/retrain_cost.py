@@ -1,10 +1,11 @@
-"""What a retraining costs when 1 % of the items are new, as a share of the full run's processor time.
+"""What a retraining costs when 1 % of the items are new, as a share of a full run's processor time.
 
     python -m benchmarks.retrain_cost [--workspace flickr8k]
 
-Clones this repository into a temporary folder and runs `csa run` there twice: on the data set without 1 % of its items, then with
-all of it. The data set is that of a workspace that was run here, by default the built-in one. Costs are those that `csa run`
-notes itself (`.csa/executions.jsonl`): processor time of all processes it starts. Writes benchmarks/results/retrain_cost.json.
+Clones this repository into a temporary folder and runs `csa run` there three times: on the data set less 2 % of its items; with
+half of those back, everything chosen anew; and with all of it, the fit's choices those of the run before (`csa choices`).
+The data set is that of a workspace that was run here, by default the built-in one. Costs are those that `csa run` notes itself
+(`.csa/executions.jsonl`): processor time of all processes it starts. Writes benchmarks/results/retrain_cost.json.
 """
 
 import argparse
@@ -43,13 +44,18 @@ def main() -> None:
         recipe = _recipe(source, Path(folder))
         first, second = source.params().view_names
         items = pairs[f"{first}_hash"].unique(maintain_order=True).to_list()
-        new = set(items[:: round(1 / SHARE)])
+        step = round(1 / SHARE)
+        new, newer = set(items[::step]), set(items[1::step])
         costs = []
-        for table in (pairs.filter(~pl.col(f"{first}_hash").is_in(list(new))), pairs):
+        for missing, choices_fixed in ((new | newer, False), (newer, False), (set(), True)):
+            table = pairs.filter(~pl.col(f"{first}_hash").is_in(list(missing)))
             table.select("pair_id", "group", "split", first, second).write_csv(Path(folder) / "data" / "pairs.csv")
-            subprocess.run([sys.executable, "-m", "csa.cli", "run", str(recipe)], cwd=clone, check=True)
+            if choices_fixed:
+                said = _csa(clone, "choices", "--workspace", recipe.stem, capture_output=True).stdout
+                recipe.write_text(yaml.safe_dump(yaml.safe_load(recipe.read_text()) | yaml.safe_load(said)))
+            _csa(clone, "run", str(recipe))
             costs.append(json.loads((clone / ".csa" / "executions.jsonl").read_text().splitlines()[-1]))
-    full, again = costs
+    full, again, fixed = costs
     result = {
         "command": f"python -m benchmarks.retrain_cost --workspace {options.workspace}",
         "machine": platform.processor() or platform.machine(),
@@ -58,10 +64,17 @@ def main() -> None:
         "full": _cost(full),
         "retrain": _cost(again),
         "share_of_cpu": round(again["cpu_seconds"] / full["cpu_seconds"], 4),
+        "retrain_with_fixed_choices": _cost(fixed),
+        "share_of_cpu_with_fixed_choices": round(fixed["cpu_seconds"] / full["cpu_seconds"], 4),
     }
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     write_json(RESULTS, known | {options.workspace: result})
     print(json.dumps(result, indent=2))
+
+
+def _csa(clone: Path, *arguments: str, capture_output: bool = False) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "csa.cli", *arguments]
+    return subprocess.run(command, cwd=clone, check=True, text=True, capture_output=capture_output)
 
 
 def _recipe(source: Workspace, folder: Path) -> Path:

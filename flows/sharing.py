@@ -62,9 +62,10 @@ def remove_remote(ws: Workspace, name: str) -> None:
 
 
 def remotes(ws: Workspace) -> dict[str, str]:
-    """Name -> address of every remote."""
-    lines = [line.split(maxsplit=1) for line in dvc.ask(ws, "remote", "list").splitlines()]
-    return {line[0]: line[1].removesuffix("(default)").strip() for line in lines if len(line) == 2}
+    """Name -> address of every remote. (`dvc remote list` is for people: it breaks a long address over two lines.)"""
+    settings = [line.partition("=") for line in dvc.ask(ws, "config", "--list").splitlines()]
+    keys = {key: value for key, _, value in settings if key.startswith("remote.") and key.endswith(".url")}
+    return {key.removeprefix("remote.").removesuffix(".url"): url for key, url in keys.items()}
 
 
 def push(ws: Workspace) -> str | None:

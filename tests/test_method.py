@@ -268,6 +268,28 @@ def test_a_recipe_by_hand_is_followed():
         csa.CSA(preparation="unit").fit_moments(Moments.from_arrays(X, Y))
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"score": "normalised_likelihood_ratio", "preparation": ("root", "unit"), "hubness": True},
+        {"score": "canonical"},
+        {"score": "canonical", "shrinkage": 0.1, "n_components": 4},
+        {"score": "canonical", "shrinkage": 0.0},
+    ],
+)
+def test_a_fits_choices_give_the_same_fit_again_without_a_search(monkeypatch, settings):
+    X, Y, images = bent_signal(200, np.random.default_rng(4), captions=2)
+    chosen = csa.CSA(**settings).fit(X, Y, groups=images).alignment_
+    choices = chosen.choices()
+    if settings.get("score") != "canonical":
+        assert choices["shrinkage"] != "auto" != choices["preparation"]
+        monkeypatch.setattr("csa.core.estimator.choose_recipe", None)  # a search would fail
+    again = csa.CSA(**choices).fit(X, Y, groups=images).alignment_
+    np.testing.assert_array_equal(again.similarity(X, Y), chosen.similarity(X, Y))
+    assert again.choices() == choices
+
+
 # -- the file
 
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from small_repo import SHAPES_PARAMS, SmallRepo, draw_shape
 
+from csa.params import FitParams
 from flows import registry
 
 pytestmark = pytest.mark.pipeline
@@ -80,6 +81,10 @@ def test_the_questions_are_answered(undisturbed):
     count = repo.run("metrics", "--json", "--sql", "SELECT count(*) AS n FROM queries").stdout
     assert json.loads(count) == [{"n": 2 * summary["metrics"]["pairs"]["test"]}]
     assert json.loads(repo.run("models", "--json").stdout)[0]["aliases"] == "challenger, champion"
+    of_last, of_champion = (repo.run("choices", *version).stdout for version in ([], ["champion"]))
+    chosen, fitted = yaml.safe_load(of_last)["fit"], json.loads(repo.ws.fit_report.read_text())
+    assert of_champion == of_last and chosen["shrinkage"] == fitted["shrinkage"] and chosen["score"] == fitted["score"]
+    FitParams(**chosen)
 
 
 def test_search_and_score_tell_right_from_wrong(undisturbed):
@@ -110,6 +115,7 @@ def test_search_and_score_tell_right_from_wrong(undisturbed):
         (("score", "nothing.png", "a red star"), "nothing.png: no such image file"),
         (("score", "shapes/images/red-star.png", "  "), "the text is empty"),
         (("status", "-w", "nowhere"), "no workspace 'nowhere'"),
+        (("choices", "77"), "has no version 77"),
         (("run", "nowhere.yaml"), "nowhere.yaml: no such file"),
         (("metrics", "--sql", "DROP TABLE runs"), "SQL"),
     ],

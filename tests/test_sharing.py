@@ -29,9 +29,10 @@ def repo(tmp_path, monkeypatch):
 def test_a_remote_is_named_listed_and_forgotten(repo, tmp_path):
     ws = main_workspace()
     assert sharing.remotes(ws) == {} and sharing.push(ws) is None
-    sharing.add_remote(ws, "team", str(tmp_path / "store"), None, local=False)
+    long = str(tmp_path / "a folder whose name is longer than a terminal is wide=" / ("x" * 80))
+    sharing.add_remote(ws, "team", long, None, local=False)
     sharing.add_remote(ws, "cloud", "s3://bucket/csa", "http://127.0.0.1:9", local=True)
-    assert sharing.remotes(ws) == {"team": str(tmp_path / "store"), "cloud": "s3://bucket/csa"}
+    assert sharing.remotes(ws) == {"team": long, "cloud": "s3://bucket/csa"}
     assert "endpointurl = http://127.0.0.1:9" in (repo.root / ".dvc" / "config.local").read_text()
     assert "team" in (repo.root / ".dvc" / "config").read_text(), "git carries it to the team"
     sharing.remove_remote(ws, "cloud")

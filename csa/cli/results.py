@@ -192,4 +192,27 @@ def advise(
     click.echo(json.dumps(advice.as_dict(), indent=2) if as_json else str(advice))
 
 
-COMMANDS = (metrics, report, score, search, suspects, sweep, advise)
+@click.command()
+@click.argument("version", required=False)
+@workspace_option
+@json_option
+def choices(version: str | None, workspace: str, as_json: bool) -> None:
+    """Print what a fit chose by cross-validation, as the section `fit:` of a params file.
+
+    A run with these lines in params.yaml, or in a recipe, chooses nothing anew: most of a fit's time is the search. So retrain
+    daily with the champion's choices, and with `auto` when the data have grown. VERSION is a number or an alias; without it, the
+    workspace's last fit.
+
+    \b
+    Examples:
+      csa choices champion
+      csa choices -w flickr8k
+    """
+    from flows.choices import choices_of, choices_text
+    from flows.workspaces import existing_workspace
+
+    found = choices_of(existing_workspace(workspace), version)
+    click.echo(json.dumps(found, indent=2) if as_json else choices_text(found))
+
+
+COMMANDS = (metrics, report, score, search, suspects, sweep, advise, choices)

@@ -158,6 +158,23 @@ class Alignment:
                 tensors |= {f"{side}_centres": prepare.centres, f"{side}_mixing": prepare.mixing}
         save_tensors(Path(path), "alignment", header, tensors)
 
+    def choices(self) -> dict[str, Any]:
+        """The parameters of `CSA` under which a fit chooses as this one did, without a search: `CSA(**alignment.choices())`.
+
+        On the same pairs it comes to the same alignment, but for a kernel's cluster centres where a search would fit those on a
+        sample. The canonical score with cross-fitted weights leaves the shrinkage to the fit: named with a shrinkage, it is the
+        published one, with in-sample weights.
+        """
+        size, canonical = len(self.score.weights), self.score_name == "canonical"
+        published = canonical and np.array_equal(self.score.weights, self.canonical_correlations[:size])
+        return {
+            "score": self.score_name,
+            "shrinkage": list(self.shrinkage) if published or not canonical else "auto",
+            "n_components": size if canonical else "auto",
+            "preparation": [self.prepare_x.name, self.prepare_y.name],
+            "hubness": self.hubness_corrected,
+        }
+
     def facts(self) -> dict[str, str]:
         """What a person should know of this alignment: a short name and a sentence each."""
         rho, w, notes = self.training_correlations, self.score.weights, self.notes
