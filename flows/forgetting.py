@@ -50,9 +50,7 @@ class Forgotten:
         lines.append(f"  kept out by {EXCLUDE_FILE}; commit it, and your team's clones forget too")
         if self.versions:
             seen = "; ".join(f"{model} {', '.join(versions)}" for model, versions in self.versions.items())
-            lines.append(
-                f"  fitted or measured on it: {seen}. Next: `csa run`, `csa promote VERSION`, and delete those in MLflow"
-            )
+            lines.append(f"  fitted or measured on it: {seen}. Next: `csa run` for a new champion, and delete those in MLflow")
         lines.append("  the data set itself is yours: the file or row is still there")
         return "\n".join(lines)
 

@@ -8,6 +8,9 @@ import csv
 import io
 from pathlib import Path
 
+import polars as pl
+import polars.selectors as cs
+
 from csa.datasets.exclude import EXCLUDE_FILE, read_excluded
 from csa.datasets.rows import decode_text
 from csa.files import write_atomic
@@ -47,6 +50,12 @@ def not_yet_carried_out(ws: Workspace) -> dict[str, str]:
     """Item -> reason: those that were not removed here yet, or not from every place."""
     done = {item for line in lines(ws) if not line["unreached"] for item in line["items"]}
     return {item: reason for item, reason in wanted(ws).items() if item not in done}
+
+
+def trained_on(ws: Workspace, items: pl.DataFrame) -> int:
+    """How many of the items to forget are in the training pairs of a table of items (`flows.items.items_of`)."""
+    training = items.filter(pl.col("split") == "train").select(cs.ends_with("_hash"))
+    return len(wanted(ws).keys() & {item for column in training.iter_columns() for item in column})
 
 
 def list_items(path: Path, items: dict[str, str]) -> bool:

@@ -61,7 +61,11 @@ class _Gains:
 
 
 def decide(
-    challenger: pl.DataFrame, champion: pl.DataFrame | None, gate: GateParams, slices: pl.DataFrame | None = None
+    challenger: pl.DataFrame,
+    champion: pl.DataFrame | None,
+    gate: GateParams,
+    slices: pl.DataFrame | None = None,
+    must_go: str | None = None,
 ) -> Decision:
     """Compare two alignments query by query.
 
@@ -69,12 +73,14 @@ def decide(
     The challenger wins when the lower bound exceeds `gate.margin`, unless it is worse in a slice: when the upper bound of a
     slice's gain lies below -`gate.slice_margin`. The slices' bounds hold all at once: they come from the largest standardised
     deviation of any slice in each resample (the single-step max-t correction of Westfall & Young 1993), which allows for the
-    number of slices and for their overlap. A tie keeps the champion.
+    number of slices and for their overlap. A tie keeps the champion, unless it must go: then any challenger that is not surely
+    worse, overall or in a slice, takes its place.
 
     Args:
         challenger, champion: per-query tables (direction, query, group and the metric columns); None for no champion.
         gate: metric, margins and bootstrap.
         slices: (direction, query, slice), a row for each slice that a query is in; see `flows.slices`.
+        must_go: why the champion should not stay, as a clause; None where it may.
     """
     if champion is None:
         return Decision("promote", "there is no champion yet")
@@ -98,22 +104,30 @@ def decide(
     draws = group_draws(n_groups, gate.bootstrap, gate.seed)
     value, rounds = gains.resampled(np.ones(len(gain), dtype=bool), draws)
     low, high = interval(rounds, gate.confidence)
-    overall = _judge(value, low, high, identical=not gain.any(), queries=len(both), gate=gate)
+    overall = _judge(value, low, high, identical=not gain.any(), queries=len(both), gate=gate, must_go=must_go)
     if slices is None or slices.is_empty() or not gain.any():
         return overall
     return _judge_slices(overall, gains, both, slices, draws, gate)
 
 
-def _judge(gain: float, low: float, high: float, identical: bool, queries: int, gate: GateParams) -> Decision:
+def _judge(
+    gain: float, low: float, high: float, identical: bool, queries: int, gate: GateParams, must_go: str | None
+) -> Decision:
+    verdict: Verdict = "keep" if must_go is None else "promote"
+    because = "" if must_go is None else f"; {must_go}"
     if identical:
-        return Decision("keep", f"a tie: {gate.metric} is the same for all {queries:,} queries", 0.0, 0.0, 0.0)
+        return Decision(verdict, f"a tie: {gate.metric} is the same for all {queries:,} queries{because}", 0.0, 0.0, 0.0)
     numbers = (
         f"{gate.metric} {gain:+.4f}, {gate.confidence:.0%} interval [{low:+.4f}, {high:+.4f}] over {queries:,} queries, "
         f"margin {gate.margin:g}"
     )
     if low > gate.margin:
         return Decision("promote", f"better: {numbers}", gain, low, high)
-    return Decision("keep", f"{'worse' if high < 0 else 'not clearly better'}: {numbers}", gain, low, high)
+    if high < 0:
+        return Decision("keep", f"worse: {numbers}{because}", gain, low, high)
+    return Decision(
+        verdict, f"{'not clearly better' if must_go is None else 'not surely worse'}: {numbers}{because}", gain, low, high
+    )
 
 
 def _judge_slices(

@@ -18,8 +18,8 @@ from csa.errors import ArtifactError
 from csa.params import GateParams
 from csa.workspace import Workspace
 from flows import champion as champions
-from flows import downloads, ledger, registry, team_ledger
-from flows.items import run_items
+from flows import downloads, forgotten, ledger, registry, team_ledger
+from flows.items import read_items, run_items
 from flows.paired import Decision, decide
 from flows.records import RunRecord, file_sha256
 from flows.registry import Version
@@ -192,7 +192,7 @@ def _compare(
     if tags.get("evaluation_id") == run.evaluation_id:
         stored = _stored_queries(ws, champion)
         if stored is not None:
-            return decide(queries, stored, params, slices)
+            return decide(queries, stored, params, slices, _must_go(ws, champion))
     encoders = json.loads(tags.get("encoders", "{}"))
     differing = [f"the encoder of {view}" for view, fingerprint in run.encoders.items() if encoders.get(view) != fingerprint]
     if tags.get("data_rule") != run.data_rule:
@@ -203,7 +203,17 @@ def _compare(
             f"not comparable with version {champion.version}: the held-out pairs or their results differ, and so does "
             f"{' and '.join(differing)}, so it cannot be measured on today's; promote by hand if you are sure",
         )
-    return decide(queries, reevaluate(downloads.alignment_file(ws, champion)), params, slices)
+    return decide(queries, reevaluate(downloads.alignment_file(ws, champion)), params, slices, _must_go(ws, champion))
+
+
+def _must_go(ws: Workspace, champion: Version) -> str | None:
+    """Why a champion should not stay: it was fitted on items that are to be forgotten."""
+    try:
+        items = read_items(downloads.items_of(ws, champion))
+    except (ArtifactError, KeyError):  # gone, changed, or a version that someone registered without us
+        return None
+    held = forgotten.trained_on(ws, items)
+    return f"version {champion.version} was fitted on items that are to be forgotten ({held})" if held else None
 
 
 def _stored_queries(ws: Workspace, champion: Version) -> pl.DataFrame | None:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import polars as pl
 import pytest
-from flow_workspace import STAGES, lock, make_workspace, metrics_of, pairs_of, queries_table
+from flow_workspace import STAGES, item_hash, lock, make_workspace, metrics_of, pairs_of, queries_table
 
 from csa.datasets.pairs import write_pairs
 from csa.errors import ArtifactError, InputError
@@ -42,6 +42,21 @@ def test_better_is_promoted_and_worse_is_kept_with_the_numbers():
 def test_a_tie_keeps_the_champion_in_any_row_order():
     decision = decide(queries_table(), queries_table().sample(fraction=1, shuffle=True, seed=0), GATE)
     assert decision.verdict == "keep" and decision.reason.startswith("a tie") and decision.low == decision.high == 0
+
+
+def test_a_champion_that_must_go_gives_way_to_all_that_is_not_surely_worse():
+    table, must_go = queries_table(), "version 1 was fitted on 2 items that are to be forgotten"
+    noise = np.random.default_rng(0).normal(scale=0.2, size=len(table))
+    unclear = table.with_columns(mrr=pl.col("mrr") + noise - noise.mean() - 0.001)
+    for challenger, said in ((table, "a tie"), (unclear, "not surely worse")):
+        assert decide(challenger, table, GATE).verdict == "keep"
+        decision = decide(challenger, table, GATE, must_go=must_go)
+        assert decision.verdict == "promote" and decision.reason.startswith(said) and decision.reason.endswith(must_go)
+    worse = decide(degraded(table), table, GATE, must_go=must_go)
+    assert worse.verdict == "keep" and worse.reason.startswith("worse") and worse.reason.endswith(must_go)
+    one_slice = table.select("direction", "query").filter(pl.col("direction") == "image_to_text").with_columns(slice=pl.lit("s"))
+    lopsided = table.with_columns(mrr=pl.col("mrr") + pl.when(direction="image_to_text").then(-0.05).otherwise(0.05))
+    assert decide(lopsided, table, GATE, one_slice, must_go).reason.startswith("worse on s")
 
 
 def test_a_shuffled_model_is_refused():
@@ -223,6 +238,24 @@ def test_a_kill_between_ledger_and_alias_is_made_good(tmp_path, monkeypatch):
             run_once(root, degraded(queries_table(), by=-0.05))
     after = run_once(root, degraded(queries_table(), by=-0.05))
     assert after.champion == 2 and len(ledger.entries(after.ws.ledger)) == 2
+
+
+def test_a_champion_that_was_fitted_on_forgotten_items_is_replaced_by_one_as_good(tmp_path):
+    root, table = tmp_path / "repo", queries_table()
+
+    def run_without(name, to_forget):
+        (root / "exclude.csv").write_text(f"pair_id,reason,item\n,asked for,{item_hash(to_forget)}\n")
+        pairs = pairs_of(table).with_columns(pl.col("image_hash").replace(item_hash(name), item_hash("another")))
+        return run_once(root, table, edit=lambda ws: write_pairs(pairs, ws.pairs))
+
+    run_once(root, table)
+    kept = run_without("image5", to_forget="i0")
+    assert (kept.version, kept.decision.verdict, kept.champion) == (2, "keep", 1), "it was measured on it, not fitted"
+    after = run_without("image0", to_forget="image0")
+    assert (after.version, after.decision.verdict, after.champion) == (3, "promote", 3)
+    assert after.decision.reason.endswith("; version 1 was fitted on items that are to be forgotten (1)")
+    (line,) = [line for line in ledger.entries(after.ws.ledger) if line["to"] == 3]
+    assert line["reason"] == after.decision.reason
 
 
 def test_other_held_out_data_measures_the_champion_again_on_todays(tmp_path):
