@@ -115,16 +115,23 @@ def slot(wait: float) -> Iterator[None]:
     from prefect.client.orchestration import get_client
     from prefect.concurrency.sync import concurrency
 
+    address, seconds = os.environ["PREFECT_API_URL"], max(wait, _LEASE_SECONDS + _LEASE_GRACE)
     with get_client(sync_client=True) as client:
         client.upsert_global_concurrency_limit_by_name(SLOT, 1)
-    seconds = max(wait, _LEASE_SECONDS + _LEASE_GRACE)
+        taken = client.read_global_concurrency_limit_by_name(SLOT).active_slots
+    if taken:
+        print(
+            f"note: another retraining holds the slot {SLOT!r} at {address}; waiting for it, at most {seconds:.0f} s "
+            f"(a killed one's comes free within {_LEASE_SECONDS} s)",
+            file=sys.stderr,
+        )
     with ExitStack() as held:
         try:
             held.enter_context(concurrency(SLOT, timeout_seconds=seconds, lease_duration=_LEASE_SECONDS, strict=True))
         except TimeoutError:
             raise WorkspaceError(
-                f"another retraining holds the slot {SLOT!r} at {os.environ['PREFECT_API_URL']} and did not end within "
-                f"{seconds:.0f} s; wait for it, or give --wait"
+                f"another retraining holds the slot {SLOT!r} at {address} and did not end within {seconds:.0f} s; "
+                "wait for it, or give --wait"
             ) from None
         yield
 

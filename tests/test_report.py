@@ -10,6 +10,7 @@ import pytest
 from flow_workspace import STAGES
 from report_workspace import HOSTILE, make_report_workspace, two_versions
 
+import csa
 from csa.datasets.pairs import read_pairs
 from csa.errors import ArtifactError
 from csa.files import read_json, write_json
@@ -241,6 +242,19 @@ def test_a_fit_set_by_hand_says_so(tmp_path):
     text = " ".join("".join(Reader(write_report(ws).read_text(encoding="utf-8")).text).split())
     assert text.count("set in params.yaml") == 4 and "All that was tried" not in text
     assert "not registered" in text and "These artifacts are not recorded as a run" in text
+
+
+@pytest.mark.parametrize(
+    "asked", [{"hubness": True}, {"score": "auto", "hubness": False, "shrinkage": 0.2}, "all that was chosen"]
+)
+def test_a_fit_set_by_hand_in_part_has_a_reason_for_the_rest(tmp_path, asked):
+    if asked == "all that was chosen":
+        asked = csa.load(make_report_workspace(tmp_path / "auto", fit={"hubness": True}).alignment).choices()
+    ws = make_report_workspace(tmp_path / "repo", fit=asked)
+    text = " ".join("".join(Reader(write_report(ws).read_text(encoding="utf-8")).text).split())
+    assert text.count("set in params.yaml") == sum(value != "auto" for value in asked.values())
+    why_score = re.search(r"best of \d+ in held-out folds|preferred, and within the folds. noise of the best", text)
+    assert bool(why_score) == (asked.get("score", "auto") == "auto")
 
 
 def test_views_with_nothing_in_common_are_called_so_first(tmp_path):

@@ -149,6 +149,32 @@ def test_a_schedule_fires_and_the_run_can_be_read_back(tmp_path):
 
 
 @pytest.mark.pipeline
+def test_one_slot_for_all_machines_of_a_server(repository, monkeypatch, capsys):
+    """Other machines are other processes here: a slot knows no folders. The second waits and then gets a reason; one that
+    was killed loses its slot when Prefect's lease ends."""
+    from flows import server
+
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("PREFECT_HOME", str(repository.prefect_home))
+    code = "import sys; from flows.server import slot\nwith slot(0): print('in', flush=True); sys.stdin.read()"
+    with server.local_server(repository) as address:
+        with subprocess.Popen(
+            [sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as first:
+            assert first.stdout.readline() == "in\n"
+            with monkeypatch.context() as patch:
+                patch.setattr(server, "_LEASE_GRACE", 2 - server._LEASE_SECONDS)
+                with pytest.raises(WorkspaceError, match=f"holds the slot 'csa-retrain' at {address} and did not end within 2 s"):
+                    server.slot(0).__enter__()
+            assert "waiting for it, at most 2 s" in capsys.readouterr().err
+            first.kill()
+        with server.slot(0):
+            assert "a killed one's comes free within 60 s" in capsys.readouterr().err
+        with server.slot(0):
+            assert not capsys.readouterr().err, "given back at once by one that ends"
+
+
+@pytest.mark.pipeline
 def test_a_worker_runs_what_prefect_yaml_deploys(repository, monkeypatch):
     """The pool, the deployment and a real worker by the three commands in prefect.yaml; the ref is one that is not there, so that
     the run ends at once, and with our own words."""

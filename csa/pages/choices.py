@@ -1,5 +1,6 @@
 """What the fit chose and why, in words drawn from fit.json."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,14 +37,14 @@ def choices(fit: dict[str, Any], asked: FitParams, views: tuple[str, str]) -> li
     tried = fit.get("tried", {"recipes": [], "scores": []})
     recipes, scores = tried["recipes"], tried["scores"]
     shrinkage = _both([f"{g:.2f}" for g in fit["shrinkage"]], views)
-    rows = [
-        ("preparation", asked.preparation, _both(fit["preparation"], views), _why_preparation(recipes, fit)),
-        ("shrinkage", asked.shrinkage, shrinkage, _why_shrinkage(recipes)),
-        ("score", asked.score, fit["score"].replace("_", " "), _why_score(scores, fit["score"])),
-        ("components", asked.n_components, f"{fit['n_components']:,}", _why_components(fit)),
-        ("hubness correction", asked.hubness, "yes" if fit["hubness_corrected"] else "no", _why_hubness(scores)),
+    rows: list[tuple[str, Any, str, Callable[[], str]]] = [
+        ("preparation", asked.preparation, _both(fit["preparation"], views), lambda: _why_preparation(recipes, fit)),
+        ("shrinkage", asked.shrinkage, shrinkage, lambda: _why_shrinkage(recipes)),
+        ("score", asked.score, fit["score"].replace("_", " "), lambda: _why_score(scores, fit["score"])),
+        ("components", asked.n_components, f"{fit['n_components']:,}", lambda: _why_components(fit)),
+        ("hubness correction", asked.hubness, "yes" if fit["hubness_corrected"] else "no", lambda: _why_hubness(scores)),
     ]
-    return [Choice(what, taken, why if given == "auto" else "set in params.yaml") for what, given, taken, why in rows]
+    return [Choice(what, taken, why() if given == "auto" else "set in params.yaml") for what, given, taken, why in rows]
 
 
 def tried_recipes(fit: dict[str, Any], views: tuple[str, str]) -> list[Tried]:
@@ -102,9 +103,10 @@ def _why_shrinkage(recipes: list[dict[str, Any]]) -> str:
 
 
 def _why_score(scores: list[dict[str, Any]], taken: str) -> str:
-    plain = [trial for trial in scores if not trial["hubness_corrected"]]
-    if not plain:
+    if not scores:
         return "nothing to compare: fitted from moments"
+    # Scores are compared before a correction is tried; where one was asked for, all of them have it.
+    plain = [trial for trial in scores if not trial["hubness_corrected"]] or scores
     best = max(plain, key=lambda trial: trial["held_out_mrr"])
     mine = max(trial["held_out_mrr"] for trial in plain if trial["score"] == taken)
     others = [trial for trial in plain if trial["score"] != taken]
