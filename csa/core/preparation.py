@@ -34,8 +34,7 @@ class Preparation:
     - raw: x
     - unit: x / |x|
     - root: sign(x) sqrt|x|, to unit norm (Perronnin et al. 2010): tames features of a few large values
-    - kernel: u = x / |x|, then exp(-width |u - c_j|^2) at centres c_j, times the inverse root of the centres' own kernel matrix,
-    so
+    - kernel: u = x / |x|, then exp(-width |u - c_j|^2) at centres c_j, times the inverse root of the centres' kernel matrix, so
       that inner products are those of the kernel (Nystroem; Williams & Seeger 2001)
 
     A zero vector stays zero under unit and root.
