@@ -2,7 +2,6 @@
 
 import hashlib
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,11 @@ from csa.datasets.exclude import Excluded, write_excluded
 from csa.datasets.pairs import read_pairs, write_pairs
 from csa.errors import InputError
 from csa.features import FeatureTable
-from csa.files import write_json
+from csa.files import write_atomic, write_json
+from csa.pages.html import sentence
+from csa.pages.shown import Shower
+from csa.pages.suspected import Suspect, suspects_page
 from csa.params import EvaluateParams, Params
-from csa.report.sheet import showable
-from csa.report.suspects_page import Suspect, write_page
 from csa.tasks.bootstrap import Estimate, group_draws, mean_estimate, number_groups
 from csa.tasks.held_out import HeldOut
 from csa.tasks.models import HeldOutVectors
@@ -176,13 +176,14 @@ def paired_gain(before: Alignment, after: Alignment, held_out: HeldOut, params: 
 def _write(ws: Workspace, answer: SuspectsAnswer) -> None:
     ws.suspects.mkdir(parents=True, exist_ok=True)
     write_pairs(answer.table, ws.suspects / "suspects.parquet")
-    facts = {"alignment_sha256": hashlib.sha256(ws.alignment.read_bytes()).hexdigest(), **answer.as_dict()}
+    facts = {"alignment_sha256": _sha256(ws.alignment), **answer.as_dict()}
     write_json(ws.suspects / "suspects.json", facts)
 
 
 def _write_page(ws: Workspace, params: Params, answer: SuspectsAnswer, page: Path) -> None:
+    root = dataset_root(params, ws.root)
     first, second = (
-        partial(showable, item_loader(params.views[view], dataset_root(params, ws.root), params.dataset.max_image_pixels))
+        Shower(view, params.views[view].modality, item_loader(params.views[view], root, params.dataset.max_image_pixels))
         for view in answer.views
     )
     shown = [
@@ -192,8 +193,14 @@ def _write_page(ws: Workspace, params: Params, answer: SuspectsAnswer, page: Pat
         )
         for row in answer.table.head(answer.top).to_dicts()
     ]  # fmt: skip
-    notes = [str(answer).splitlines()[0], *([str(answer.trim)] if answer.trim else [])]
-    write_page(page, f"Suspected pairs of {ws.name}", notes, answer.views, shown)
+    notes = [sentence(str(answer.trim))] if answer.trim else []
+    lead = sentence(str(answer).splitlines()[0])
+    html = suspects_page(f"Suspected pairs of {ws.name}", lead, notes, answer.views, shown, _sha256(ws.alignment))
+    write_atomic(page, html.encode())
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _about(share: float) -> str:

@@ -2,8 +2,12 @@
 
 import pytest
 from browser import FAINT_TEXT, chromium, opened
+from PIL import Image
 from report_workspace import HOSTILE, two_versions
 
+from csa.datasets.exclude import read_excluded
+from csa.pages.shown import Shower
+from csa.pages.suspected import Suspect, suspects_page
 from flows.report import write_report
 from flows.versus import write_comparison
 
@@ -102,3 +106,47 @@ def test_it_prints_in_light_with_everything_unfolded(browser, file):
     with opened(browser, file, scheme="dark") as (page, _):
         page.evaluate("dispatchEvent(new Event('beforeprint'))")
         assert page.evaluate("[...document.querySelectorAll('details')].every((part) => part.open)")
+
+
+@pytest.fixture(scope="module")
+def suspects(tmp_path_factory):
+    """A page of suspects with hostile texts, and pair ids that a list has to quote."""
+    image = Shower("image", "image", lambda name: Image.new("RGB", (300, 200), "teal"))
+    text = Shower("text", "text", str)
+    ids = ["p1", 'with "quotes", and a comma', *(f"{i}{'x' * 90}" for i in range(len(HOSTILE)))]
+    shown = [
+        Suspect(image(f"{i}.png"), text(HOSTILE[i % len(HOSTILE)]), text(f"better {i}"), pair_id, i + 1, 0.9, -3.0, 4.0, 0.25)
+        for i, pair_id in enumerate(ids)
+    ]
+    file = tmp_path_factory.mktemp("suspects") / "page.html"
+    file.write_text(suspects_page("Suspected pairs", "A few.", ["A note."], ("image", "text"), shown, "f" * 64), encoding="utf-8")
+    return file, ids
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("scheme", THEMES)
+def test_the_page_of_suspects_is_quiet_and_can_be_read(browser, suspects, width, scheme):
+    file, ids = suspects
+    with opened(browser, file, width, scheme) as (page, said):
+        page.locator(".mark").first.click()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate("[...document.images].every((image) => image.complete && image.naturalWidth > 0 && image.alt)")
+        found = page.evaluate(FAINT_TEXT)
+        assert found["seen"] > 4 * len(ids) and found["faint"] == []
+        assert said == []
+
+
+def test_marked_pairs_are_a_list_that_ingest_reads_and_stay_marked(browser, suspects, tmp_path):
+    file, ids = suspects
+    with opened(browser, file) as (page, said):
+        assert page.is_visible("#marked-none") and not page.is_visible("#marked-some")
+        for i in (1, 0, 4):
+            page.locator(".mark").nth(i).click()
+        page.locator(".mark").nth(4).click()
+        page.reload()
+        assert page.inner_text("#marked-count") == "2 marked" and page.locator("li.wrong").count() == 2
+        with page.expect_download() as download:
+            page.click("#marked-save")
+        download.value.save_as(tmp_path / download.value.suggested_filename)
+        assert read_excluded(tmp_path / "exclude.csv").pairs.keys() == set(ids[:2])
+        assert said == []

@@ -17,8 +17,9 @@ from csa.datasets.exclude import Excluded, read_excluded, write_excluded
 from csa.datasets.pairs import write_pairs
 from csa.errors import DataError, InputError
 from csa.features import FeatureTable, write_shards
+from csa.pages.shown import Shower
+from csa.pages.suspected import Suspect, suspects_page
 from csa.params import EvaluateParams, Params
-from csa.report.suspects_page import Suspect, write_page
 from csa.tasks.suspects import choose_share, find_suspects, trimmed
 from csa.workspace import Workspace
 from flows.workspaces import open_workspace
@@ -155,17 +156,18 @@ def test_the_command_ranks_draws_and_lists(fitted):
     assert set(answer["trim"]["gain"]) == {"recall_at_1", "recall_at_5", "recall_at_10", "mrr"}
     assert read_excluded(ws.root / "drop.csv").pairs.keys() == set(table.filter(pl.col("probability") > 0.5)["pair_id"])
     page = (ws.root / "page.html").read_text()
-    assert page.count("<article>") == 5 and page.count("data:image/jpeg;base64,") == 5
-    assert "text &lt;" in page and "http" not in page
+    assert page.count('type="checkbox"') == 5 and page.count("data:image/webp;base64,") == 5
+    assert "text &lt;" in page and "http:" not in page and "https:" not in page
     assert CliRunner().invoke(cli, ["suspects", "--trim", "some"]).exit_code == 2
     assert json.loads((ws.suspects / "suspects.json").read_text())["pairs"] == 150
 
 
-def test_the_page_shows_pictures_and_texts_on_either_side(tmp_path):
-    suspect = Suspect("left & right", Image.new("L", (900, 30)), Image.new("RGBA", (3, 3)), "<id>", 1, 0.9, -1.0, 2.0, 0.8)
-    write_page(tmp_path / "p.html", "t", [], ("text", "image"), [suspect])
-    page = (tmp_path / "p.html").read_text()
-    assert page.count("data:image/jpeg") == 2 and "left &amp; right" in page and "&lt;id&gt;" in page
+def test_the_page_shows_pictures_and_texts_on_either_side():
+    pictures = {"wide": Image.new("L", (900, 30)), "small": Image.new("RGBA", (3, 3))}
+    image, text = Shower("image", "image", pictures.__getitem__), Shower("text", "text", str)
+    suspect = Suspect(text("left & right"), image("wide"), image("small"), "<id>", 1, 0.9, -1.0, 2.0, 0.8)
+    page = suspects_page("t", "l", [], ("text", "image"), [suspect], "f" * 64)
+    assert page.count("data:image/webp") == 2 and "left &amp; right" in page and 'value="&lt;id&gt;"' in page
 
 
 def test_listed_pairs_are_left_out_at_ingest(tmp_path):

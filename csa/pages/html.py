@@ -27,12 +27,13 @@ class Section:
         return f"sections/{self.id}.html"
 
 
-def render_page(template: str, sections: list[Section], **facts: Any) -> str:
+def render_page(template: str, sections: list[Section], script: str | None = None, **facts: Any) -> str:
     """One self-contained page.
 
     Args:
         template: in templates/, extending page.html.
         sections: in order.
+        script: in templates/, run after the frame's own; None for a page that needs no other.
         facts: what the template shows besides.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -49,12 +50,12 @@ def render_page(template: str, sections: list[Section], **facts: Any) -> str:
         function.__name__: function for function in (share, percent, decimal, signed, count, day, plain, sentence)
     }
     dark = _read("dark.css").strip()
-    script = _read("theme.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    code = "".join(map(_read, ["theme.js", *([script] if script else [])]))
+    digest = base64.b64encode(hashlib.sha256(code.encode()).digest()).decode()
     page = environment.get_template(template).render(
         sections=sections,
         style=_safe(_read("style.css").replace("/* dark */", dark)),
-        script=_safe(script),
+        script=_safe(code),
         script_hash=_safe(f"sha256-{digest}"),
         **facts,
     )
