@@ -20,7 +20,8 @@ import polars as pl
 
 from csa.compute import as_finished, workers
 from csa.container import load_tensors, pack_tensors, read_header
-from csa.encoders.base import Encoder, Float32, batches
+from csa.core.matrices import Float32
+from csa.encoders.base import Encoder, batches
 from csa.errors import ArtifactError, FeatureError, InputError
 from csa.files import read_json, write_atomic, write_json
 

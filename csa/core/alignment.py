@@ -158,6 +158,12 @@ class Alignment:
                 tensors |= {f"{side}_centres": prepare.centres, f"{side}_mixing": prepare.mixing}
         save_tensors(Path(path), "alignment", header, tensors)
 
+    @property
+    def published(self) -> bool:
+        """Whether the score is the published one, with in-sample correlations as weights."""
+        weights = self.score.weights
+        return self.score_name == "canonical" and np.array_equal(weights, self.canonical_correlations[: len(weights)])
+
     def choices(self) -> dict[str, Any]:
         """The parameters of `CSA` under which a fit chooses as this one did, without a search: `CSA(**alignment.choices())`.
 
@@ -165,12 +171,11 @@ class Alignment:
         sample. The canonical score with cross-fitted weights leaves the shrinkage to the fit: named with a shrinkage, it is the
         published one, with in-sample weights.
         """
-        size, canonical = len(self.score.weights), self.score_name == "canonical"
-        published = canonical and np.array_equal(self.score.weights, self.canonical_correlations[:size])
+        canonical = self.score_name == "canonical"
         return {
             "score": self.score_name,
-            "shrinkage": list(self.shrinkage) if published or not canonical else "auto",
-            "n_components": size if canonical else "auto",
+            "shrinkage": list(self.shrinkage) if self.published or not canonical else "auto",
+            "n_components": len(self.score.weights) if canonical else "auto",
             "preparation": [self.prepare_x.name, self.prepare_y.name],
             "hubness": self.hubness_corrected,
         }

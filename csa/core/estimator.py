@@ -27,7 +27,15 @@ from csa.core.moments import Moments
 from csa.core.preparation import RAW, Preparation
 from csa.core.routes import decompose
 from csa.core.scores import CanonicalScore, HubnessCorrectedScore, PairScore, Score, ScoreName, leading
-from csa.core.select import best_shrinkage, canonical_candidates, choose_recipe, held_out_retrieval, hub_items, likelihood_ratio
+from csa.core.select import (
+    best_shrinkage,
+    canonical_candidates,
+    choose_recipe,
+    held_out_retrieval,
+    hub_items,
+    hubness_corrected,
+    likelihood_ratio,
+)
 from csa.core.solve import Decomposition, solve
 from csa.core.threads import one_thread_a_product
 from csa.core.training import Training
@@ -170,7 +178,7 @@ class CSA(PairModel):
         base = CanonicalScore(decomposition.rho[: int(self.n_components)])
         score: Score = base
         if self.hubness is True:
-            score = _hubness_corrected(base, X, Y, moments, decomposition, self.seed)
+            score = hubness_corrected(base, X, Y, moments, decomposition, self.seed)
         return self._finish(moments, decomposition, shrinkage, score, self._in_sample(moments, decomposition), prepare)
 
     def _cross_fit(self, training: Training, prepare: tuple[Preparation, Preparation], shrinkage: Shrinkage) -> "CSA":
@@ -197,7 +205,7 @@ class CSA(PairModel):
         score: Score = leading(best, len(decomposition.rho))
         if hubness:
             rows = hub_items(training)
-            score = _hubness_corrected(best, training.X[rows], training.Y[rows], moments, decomposition, self.seed)
+            score = hubness_corrected(best, training.X[rows], training.Y[rows], moments, decomposition, self.seed)
         correlations = diagnostics.training_correlations(decomposition, moments)
         notes = diagnostics.held_out(correlations, held, training.groups, value)
         return self._finish(moments, decomposition, shrinkage, score, notes, prepare, correlations)
@@ -325,13 +333,6 @@ class CSA(PairModel):
     def save(self, path: str | Path) -> None:
         """See `Alignment.save`."""
         self._fitted().save(path)
-
-
-def _hubness_corrected(
-    score: PairScore, X: Array, Y: Array, moments: Moments, decomposition: Decomposition, seed: int
-) -> HubnessCorrectedScore:
-    a, b = (X - moments.mean_x) @ decomposition.A, (Y - moments.mean_y) @ decomposition.B
-    return HubnessCorrectedScore.of(leading(score, len(decomposition.rho)), a, b, seed)
 
 
 def _trial(score: PairScore, hubness: bool, held_out_mrr: float) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from csa.errors import FeatureError
 
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
+Float32 = NDArray[np.float32]
 
 # Rows looked at together, so that a matrix larger than memory is checked without a mask of its size.
 _CHECK_VALUES = 4_000_000

@@ -15,11 +15,9 @@ from csa.core.crossfit import CrossFit
 from csa.core.matrices import Array
 from csa.core.moments import Moments
 from csa.core.scores import CanonicalScore, HubnessCorrectedScore, PairScore, Score, leading
-from csa.core.select import likelihood_ratio
+from csa.core.select import MAX_HUB_ITEMS, hubness_corrected, likelihood_ratio
 from csa.core.solve import Decomposition, solve
 from csa.core.training import assign_folds
-
-_MAX_HUB_ITEMS = 4000
 
 
 class Refit:
@@ -90,9 +88,8 @@ class Refitted:
         base = leading(self._base_score(decomposition), len(decomposition.rho))
         score: Score = base
         if self._like.hubness_corrected:
-            some = np.sort(np.random.default_rng(self._seed).permutation(rows)[:_MAX_HUB_ITEMS])
-            a = (self._x[some] - moments.mean_x) @ decomposition.A
-            score = HubnessCorrectedScore.of(base, a, (self._y[some] - moments.mean_y) @ decomposition.B, self._seed)
+            some = np.sort(np.random.default_rng(self._seed).permutation(rows)[:MAX_HUB_ITEMS])
+            score = hubness_corrected(base, self._x[some], self._y[some], moments, decomposition, self._seed)
         return replace(
             self._like,
             mean_x=moments.mean_x,
@@ -110,6 +107,6 @@ class Refitted:
         score = self._like.score.base if isinstance(self._like.score, HubnessCorrectedScore) else self._like.score
         if not isinstance(score, CanonicalScore):
             return likelihood_ratio(self._crossfit.measure(self._like.shrinkage), score.normalised)
-        size = len(score.weights)
-        published = np.array_equal(score.weights, self._like.canonical_correlations[:size])
-        return CanonicalScore((decomposition.rho if published else self._crossfit.measure(self._like.shrinkage).weights)[:size])
+        published = self._like.published
+        weights = decomposition.rho if published else self._crossfit.measure(self._like.shrinkage).weights
+        return CanonicalScore(weights[: len(score.weights)])

@@ -15,10 +15,12 @@ from scipy.optimize import isotonic_regression
 
 from csa.core.clusters import distinct_rows
 from csa.core.crossfit import Held, Shrinkage
-from csa.core.matrices import Float64
+from csa.core.matrices import Array, Float64
+from csa.core.moments import Moments
 from csa.core.preparation import RAW, Preparation, PreparationName
 from csa.core.scores import CanonicalScore, HubnessCorrectedScore, LikelihoodRatioScore, PairScore, Score, leading
 from csa.core.search import best_ranks
+from csa.core.solve import Decomposition
 from csa.core.threads import each
 from csa.core.training import Training, scale_odds
 
@@ -26,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 # Retrieval inside a fold needs no more pairs than this to rank a handful of candidates, nor hub centres more items.
 _MAX_FOLD_PAIRS = 2000
-_MAX_HUB_ITEMS = 4000
+MAX_HUB_ITEMS = 4000
 _KEPT_ENERGY = 0.999
 # A norm or a root shows its worth on few pairs. A kernel is worth more the more pairs there are, so it is tried on more.
 _PLAIN_TRIAL_PAIRS = 4000
@@ -174,7 +176,7 @@ def held_out_retrieval(
 
         rows = training.some(np.flatnonzero(training.fold == k), _MAX_FOLD_PAIRS)
         a, b = project(rows)
-        rest = project(training.some(np.flatnonzero(training.fold != k), _MAX_HUB_ITEMS)) if hubness else None
+        rest = project(training.some(np.flatnonzero(training.fold != k), MAX_HUB_ITEMS)) if hubness else None
         query, gallery = np.nonzero(training.group[rows][:, None] == training.group[rows])
         values = np.zeros(len(scores))
         for i, whole in enumerate(scores):
@@ -191,7 +193,15 @@ def held_out_retrieval(
 
 def hub_items(training: Training) -> NDArray[np.intp]:
     """Rows of the training items that hub centres are made from."""
-    return training.some(np.arange(len(training.X)), _MAX_HUB_ITEMS)
+    return training.some(np.arange(len(training.X)), MAX_HUB_ITEMS)
+
+
+def hubness_corrected(
+    score: PairScore, X: Array, Y: Array, moments: Moments, decomposition: Decomposition, seed: int
+) -> HubnessCorrectedScore:
+    """A score corrected by the hub centres of training items, given as prepared features (n, p) and (n, q)."""
+    a, b = (X - moments.mean_x) @ decomposition.A, (Y - moments.mean_y) @ decomposition.B
+    return HubnessCorrectedScore.of(leading(score, len(decomposition.rho)), a, b, seed)
 
 
 def component_grid(r: int, per_doubling: int = 3) -> list[int]:

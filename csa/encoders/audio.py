@@ -1,17 +1,16 @@
 """Any transformers audio model: CLAP's audio tower, Whisper's encoder, AST, wav2vec 2.0, HuBERT, WavLM and their like."""
 
 import sys
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from csa.audio import Recording
-from csa.encoders.base import Encoder, Float32
-from csa.encoders.models import ModelFiles, load_model, load_pretrained, model_class
-from csa.encoders.pooling import check_pooling, pool
+from csa.core.matrices import Float32
+from csa.encoders.models import ModelFiles, load_pretrained
+from csa.encoders.pretrained import PretrainedEncoder
 from csa.errors import EncoderError
-from csa.params import Pooling, ViewParams
+from csa.params import ViewParams
 
 # These see a window of a fixed length, so that several recordings share a pass. All others take the recording as long as it is,
 # one a pass: padding would change what they say of it (their norms and convolutions reach into it).
@@ -19,7 +18,7 @@ _WINDOWED = ("clap", "whisper", "audio-spectrogram-transformer")
 _MAX_SECONDS = 30.0
 
 
-class AudioEncoder(Encoder):
+class AudioEncoder(PretrainedEncoder):
     """An audio model with its own preprocessing.
 
     Without `pooling`, a model of two towers gives its projected audio features (CLAP), and any other the mean over time. A
@@ -36,39 +35,15 @@ class AudioEncoder(Encoder):
         self._rate = int(getattr(self._extract, "sampling_rate", 0))
         if not self._rate:
             raise EncoderError(f"encoder {files.name!r}: a {self._kind} model hears nothing; is it a model for audio?")
-        self._two_towers = hasattr(model_class(AutoModel, config), "get_audio_features")
-        self._pooling: Pooling = view.pooling or ("pooler" if self._two_towers else "mean")
-        self._files, self._layer, self._dtype = files, view.layer, view.dtype
         self._longest = int(_window(self._extract) * self._rate)
-        settings = self._extract.to_dict()
-        description = {
-            "encoder": files.name.rstrip("/"),
-            "weights": files.identity,
-            "modality": "audio",
-            "pooling": self._pooling,
-            "layer": view.layer,
-            "dtype": view.dtype,
-            "longest": self._longest,
-            "preprocessing": {
-                key: value for key, value in sorted(settings.items()) if isinstance(value, bool | int | float | str)
-            },
-        }
-        super().__init__(description, view.batch_size if self._kind in _WINDOWED else 1)
         self._told = False
+        settings = sorted(self._extract.to_dict().items())
+        preprocessing = {key: value for key, value in settings if isinstance(value, bool | int | float | str)}
+        batch_size = view.batch_size if self._kind in _WINDOWED else 1
+        described = {"longest": self._longest, "preprocessing": preprocessing}
+        super().__init__(files, view, config, AutoModel, batch_size, **described)
 
-    def load(self) -> None:
-        """See `Encoder.load`."""
-        _ = self._call
-
-    @cached_property
-    def _call(self) -> Any:
-        """The model, or its audio tower or encoder, loaded when features are first needed."""
-        from transformers import AutoModel
-
-        model = load_model(AutoModel, self._files, self._dtype)
-        check_pooling(self._files.name, model, self._pooling, self._layer)
-        if self._two_towers:
-            return model.get_audio_features if self._pooling == "pooler" else model.audio_model
+    def _encoder_of(self, model: Any) -> Any:
         return model.get_encoder() if model.config.is_encoder_decoder else model
 
     def prepare(self, item: Any) -> Any:
@@ -92,16 +67,14 @@ class AudioEncoder(Encoder):
 
         key = prepared[0][0]
         values = torch.from_numpy(np.stack([array for _, array, _ in prepared])).to(getattr(torch, self._dtype))
-        inputs: dict[str, Any] = {key: values}
+        inputs: dict[str, Any] = {key: values, **self._inner}
         if self._kind == "clap":
             # The extractor would call one recording of a batch long at random, so that its fusion layer is exercised.
             inputs["is_longer"] = torch.zeros((len(prepared), 1), dtype=torch.bool)
-        if self._layer != -1:
-            inputs["output_hidden_states"] = True
         with torch.inference_mode():
             output = self._call(**inputs)
             mask = self._mask(output, [samples for _, _, samples in prepared]) if self._kind == "whisper" else None
-            features: Float32 = pool(self._files.name, output, self._pooling, self._layer, mask).float().numpy()
+            features: Float32 = self._pool(output, mask).float().numpy()
         return features
 
     def _mask(self, output: Any, samples: list[int]) -> Any:

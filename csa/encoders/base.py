@@ -9,11 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from csa.core.matrices import Float32
 from csa.params import ViewParams
-
-Float32 = NDArray[np.float32]
 
 
 class Encoder(ABC):

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from csa.encoders.base import Encoder, Float32, options_of
+from csa.core.matrices import Float32
+from csa.encoders.base import Encoder, options_of
 from csa.params import ViewParams
 
 SIZE = 224

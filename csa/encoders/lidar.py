@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from csa.encoders.base import Encoder, Float32
+from csa.core.matrices import Float32
+from csa.encoders.base import Encoder
 from csa.lidar import project
 from csa.params import LidarParams
 

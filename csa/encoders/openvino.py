@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from csa.encoders.base import Float32
+from csa.core.matrices import Float32
 from csa.errors import EncoderError
 
 

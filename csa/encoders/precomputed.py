@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from csa.encoders.base import Encoder, Float32
+from csa.core.matrices import Float32
+from csa.encoders.base import Encoder
 from csa.errors import FeatureError
 from csa.params import ViewParams
 

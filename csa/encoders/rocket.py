@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from csa.encoders.base import Encoder, Float32
+from csa.core.matrices import Float32
+from csa.encoders.base import Encoder
 from csa.errors import EncoderError, FeatureError
 from csa.params import ViewParams
 

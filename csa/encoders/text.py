@@ -1,21 +1,20 @@
 """Any transformers text model: BERT, RoBERTa, MiniLM, T5 encoders such as GTR, CLIP's text tower and their like."""
 
 import sys
-from functools import cached_property
 from typing import Any
 
-from csa.encoders.base import Encoder, Float32, options_of
-from csa.encoders.models import ModelFiles, load_model, load_pretrained, model_class
-from csa.encoders.pooling import check_pooling, pool
+from csa.core.matrices import Float32
+from csa.encoders.models import ModelFiles, load_pretrained, model_class
+from csa.encoders.pretrained import PretrainedEncoder
 from csa.encoders.sentence import read_sentence_head, sentence_limit
-from csa.params import Pooling, ViewParams
+from csa.params import ViewParams
 
 # Texts are padded to a multiple of this many tokens: few shapes, little waste.
 _LENGTH_STEP = 8
 _LONGEST = 512
 
 
-class TextEncoder(Encoder):
+class TextEncoder(PretrainedEncoder):
     """A text model with its own tokenizer.
 
     Without `pooling`, a folder in the layout of sentence-transformers (modules.json) gives what that library gives: pooling,
@@ -31,41 +30,13 @@ class TextEncoder(Encoder):
             self._tokenizer.pad_token = self._tokenizer.eos_token  # masked out, so any token serves
         config = load_pretrained(AutoConfig, files, "configuration")
         # T5 and its kin are encoder-decoders: the plain class would want their decoder too.
-        self._auto = AutoModelForTextEncoding if model_class(AutoModelForTextEncoding, config) else AutoModel
-        self._two_towers = hasattr(model_class(AutoModel, config), "get_text_features")
-        if self._two_towers:
-            self._auto = AutoModel
+        auto = AutoModelForTextEncoding if model_class(AutoModelForTextEncoding, config) else AutoModel
         self._head = read_sentence_head(files) if view.pooling is None and view.layer == -1 else None
-        plain: Pooling = "pooler" if self._two_towers else "mean"
-        self._pooling: Pooling = view.pooling or (self._head.pooling if self._head else plain)
-        self._files, self._layer, self._dtype = files, view.layer, view.dtype
-        self._backend = view.backend
+        if self._head is not None:
+            view = view.model_copy(update={"pooling": self._head.pooling})
         self._longest = _longest(config, self._tokenizer, sentence_limit(files))
-        description = {
-            "encoder": files.name.rstrip("/"),
-            "weights": files.identity,
-            "modality": "text",
-            "pooling": self._pooling,
-            "head": self._head.description if self._head else [],
-            "layer": view.layer,
-            "dtype": view.dtype,
-            "longest": self._longest,
-            **options_of(view),
-        }
-        super().__init__(description, view.batch_size)
-
-    def load(self) -> None:
-        """See `Encoder.load`."""
-        _ = self._call
-
-    @cached_property
-    def _call(self) -> Any:
-        """The model, or its text tower, loaded when features are first needed."""
-        model = load_model(self._auto, self._files, self._dtype)
-        check_pooling(self._files.name, model, self._pooling, self._layer)
-        if self._two_towers:
-            return model.get_text_features if self._pooling == "pooler" else model.text_model
-        return model
+        described = {"head": self._head.description if self._head else [], "longest": self._longest}
+        super().__init__(files, view, config, auto, view.batch_size, **described)
 
     def padded_lengths(self, values: list[str]) -> list[int]:
         """Tokens of every text, rounded up to a multiple of 8."""
@@ -89,9 +60,7 @@ class TextEncoder(Encoder):
         return self.run(self._network, self._backend, **tokens)
 
     def _network(self, **tokens: Any) -> Any:
-        inner = {} if self._layer == -1 else {"output_hidden_states": True}
-        output = self._call(**tokens, **inner)
-        pooled = pool(self._files.name, output, self._pooling, self._layer, tokens["attention_mask"])
+        pooled = self._pool(self._call(**tokens, **self._inner), tokens["attention_mask"])
         return self._head.apply(pooled) if self._head else pooled
 
 

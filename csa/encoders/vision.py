@@ -1,18 +1,17 @@
 """Any transformers image model: DINOv2, ViT, CLIP's image tower, ConvNeXt and their like."""
 
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from csa.encoders.base import Encoder, Float32, options_of
-from csa.encoders.models import ModelFiles, load_model, load_pretrained, model_class
-from csa.encoders.pooling import check_pooling, pool
+from csa.core.matrices import Float32
+from csa.encoders.models import ModelFiles, load_pretrained
+from csa.encoders.pretrained import PretrainedEncoder
 from csa.errors import EncoderError
-from csa.params import Pooling, ViewParams
+from csa.params import ViewParams
 
 
-class VisionEncoder(Encoder):
+class VisionEncoder(PretrainedEncoder):
     """An image model with its own preprocessing.
 
     Without `pooling`, a model of two towers gives its projected image features, and any other the mean over all tokens (as the
@@ -23,37 +22,10 @@ class VisionEncoder(Encoder):
         from transformers import AutoConfig, AutoImageProcessor, AutoModel
 
         self._processor = load_pretrained(AutoImageProcessor, files, "image processor", backend="pil")
-        config = load_pretrained(AutoConfig, files, "configuration")
-        self._two_towers = hasattr(model_class(AutoModel, config), "get_image_features")
-        self._pooling: Pooling = view.pooling or ("pooler" if self._two_towers else "mean")
-        self._files, self._layer, self._dtype, self._backend = files, view.layer, view.dtype, view.backend
         self._mirrored = view.augment == "flip"
-        description = {
-            "encoder": files.name.rstrip("/"),
-            "weights": files.identity,
-            "modality": "image",
-            "pooling": self._pooling,
-            "layer": view.layer,
-            "dtype": view.dtype,
-            "preprocessing": _plain(self._processor.to_dict()),
-            **options_of(view),
-        }
-        super().__init__(description, view.batch_size)
-
-    def load(self) -> None:
-        """See `Encoder.load`."""
-        _ = self._call
-
-    @cached_property
-    def _call(self) -> Any:
-        """The model, or its image tower, loaded when features are first needed."""
-        from transformers import AutoModel
-
-        model = load_model(AutoModel, self._files, self._dtype)
-        check_pooling(self._files.name, model, self._pooling, self._layer)
-        if self._two_towers:
-            return model.get_image_features if self._pooling == "pooler" else model.vision_model
-        return model
+        config = load_pretrained(AutoConfig, files, "configuration")
+        preprocessing = _plain(self._processor.to_dict())
+        super().__init__(files, view, config, AutoModel, view.batch_size, preprocessing=preprocessing)
 
     def prepare(self, item: Any) -> Any:
         """Pixel values of one RGB image, shape (3, height, width)."""
@@ -78,8 +50,7 @@ class VisionEncoder(Encoder):
         return (features + self._look(pixel_values.flip(-1))) / 2 if self._mirrored else features
 
     def _look(self, pixel_values: Any) -> Any:
-        inner = {} if self._layer == -1 else {"output_hidden_states": True}
-        return pool(self._files.name, self._call(pixel_values=pixel_values, **inner), self._pooling, self._layer)
+        return self._pool(self._call(pixel_values=pixel_values, **self._inner))
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:

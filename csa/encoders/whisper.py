@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csa.audio import Recording
+from csa.core.matrices import Float32
 from csa.core.threads import cores
-from csa.encoders.base import Encoder, Float32
+from csa.encoders.base import Encoder
 from csa.errors import EncoderError
 from csa.params import ViewParams
 
