@@ -25,17 +25,11 @@ from flows.records import record_run
 from flows.slices import slices_of
 from flows.soundness import leaked, milliseconds
 
+pytestmark = pytest.mark.usefixtures("local_registry")
+
 GATE = GateParams()
 STAGES = ["ingest", "embed@left", "embed@right", "fit", "evaluate"]
 VIEWS = ("left", "right")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quiet():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        yield
 
 
 class Pipeline:

@@ -10,15 +10,9 @@ from csa.files import read_json
 from csa.workspace import Workspace
 from flows import ledger, registry, team_ledger
 
+pytestmark = pytest.mark.usefixtures("local_registry")
+
 MODEL = "csa-openmoji"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quiet():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        yield
 
 
 def facts(number, model=MODEL):

@@ -18,6 +18,8 @@ from flows.paired import decide
 from flows.promotion import gate
 from flows.records import file_sha256, record_run
 
+pytestmark = pytest.mark.usefixtures("local_registry")
+
 GATE = GateParams()
 
 
@@ -120,14 +122,6 @@ def test_few_groups_and_missing_numbers_prove_nothing():
     assert "only 4 held-out groups" in decide(few, degraded(few), GATE).reason
     nothing = queries_table().with_columns(mrr=pl.lit(float("nan")))
     assert "not a number for 160 queries" in decide(nothing, queries_table(), GATE).reason
-
-
-@pytest.fixture(scope="module", autouse=True)
-def local_registry():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        yield
 
 
 def no_reevaluation(alignment):

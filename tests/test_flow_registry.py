@@ -16,13 +16,7 @@ from flows import downloads, registry
 from flows.environment import prepare_environment
 from flows.records import file_sha256, record_run
 
-
-@pytest.fixture(scope="module", autouse=True)
-def quiet(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        yield
+pytestmark = pytest.mark.usefixtures("local_registry")
 
 
 @pytest.fixture(scope="module")
