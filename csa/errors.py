@@ -10,6 +10,7 @@ CSAError
 ├── RefusedError                    a check or a gate said no: an answer, not a fault; exit code 1
 ├── StageError                      a stage of the pipeline failed; the message is the stage's own
 └── WorkspaceError                  the workspace, its state folder or a tool it calls is not usable
+    └── RegistryError               MLflow does not answer, or cannot read or write its store
 
 Every message is one line: what is wrong, what was got, the likely cause, and the remedy. Commands print it to standard error
 and exit with code 2, or 1 where the answer is no.
@@ -54,3 +55,7 @@ class StageError(CSAError):
 
 class WorkspaceError(CSAError):
     """The workspace, its state folder or a tool it calls cannot be used."""
+
+
+class RegistryError(WorkspaceError):
+    """MLflow does not answer, or cannot read or write its store."""

@@ -3,9 +3,11 @@
 A version carries its run's id as a tag, so a run is registered once. MLflow takes seconds to import; it is imported when needed.
 """
 
+import errno
 import json
 import logging
 import os
+import re
 import socket
 import tempfile
 import warnings
@@ -18,7 +20,7 @@ from typing import Any
 
 import polars as pl
 
-from csa.errors import ArtifactError, InputError
+from csa.errors import ArtifactError, InputError, RegistryError
 from csa.files import read_json
 from csa.workspace import Workspace
 from flows.databases import check_registry
@@ -29,6 +31,7 @@ from flows.records import RunRecord, file_sha256, folder_sha256
 CHAMPION, CHALLENGER = "champion", "challenger"
 _REGISTERED = "csa.registered"  # tag of an MLflow run: "no" until its version exists
 _WRITER = "csa.writer"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # nothing more can be written
 
 
 @dataclass(frozen=True)
@@ -150,13 +153,18 @@ def local_database(ws: Workspace) -> Path | None:
 
 @contextmanager
 def client_of(ws: Workspace) -> Iterator[Any]:
-    """An MLflow client of the workspace's registry, with MLflow's chatter off."""
+    """An MLflow client of the workspace's registry, with MLflow's chatter off.
+
+    Raises:
+        RegistryError: MLflow does not answer, or cannot read or write its store.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import mlflow
+        from mlflow.exceptions import MlflowException
 
         for name in ("mlflow", "alembic"):
-            logging.getLogger(name).setLevel(logging.ERROR)
+            logging.getLogger(name).setLevel(logging.CRITICAL)  # its errors are raised too
         database = local_database(ws)
         if database is not None:
             database.parent.mkdir(parents=True, exist_ok=True)
@@ -165,7 +173,25 @@ def client_of(ws: Workspace) -> Iterator[Any]:
         mlflow.set_tracking_uri(ws.mlflow_uri)
         if given is None:  # MLflow sets it itself, and it would hold for the next workspace too
             os.environ.pop("MLFLOW_TRACKING_URI", None)
-        yield mlflow.MlflowClient()
+        try:
+            yield mlflow.MlflowClient()
+        except (MlflowException, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in _FULL:
+                raise
+            cause = "is the server up, and its address right?"
+            if database is not None:
+                cause = "is the disk full, or the file not yours to write?"
+            raise RegistryError(
+                f"the registry at {ws.mlflow_uri} cannot be used ({_said(error)}): {cause} The next `csa run` finishes or undoes "
+                "what was begun"
+            ) from error
+
+
+def _said(error: Exception) -> str:
+    """The heart of an error that came through SQLAlchemy or urllib3, which wrap it in statements and addresses."""
+    text = " ".join(str(error).split())
+    heart = re.search(r"\(sqlite3\.\w+\) (.+?)(?: \[SQL| \(Background|$)", text) or re.search(r"\[Errno \d+\] ([^\"')]+)", text)
+    return heart[1] if heart else text[:200]
 
 
 def _create(ws: Workspace, client: Any, run: RunRecord) -> int:

@@ -15,7 +15,7 @@ import polars as pl
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from csa.errors import CSAError
+from csa.errors import CSAError, RegistryError
 from csa.workspace import Workspace
 from flows import approval, databases, drift, dvc, forgetting, metrics, promotion, registry, server, settled, sharing, watching
 from flows.dvc import StageOutcome
@@ -41,8 +41,9 @@ class RetrainResult:
 
 
 def _may_pass(task: Any, run: Any, state: Any) -> bool:
-    """Whether trying again can help: errors we raise on purpose come again, a network's may not."""
-    return not isinstance(state.result(raise_on_failure=False), CSAError)
+    """Whether trying again can help: errors we raise on purpose come again, a network's or a registry's may not."""
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, RegistryError) or not isinstance(error, CSAError)
 
 
 @task(task_run_name="stage {stage}", cache_policy=NO_CACHE)
@@ -181,7 +182,7 @@ def run_retrain(ws: Workspace, wait: float = 0) -> RetrainResult:
             if mended:
                 print(f"note: {mended}", file=sys.stderr)
             print("starting Prefect (about 10 s, the first time 20 s)", file=sys.stderr)
-        with server.slot(wait):
+        with server.prefect_at_work(ws), server.slot(wait):
             result = retrain(str(ws.root))
         execution.run_id, execution.version = result.run_id, result.version
         execution.verdict, execution.message = result.decision.verdict, result.decision.reason

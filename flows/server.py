@@ -136,6 +136,32 @@ def slot(wait: float) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def prefect_at_work(ws: Workspace) -> Iterator[None]:
+    """Says in one line what Prefect cannot do: its server is out of reach, or cannot write its database.
+
+    Raises:
+        WorkspaceError: so it is.
+    """
+    import httpx
+    from prefect.exceptions import PrefectException
+
+    try:
+        yield
+    except (PrefectException, httpx.HTTPError, RuntimeError) as error:
+        started = "PREFECT_API_URL" not in os.environ
+        if isinstance(error, RuntimeError) and not (started and "ephemeral Prefect API server" in str(error)):
+            raise
+        where = (
+            f"Prefect, which keeps its database in {ws.prefect_home},"
+            if started
+            else f"Prefect at {os.environ['PREFECT_API_URL']}"
+        )
+        cause = "is the disk full, or the folder not yours to write?" if started else "is the server up, and its address right?"
+        words = " ".join(str(error).split())[:120] or type(error).__name__
+        raise WorkspaceError(f"{where} cannot be used ({words}): {cause} The next `csa run` goes on from here") from error
+
+
 def _noted(ws: Workspace) -> Path:
     return ws.prefect_home / "server.json"
 

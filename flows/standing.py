@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from csa.errors import CSAError
+from csa.errors import CSAError, RegistryError
 from csa.workspace import Workspace
 from flows import champion, downloads, ledger, registry, team_ledger
 from flows.ledger import Line
@@ -32,13 +32,11 @@ def note(ws: Workspace) -> str | None:
     database = registry.local_database(ws)
     if database is not None and not database.is_file():
         return None
-    from mlflow.exceptions import MlflowException
-
     try:
         history = ledger_lines(ws)
         found = champion.standing(ws, registry.versions(ws), history)
-    except MlflowException as error:
-        return f"the registry at {ws.mlflow_uri} does not answer ({' '.join(str(error).split())[:200]})"
+    except RegistryError as error:
+        return str(error)
     if found.agreement == "agree":
         return None
     return f"{found}; the next `csa run` with news, `csa promote` or `csa rollback` makes it good"

@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from csa.errors import ArtifactError
+from csa.errors import ArtifactError, RegistryError
 from csa.files import read_json
 from csa.workspace import Workspace
 from flows import dvc, executions, forgotten, server
@@ -87,11 +87,9 @@ def _champion(ws: Workspace) -> dict[str, Any] | None:
     database = registry.local_database(ws)
     if database is not None and not database.is_file():
         return None
-    from mlflow.exceptions import MlflowException
-
     try:
         found = registry.champion(ws)
-    except MlflowException:  # `flows.standing.note` says so
+    except RegistryError:  # `flows.standing.note` says so
         return None
     if found is None:
         return None

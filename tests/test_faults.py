@@ -11,15 +11,19 @@ import sys
 import time
 import urllib.request
 from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
+from click.testing import CliRunner
 from flow_workspace import STAGES, make_workspace
 from small_repo import SmallRepo
 
 import csa
-from csa.errors import ArtifactError, StageError, WorkspaceError
-from flows import databases, downloads, ledger, lineage, moves, promotion, registry, schedule
+from csa.cli import main as cli
+from csa.errors import ArtifactError, RegistryError, StageError, WorkspaceError
+from flows import databases, downloads, ledger, lineage, moves, promotion, registry, retrain, schedule, standing
 from flows.records import record_run
 
 
@@ -100,6 +104,79 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(tmp_path):
     assert not list(repo.root.rglob("*.tmp")) and not (repo.root / "data" / "features").exists()
     done = repo.csa_run()
     assert done["model"]["version"] == 1 and done["features"]["image"]["computed"] + done["features"]["image"]["reused"] == 64
+
+
+@pytest.mark.parametrize("room", [0, 3000], ids=["no room at all", "room for small files"])
+def test_a_disk_that_fills_up_inside_mlflow_is_one_error_and_the_next_try_goes_on(tmp_path, room):
+    root = tmp_path / "repo"
+    script = (
+        "import resource, signal, sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
+        "from csa.errors import RegistryError; from flow_workspace import STAGES, make_workspace\n"
+        "from flows import registry; from flows.records import record_run\n"
+        "ws = make_workspace(Path(sys.argv[1]), seed=0)\n"
+        "assert registry.register(ws, record_run(ws, STAGES)[0]).version == 1\n"
+        "run = record_run(make_workspace(Path(sys.argv[1]), seed=1), STAGES)[0]\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"  # as on a full disk, files cannot grow
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))\n"
+        "try:\n    registry.register(ws, run)\n"
+        "except RegistryError as error:\n    print(error)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))\n"
+        "assert [version.version for version in registry.versions(ws)] == [1]\n"
+        "assert registry.register(ws, run) == registry.Registered(2, True)\n"
+    )
+    command = [sys.executable, "-c", script, str(root), str(Path(__file__).parent), str(room)]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_TRACKING")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "mlflow.db cannot be used (disk I/O error): is the disk full" in done.stdout and "Traceback" not in done.stderr
+
+
+def test_a_registry_out_of_reach_is_one_line(tmp_path, monkeypatch):
+    ws = make_workspace(tmp_path / "repo")
+    monkeypatch.chdir(ws.root)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    for command in (
+        ["models"],
+        ["compare", "1", "2"],
+        ["rollback", "--reason", "x"],
+        ["promote", "1", "--reason", "x"],
+        ["ledger"],
+    ):
+        done = CliRunner().invoke(cli, command)
+        assert done.exit_code == 2 and len(done.stderr.strip().splitlines()) == 1, (command, done.stderr, done.exception)
+        assert "the registry at http://127.0.0.1:9 cannot be used (Connection refused): is the server up" in done.stderr
+    assert "cannot be used" in standing.note(ws), "`csa status` says it and goes on"
+
+
+@pytest.mark.pipeline
+@pytest.mark.parametrize("fault", ["a disk without room", "a server out of reach"])
+def test_prefect_that_cannot_work_is_one_error(tmp_path, fault):
+    repo = SmallRepo(tmp_path / "repo")
+    limit = "(3000, 3000)" if fault == "a disk without room" else "(resource.RLIM_INFINITY, resource.RLIM_INFINITY)"
+    script = (
+        "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, {limit})\n"
+        "from csa.cli import main; main(['run'], prog_name='csa')"
+    )
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT", "MLFLOW_TRACKING"))}
+    environment |= {"PREFECT_API_URL": "http://127.0.0.1:9/api"} if fault == "a server out of reach" else {}
+    before = repo.state()
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=repo.root, capture_output=True, text=True, check=False, env=environment
+    )
+    ours = [line for line in done.stderr.splitlines() if line.startswith("csa: ")]
+    assert done.returncode == 2 and len(ours) == 1 and "cannot be used" in ours[0] and "goes on from here" in ours[0], done.stderr
+    assert "flows/retrain.py" not in done.stderr, "no traceback of ours"
+    assert repo.state() == before
+
+
+def test_a_registry_that_fails_is_tried_again_and_an_error_of_ours_is_not():
+    def state(error):
+        return SimpleNamespace(result=lambda raise_on_failure: error)
+
+    assert retrain._may_pass(None, None, state(RegistryError("gone"))) and retrain._may_pass(None, None, state(OSError()))
+    assert not retrain._may_pass(None, None, state(WorkspaceError("not so")))
 
 
 def test_a_run_ends_tidily_when_the_schedule_that_started_it_is_killed(tmp_path):
