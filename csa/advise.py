@@ -3,6 +3,7 @@
 Only the sample is embedded, through the item cache, so nothing is lost when the whole data set follows.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
@@ -25,7 +26,13 @@ from csa.tasks.bootstrap import Estimate, group_draws, mean_estimate
 from csa.workspace import Workspace
 
 MIN_SAMPLE = 50
-_OPTIONS: dict[str, type] = {"layer": int, "batch_size": int, "pooling": str, "revision": str, "dtype": str}
+_OPTIONS: dict[str, Callable[[str], Any]] = {
+    "layer": lambda text: tuple(map(int, text.split("/"))) if "/" in text else int(text),
+    "batch_size": int,
+    "pooling": str,
+    "revision": str,
+    "dtype": str,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,8 +126,8 @@ def advise(ws: Workspace, candidates: tuple[str, ...] = (), sample: int = 500) -
 
     Args:
         ws: whose parameters name the data set and the views; it need not have been run.
-        candidates: VIEW=ENCODER, or VIEW=ENCODER:key=value,key=value with the keys of a view's parameters; a view without any has
-            its own encoder alone.
+        candidates: VIEW=ENCODER, or VIEW=ENCODER:key=value,key=value with the keys of a view's parameters (several layers as
+            layer=0/-1); a view without any has its own encoder alone.
         sample: training pairs, each of another group.
 
     Raises:

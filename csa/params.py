@@ -100,7 +100,11 @@ class ViewParams(_Section):
     )
     revision: str | None = Field(None, description="the commit of a hub model; required for a model id")
     pooling: Pooling | None = Field(None, description="cls, mean, mean_std or pooler; null takes the encoder's own default")
-    layer: int = Field(-1, description="hidden layer to pool; -1 is the last")
+    layer: int | tuple[int, ...] = Field(
+        -1,
+        description="hidden layer to pool; -1 is the last. Several, such as [0, -1]: each is pooled and brought to unit length, "
+        "then all are put side by side",
+    )
     batch_size: int = Field(32, gt=0, description="items per forward pass")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="arithmetic of the forward pass")
     augment: Literal["none", "flip", "flip_and_scale"] = Field(
@@ -112,6 +116,13 @@ class ViewParams(_Section):
         "torch", description="what runs the network: openvino (an extra; image, text, lidar) is several times as fast, in float32"
     )
     lidar: LidarParams | None = Field(None, description="for modality lidar: the projection; null takes the defaults")
+
+    @field_validator("layer", mode="before")
+    @classmethod
+    def _several_layers(cls, value: Any) -> Any:
+        if isinstance(value, list | tuple) and (len(value) < 2 or len(set(value)) < len(value)):
+            raise ValueError("a list of layers has two or more, each once")
+        return tuple(value) if isinstance(value, list) else value
 
     @model_validator(mode="after")
     def _array_means_precomputed(self) -> "ViewParams":

@@ -94,7 +94,7 @@ def _type_name(annotation: Any) -> str:
         return " or ".join("null" if part is type(None) else _type_name(part) for part in get_args(annotation))
     if get_origin(annotation) is dict:
         return "mapping"
-    if get_origin(annotation) is list:
+    if get_origin(annotation) in (list, tuple):
         return "list of numbers"
     names: dict[Any, str] = {str: "text", int: "whole number", float: "number", bool: "yes or no"}
     return names[annotation]

@@ -122,8 +122,9 @@ def test_candidates_that_cannot_be_are_one_clear_line(asked, message):
 
 
 def test_a_path_with_a_colon_is_a_path():
-    found = named_candidates(Params.from_mapping({}), ("image=/models/v1:2/vit", "image=/a:b:layer=-3"))
-    assert [settings.encoder for settings in found["image"].values()] == ["/models/v1:2/vit", "/a:b"]
+    found = named_candidates(Params.from_mapping({}), ("image=/models/v1:2/vit", "image=/a:b:layer=-3", "image=/c:layer=0/-1"))
+    assert [settings.encoder for settings in found["image"].values()] == ["/models/v1:2/vit", "/a:b", "/c"]
+    assert [settings.layer for settings in found["image"].values()] == [-1, -3, (0, -1)]
     assert found["text"] == {"minilm-l6-v2": Params.from_mapping({}).views["text"]}
 
 

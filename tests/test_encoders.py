@@ -56,6 +56,10 @@ def image_states(folder, pictures, layer=None):
     return output if layer is None else output.hidden_states[layer]
 
 
+def unit(features):
+    return torch.nn.functional.normalize(features, dim=1)
+
+
 def text_output(folder, text, model=None):
     """One text at a time, so there is no padding to go wrong."""
     model = model or AutoModel.from_pretrained(folder).eval()
@@ -72,6 +76,7 @@ def test_image_models_pool_as_asked(models, pictures, name):
         ("pooler", -1): output.pooler_output,
         ("mean", 1): output.hidden_states[1].mean(1),
         ("cls", -2): output.hidden_states[-2][:, 0],
+        ("mean", (1, -1)): torch.cat([unit(output.hidden_states[1].mean(1)), unit(output.last_hidden_state.mean(1))], 1),
     }
     for (pooling, layer), features in expected.items():
         found = load_encoder(image_view(models[name], pooling=pooling, layer=layer)).encode(pictures)
@@ -98,6 +103,7 @@ def test_text_models_pool_without_padding(models):
         ("cls", -1): [o.last_hidden_state[:, 0] for o in outputs],
         ("pooler", -1): [o.pooler_output for o in outputs],
         ("mean", 0): [o.hidden_states[0].mean(1) for o in outputs],
+        ("mean", (0, -1)): [torch.cat([unit(o.hidden_states[0].mean(1)), unit(o.last_hidden_state.mean(1))], 1) for o in outputs],
     }
     for (pooling, layer), features in expected.items():
         found = load_encoder(text_view(models["bert"], pooling=pooling, layer=layer)).encode(TEXTS)
@@ -178,7 +184,7 @@ def test_openvino_gives_the_features_of_torch_for_texts(models, name):
 
 @needs_openvino
 def test_openvino_takes_inner_layers_and_is_asked_for_only_where_it_can(models, pictures, monkeypatch):
-    inner = [load_encoder(image_view(models["vit"], backend=b, layer=1, pooling="cls")) for b in ("torch", "openvino")]
+    inner = [load_encoder(image_view(models["vit"], backend=b, layer=(1, -1), pooling="cls")) for b in ("torch", "openvino")]
     assert cosines(*(encoder.encode(pictures) for encoder in inner)).min() > 0.99999
     with pytest.raises(ValueError, match="images, texts and lidar scans, in dtype: float32"):
         image_view(models["vit"], backend="openvino", dtype="bfloat16")
@@ -285,6 +291,8 @@ def test_an_unusable_folder_is_one_clear_error(models, pictures, tmp_path):
         load_encoder(text_view(models["dinov2"]))
     with pytest.raises(EncoderError, match="has layers 0 to 3, got layer: 9"):
         load_encoder(text_view(models["bert"], layer=9)).encode(TEXTS)
+    with pytest.raises(EncoderError, match="has layers 0 to 3, got layer: 9"):
+        load_encoder(text_view(models["bert"], layer=(0, 9))).encode(TEXTS)
     with pytest.raises(EncoderError, match="is of the last layer, got layer: 1"):
         load_encoder(text_view(models["bert"], layer=1, pooling="pooler")).encode(TEXTS)
 

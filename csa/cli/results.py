@@ -182,7 +182,7 @@ def advise(
 
     \b
     Examples:
-      csa advise --view text=minilm-l6-v2 --view text=minilm-l6-v2:layer=-3
+      csa advise --view text=minilm-l6-v2 --view text=minilm-l6-v2:layer=0/-1
       csa advise recipes/flickr8k.yaml --data ~/flickr8k --view image=efficientnet-lite0 --view image=/models/dinov2
     """
     from csa.advise import advise as give_advice

@@ -6,7 +6,7 @@ from csa.errors import EncoderError
 from csa.params import Pooling
 
 
-def check_pooling(name: str, model: Any, pooling: Pooling, layer: int) -> None:
+def check_pooling(name: str, model: Any, pooling: Pooling, layer: int | tuple[int, ...]) -> None:
     """Refuse what cannot be had of this model.
 
     Raises:
@@ -18,7 +18,7 @@ def check_pooling(name: str, model: Any, pooling: Pooling, layer: int) -> None:
         raise EncoderError(f"encoder {name!r}: its files hold no weights of a pooler; use pooling: cls or mean")
 
 
-def pool(name: str, output: Any, pooling: Pooling, layer: int, mask: Any = None) -> Any:
+def pool(name: str, output: Any, pooling: Pooling, layer: int | tuple[int, ...], mask: Any = None) -> Any:
     """One vector an item.
 
     Layer -1 is the model's output, after its final normalisation. Other layers are hidden states as the model lists them: 0 the
@@ -29,7 +29,7 @@ def pool(name: str, output: Any, pooling: Pooling, layer: int, mask: Any = None)
         output: of a transformers model; with hidden states where `layer` is not -1.
         pooling: cls takes the first token, mean averages all tokens (or all places of a feature map), mean_std appends their
             standard deviation, pooler is the model's own.
-        layer: which layer.
+        layer: which layer; of several, each is brought to unit length, and they are put side by side.
         mask: 1 for tokens, 0 for padding, shape (batch, length); None where there is no padding.
 
     Returns:
@@ -38,6 +38,8 @@ def pool(name: str, output: Any, pooling: Pooling, layer: int, mask: Any = None)
     Raises:
         EncoderError: the model has no such layer, no pooler, or no first token.
     """
+    if isinstance(layer, tuple):
+        return _side_by_side([pool(name, output, pooling, one, mask) for one in layer])
     if pooling == "pooler":
         pooled = getattr(output, "pooler_output", None)
         if pooled is None:
@@ -56,6 +58,12 @@ def pool(name: str, output: Any, pooling: Pooling, layer: int, mask: Any = None)
     weight = mask.unsqueeze(-1).to(states.dtype)
     mean = (states * weight).sum(1) / weight.sum(1)
     return mean if pooling == "mean" else _with_std(mean, ((states - mean.unsqueeze(1)) ** 2 * weight).sum(1) / weight.sum(1))
+
+
+def _side_by_side(parts: list[Any]) -> Any:
+    import torch
+
+    return torch.cat([torch.nn.functional.normalize(part, dim=1) for part in parts], dim=1)
 
 
 def _with_std(mean: Any, variance: Any) -> Any:

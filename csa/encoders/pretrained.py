@@ -38,7 +38,7 @@ class PretrainedEncoder(Encoder):
             "weights": files.identity,
             "modality": view.modality,
             "pooling": self._pooling,
-            "layer": view.layer,
+            "layer": view.layer if isinstance(view.layer, int) else list(view.layer),
             "dtype": view.dtype,
             **described,
             **options_of(view),
@@ -68,5 +68,5 @@ class PretrainedEncoder(Encoder):
 
     @property
     def _inner(self) -> dict[str, Any]:
-        """What to ask the model for besides its output: the states of an inner layer."""
+        """What to ask the model for besides its output: the states of inner layers."""
         return {} if self._layer == -1 else {"output_hidden_states": True}
