@@ -168,8 +168,8 @@ class Alignment:
         """The parameters of `CSA` under which a fit chooses as this one did, without a search: `CSA(**alignment.choices())`.
 
         On the same pairs it comes to the same alignment, but for a kernel's cluster centres where a search would fit those on a
-        sample. The canonical score with cross-fitted weights leaves the shrinkage to the fit: named with a shrinkage, it is the
-        published one, with in-sample weights.
+        sample, and for rounding in the published score. The canonical score with cross-fitted weights leaves the shrinkage to the
+        fit: named with a shrinkage, it is the published one, with in-sample weights.
         """
         canonical = self.score_name == "canonical"
         return {

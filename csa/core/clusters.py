@@ -32,9 +32,10 @@ def cluster_centres(points: Array, count: int, seed: int) -> Float64:
     if len(points) > _MAX_ROWS:
         points = points[np.sort(rng.choice(len(points), _MAX_ROWS, replace=False))]
     centres = np.asarray(points[np.sort(rng.choice(len(points), count, replace=False))], dtype=np.float64)
+    searched = points.astype(np.float32)  # which centre is nearest needs no more digits; the means have them all
     for _ in range(_ROUNDS):
         # The nearest centre maximises p.c - |c|^2 / 2.
-        nearest = (points @ centres.T - (centres**2).sum(axis=1) / 2).argmax(axis=1)
+        nearest = (searched @ centres.astype(np.float32).T - (centres**2).sum(axis=1, dtype=np.float32) / 2).argmax(axis=1)
         sizes = np.bincount(nearest, minlength=len(centres))
         order = np.argsort(nearest, kind="stable")
         starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])[sizes > 0]

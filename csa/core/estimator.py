@@ -183,8 +183,9 @@ class CSA(PairModel):
 
     def _cross_fit(self, training: Training, prepare: tuple[Preparation, Preparation], shrinkage: Shrinkage) -> "CSA":
         """Choose the score where there is a choice, in the dimensions of `training`; then fit it in all dimensions."""
-        moments, decomposition = decompose(training.X, training.Y, shrinkage)
-        held, exact = training.compact.held(shrinkage), training.sketched(None)
+        exact = training if training.dimensions is None else training.sketched(None)
+        moments, decomposition = decompose(training.X, training.Y, shrinkage, exact.compact.moments)
+        held = training.compact.held(shrinkage)
         candidates, hubness = self._candidates(held, decomposition), self.hubness is True
         values = held_out_retrieval(training, shrinkage, candidates, hubness)
         self.tried_["scores"] = [_trial(score, hubness, mrr) for score, mrr in zip(candidates, values, strict=True)]
@@ -199,7 +200,7 @@ class CSA(PairModel):
         _log.info(
             "chose %s%s: held-out MRR %.3f; fitting it in all dimensions", best.name, ", hubness corrected" * hubness, value
         )
-        if training.dimensions is not None:
+        if exact is not training:
             held = exact.compact.held(shrinkage)
             best = _with_weights_of(best, held)
         score: Score = leading(best, len(decomposition.rho))

@@ -25,13 +25,16 @@ _MOMENTS_LIMIT = 1e-10
 _BLOCK_VALUES = 8_000_000
 
 
-def decompose(X: ArrayLike, Y: ArrayLike, shrinkage: tuple[float, float] = (0.0, 0.0)) -> tuple[Moments, Decomposition]:
+def decompose(
+    X: ArrayLike, Y: ArrayLike, shrinkage: tuple[float, float] = (0.0, 0.0), moments: Moments | None = None
+) -> tuple[Moments, Decomposition]:
     """Moments and canonical decomposition of paired features.
 
     Args:
         X: first view, shape (n, p).
         Y: second view, shape (n, q).
         shrinkage: (gx, gy); each view's S becomes (1 - g) S + g (trace S / d) I.
+        moments: of the same pairs, where they are at hand.
 
     Raises:
         FeatureError: unusable arrays, fewer than 2 pairs, or a constant view.
@@ -44,7 +47,8 @@ def decompose(X: ArrayLike, Y: ArrayLike, shrinkage: tuple[float, float] = (0.0,
     x, y = check_pairs(X, Y)
     if len(x) < 2:
         raise FeatureError(f"a fit needs at least 2 pairs, got {len(x)}")
-    moments = Moments.from_arrays(x, y)
+    if moments is None:
+        moments = Moments.from_arrays(x, y)
     if len(x) <= max(moments.shape):
         return moments, _thin_factors(x, y, moments).solve(shrinkage)
     decomposition = solve_by_cholesky(moments, shrinkage, _MOMENTS_LIMIT)

@@ -92,12 +92,15 @@ class Compact:
     Attributes:
         X, Y: the features in fewer dimensions.
         crossfit: from the folds' moments.
+        moments: of the features as they are, where no dimension was left out; else None.
     """
 
     def __init__(self, training: Training):
         self.X, self._ratio_x = within_few_dimensions(training.X, training.dimensions)
         self.Y, self._ratio_y = within_few_dimensions(training.Y, training.dimensions)
         self.crossfit = CrossFit(Moments.of_folds(self.X, self.Y, training.fold))
+        whole = self.X is training.X and self.Y is training.Y
+        self.moments = self.crossfit.total if whole else None
 
     def widened(self, shrinkage: Shrinkage) -> Shrinkage:
         """The shrinkage of the whole space that gives the same fit."""
