@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from csa.core.alignment import Alignment
+from csa.report.fonts import readable
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,7 +28,8 @@ def new_figure(width: float, height: float) -> "Figure":
 def save(figure: "Figure", path: Path) -> None:
     """Write a PNG that carries no date or version."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    with readable(figure):
+        figure.savefig(path, dpi=110, metadata={"Software": None})
 
 
 def plain_axes(axes: Any, title: str, x: str, y: str) -> None:

@@ -1,6 +1,7 @@
 """Retrieval sheets: queries with their top results as pictures and texts, the right answers marked."""
 
 import textwrap
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 _CELL_INCHES = 1.45
 _TITLE_CHARACTERS = 14  # that fit above one cell
+_CELL_CHARACTERS = 17
+_CELL_LINES = 7
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Row:
 def draw_sheet(rows: list[Row], title: str, path: Path) -> None:
     """Write a sheet of queries (left) and their results (right) as a PNG."""
     columns = 1 + max(len(row.results) for row in rows)
-    lines = textwrap.wrap(title, round(_TITLE_CHARACTERS * columns))
+    lines = textwrap.wrap(title, _characters(title, _TITLE_CHARACTERS * columns))
     figure = new_figure(_CELL_INCHES * (columns + 0.3), _CELL_INCHES * 1.22 * len(rows) + 0.3 + 0.2 * len(lines))
     figure.suptitle("\n".join(lines), fontsize=11, fontweight="bold", x=0.01, ha="left")
     grid = figure.add_gridspec(len(rows), columns + 1, width_ratios=[1, 0.12, *[1] * (columns - 1)])
@@ -51,8 +54,7 @@ def draw_sheet(rows: list[Row], title: str, path: Path) -> None:
 
 def _draw_item(axes: Any, item: "Image | str", caption: str, edge: str, width: float) -> None:
     if isinstance(item, str):
-        text = textwrap.shorten(item, 110, placeholder=" …")
-        axes.text(0.5, 0.5, textwrap.fill(text, 17), ha="center", va="center", fontsize=7.5, parse_math=False)
+        axes.text(0.5, 0.5, _broken(item), ha="center", va="center", fontsize=7.5, parse_math=False)
         axes.set(xlim=(0, 1), ylim=(0, 1))
     else:
         axes.imshow(item)
@@ -61,6 +63,17 @@ def _draw_item(axes: Any, item: "Image | str", caption: str, edge: str, width: f
     axes.set_xlabel(caption, fontsize=7, labelpad=2)
     for spine in axes.spines.values():
         spine.set(edgecolor=edge, linewidth=width)
+
+
+def _broken(text: str) -> str:
+    """A text in as many lines as a cell has."""
+    return textwrap.fill(text, _characters(text, _CELL_CHARACTERS), max_lines=_CELL_LINES, placeholder=" …")
+
+
+def _characters(text: str, width: int) -> int:
+    """How many of a text's letters fit in a width given in Latin ones; those of East Asian scripts are twice as wide."""
+    wide = any(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return width // 2 if wide else width
 
 
 def showable(load: Callable[[str], Any], value: str) -> "Image | str":
