@@ -11,12 +11,12 @@ from PIL import Image
 
 from csa.report.sheet import Result, Row, draw_sheet
 
-UNHEARD_OF = "\U0001cc00"  # of a block that no font in common use has
+LETTERS = "\U00012000\U00014400\U00016a40"  # cuneiform, Anatolian, Mro: no font in common use has all three
 
 
 @pytest.fixture
 def blocks_font(tmp_path: Path):
-    """A font whose one letter is a full black square, known to matplotlib for the test's time."""
+    """A font whose letters are full black squares, known to matplotlib for the test's time."""
     pen = TTGlyphPen(None)
     for move, point in (("moveTo", (0, -200)), ("lineTo", (0, 800)), ("lineTo", (1000, 800)), ("lineTo", (1000, -200))):
         getattr(pen, move)(point)
@@ -24,7 +24,7 @@ def blocks_font(tmp_path: Path):
     square = pen.glyph()
     font = FontBuilder(1000, isTTF=True)
     font.setupGlyphOrder([".notdef", "square"])
-    font.setupCharacterMap({ord(UNHEARD_OF): "square"})
+    font.setupCharacterMap({ord(letter): "square" for letter in LETTERS})
     font.setupGlyf({".notdef": TTGlyphPen(None).glyph(), "square": square})
     font.setupHorizontalMetrics({".notdef": (1000, 0), "square": (1000, 0)})
     font.setupHorizontalHeader(ascent=800, descent=-200)
@@ -46,13 +46,13 @@ def _ink(path: Path, query: str) -> int:
 
 
 def test_a_caption_is_drawn_in_a_font_that_has_its_letters(tmp_path, blocks_font, recwarn):
-    empty, drawn = _ink(tmp_path / "one.png", "."), _ink(tmp_path / "two.png", UNHEARD_OF * 3)
+    empty, drawn = _ink(tmp_path / "one.png", "."), _ink(tmp_path / "two.png", LETTERS)
     assert drawn > empty + 300  # three boxes in place of the letters have half of that
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 
 
 def test_letters_that_no_font_has_are_no_warning(tmp_path, recwarn):
-    draw_sheet([Row(UNHEARD_OF, [Result("answer", 1.0)])], "", tmp_path / "sheet.png")
+    draw_sheet([Row(LETTERS + "\U0010fffd", [Result("answer", 1.0)])], "", tmp_path / "sheet.png")
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
 
 
