@@ -8,15 +8,14 @@ import numpy as np
 import polars as pl
 
 from csa.core.alignment import Alignment, load
-from csa.core.moments import Array
+from csa.core.matrices import Array, Float64
 from csa.core.search import top_k
 from csa.datasets import dataset_root, item_loader
-from csa.datasets.items import decode_item, modality_of
+from csa.datasets.items import load_file, modality_of
 from csa.datasets.pairs import read_pairs
 from csa.encoders import load_encoder
 from csa.errors import InputError
 from csa.features import FeatureTable
-from csa.files import open_item
 from csa.params import Params
 from csa.report.sheet import Result, Row, draw_sheet, showable
 from csa.tasks.bootstrap import number_groups
@@ -24,7 +23,8 @@ from csa.tasks.conformal import Calibration, PairCalibration, PairDecisions
 from csa.tasks.exchangeability import familiarity
 from csa.workspace import Workspace
 
-_UNFAMILIAR = 0.01
+UNFAMILIAR = 0.01
+"""P-value of `familiar` from which on an item is called unlike what was trained on."""
 
 
 @dataclass(frozen=True)
@@ -133,8 +133,7 @@ class _Fitted:
             return value
         if modality == "array":
             raise InputError(f"view {view!r} holds features computed elsewhere, so nothing new can be encoded for it here")
-        with open_item(Path(value), value, modality) as file:
-            return decode_item(modality, file, value, self.params.dataset.max_image_pixels)
+        return load_file(value, modality, self.params.dataset.max_image_pixels)
 
     def encode(self, view: str, item: Any) -> Array:
         """Features (1, d) of one item."""
@@ -165,18 +164,15 @@ def score_pair(ws: Workspace, first: str, second: str) -> PairScore:
     value = float(values[0])
     name = fitted.alignment.score_name
     in_nats = name == "likelihood_ratio" and not fitted.alignment.hubness_corrected
-    reference = ws.evaluation / "pairs.parquet"
-    if not reference.is_file():
+    judge = PairCalibration.read(ws.evaluation / "pairs.parquet")
+    if judge is None:
         return PairScore(value, name, in_nats)
-    held_out = pl.read_parquet(reference)
-    true, strange = held_out["score"].to_numpy(), held_out["stranger_score"].to_numpy()
-    judge = PairCalibration.of(true, strange, number_groups(held_out["group"]))
     return PairScore(
         value,
         name,
         in_nats,
-        float(np.mean(true < value)),
-        float(np.mean(strange < value)),
+        float(np.mean(judge.true.scores < value)),
+        float(np.mean(-judge.strangers.scores < value)),
         judge.decide(values, fitted.params.evaluate.alpha),
         _doubts(ws, fitted.params, judge, {names[0]: X, names[1]: Y}),
     )
@@ -189,22 +185,32 @@ def _doubts(ws: Workspace, params: Params, judge: PairCalibration, items: dict[s
         if judge.true.threshold(params.evaluate.alpha) > -np.inf
         else [f"{judge.true.groups} held-out groups are too few to reject anything at alpha {params.evaluate.alpha:g}"]
     )
-    pairs = read_pairs(ws.pairs)
     for view, features in items.items():
-        table = FeatureTable.read(ws.features(view))
-        train, test = (
-            pairs.filter(pl.col("split") == split).unique(f"{view}_hash", keep="first", maintain_order=True)
-            for split in ("train", "test")
-        )
-        known = table.rows(train[f"{view}_hash"].to_list())
-        usual = Calibration.of(familiarity(table.rows(test[f"{view}_hash"].to_list()), known), number_groups(test["group"]))
-        p = float(usual.p_value(familiarity(features, known))[0])
-        if p <= _UNFAMILIAR:
+        p = float(familiar(ws, view, features)[0])
+        if p <= UNFAMILIAR:
             found.append(
                 f"this {view} is less like any training {view} than nearly all held-out ones are (p = {p:.2g}), so what was "
                 "measured there may not hold"
             )
     return tuple(found)
+
+
+def familiar(ws: Workspace, view: str, features: Array) -> Float64:
+    """P-values, shape (n,), of the claim that items are as much like some training item as held-out ones are.
+
+    Args:
+        ws: a workspace that was run.
+        view: of the items.
+        features: by the view's encoder, shape (n, d).
+    """
+    pairs, table = read_pairs(ws.pairs), FeatureTable.read(ws.features(view))
+    train, test = (
+        pairs.filter(pl.col("split") == split).unique(f"{view}_hash", keep="first", maintain_order=True)
+        for split in ("train", "test")
+    )
+    known = table.rows(train[f"{view}_hash"].to_list())
+    usual = Calibration.of(familiarity(table.rows(test[f"{view}_hash"].to_list()), known), number_groups(test["group"]))
+    return usual.p_value(familiarity(features, known))
 
 
 def search_items(ws: Workspace, query: str, top: int) -> SearchAnswer:

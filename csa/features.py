@@ -181,7 +181,8 @@ def _compute(
 
     lengths = work.encoder.padded_lengths([value for _, value in items])
     plan = [_Batch([items[i] for i in rows], lengths[rows[0]]) for rows in batches(lengths, work.encoder.batch_size)]
-    bar = tqdm(total=done + len(items), initial=done, desc=title, unit=" items", mininterval=0.5, ncols=100)
+    one = len(plan) == 1  # and no progress to be seen
+    bar = tqdm(total=done + len(items), initial=done, desc=title, unit=" items", disable=one, mininterval=0.5, ncols=100)
     with workers(dask) as pool, bar:
         for batch, features in as_finished(pool, work, plan):
             yield batch, features

@@ -78,8 +78,12 @@ def held_out_labelled(
         return None
     train = set(labelled.filter(pl.col("split") == "train")["label"])
     protocol, labels, seen = protocol_of(train, set(test["label"]))
-    template = dataset.template if dataset.kind in TEMPLATE_KINDS else PAPER_TEMPLATE
-    return _labelled(test, views, names, labels, protocol, seen, prompts, template)
+    return _labelled(test, views, names, labels, protocol, seen, prompts, usual_template(dataset))
+
+
+def usual_template(dataset: DatasetParams) -> str:
+    """How a class is put into words where nothing else is said: as the data set's own classes are, or as in the paper."""
+    return dataset.template if dataset.kind in TEMPLATE_KINDS else PAPER_TEMPLATE
 
 
 def transfer_labelled(pairs: pl.DataFrame, views: dict[str, ViewParams], prompts: PromptParams, name: str) -> Labelled:

@@ -105,6 +105,10 @@ def test_search_and_score_tell_right_from_wrong(undisturbed):
         assert decision["p_mismatch"] == pytest.approx((1 + (held_out["stranger_score"] >= score).sum()) / (n + 1))
         assert (decision["verdict"], decision["alpha"]) == (verdict, 0.1)
         assert (decision["p_match"] > 0.1) == (verdict == "match") != (decision["p_mismatch"] > 0.1)
+    (repo.root / "labels.txt").write_text("a blue circle\na black line\n")
+    asked = ["-l", "a red star", "--labels", "labels.txt", "--template", "{label}", "--json"]
+    labelled = repo.run("classify", "shapes/images/red-star.png", *asked)
+    assert [row["labels"][0]["label"] for row in json.loads(labelled.stdout)["files"]] == ["a red star"]
     texts = json.loads(repo.run("search", "shapes/images/red-star.png", "-k", "3", "--json").stdout)["results"]
     assert all(row["item"].startswith("a ") for row in texts)
 

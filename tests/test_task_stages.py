@@ -1,11 +1,16 @@
 """The stages that measure, run for real on a small workspace: real pictures and texts, both built-in encoders, a real fit."""
 
+import re
+
+import numpy as np
 import polars as pl
 import pytest
 import yaml
+from PIL import Image
 from small_repo import COLOURS, SHAPES, draw_shape, write_table
 
 from csa import stages
+from csa.classifying import classify_files, read_labels
 from csa.datasets.pairs import read_pairs
 from csa.errors import DataError, InputError
 from csa.files import read_json
@@ -131,6 +136,76 @@ def test_transfer_classifies_what_was_never_paired(ws):
     assert metrics["baselines"]["procrustes"]["classification"]["protocol"] == "transfer"
     for name in ("confusion", "calibration"):
         assert (ws.task("colours") / "evaluation" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+
+
+# -- files by labels of one's own
+
+
+TEMPLATES = ["a {label} shape", "something {label}"]
+
+
+def test_files_get_the_labels_that_the_transfer_task_gives_them(ws, tmp_path):
+    task_stage(ws, "colours")
+    folder = ws.root / "colours"
+    of_task = pl.read_parquet(ws.task("colours") / "evaluation" / "images.parquet")
+    expected = {str(folder / item): (label, score) for item, label, score in of_task["item", "predicted", "best_score"].rows()}
+    answer = classify_files(ws, [str(folder)], [*COLOURS, " ", COLOURS[0]], TEMPLATES, top=2)
+    assert set(answer.files) == set(expected) and not answer.unusable
+    for row in answer.rows():
+        label, score = expected[row["file"]]
+        assert row["labels"][0]["label"] == label and row["labels"][0]["score"] == pytest.approx(score, abs=1e-3)
+        assert row["labels"][0]["score"] >= row["labels"][1]["score"]
+    held_out = pl.read_parquet(ws.evaluation / "pairs.parquet")
+    below = (held_out["score"].to_numpy() <= answer.scores[:, :1]).sum(axis=1)
+    assert held_out["group"].is_unique().all() and answer.p_match == pytest.approx((1 + below) / (len(held_out) + 1))
+    answer.write(tmp_path / "labels.csv")
+    assert pl.read_csv(tmp_path / "labels.csv")["label"].to_list() == [best[0] for best in answer.labels]
+    answer.draw(tmp_path / "labels.png")
+    assert (tmp_path / "labels.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_files_unlike_all_that_was_trained_on_are_called_unfamiliar(ws, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (224, 224, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    known = read_pairs(ws.pairs).filter(pl.col("split") == "train")["image"][0]
+    answer = classify_files(ws, [str(tmp_path / "noise.png"), str(ws.root / "shapes" / known)], COLOURS, TEMPLATES, top=1)
+    assert answer.p_familiar[1] == 1 and answer.p_familiar[0] == pytest.approx(
+        1 / (len(pl.read_parquet(ws.evaluation / "pairs.parquet")) + 1)
+    )
+    nothing = classify_files(ws, [str(tmp_path / "noise.png")], ["a fugue in D minor", "the price of gold"], ["{label}"], top=1)
+    assert nothing.p_match[0] <= nothing.alpha and "none fits: p = " in str(nothing)
+
+
+def test_files_that_cannot_be_read_are_left_out_and_said(ws, tmp_path):
+    good = ws.root / "shapes" / "images" / f"{COLOURS[0]}-{SHAPES[0]}.png"
+    (tmp_path / "bad.png").write_text("no picture")
+    answer = classify_files(ws, [str(good), str(tmp_path), str(good)], COLOURS, [], top=1)
+    assert answer.files == [str(good)] and [file for file, _ in answer.unusable] == [str(tmp_path / "bad.png")]
+    assert answer.templates == ["An image of {label}."]
+    with pytest.raises(DataError, match=r"bad\.png: not an image"):
+        classify_files(ws, [str(tmp_path / "bad.png")], COLOURS, [], top=1)
+
+
+@pytest.mark.parametrize(
+    ("labels", "templates", "said"),
+    [
+        (["red", "red", ""], [], "1 labels: there is nothing to choose from"),
+        (["red", "blue"], ["a shape"], "the template 'a shape' has no {label}"),
+        (["red", "blue"], [], "no image file in this folder or below it"),
+    ],
+)
+def test_labels_that_cannot_be_are_one_error(ws, tmp_path, labels, templates, said):
+    with pytest.raises(InputError, match=re.escape(said)):
+        classify_files(ws, [str(tmp_path)], labels, templates, top=1)
+
+
+def test_a_file_of_labels(tmp_path):
+    (tmp_path / "labels.txt").write_bytes("\ufeffred\r\nblau\n".encode())
+    assert read_labels(tmp_path / "labels.txt") == ["red", "blau"]
+    (tmp_path / "picture.png").write_bytes(b"\x89PNG\xff")
+    for name, reason in (("picture.png", "not UTF-8 text"), ("none.txt", "No such file")):
+        with pytest.raises(InputError, match=reason):
+            read_labels(tmp_path / name)
 
 
 def test_a_class_may_be_called_anything(tmp_path):

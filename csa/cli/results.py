@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from csa.cli.common import json_option, print_frame, recipe_arguments, workspace_option
+from csa.cli.common import json_option, print_frame, recipe_arguments, say, workspace_option
 from csa.workspace import Workspace
 
 
@@ -94,6 +94,60 @@ def search(query: str, top: int, save: Path | None, workspace: str, as_json: boo
     click.echo(json.dumps(answer.as_dict(), indent=2) if as_json else str(answer))
     if save is not None and not as_json:
         click.echo(f"sheet: {save}")
+
+
+@click.command()
+@click.argument("files", nargs=-1, required=True)
+@click.option("-l", "--label", "given", metavar="LABEL", multiple=True, help="A candidate; repeatable.")
+@click.option("--labels", metavar="FILE", type=click.Path(path_type=Path), help="A text file of candidates, one a line.")
+@click.option(
+    "--template",
+    metavar="TEXT",
+    multiple=True,
+    help="How a label is put into words, with {label} in its place; several are averaged.  [default: evaluate.prompts]",
+)
+@click.option("-k", "--top", default=3, show_default=True, type=click.IntRange(1), help="Labels shown for each file.")
+@click.option("--out", metavar="FILE.csv", type=click.Path(path_type=Path), help="Write the best labels as a table.")
+@click.option("--save", metavar="FILE.png", type=click.Path(path_type=Path), help="Write the first 40 as a picture sheet.")
+@workspace_option
+@json_option
+def classify(
+    files: tuple[str, ...],
+    given: tuple[str, ...],
+    labels: Path | None,
+    template: tuple[str, ...],
+    top: int,
+    out: Path | None,
+    save: Path | None,
+    workspace: str,
+    as_json: bool,
+) -> None:
+    """Label files without examples: zero-shot classification by labels of your own.
+
+    FILES are images (or recordings, scans, series: items of the view that is not texts), and folders of them. Where even the best
+    label scores less than true held-out pairs nearly ever do, it is said that none fits; a file that is less like any training
+    item than held-out ones are is called unfamiliar.
+
+    \b
+    Examples:
+      csa classify data/openmoji/images/1F98A.png -l "a fox" -l "a car" -l "a house"
+      csa classify photos/ --labels classes.txt --template "a photo of a {label}" --out labels.csv -w flickr8k
+    """
+    from csa.classifying import classify_files, read_labels
+    from flows.workspaces import existing_workspace
+
+    candidates = [*given, *(read_labels(labels) if labels is not None else [])]
+    answer = classify_files(existing_workspace(workspace), files, candidates, template, top)
+    for _, fault in answer.unusable:
+        say(f"left out: {fault}")
+    if out is not None:
+        answer.write(out)
+    if save is not None:
+        answer.draw(save)
+    click.echo(json.dumps(answer.as_dict(), indent=2) if as_json else str(answer))
+    for name, file in (("table", out), ("sheet", save)):
+        if file is not None and not as_json:
+            click.echo(f"{name}: {file}")
 
 
 @click.command()
@@ -215,4 +269,4 @@ def choices(version: str | None, workspace: str, as_json: bool) -> None:
     click.echo(json.dumps(found, indent=2) if as_json else choices_text(found))
 
 
-COMMANDS = (metrics, report, score, search, suspects, sweep, advise, choices)
+COMMANDS = (metrics, report, score, search, classify, suspects, sweep, advise, choices)

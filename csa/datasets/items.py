@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from csa import audio, lidar, series
+from csa import audio, images, lidar, series
 from csa.audio import Recording, decode_audio
 from csa.datasets.array_files import ArrayRows
 from csa.datasets.containers import ItemFiles, inside
 from csa.errors import DataError
+from csa.files import open_item
 from csa.images import decode_image
 from csa.lidar import decode_scan
 from csa.params import Modality, ViewParams
@@ -20,6 +21,13 @@ from csa.series import decode_series
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+_SUFFIXES: dict[Modality, frozenset[str]] = {
+    "audio": audio.SUFFIXES,
+    "lidar": lidar.SUFFIXES,
+    "series": series.SUFFIXES,
+    "image": images.SUFFIXES,
+}
 
 Item: TypeAlias = Union[str, "Image", Recording, NDArray[np.float32]]
 """A text, a decoded image, a recording, a scan (points, 4), a series (time, channels) or a row of features (dimensions,)."""
@@ -64,11 +72,31 @@ def item_checker(view: ViewParams, root: Path, max_pixels: int) -> Callable[[str
 
     def check(value: str) -> str:
         with files.open(value) as file:
-            decode_item(view.modality, file, value, max_pixels)
-            file.seek(0)
-            return hashlib.sha256(file.read()).hexdigest()
+            return _decoded_hash(view.modality, file, value, max_pixels)
 
     return check
+
+
+def load_file(path: str, modality: Modality, max_pixels: int) -> Item:
+    """An item that a person names by its file.
+
+    Raises:
+        DataError: no such file, damaged, or not of that modality.
+    """
+    with open_item(Path(path), path, modality) as file:
+        return decode_item(modality, file, path, max_pixels)
+
+
+def check_file(path: str, modality: Modality, max_pixels: int) -> str:
+    """The sha256 of a file that a person names, after the whole of it was decoded; errors as of `load_file`."""
+    with open_item(Path(path), path, modality) as file:
+        return _decoded_hash(modality, file, path, max_pixels)
+
+
+def _decoded_hash(modality: Modality, file: BinaryIO, name: str, max_pixels: int) -> str:
+    decode_item(modality, file, name, max_pixels)
+    file.seek(0)
+    return hashlib.sha256(file.read()).hexdigest()
 
 
 def decode_item(modality: Modality, file: BinaryIO, name: str, max_pixels: int) -> Item:
@@ -90,12 +118,17 @@ def decode_item(modality: Modality, file: BinaryIO, name: str, max_pixels: int) 
 def modality_of(name: str) -> Modality:
     """The modality that a file's ending speaks of; any other file is taken for an image."""
     suffix = PurePath(name).suffix.lower()
-    kinds: dict[Modality, frozenset[str]] = {
-        "audio": audio.SUFFIXES,
-        "lidar": lidar.SUFFIXES,
-        "series": series.SUFFIXES,
-    }
-    return next((modality for modality, suffixes in kinds.items() if suffix in suffixes), "image")
+    return next((modality for modality, suffixes in _SUFFIXES.items() if suffix in suffixes), "image")
+
+
+def files_in(folder: Path, modality: Modality) -> list[Path]:
+    """All files of a modality in a folder and below it, in order, hidden ones left out."""
+    return [
+        file
+        for file in sorted(folder.rglob("*"))
+        if file.suffix.lower() in _SUFFIXES.get(modality, ())
+        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
+    ]
 
 
 def _check_text(text: str) -> str:

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 
@@ -203,13 +204,13 @@ def _hash_items(
     hashes: dict[str, list[str]] = {}
     faults = {i: ["no id"] for i, row in enumerate(rows) if row.pair_id is None}
     for view, settings in views.items():
-        check = _guarded(item_checker(settings, root, params.max_image_pixels))
+        check = item_checker(settings, root, params.max_image_pixels)
         values = [row.values[view] for row in rows]
         distinct = list(dict.fromkeys(value for value in values if value is not None))
         if settings.modality in ("text", "array"):
-            outcomes = {value: check(value) for value in distinct}
+            outcomes = {value: _checked(check, value) for value in distinct}
         else:
-            outcomes = _check_files(distinct, check, f"check {view}", progress)
+            outcomes = check_files(distinct, check, f"check {view}", progress)
         hashes[view] = []
         for i, value in enumerate(values):
             digest, fault = outcomes[value] if value is not None else ("", "nothing there (null)")
@@ -219,24 +220,30 @@ def _hash_items(
     return hashes, faults
 
 
-def _guarded(check: Callable[[str], str]) -> Callable[[str], tuple[str, str]]:
-    def guarded(value: str) -> tuple[str, str]:
-        try:
-            return check(value), ""
-        except DataError as error:
-            return "", str(error)
-
-    return guarded
+def _checked(check: Callable[[str], str], value: str) -> tuple[str, str]:
+    try:
+        return check(value), ""
+    except DataError as error:
+        return "", str(error)
 
 
-def _check_files(
-    values: list[str], check: Callable[[str], tuple[str, str]], title: str, progress: bool
-) -> dict[str, tuple[str, str]]:
+def check_files(values: list[str], check: Callable[[str], str], title: str, progress: bool = True) -> dict[str, tuple[str, str]]:
+    """Check items that are files, several at a time.
+
+    Args:
+        values: distinct values of the items.
+        check: from `csa.datasets.items.item_checker`.
+        title: of the progress bar.
+        progress: whether to show it.
+
+    Returns:
+        Value -> content hash ("" where unusable), and what is wrong ("" where nothing is).
+    """
     from tqdm import tqdm
 
     with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         warnings.filterwarnings("ignore", module="PIL")  # its remarks on broken metadata; broken pixels are errors
-        outcomes = pool.map(check, values)
+        outcomes = pool.map(partial(_checked, check), values)
         bar = tqdm(outcomes, title, len(values), unit=" items", disable=not progress, mininterval=0.5, ncols=100)
         return dict(zip(values, bar, strict=True))
 

@@ -17,6 +17,8 @@ _CELL_INCHES = 1.45
 _TITLE_CHARACTERS = 14  # that fit above one cell
 _CELL_CHARACTERS = 17
 _CELL_LINES = 7
+_LINE_CHARACTERS = 28  # that fit below one cell
+_GRID_COLUMNS = 8
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,21 @@ def draw_sheet(rows: list[Row], title: str, path: Path) -> None:
         for k, result in enumerate(row.results):
             edge, width = (GREEN, 3.0) if result.right else (GREY, 0.4)
             _draw_item(figure.add_subplot(grid[i, k + 2]), result.item, f"{result.score:.2f}", edge, width)
+    save(figure, path)
+
+
+def draw_grid(cells: "list[tuple[Image | str, str]]", title: str, path: Path) -> None:
+    """Write items, each with a line below it, as a grid of eight columns (PNG)."""
+    columns = min(_GRID_COLUMNS, len(cells))
+    rows = -(-len(cells) // columns)
+    figure = new_figure(_CELL_INCHES * max(columns, 3), _CELL_INCHES * 1.22 * rows + 0.4)
+    figure.suptitle(
+        textwrap.shorten(title, _TITLE_CHARACTERS * max(columns, 3)), fontsize=11, fontweight="bold", x=0.01, ha="left"
+    )
+    grid = figure.add_gridspec(rows, max(columns, 3))
+    for i, (item, line) in enumerate(cells):
+        axes = figure.add_subplot(grid[divmod(i, columns)])
+        _draw_item(axes, item, textwrap.shorten(line, _LINE_CHARACTERS, placeholder=" …"), GREY, 0.4)
     save(figure, path)
 
 

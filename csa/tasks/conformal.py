@@ -9,12 +9,15 @@ of one item this is plain split-conformal prediction (Vovk et al. 2005).
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from csa.core.matrices import Float64
+from csa.tasks.bootstrap import number_groups
 from csa.tasks.models import score_blocks
 
 Verdict = Literal["match", "mismatch", "undecided", "neither"]
@@ -96,6 +99,14 @@ class PairCalibration:
     def of(cls, true: Float64, strange: Float64, group: NDArray[np.intp]) -> "PairCalibration":
         """From the scores of true pairs and of the same first items with strangers' partners, shape (n,) each."""
         return cls(Calibration.of(true, group), Calibration.of(-strange, group))
+
+    @classmethod
+    def read(cls, file: Path) -> "PairCalibration | None":
+        """From the held-out pairs that `evaluate` wrote (pairs.parquet); None where nothing was evaluated."""
+        if not file.is_file():
+            return None
+        pairs = pl.read_parquet(file)
+        return cls.of(pairs["score"].to_numpy(), pairs["stranger_score"].to_numpy(), number_groups(pairs["group"]))
 
     def decide(self, scores: Float64, alpha: float) -> PairDecisions:
         """Each claim is wrongly rejected with a probability of at most alpha."""
