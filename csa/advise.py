@@ -6,6 +6,7 @@ Only the sample is embedded, through the item cache, so nothing is lost when the
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,9 @@ from csa.core.refit import Refit
 from csa.core.search import best_ranks
 from csa.core.threads import one_thread_a_product
 from csa.datasets import dataset_root, ingest, item_loader
-from csa.encoders import load_encoder
+from csa.encoders import load_view_encoder
 from csa.errors import InputError
-from csa.features import FeatureCache, embed
+from csa.features import embed_view
 from csa.params import Params, ViewParams
 from csa.tasks.bootstrap import Estimate, group_draws, mean_estimate
 from csa.workspace import Workspace
@@ -32,6 +33,8 @@ _OPTIONS: dict[str, Callable[[str], Any]] = {
     "pooling": str,
     "revision": str,
     "dtype": str,
+    "augment": str,
+    "backend": str,
 }
 
 
@@ -153,10 +156,9 @@ def advise(ws: Workspace, candidates: tuple[str, ...] = (), sample: int = 500) -
         rows = [row[item] for item in pairs[f"{view}_hash"]]
         of_view: dict[str, Array] = {}
         for name, settings in encoders.items():
-            encoder = load_encoder(settings)
+            encoder = load_view_encoder(settings)
             load_item = item_loader(settings, dataset_root(params, ws.root), params.dataset.max_image_pixels)
-            cache = FeatureCache(ws.cache, encoder.fingerprint)
-            done = embed(encoder, items.rows(), load_item, cache, f"embed {name}", params.compute.dask)
+            done = embed_view(encoder, items.rows(), load_item, ws.cache, f"embed {name}", params.compute.dask)
             of_view[name] = done.features[rows]
             computed, reused = computed + done.computed, reused + done.reused
         features.append(of_view)
@@ -220,13 +222,15 @@ def named_candidates(params: Params, candidates: tuple[str, ...]) -> dict[str, d
             )
         own = params.views[view]
         encoder, changes = _read_spec(text, spec)
-        settings = {"modality": own.modality, "batch_size": own.batch_size, **changes, "encoder": encoder}
+        first, *more = [encoder] if Path(encoder).exists() else encoder.split("+")
+        beside = {"beside": [{"encoder": other} for other in more]}
+        settings = {"modality": own.modality, "batch_size": own.batch_size, **changes, "encoder": first, **beside}
         try:
             found[view][spec] = ViewParams.model_validate(settings)
         except ValueError as error:
             words = " ".join(str(error).split())[:160]
             raise InputError(f"--view {text!r}: not settings of a view ({words})") from None
-    return {view: some or {params.views[view].encoder: params.views[view]} for view, some in found.items()}
+    return {view: some or {params.views[view].encoders: params.views[view]} for view, some in found.items()}
 
 
 def _read_spec(text: str, spec: str) -> tuple[str, dict[str, Any]]:

@@ -13,7 +13,7 @@ from csa.core.search import top_k
 from csa.datasets import dataset_root, item_loader
 from csa.datasets.items import load_file, modality_of
 from csa.datasets.pairs import read_pairs
-from csa.encoders import load_encoder
+from csa.encoders import load_view_encoder
 from csa.errors import InputError
 from csa.features import FeatureTable
 from csa.params import Params
@@ -21,6 +21,7 @@ from csa.report.sheet import Result, Row, draw_sheet, showable
 from csa.tasks.bootstrap import number_groups
 from csa.tasks.conformal import Calibration, PairCalibration, PairDecisions
 from csa.tasks.exchangeability import familiarity
+from csa.tasks.models import search_vectors
 from csa.workspace import Workspace
 
 UNFAMILIAR = 0.01
@@ -137,7 +138,7 @@ class _Fitted:
 
     def encode(self, view: str, item: Any) -> Array:
         """Features (1, d) of one item."""
-        return load_encoder(self.params.views[view]).encode([item])
+        return load_view_encoder(self.params.views[view]).encode([item])
 
     def view_of(self, value: str) -> str:
         """The view a query belongs to: that of its kind of file if it is one, else that of texts."""
@@ -228,8 +229,7 @@ def search_items(ws: Workspace, query: str, top: int) -> SearchAnswer:
     features = fitted.encode(view, item)
     pairs = read_pairs(ws.pairs).unique(f"{other}_hash", keep="first", maintain_order=True)
     gallery = FeatureTable.read(ws.features(other)).rows(pairs[f"{other}_hash"].to_list())
-    left, right = fitted.alignment.index_vectors(*((features, gallery) if view == first else (gallery, features)))
-    queries, vectors = (left, right) if view == first else (right, left)
+    queries, vectors = search_vectors(fitted.alignment, features, gallery, view == first)
     rows, scores = top_k(queries, vectors, top)
     load_item = item_loader(
         fitted.params.views[other], dataset_root(fitted.params, ws.root), fitted.params.dataset.max_image_pixels

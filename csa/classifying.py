@@ -23,6 +23,7 @@ from csa.params import Modality
 from csa.report.sheet import draw_grid, showable
 from csa.tasks.classification import mean_by_class, prompts_of
 from csa.tasks.conformal import PairCalibration
+from csa.tasks.models import search_vectors
 from csa.workspace import Workspace
 
 MOST_DRAWN = 40
@@ -153,10 +154,7 @@ def classify_files(ws: Workspace, named: Sequence[str], labels: Sequence[str], t
     features = embedder.items(params.views[view], list(items.items()), load_item, f"embed {view}").rows(hashes)
     texts = embedder.texts(params.views[text_view], [prompt for group in asked for prompt in group], "embed prompts")
     classes = mean_by_class(texts, [len(group) for group in asked])
-    if params.view_names[0] == view:
-        queries, vectors = alignment.index_vectors(features, classes)
-    else:
-        vectors, queries = alignment.index_vectors(classes, features)
+    queries, vectors = search_vectors(alignment, features, classes, params.view_names[0] == view)
     best, scores = top_k(queries, vectors, top)
     judge = PairCalibration.read(ws.evaluation / "pairs.parquet")
     return Classified(

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from csa.core.matrices import Array
-from csa.encoders import load_encoder
-from csa.features import FeatureCache, FeatureTable, embed
+from csa.encoders import load_view_encoder
+from csa.features import FeatureTable, embed_view
 from csa.params import ViewParams
 
 
@@ -31,8 +31,7 @@ class Embedder:
             EncoderError: no such encoder.
             DataError, FeatureError: an item cannot be loaded or encoded.
         """
-        encoder = load_encoder(view)
-        done = embed(encoder, items, load_item, FeatureCache(self.cache, encoder.fingerprint), title, self.dask)
+        done = embed_view(load_view_encoder(view), items, load_item, self.cache, title, self.dask)
         return FeatureTable([item for item, _ in items], done.features)
 
     def texts(self, view: ViewParams, texts: list[str], title: str) -> Array:

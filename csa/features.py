@@ -22,6 +22,7 @@ from csa.compute import as_finished, workers
 from csa.container import load_tensors, pack_tensors, read_header
 from csa.core.matrices import Float32
 from csa.encoders.base import Encoder, batches
+from csa.encoders.several import ViewEncoder
 from csa.errors import ArtifactError, FeatureError, InputError
 from csa.files import read_json, write_atomic, write_json
 
@@ -154,6 +155,28 @@ def embed(
     return Embedded(np.stack([rows[item] for item, _ in items]), len(missing), len(items) - len(missing))
 
 
+def embed_view(
+    encoder: ViewEncoder,
+    items: list[tuple[str, str]],
+    load_item: Callable[[str], Any],
+    root: Path,
+    title: str,
+    dask: str | None = None,
+) -> Embedded:
+    """Features of all items by the encoders of a view, each with its own cache below `root`; see `embed`.
+
+    Returns:
+        Features side by side; as many computed and reused as by the encoder that had most to compute.
+    """
+    titles = [title] if len(encoder.parts) == 1 else [f"{title} ({part.description['encoder']})" for part in encoder.parts]
+    done = [
+        embed(part, items, load_item, FeatureCache(root, part.fingerprint), name, dask)
+        for part, name in zip(encoder.parts, titles, strict=True)
+    ]
+    features = encoder.join([one.features for one in done])
+    return Embedded(features, max(one.computed for one in done), min(one.reused for one in done))
+
+
 @dataclass(frozen=True)
 class _Batch:
     """(hash, value) of items that share a forward pass, and the length they are padded to."""
@@ -234,7 +257,7 @@ class FeatureTable:
             raise InputError(f"item {error.args[0][:12]} has no features; the pairs table is newer, so run `csa run`") from None
 
 
-def write_shards(folder: Path, items: list[str], features: Float32, encoder: Encoder) -> None:
+def write_shards(folder: Path, items: list[str], features: Float32, encoder: Encoder | ViewEncoder) -> None:
     """Write features as Parquet shards with an index.
 
     A shard ends after an item whose hash is 0 modulo 1024, wherever that falls: a new item changes the shard it falls in and no

@@ -24,6 +24,7 @@ from csa.tasks.classification import (
 from csa.tasks.conformal import fewest_groups
 from csa.tasks.contenders import Contender
 from csa.tasks.decisions import calibrating_groups, measure_sets
+from csa.tasks.models import search_vectors
 
 TEMPLATE_KINDS = ("imagefolder", "imagenet", "leafy_spurge", "handwriting")
 """Readers that put a class into words by `dataset.template`, which is then what classes are asked by."""
@@ -137,11 +138,7 @@ def measure_classes(
 def class_vectors(contender: Contender, labelled: Labelled, images: Array, embedder: Embedder) -> tuple[Any, Any]:
     """Index vectors of the images, shape (n, k), and of the candidate classes, shape (C, k)."""
     classes = labelled.classes(contender.views, embedder).features
-    if labelled.images_first:
-        left, right = contender.model.index_vectors(images, classes)
-        return left, right
-    left, right = contender.model.index_vectors(classes, images)
-    return right, left
+    return search_vectors(contender.model, images, classes, labelled.images_first)
 
 
 def measure_class_sets(

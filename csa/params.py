@@ -7,10 +7,10 @@
 
 import difflib
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from csa.errors import ParamsError
 
@@ -33,7 +33,19 @@ DatasetKind = Literal[
 Modality = Literal["image", "text", "audio", "lidar", "series", "array"]
 Preparation = Literal["auto", "raw", "unit", "root", "kernel"]
 Pooling = Literal["cls", "mean", "mean_std", "pooler"]
+Dtype = Literal["float32", "bfloat16"]
+Augment = Literal["none", "flip", "flip_and_scale"]
+Backend = Literal["torch", "openvino"]
 Baseline = Literal["asif", "procrustes", "ridge_map", "plain_cca", "canonical_published", "raw_cosine"]
+
+
+def _several_layers(value: Any) -> Any:
+    if isinstance(value, list | tuple) and (len(value) < 2 or len(set(value)) < len(value)):
+        raise ValueError("a list of layers has two or more, each once")
+    return tuple(value) if isinstance(value, list) else value
+
+
+Layer = Annotated[int | tuple[int, ...], BeforeValidator(_several_layers)]
 
 
 class _Section(BaseModel):
@@ -91,6 +103,19 @@ class LidarParams(_Section):
         return self
 
 
+class BesideParams(_Section):
+    """One more encoder of a view. What is not given is as the view itself has it."""
+
+    encoder: str = Field(description="as `views.VIEW.encoder`")
+    revision: str | None = Field(None, description="the commit of a hub model; never that of the view's own encoder")
+    pooling: Pooling | None = Field(None, description="null takes `views.VIEW.pooling`")
+    layer: Layer | None = Field(None, description="null takes `views.VIEW.layer`")
+    batch_size: int | None = Field(None, gt=0, description="null takes `views.VIEW.batch_size`")
+    dtype: Dtype | None = Field(None, description="null takes `views.VIEW.dtype`")
+    augment: Augment | None = Field(None, description="null takes `views.VIEW.augment`")
+    backend: Backend | None = Field(None, description="null takes `views.VIEW.backend`")
+
+
 class ViewParams(_Section):
     """One view of a pair and the frozen encoder that turns its items into features."""
 
@@ -100,29 +125,50 @@ class ViewParams(_Section):
     )
     revision: str | None = Field(None, description="the commit of a hub model; required for a model id")
     pooling: Pooling | None = Field(None, description="cls, mean, mean_std or pooler; null takes the encoder's own default")
-    layer: int | tuple[int, ...] = Field(
+    layer: Layer = Field(
         -1,
         description="hidden layer to pool; -1 is the last. Several, such as [0, -1]: each is pooled and brought to unit length, "
         "then all are put side by side",
     )
     batch_size: int = Field(32, gt=0, description="items per forward pass")
-    dtype: Literal["float32", "bfloat16"] = Field("float32", description="arithmetic of the forward pass")
-    augment: Literal["none", "flip", "flip_and_scale"] = Field(
+    dtype: Dtype = Field("float32", description="arithmetic of the forward pass")
+    augment: Augment = Field(
         "none",
-        description="images: features averaged over the picture and its mirror image, and (efficientnet-lite0 alone) over two "
+        description="images: features averaged over the picture and its mirror image, and (EfficientNet-Lite alone) over two "
         "sizes: better retrieval for two or five times the time",
     )
-    backend: Literal["torch", "openvino"] = Field(
+    backend: Backend = Field(
         "torch", description="what runs the network: openvino (an extra; image, text, lidar) is several times as fast, in float32"
     )
     lidar: LidarParams | None = Field(None, description="for modality lidar: the projection; null takes the defaults")
+    beside: tuple[BesideParams, ...] = Field(
+        (),
+        description="more encoders that see the same items: the features of each are brought to unit length and put side by side",
+    )
 
-    @field_validator("layer", mode="before")
+    @property
+    def parts(self) -> tuple["ViewParams", ...]:
+        """This view with its own encoder alone, and with each of those in `beside`."""
+        own = self.model_copy(update={"beside": ()})
+        return own, *(_merged(own, more) for more in self.beside)
+
+    @property
+    def encoders(self) -> str:
+        """The names of all its encoders."""
+        return " + ".join(part.encoder for part in self.parts)
+
+    @field_validator("beside", mode="before")
     @classmethod
-    def _several_layers(cls, value: Any) -> Any:
-        if isinstance(value, list | tuple) and (len(value) < 2 or len(set(value)) < len(value)):
-            raise ValueError("a list of layers has two or more, each once")
+    def _a_list_is_a_tuple(cls, value: Any) -> Any:
         return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _parts_are_views(self) -> "ViewParams":
+        if self.beside and self.modality == "array":
+            raise ValueError("beside is for encoders; features from a file stand alone")
+        if len(set(self.parts)) <= len(self.beside):
+            raise ValueError("beside names an encoder with the same settings twice")
+        return self
 
     @model_validator(mode="after")
     def _array_means_precomputed(self) -> "ViewParams":
@@ -132,11 +178,19 @@ class ViewParams(_Section):
             raise ValueError("the section lidar is for modality: lidar alone")
         if self.augment != "none" and self.modality != "image":
             raise ValueError("augment is for images alone")
-        if self.augment == "flip_and_scale" and self.encoder != "efficientnet-lite0":
-            raise ValueError("augment: flip_and_scale is for efficientnet-lite0 alone; use flip")
+        if self.augment == "flip_and_scale" and not self.encoder.startswith("efficientnet-lite"):
+            raise ValueError("augment: flip_and_scale is for the EfficientNet-Lite encoders alone; use flip")
         if self.backend == "openvino" and (self.modality not in ("image", "text", "lidar") or self.dtype != "float32"):
             raise ValueError("backend: openvino is for images, texts and lidar scans, in dtype: float32")
         return self
+
+
+def _merged(own: ViewParams, more: BesideParams) -> ViewParams:
+    given = more.model_dump(exclude_none=True) | {"revision": more.revision}
+    try:
+        return ViewParams.model_validate(own.model_dump() | given)
+    except ValidationError as error:
+        raise ValueError(f"beside {more.encoder!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
 
 
 class FitParams(_Section):

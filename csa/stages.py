@@ -22,9 +22,9 @@ from csa.core.threads import one_thread_a_product
 from csa.datasets import dataset_root, ingest, item_loader
 from csa.datasets.openmoji import build_demo
 from csa.datasets.pairs import read_pairs, write_pairs
-from csa.encoders import load_encoder
+from csa.encoders import load_view_encoder
 from csa.errors import CSAError, InputError, RefusedError
-from csa.features import FeatureCache, embed, write_shards
+from csa.features import embed_view, write_shards
 from csa.files import write_json
 from csa.task_stages import evaluate_stage, feature_tables, task_stage
 from csa.tasks.bootstrap import number_groups
@@ -55,10 +55,9 @@ def embed_stage(ws: Workspace, view: str) -> dict[str, Any]:
     if view not in params.views:
         raise InputError(f"embed {view!r}: no such view; params.yaml has {', '.join(params.views)}")
     items = read_pairs(ws.pairs).select(f"{view}_hash", view).unique(f"{view}_hash", keep="first", maintain_order=True)
-    encoder = load_encoder(params.views[view])
-    cache = FeatureCache(ws.cache, encoder.fingerprint)
+    encoder = load_view_encoder(params.views[view])
     load_item = item_loader(params.views[view], dataset_root(params, ws.root), params.dataset.max_image_pixels)
-    result = embed(encoder, items.rows(), load_item, cache, f"embed {view}", params.compute.dask)
+    result = embed_view(encoder, items.rows(), load_item, ws.cache, f"embed {view}", params.compute.dask)
     write_shards(ws.features(view), items[f"{view}_hash"].to_list(), result.features, encoder)
     return {"computed": result.computed, "reused": result.reused}
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 from pydantic import BaseModel
@@ -71,7 +71,9 @@ def _rows(section: type[BaseModel], prefix: str = "") -> list[str]:
     for name, field in section.model_fields.items():
         inner = next((part for part in (field.annotation, *get_args(field.annotation)) if _is_section(part)), None)
         if inner is not None and get_origin(field.annotation) is not dict:
-            rows += _rows(inner, f"{prefix}{name}.")
+            several = get_origin(field.annotation) is tuple
+            rows += [f"| `{prefix}{name}` | list of the following | empty | {field.description} |"] if several else []
+            rows += _rows(inner, f"{prefix}{name}[]." if several else f"{prefix}{name}.")
             continue
         named = next((section for section in get_args(field.annotation) if _is_section(section)), None)
         if get_origin(field.annotation) is dict and named is not None:
@@ -92,6 +94,8 @@ def _type_name(annotation: Any) -> str:
         return ", ".join(f"`{value}`" for value in get_args(annotation))
     if get_origin(annotation) in (Union, UnionType):
         return " or ".join("null" if part is type(None) else _type_name(part) for part in get_args(annotation))
+    if get_origin(annotation) is Annotated:
+        return _type_name(get_args(annotation)[0])
     if get_origin(annotation) is dict:
         return "mapping"
     if get_origin(annotation) in (list, tuple):

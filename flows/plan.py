@@ -14,7 +14,7 @@ from csa.encoders.models import find_model, is_elsewhere
 from csa.errors import CSAError, EncoderError
 from csa.features import FeatureCache
 from csa.files import read_json
-from csa.params import Params
+from csa.params import Params, ViewParams
 from csa.tasks.contenders import tower_views
 from csa.workspace import Workspace
 from flows import dvc, estimates
@@ -47,7 +47,7 @@ class Plan:
     Attributes:
         workspace: its name.
         stages: stage -> `up to date`, `out of date` or `follows` (runs if what it reads changes).
-        views: what embedding would compute; empty where the data set cannot be read.
+        views: what embedding would compute, an entry for each encoder of a view; empty where the data set cannot be read.
         last_seconds: how long the other stages took when they last ran here.
         problems: what stands in the way, one line each.
     """
@@ -104,16 +104,15 @@ def make_plan(ws: Workspace) -> Plan:
         if not (ws.root / task.dataset.path).exists():
             problems.append(f"{ws.root / task.dataset.path}: no such data set; correct tasks.{name}.dataset.path")
     problems += _missing_towers(ws.params())
-    for view in ws.params().views:
+    for view, settings in ((view, part) for view, whole in ws.params().views.items() for part in whole.parts):
         try:
-            settings = ws.params().views[view]
             if is_elsewhere(settings):  # a plan downloads nothing
                 raise EncoderError(f"model {settings.encoder} (view {view}) is not on this machine; the first run downloads it")
             encoder = load_encoder(settings)
-            views += [_plan_view(ws, view, encoder, items[view])] if view in items else _guess_view(ws, view, None)
+            views += [_plan_view(ws, view, encoder, items[view])] if view in items else _guess_view(ws, view, settings, None)
         except CSAError as error:
             problems.append(" ".join(str(error).split()))
-            views += _guess_view(ws, view, items.get(view))
+            views += _guess_view(ws, view, settings, items.get(view))
     records = {name: ws.stage_record(name) for name in names if not name.startswith("embed@")}
     last = {name: float(read_json(path)["seconds"]) for name, path in records.items() if path.is_file()}
     return Plan(ws.name, stages, views, last, problems)
@@ -165,9 +164,8 @@ def _plan_view(ws: Workspace, view: str, encoder: Encoder, items: list[tuple[str
     return ViewPlan(view, name, len(items), len(items) - len(missing), None if per_item is None else per_item * len(missing))
 
 
-def _guess_view(ws: Workspace, view: str, items: list[tuple[str, str]] | None) -> list[ViewPlan]:
-    """What a view would cost whose data or model is not here; empty where nothing is known of it."""
-    settings = ws.params().views[view]
+def _guess_view(ws: Workspace, view: str, settings: ViewParams, items: list[tuple[str, str]] | None) -> list[ViewPlan]:
+    """What an encoder of a view would cost whose data or model is not here; empty where nothing is known of it."""
     count = estimates.published_items(ws.name, settings.modality) if items is None else len(items)
     if count is None:
         return []

@@ -128,6 +128,16 @@ def test_a_path_with_a_colon_is_a_path():
     assert found["text"] == {"minilm-l6-v2": Params.from_mapping({}).views["text"]}
 
 
+def test_encoders_joined_by_a_plus_stand_side_by_side(tmp_path):
+    odd = tmp_path / "a+b"
+    odd.mkdir()
+    asked = ("image=efficientnet-lite0+/models/vit:augment=flip", f"image={odd}")
+    together, folder = named_candidates(Params.from_mapping({}), asked)["image"].values()
+    assert [part.encoder for part in together.parts] == ["efficientnet-lite0", "/models/vit"]
+    assert [part.augment for part in together.parts] == ["flip", "flip"]
+    assert folder.encoders == str(odd)
+
+
 def test_too_small_a_sample(ws):
     with pytest.raises(InputError, match="at least 50"):
         advise(ws, (), 20)

@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer, T5EncoderModel
 
-from csa.encoders import load_encoder
+from csa.encoders import load_encoder, load_view_encoder
 from csa.encoders.base import batches
 from csa.errors import EncoderError
 from csa.params import ViewParams
@@ -232,6 +232,71 @@ def test_augmented_features_are_means_over_looks(models, pictures, backend):
     for settings in ({"modality": "text", "encoder": "minilm-l6-v2", "augment": "flip"}, {"modality": "image", "encoder": "x/y"}):
         with pytest.raises(ValueError, match="augment"):
             ViewParams(**{"augment": "flip_and_scale", **settings})
+
+
+@pytest.mark.parametrize(
+    ("name", "side"), [("efficientnet-lite0", 224), ("efficientnet-lite1", 240), ("efficientnet-lite2", 260)]
+)
+def test_each_size_of_efficientnet_is_a_network_of_its_own(name, side, pictures):
+    encoder = load_encoder(image_view(name))
+    assert encoder.prepare(pictures[0])[0].shape == (side, side, 3)
+    assert encoder.description["encoder"] == name and encoder.description["preprocessing"]["size"] == side
+    features = encoder.encode(pictures)
+    assert features.shape == (len(pictures), 1280) and (features >= 0).mean() > 0.9, "means over a rectified feature map"
+    assert cosines(features, load_encoder(image_view("efficientnet-lite0")).encode(pictures)).max() < (
+        1.1 if name == "efficientnet-lite0" else 0.9
+    )
+
+
+def test_encoders_of_one_view_stand_side_by_side_at_unit_length(models, pictures):
+    view = image_view(
+        models["vit"],
+        augment="flip",
+        beside=[{"encoder": str(models["dinov2"]), "pooling": "mean"}, {"encoder": "efficientnet-lite0"}],
+    )
+    vit, dino, net = view.parts
+    assert [part.beside for part in view.parts] == [(), (), ()]
+    assert (dino.pooling, dino.augment, dino.batch_size, net.pooling) == ("mean", "flip", 4, None)
+    encoder = load_view_encoder(view)
+    alone = [load_encoder(part).encode(pictures) for part in (vit, dino, net)]
+    expected = np.concatenate([rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in alone], axis=1)
+    np.testing.assert_allclose(encoder.encode(pictures), expected, rtol=1e-6)
+    assert not encoder.join([np.zeros((1, 2), np.float32), np.ones((1, 1), np.float32)])[0, :2].any(), "zeros stay zeros"
+
+
+def test_one_encoder_of_a_view_is_that_encoder(models, pictures):
+    encoder, alone = load_view_encoder(image_view(models["vit"])), load_encoder(image_view(models["vit"]))
+    assert (encoder.fingerprint, encoder.description) == (alone.fingerprint, alone.description)
+    np.testing.assert_array_equal(encoder.encode(pictures), alone.encode(pictures))
+
+
+def test_the_fingerprint_of_several_follows_each_and_their_order(models):
+    a, b = str(models["vit"]), str(models["dinov2"])
+    views = [
+        image_view(a),
+        image_view(a, beside=[{"encoder": b}]),
+        image_view(b, beside=[{"encoder": a}]),
+        image_view(a, beside=[{"encoder": b, "pooling": "cls"}]),
+    ]
+    assert len({load_view_encoder(view).fingerprint for view in views}) == len(views)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"beside": [{"encoder": "efficientnet-lite0"}]}, "same settings twice"),
+        ({"augment": "flip_and_scale", "beside": [{"encoder": "/models/vit"}]}, "beside '/models/vit': .*EfficientNet-Lite"),
+        ({"beside": [{"encoder": "precomputed"}]}, "beside 'precomputed': modality: array"),
+        ({"beside": [{"encoder": "/models/vit", "lidar": {}}]}, "Extra inputs"),
+        (
+            {"modality": "array", "encoder": "precomputed", "beside": [{"encoder": "precomputed"}]},
+            "features from a file stand alone",
+        ),
+    ],
+)
+def test_what_cannot_stand_beside_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        ViewParams(**{"modality": "image", "encoder": "efficientnet-lite0", **settings})
 
 
 def test_bfloat16_is_close_and_another_encoder(models):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from csa.encoders.base import Encoder
+from csa.encoders.several import ViewEncoder
 from csa.errors import ArtifactError, DataError, FeatureError, InputError
-from csa.features import FeatureCache, FeatureTable, embed, write_shards
+from csa.features import FeatureCache, FeatureTable, embed, embed_view, write_shards
 
 
 def digest(text):
@@ -67,6 +68,40 @@ def test_one_new_item_is_one_item(tmp_path):
     result, encoder = run(grown, tmp_path)
     assert encoder.seen == ["hhhhh"] and (result.computed, result.reused) == (1, len(values))
     np.testing.assert_array_equal(result.features, expected(grown))
+
+
+class Lengths(Letters):
+    """Another encoder of the same texts."""
+
+    def __init__(self, batch_size=4):
+        super().__init__(batch_size)
+        self.description = {"encoder": "lengths"}
+        self.fingerprint = "lengths-1"
+
+    def forward(self, prepared, padded_length):
+        self.seen += list(dict.fromkeys(prepared))
+        return np.array([[len(text), 1] for text in prepared], dtype=np.float32)
+
+
+def test_an_encoder_put_beside_costs_its_own_passes_alone(tmp_path):
+    values = texts(30)
+    run(values[:20], tmp_path)
+    letters, lengths = Letters(), Lengths()
+    items = [(digest(value), value) for value in values]
+    encoder = ViewEncoder([letters, lengths])
+    done = embed_view(encoder, items, str, tmp_path, "embed")
+    assert sorted(letters.seen) == sorted(values[20:]) and sorted(lengths.seen) == sorted(values)
+    assert (done.computed, done.reused) == (len(values), 0)
+    rows = [expected(values), np.array([[len(value), 1] for value in values], dtype=np.float32)]
+    np.testing.assert_allclose(
+        done.features, np.concatenate([part / np.linalg.norm(part, axis=1, keepdims=True) for part in rows], axis=1), rtol=1e-6
+    )
+    again = embed_view(encoder, items, str, tmp_path, "embed")
+    assert (again.computed, again.reused) == (0, len(values))
+    np.testing.assert_array_equal(again.features, done.features)
+    write_shards(tmp_path / "shards", [item for item, _ in items], done.features, encoder)
+    table = FeatureTable.read(tmp_path / "shards")
+    np.testing.assert_array_equal(table.rows([digest(value) for value in values]), done.features)
 
 
 def test_a_failure_keeps_what_was_finished(tmp_path):

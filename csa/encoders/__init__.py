@@ -7,19 +7,19 @@ An encoder is named by a built-in name, a local folder that `save_pretrained` wr
 from collections.abc import Callable
 from functools import lru_cache
 
-from csa.encoders import rocket, whisper
+from csa.encoders import efficientnet, rocket, whisper
 from csa.encoders.audio import AudioEncoder
 from csa.encoders.base import Encoder
-from csa.encoders.efficientnet import EfficientNetLite0
 from csa.encoders.lidar import LidarEncoder
 from csa.encoders.models import ModelFiles, find_model, hash_folder, set_offline_defaults
 from csa.encoders.precomputed import Precomputed
+from csa.encoders.several import ViewEncoder
 from csa.encoders.text import TextEncoder
 from csa.encoders.vision import VisionEncoder
 from csa.errors import EncoderError
 from csa.params import LidarParams, Modality, ViewParams
 
-__all__ = ["BUILTIN", "Encoder", "load_encoder"]
+__all__ = ["BUILTIN", "Encoder", "ViewEncoder", "load_encoder", "load_view_encoder"]
 
 
 def _minilm(view: ViewParams) -> Encoder:
@@ -31,7 +31,7 @@ def _minilm(view: ViewParams) -> Encoder:
 
 
 BUILTIN: dict[str, tuple[Modality, Callable[[ViewParams], Encoder]]] = {
-    "efficientnet-lite0": ("image", EfficientNetLite0),
+    **{name: ("image", efficientnet.EfficientNetLite) for name in efficientnet.SIZES},
     "minilm-l6-v2": ("text", _minilm),
     "precomputed": ("array", Precomputed),
     rocket.NAME: ("series", rocket.Rocket),
@@ -46,8 +46,13 @@ _KINDS: dict[Modality, Callable[[ModelFiles, ViewParams], Encoder]] = {
 }
 
 
+def load_view_encoder(view: ViewParams) -> ViewEncoder:
+    """The encoder of a view, or the several that its section `beside` asks for; errors as of `load_encoder`."""
+    return ViewEncoder([load_encoder(part) for part in view.parts])
+
+
 def load_encoder(view: ViewParams) -> Encoder:
-    """The encoder of a view, ready to encode.
+    """The one encoder that a view names, ready to encode.
 
     Raises:
         EncoderError: an unknown name, files that are missing or of another modality, an option the encoder does not have.
@@ -72,8 +77,8 @@ def _make(view: ViewParams) -> Encoder:
         modality, make = BUILTIN[view.encoder]
         if modality != view.modality:
             raise EncoderError(f"encoder {view.encoder!r} is for modality {modality}, got {view.modality}; use another encoder")
-        if view.encoder == "efficientnet-lite0" and (view.layer != -1 or view.pooling not in (None, "mean")):
-            raise EncoderError("encoder 'efficientnet-lite0' has pooling: mean and layer: -1 alone; remove the other setting")
+        if view.encoder in efficientnet.SIZES and (view.layer != -1 or view.pooling not in (None, "mean")):
+            raise EncoderError(f"encoder {view.encoder!r} has pooling: mean and layer: -1 alone; remove the other setting")
         return make(view)
     if view.modality not in _KINDS:
         raise EncoderError(

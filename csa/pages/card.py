@@ -19,7 +19,7 @@ def card(source: Source) -> dict[str, Any]:
     return {
         "words": source.params.card,
         "purpose": "Retrieval and mismatch detection between "
-        + " and ".join(f"{name} ({view.modality}, {view.encoder})" for name, view in views.items()),
+        + " and ".join(f"{name} ({view.modality}, {view.encoders})" for name, view in views.items()),
         "limits": _limits(source),
     }
 

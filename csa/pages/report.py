@@ -101,7 +101,7 @@ def _data(source: Source) -> dict[str, Any]:
         {
             "view": view,
             "modality": params.views[view].modality,
-            "settings": {key: value for key, value in index["encoder"].items() if key not in ("encoder", "modality", "weights")},
+            "settings": _settings(index["encoder"]),
             "name": index["encoder"]["encoder"],
             "preparation": prepared,
             **{key: index[key] for key in ("fingerprint", "dimension", "items")},
@@ -118,6 +118,18 @@ def _data(source: Source) -> dict[str, Any]:
         "encoders": encoders,
         "fit": source.fit,
     }
+
+
+def _settings(description: dict[str, Any]) -> dict[str, Any]:
+    """What is shown of an encoder; of several side by side a line each, named once more where two have one name."""
+    parts = description.get("side_by_side")
+    if parts is None:
+        return {key: value for key, value in description.items() if key not in ("encoder", "modality", "weights")}
+    shown = {}
+    for number, part in enumerate(parts, start=1):
+        name = part["encoder"] if part["encoder"] not in shown else f"{part['encoder']} ({number})"
+        shown[name] = {key: value for key, value in _settings(part).items() if not isinstance(value, dict)}
+    return shown
 
 
 def _choices(source: Source) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from csa.core.matrices import Array, Float64
 from csa.errors import DataError
 from csa.params import EvaluateParams, PromptParams
 from csa.tasks.bootstrap import Estimate, estimate, group_draws, mean_estimate, number_groups
-from csa.tasks.models import PairScorer, score_blocks
+from csa.tasks.models import PairScorer, score_blocks, search_vectors
 
 Protocol = Literal["in_domain", "unseen_classes", "partly_unseen", "transfer"]
 PAPER_TEMPLATE = "An image of {label}."
@@ -98,9 +98,7 @@ def classify(model: PairScorer, images: Array, labels: list[str], classes: Class
     if missing := sorted(set(labels) - set(number)):
         raise DataError(f"{len(missing)} labels of images are no candidate class, such as {missing[0]!r}")
     right = np.array([number[label] for label in labels], dtype=np.intp)
-    views = (images, classes.features) if images_first else (classes.features, images)
-    left, other = model.index_vectors(*views)
-    queries, candidates = (left, other) if images_first else (other, left)
+    queries, candidates = search_vectors(model, images, classes.features, images_first)
     predicted, rank = np.empty(len(right), dtype=np.intp), np.empty(len(right), dtype=np.int64)
     score, best = np.empty(len(right)), np.empty(len(right))
     for block, scores in score_blocks(queries, candidates):

@@ -44,6 +44,17 @@ class HeldOutVectors:
         return scores
 
 
+def search_vectors(model: PairScorer, queries: ArrayLike, gallery: ArrayLike, queries_first: bool) -> tuple[Any, Any]:
+    """Index vectors of queries and of the gallery they search, whichever view the queries are of.
+
+    Args:
+        queries, gallery: features of either view, shapes (n, p) and (m, q).
+        queries_first: the queries are of the model's first view.
+    """
+    left, right = model.index_vectors(*((queries, gallery) if queries_first else (gallery, queries)))
+    return (left, right) if queries_first else (right, left)
+
+
 def score_blocks(left: Any, right: Any) -> Iterator[tuple[slice, Float64]]:
     """Rows of queries and their scores against the whole gallery, block by block.
 
