@@ -1,6 +1,6 @@
 """Asking a fitted workspace: how well do two things belong together, and what belongs to this?"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,9 @@ from csa.core.alignment import Alignment, load
 from csa.core.matrices import Array, Float64
 from csa.core.search import top_k
 from csa.datasets import dataset_root, item_loader
-from csa.datasets.items import load_file, modality_of
+from csa.datasets.items import load_file, modality_of, names_a_file
 from csa.datasets.pairs import read_pairs
-from csa.encoders import load_view_encoder
+from csa.encoders import ViewEncoder, load_view_encoder
 from csa.errors import InputError
 from csa.features import FeatureTable
 from csa.params import Params
@@ -21,7 +21,6 @@ from csa.report.sheet import Result, Row, draw_sheet, showable
 from csa.tasks.bootstrap import number_groups
 from csa.tasks.conformal import Calibration, PairCalibration, PairDecisions
 from csa.tasks.exchangeability import familiarity
-from csa.tasks.models import search_vectors
 from csa.workspace import Workspace
 
 UNFAMILIAR = 0.01
@@ -107,10 +106,14 @@ class SearchAnswer:
             f"{row['rank']:>3}  {row['score']:>8.3f}  {row['item']}  ({row['partner']}; {row['split']})" for row in self.found
         )
 
-    def draw(self, path: Path) -> None:
-        """Write the results as a picture sheet."""
-        results = [Result(item, row["score"]) for item, row in zip(self.items, self.found, strict=True)]
-        draw_sheet([Row(self.query, results)], self.title, path)
+    @staticmethod
+    def draw(answers: "list[SearchAnswer]", path: Path) -> None:
+        """Write the results as a picture sheet, a row for each query."""
+        rows = [
+            Row(answer.query, [Result(item, found["score"]) for item, found in zip(answer.items, answer.found, strict=True)])
+            for answer in answers
+        ]
+        draw_sheet(rows, answers[0].title if len(answers) == 1 else f"{len(answers)} queries", path)
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ class _Fitted:
     ws: Workspace
     params: Params
     alignment: Alignment
+    encoders: dict[str, ViewEncoder] = field(default_factory=dict)
 
     @classmethod
     def open(cls, ws: Workspace) -> "_Fitted":
@@ -138,11 +142,16 @@ class _Fitted:
 
     def encode(self, view: str, item: Any) -> Array:
         """Features (1, d) of one item."""
-        return load_view_encoder(self.params.views[view]).encode([item])
+        if view not in self.encoders:
+            self.encoders[view] = load_view_encoder(self.params.views[view])
+        return self.encoders[view].encode([item])
 
     def view_of(self, value: str) -> str:
         """The view a query belongs to: that of its kind of file if it is one, else that of texts."""
-        modality = modality_of(value) if Path(value).is_file() else "text"
+        is_file = Path(value).is_file()
+        if not is_file and names_a_file(value):
+            raise InputError(f"{value!r} reads as a file, but there is none; correct the path")
+        modality = modality_of(value) if is_file else "text"
         for name, view in self.params.views.items():
             if view.modality == modality:
                 return name
@@ -214,38 +223,59 @@ def familiar(ws: Workspace, view: str, features: Array) -> Float64:
     return usual.p_value(familiarity(features, known))
 
 
-def search_items(ws: Workspace, query: str, top: int) -> SearchAnswer:
-    """The items of the other view that best belong to a text or a file.
+class Searcher:
+    """Searches a workspace that was run, query after query: encoders and galleries are loaded once.
 
     Raises:
         ArtifactError: the workspace was not run yet.
-        DataError, InputError: the query cannot be read or encoded.
     """
-    fitted = _Fitted.open(ws)
-    view = fitted.view_of(query)
-    first, second = fitted.params.view_names
-    other = second if view == first else first
-    item = fitted.read(view, query)
-    features = fitted.encode(view, item)
-    pairs = read_pairs(ws.pairs).unique(f"{other}_hash", keep="first", maintain_order=True)
-    gallery = FeatureTable.read(ws.features(other)).rows(pairs[f"{other}_hash"].to_list())
-    queries, vectors = search_vectors(fitted.alignment, features, gallery, view == first)
-    rows, scores = top_k(queries, vectors, top)
-    load_item = item_loader(
-        fitted.params.views[other], dataset_root(fitted.params, ws.root), fitted.params.dataset.max_image_pixels
-    )
-    found, items = [], []
-    for rank, (row, value) in enumerate(zip(rows[0], scores[0], strict=True), start=1):
-        pair = pairs.row(int(row), named=True)
-        found.append(
-            {
-                "rank": rank,
-                "score": round(float(value), 4),
-                "item": pair[other],
-                "partner": pair[view],
-                "pair": pair["pair_id"],
-                "split": pair["split"],
-            }
+
+    def __init__(self, ws: Workspace):
+        self._ws = ws
+        self._fitted = _Fitted.open(ws)
+        self._pairs = read_pairs(ws.pairs)
+        self._galleries: dict[str, tuple[pl.DataFrame, Any]] = {}
+
+    def find(self, query: str, top: int) -> SearchAnswer:
+        """The items of the other view that best belong to a text or a file.
+
+        Raises:
+            DataError, InputError: the query cannot be read or encoded.
+        """
+        fitted = self._fitted
+        view = fitted.view_of(query)
+        other = next(name for name in fitted.params.view_names if name != view)
+        item = fitted.read(view, query)
+        vectors = self._vectors(view, fitted.encode(view, item))
+        pairs, gallery = self._gallery(other)
+        rows, scores = top_k(vectors, gallery, top)
+        load_item = item_loader(
+            fitted.params.views[other], dataset_root(fitted.params, self._ws.root), fitted.params.dataset.max_image_pixels
         )
-        items.append(showable(load_item, pair[other]))
-    return SearchAnswer(showable(lambda _: item, query), query, found, items)
+        found, items = [], []
+        for rank, (row, value) in enumerate(zip(rows[0], scores[0], strict=True), start=1):
+            pair = pairs.row(int(row), named=True)
+            found.append(
+                {
+                    "rank": rank,
+                    "score": round(float(value), 4),
+                    "item": pair[other],
+                    "partner": pair[view],
+                    "pair": pair["pair_id"],
+                    "split": pair["split"],
+                }
+            )
+            items.append(showable(load_item, pair[other]))
+        return SearchAnswer(showable(lambda _: item, query), query, found, items)
+
+    def _gallery(self, view: str) -> tuple[pl.DataFrame, Any]:
+        """A pair of every item of a view, and the items' index vectors."""
+        if view not in self._galleries:
+            pairs = self._pairs.unique(f"{view}_hash", keep="first", maintain_order=True)
+            features = FeatureTable.read(self._ws.features(view)).rows(pairs[f"{view}_hash"].to_list())
+            self._galleries[view] = pairs, self._vectors(view, features)
+        return self._galleries[view]
+
+    def _vectors(self, view: str, features: Array) -> Any:
+        first = view == self._fitted.params.view_names[0]
+        return self._fitted.alignment.index_vectors(**{"X" if first else "Y": features})

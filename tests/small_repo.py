@@ -44,7 +44,7 @@ class SmallRepo:
     def set_params(self, params):
         (self.root / "params.yaml").write_text(yaml.safe_dump(Params.from_mapping(params).dump(), sort_keys=False))
 
-    def start(self, *arguments, module="csa.cli"):
+    def start(self, *arguments, module="csa.cli", **options):
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("PREFECT", "MLFLOW_TRACKING"))}
         environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), environment["PATH"]])
         return subprocess.Popen(
@@ -54,11 +54,12 @@ class SmallRepo:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            **options,
         )
 
-    def run(self, *arguments, module="csa.cli"):
-        process = self.start(*arguments, module=module)
-        out, err = process.communicate(timeout=300)
+    def run(self, *arguments, module="csa.cli", typed=None):
+        process = self.start(*arguments, module=module, stdin=subprocess.PIPE)
+        out, err = process.communicate(typed, timeout=300)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     def csa_run(self):

@@ -113,11 +113,25 @@ def test_search_and_score_tell_right_from_wrong(undisturbed):
     assert all(row["item"].startswith("a ") for row in texts)
 
 
+def test_many_queries_answer_as_each_alone(undisturbed):
+    repo, _ = undisturbed
+    asked = ["a blue circle", "shapes/images/red-star.png"]
+    alone = [json.loads(repo.run("search", query, "-k", "3", "--json").stdout) for query in asked]
+    together = repo.run("search", *asked, "-k", "3", "--save", "both.png", "--json")
+    assert json.loads(together.stdout) == alone and (repo.root / "both.png").stat().st_size > 5_000
+    typed = repo.run("search", "-k", "3", "--json", typed=f"{asked[0]}\n\ngone.png\n{asked[1]}\n")
+    assert [json.loads(line) for line in typed.stdout.splitlines()] == alone
+    assert typed.returncode == 2 and "'gone.png' reads as a file" in typed.stderr and "1 queries could" in typed.stderr
+    words = repo.run("search", *asked, "-k", "2").stdout.splitlines()
+    assert [words[0], words[3]] == asked and len(words) == 6
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (("score", "nothing.png", "a red star"), "nothing.png: no such image file"),
         (("score", "shapes/images/red-star.png", "  "), "the text is empty"),
+        (("search", "shapes/images/read-star.png"), "reads as a file, but there is none"),
         (("status", "-w", "nowhere"), "no workspace 'nowhere'"),
         (("choices", "77"), "has no version 77"),
         (("run", "nowhere.yaml"), "nowhere.yaml: no such file"),

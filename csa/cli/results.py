@@ -1,12 +1,18 @@
 """What came of the runs: metrics, reports, questions to the model, and measurements beside the pipeline."""
 
 import json
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from csa.cli.common import json_option, print_frame, recipe_arguments, say, workspace_option
+from csa.errors import CSAError, InputError
 from csa.workspace import Workspace
+
+if TYPE_CHECKING:
+    from csa.ask import Searcher
 
 
 @click.command()
@@ -72,28 +78,67 @@ def score(first: str, second: str, workspace: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("query")
+@click.argument("queries", metavar="[QUERY]...", nargs=-1)
 @click.option("-k", "--top", default=5, show_default=True, type=click.IntRange(1), help="How many results.")
 @click.option("--save", metavar="FILE.png", type=click.Path(path_type=Path), help="Write the results as a picture sheet.")
 @workspace_option
 @json_option
-def search(query: str, top: int, save: Path | None, workspace: str, as_json: bool) -> None:
+def search(queries: tuple[str, ...], top: int, save: Path | None, workspace: str, as_json: bool) -> None:
     """Search the data set across views: by a text for images, or by a file (image, audio, ...) for texts.
+
+    Without QUERY, queries are read from standard input, one a line; encoders are loaded once. With --json each query that is read
+    gives a line; several on the command line give a list.
 
     \b
     Examples:
       csa search "a red heart"
-      csa search "something to eat" -k 10 --save food.png
+      csa search "something to eat" "a vehicle" -k 10 --save sheet.png
+      csa search -w flickr8k < queries.txt
     """
-    from csa.ask import search_items
+    from csa.ask import SearchAnswer, Searcher
     from flows.workspaces import existing_workspace
 
-    answer = search_items(existing_workspace(workspace), query, top)
+    searcher = Searcher(existing_workspace(workspace))
+    if not queries:
+        _search_lines(searcher, top, save, as_json)
+        return
+    answers = [searcher.find(query, top) for query in queries]
     if save is not None:
-        answer.draw(save)
-    click.echo(json.dumps(answer.as_dict(), indent=2) if as_json else str(answer))
-    if save is not None and not as_json:
+        SearchAnswer.draw(answers, save)
+    if as_json:
+        shown = [answer.as_dict() for answer in answers]
+        click.echo(json.dumps(shown if len(shown) > 1 else shown[0], indent=2))
+        return
+    for answer in answers:
+        click.echo(f"{answer.title}\n{answer}" if len(answers) > 1 else str(answer))
+    if save is not None:
         click.echo(f"sheet: {save}")
+
+
+def _search_lines(searcher: "Searcher", top: int, save: Path | None, as_json: bool) -> None:
+    """Answer queries as they come; one that cannot be read is said, and the next is asked for."""
+    if save is not None:
+        raise InputError("--save draws the queries of the command line; give them there")
+    failed = 0
+    asking = sys.stdin.isatty()
+    while True:
+        if asking:
+            click.echo("search (empty to end): ", nl=False, err=True)
+        line = sys.stdin.readline()
+        query = line.strip()
+        if not line or (asking and not query):
+            break
+        if not query:
+            continue
+        try:
+            answer = searcher.find(query, top)
+        except CSAError as error:
+            failed += 1
+            click.echo(f"error: {error}", err=True)
+            continue
+        click.echo(json.dumps(answer.as_dict()) if as_json else f"{query}\n{answer}")
+    if failed and not asking:
+        raise InputError(f"{failed} queries could not be answered; see above")
 
 
 @click.command()

@@ -121,6 +121,11 @@ def modality_of(name: str) -> Modality:
     return next((modality for modality, suffixes in _SUFFIXES.items() if suffix in suffixes), "image")
 
 
+def names_a_file(text: str) -> bool:
+    """Whether a text ends like a file of some modality."""
+    return any(text.lower().endswith(suffixes) for suffixes in map(tuple, _SUFFIXES.values()))
+
+
 def files_in(folder: Path, modality: Modality) -> list[Path]:
     """All files of a modality in a folder and below it, in order, hidden ones left out."""
     return [
