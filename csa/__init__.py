@@ -4,12 +4,37 @@ The paper: Li, Chinchali & Topcu, "CSA: Data-efficient Mapping of Unimodal Featu
 arXiv 2410.07610.
 """
 
-from csa.core.alignment import Alignment, load
-from csa.core.any_to_any import AnyToAny
-from csa.core.estimator import CSA
-from csa.core.gcca import GCCA
-from csa.core.moments import Moments
-from csa.errors import CSAError
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from csa.core.alignment import Alignment, load
+    from csa.core.any_to_any import AnyToAny
+    from csa.core.estimator import CSA
+    from csa.core.gcca import GCCA
+    from csa.core.moments import Moments
+    from csa.errors import CSAError
 
 __version__ = "0.1.0"
 __all__ = ["CSA", "GCCA", "Alignment", "AnyToAny", "CSAError", "Moments", "__version__", "load"]
+
+# Imported when asked for: a command that computes nothing need not wait for scipy.
+_HOME = {
+    "Alignment": "csa.core.alignment",
+    "AnyToAny": "csa.core.any_to_any",
+    "CSA": "csa.core.estimator",
+    "CSAError": "csa.errors",
+    "GCCA": "csa.core.gcca",
+    "Moments": "csa.core.moments",
+    "load": "csa.core.alignment",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'csa' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

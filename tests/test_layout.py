@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import csa
 from docs import generate
 
 ROOT = Path(__file__).parents[1]
@@ -61,14 +62,30 @@ def test_arrows_point_one_way(path):
         assert allowed is None or target in allowed, f"csa.{room} imports csa.{target}"
 
 
-def test_the_core_needs_only_numpy_and_scipy():
-    code = (
-        "import sys, numpy, csa\n"
-        "heavy = {'torch', 'polars', 'pydantic', 'yaml', 'click', 'prefect', 'mlflow', 'duckdb', 'dvc', 'PIL', 'transformers'}\n"
-        "print(sorted(heavy & set(sys.modules)))\n"
-    )
+def loaded_by(code):
+    """Top-level modules that a fresh Python has loaded after some code."""
+    code += "\nimport sys\nprint(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    return set(done.stdout.split())
+
+
+HEAVY = {"torch", "polars", "prefect", "mlflow", "duckdb", "dvc", "PIL", "transformers"}
+
+
+def test_the_core_needs_only_numpy_and_scipy():
+    loaded = loaded_by(
+        "import csa\nassert len([getattr(csa, name) for name in csa.__all__]) == 8\nassert dir(csa) == sorted(csa.__all__)"
+    )
+    assert "scipy" in loaded and not loaded & (HEAVY | {"pydantic", "yaml", "click"})
+
+
+def test_the_commands_are_there_before_anything_heavy():
+    assert not loaded_by("import csa.cli") & (HEAVY | {"scipy"})
+
+
+def test_what_the_package_does_not_have_is_no_attribute():
+    with pytest.raises(AttributeError, match="no attribute 'Csa'"):
+        _ = csa.Csa
 
 
 @pytest.mark.parametrize("name", generate.PAGES)
