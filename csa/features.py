@@ -165,16 +165,26 @@ def embed_view(
 ) -> Embedded:
     """Features of all items by the encoders of a view, each with its own cache below `root`; see `embed`.
 
+    The cache of all encoders together holds what a team has computed: its shards have no features of one encoder alone.
+
     Returns:
-        Features side by side; as many computed and reused as by the encoder that had most to compute.
+        Features side by side; as many computed as by the encoder that had most to compute, and the others reused.
     """
-    titles = [title] if len(encoder.parts) == 1 else [f"{title} ({part.description['encoder']})" for part in encoder.parts]
-    done = [
-        embed(part, items, load_item, FeatureCache(root, part.fingerprint), name, dask)
-        for part, name in zip(encoder.parts, titles, strict=True)
-    ]
-    features = encoder.join([one.features for one in done])
-    return Embedded(features, max(one.computed for one in done), min(one.reused for one in done))
+    if len(encoder.parts) == 1:
+        return embed(encoder.parts[0], items, load_item, FeatureCache(root, encoder.fingerprint), title, dask)
+    rows = FeatureCache(root, encoder.fingerprint).read([item for item, _ in items])
+    missing = [(item, value) for item, value in items if item not in rows]
+    computed = 0
+    if missing:
+        done = [
+            embed(
+                part, missing, load_item, FeatureCache(root, part.fingerprint), f"{title} ({part.description['encoder']})", dask
+            )
+            for part in encoder.parts
+        ]
+        rows.update(zip((item for item, _ in missing), encoder.join([one.features for one in done]), strict=True))
+        computed = max(one.computed for one in done)
+    return Embedded(np.stack([rows[item] for item, _ in items]), computed, len(items) - computed)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 from csa.datasets import dataset_root, ingest, item_loader
 from csa.datasets.openmoji import load_emojis
 from csa.datasets.pairs import read_pairs
-from csa.encoders import BUILTIN, load_encoder
+from csa.encoders import BUILTIN, ViewEncoder, load_encoder
 from csa.encoders.base import Encoder, batches
 from csa.encoders.models import find_model, is_elsewhere
 from csa.errors import CSAError, EncoderError
@@ -104,18 +104,31 @@ def make_plan(ws: Workspace) -> Plan:
         if not (ws.root / task.dataset.path).exists():
             problems.append(f"{ws.root / task.dataset.path}: no such data set; correct tasks.{name}.dataset.path")
     problems += _missing_towers(ws.params())
-    for view, settings in ((view, part) for view, whole in ws.params().views.items() for part in whole.parts):
+    for view, settings in ws.params().views.items():
+        found, missing = _encoders_at_hand(view, settings)
+        problems += missing
         try:
-            if is_elsewhere(settings):  # a plan downloads nothing
-                raise EncoderError(f"model {settings.encoder} (view {view}) is not on this machine; the first run downloads it")
-            encoder = load_encoder(settings)
-            views += [_plan_view(ws, view, encoder, items[view])] if view in items else _guess_view(ws, view, settings, None)
+            planned = _plan_view(ws, view, ViewEncoder(found), items[view]) if view in items and not missing else None
         except CSAError as error:
             problems.append(" ".join(str(error).split()))
-            views += _guess_view(ws, view, settings, items.get(view))
+            planned = None
+        views += planned or [guess for part in settings.parts for guess in _guess_view(ws, view, part, items.get(view))]
     records = {name: ws.stage_record(name) for name in names if not name.startswith("embed@")}
     last = {name: float(read_json(path)["seconds"]) for name, path in records.items() if path.is_file()}
     return Plan(ws.name, stages, views, last, problems)
+
+
+def _encoders_at_hand(view: str, settings: ViewParams) -> tuple[list[Encoder], list[str]]:
+    """The encoders of a view that are on this machine, and why others are not."""
+    found, problems = [], []
+    for part in settings.parts:
+        try:
+            if is_elsewhere(part):  # a plan downloads nothing
+                raise EncoderError(f"model {part.encoder} (view {view}) is not on this machine; the first run downloads it")
+            found.append(load_encoder(part))
+        except CSAError as error:
+            problems.append(" ".join(str(error).split()))
+    return found, problems
 
 
 def _missing_towers(params: Params) -> list[str]:
@@ -150,12 +163,20 @@ def _items_by_view(ws: Workspace, pairs_are_current: bool) -> dict[str, list[tup
     }
 
 
-def _plan_view(ws: Workspace, view: str, encoder: Encoder, items: list[tuple[str, str]]) -> ViewPlan:
+def _plan_view(ws: Workspace, view: str, whole: ViewEncoder, items: list[tuple[str, str]]) -> list[ViewPlan]:
+    """What each encoder of a view has to do."""
+    from_the_team = FeatureCache(ws.cache, whole.fingerprint)
+    return [_plan_encoder(ws, view, encoder, items, from_the_team) for encoder in whole.parts]
+
+
+def _plan_encoder(
+    ws: Workspace, view: str, encoder: Encoder, items: list[tuple[str, str]], from_the_team: FeatureCache
+) -> ViewPlan:
     name = str(encoder.description["encoder"])
     if not encoder.cached:
         return ViewPlan(view, name, len(items), len(items), None)
     cache = FeatureCache(ws.cache, encoder.fingerprint)
-    missing = [(item, value) for item, value in items if item not in cache]
+    missing = [(item, value) for item, value in items if item not in cache and item not in from_the_team]
     if not missing:
         return ViewPlan(view, name, len(items), len(items), None)
     per_item = cache.seconds_per_item()

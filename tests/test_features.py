@@ -104,6 +104,19 @@ def test_an_encoder_put_beside_costs_its_own_passes_alone(tmp_path):
     np.testing.assert_array_equal(table.rows([digest(value) for value in values]), done.features)
 
 
+def test_what_a_team_has_of_several_encoders_is_not_computed_again(tmp_path):
+    values = texts(30)
+    items = [(digest(value), value) for value in values]
+    theirs = embed_view(ViewEncoder([Letters(), Lengths()]), items[:25], str, tmp_path / "theirs", "embed")
+    ours = ViewEncoder([Letters(), Lengths()])
+    FeatureCache(tmp_path / "ours", ours.fingerprint).write([item for item, _ in items[:25]], theirs.features)
+    done = embed_view(ours, items, str, tmp_path / "ours", "embed")
+    assert [sorted(part.seen) for part in ours.parts] == [sorted(values[25:])] * 2
+    assert (done.computed, done.reused) == (5, 25)
+    whole = embed_view(ViewEncoder([Letters(), Lengths()]), items, str, tmp_path / "theirs", "embed")
+    np.testing.assert_array_equal(done.features, whole.features)
+
+
 def test_a_failure_keeps_what_was_finished(tmp_path):
     values = [f"{'abcdefgh'[i % 8]}{'abcdefgh'[i // 8]}" for i in range(40)]
 

@@ -95,6 +95,21 @@ def test_plan_says_what_is_wrong_with_a_model_beside_csa(model, said, tmp_path, 
     assert told == [] if said is None else said in told[0] and len(told) == 1
 
 
+def test_plan_has_an_entry_for_each_encoder_of_a_view(tmp_path, monkeypatch):
+    changed = Params.load(ROOT / "recipes" / "imagenet.yaml").dump()
+    other = {"encoder": "google/vit-large-patch32-384", "revision": "a" * 40, "pooling": "mean"}
+    changed["views"]["image"]["beside"] = [other, {"encoder": "efficientnet-lite2", "pooling": "mean"}]
+    recipe = tmp_path / "imagenet.yaml"
+    recipe.write_text(yaml.safe_dump(changed))
+    result = plan(recipe, tmp_path, monkeypatch)
+    assert [view.encoder for view in result.views if view.view == "image"] == [
+        "facebook/dinov2-giant",
+        other["encoder"],
+        "efficientnet-lite2",
+    ]
+    assert [other["encoder"] in problem for problem in result.problems if "view image" in problem] == [False, True]
+
+
 @pytest.mark.parametrize("name", [name for name in PAPER if name != "leafy_spurge"])
 def test_plan_says_what_it_would_cost(name, tmp_path, monkeypatch):
     result = plan(ROOT / "recipes" / f"{name}.yaml", tmp_path, monkeypatch)

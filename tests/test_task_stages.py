@@ -26,13 +26,17 @@ ALPHA = 0.1
 
 @pytest.fixture(scope="module")
 def ws(tmp_path_factory):
-    """Fitted on shapes labelled by their form, every third held out; two tasks on pictures of another size."""
+    """Fitted on shapes labelled by their form, every third held out, as two encoders see them; two tasks on other pictures."""
     root = tmp_path_factory.mktemp("tasks") / "repo"
     write_shapes(root / "shapes")
     write_folders(root / "colours")
     write_captions(root / "captions")
     params = {
         "dataset": {"kind": "table", "path": "shapes", "table": "pairs.csv"},
+        "views": {
+            "image": {"modality": "image", "encoder": "efficientnet-lite0", "beside": [{"encoder": "efficientnet-lite1"}]},
+            "text": {"modality": "text", "encoder": "minilm-l6-v2"},
+        },
         "fit": {"folds": 3},
         "evaluate": {"bootstrap": 100, "sheet_queries": 2, "baselines": ["procrustes"], "alpha": ALPHA},
         "tasks": {
@@ -56,6 +60,13 @@ def ws(tmp_path_factory):
     stages.fit_stage(ws)
     evaluate_stage(ws)
     return ws
+
+
+def test_both_encoders_of_a_view_are_in_its_features(ws):
+    index = read_json(ws.features("image") / "index.json")
+    assert index["dimension"] == 2560 and index["fingerprint"].startswith("efficientnet-lite0-efficientnet-lite1-")
+    assert [part["encoder"] for part in index["encoder"]["side_by_side"]] == ["efficientnet-lite0", "efficientnet-lite1"]
+    assert read_json(ws.fit_report)["diagnostics"]["shared_signal"]
 
 
 def write_shapes(folder):

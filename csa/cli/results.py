@@ -276,12 +276,14 @@ def advise(
 ) -> None:
     """Compare encoders on a sample of the pairs: which pair of them aligns best, before hours of embedding.
 
-    A candidate may carry settings: VIEW=ENCODER:layer=-2,pooling=cls. Only the sample is embedded, and it stays in the cache.
-    Pairings are ranked by retrieval inside held-out folds; those that the sample cannot tell from the best are named.
+    A candidate may carry settings: VIEW=ENCODER:layer=-2,pooling=cls, and be several encoders side by side: VIEW=A+B. Only the
+    sample is embedded, and it stays in the cache. Pairings are ranked by retrieval inside held-out folds; those that the sample
+    cannot tell from the best are named.
 
     \b
     Examples:
       csa advise --view text=minilm-l6-v2 --view text=minilm-l6-v2:layer=0/-1
+      csa advise --view image=efficientnet-lite0 --view image=efficientnet-lite0+efficientnet-lite2
       csa advise recipes/flickr8k.yaml --data ~/flickr8k --view image=efficientnet-lite0 --view image=/models/dinov2
     """
     from csa.advise import advise as give_advice
