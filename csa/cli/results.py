@@ -138,7 +138,7 @@ def _search_lines(searcher: "Searcher", top: int, save: Path | None, as_json: bo
             continue
         click.echo(json.dumps(answer.as_dict()) if as_json else f"{query}\n{answer}")
     if failed and not asking:
-        raise InputError(f"{failed} queries could not be answered; see above")
+        raise InputError(f"{failed} of the queries could not be answered; see above")
 
 
 @click.command()
