@@ -164,19 +164,19 @@ def _items_by_view(ws: Workspace, pairs_are_current: bool) -> dict[str, list[tup
 
 
 def _plan_view(ws: Workspace, view: str, whole: ViewEncoder, items: list[tuple[str, str]]) -> list[ViewPlan]:
-    """What each encoder of a view has to do."""
-    from_the_team = FeatureCache(ws.cache, whole.fingerprint)
-    return [_plan_encoder(ws, view, encoder, items, from_the_team) for encoder in whole.parts]
+    """What each encoder of a view has to do, beyond what the cache of all together holds; of one encoder that is its own."""
+    caches = {key: FeatureCache(ws.cache, key) for key in {whole.fingerprint, *(part.fingerprint for part in whole.parts)}}
+    together = caches[whole.fingerprint]
+    return [_plan_encoder(ws, view, encoder, items, caches[encoder.fingerprint], together) for encoder in whole.parts]
 
 
 def _plan_encoder(
-    ws: Workspace, view: str, encoder: Encoder, items: list[tuple[str, str]], from_the_team: FeatureCache
+    ws: Workspace, view: str, encoder: Encoder, items: list[tuple[str, str]], cache: FeatureCache, together: FeatureCache
 ) -> ViewPlan:
     name = str(encoder.description["encoder"])
     if not encoder.cached:
         return ViewPlan(view, name, len(items), len(items), None)
-    cache = FeatureCache(ws.cache, encoder.fingerprint)
-    missing = [(item, value) for item, value in items if item not in cache and item not in from_the_team]
+    missing = [(item, value) for item, value in items if item not in cache and item not in together]
     if not missing:
         return ViewPlan(view, name, len(items), len(items), None)
     per_item = cache.seconds_per_item()

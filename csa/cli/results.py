@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -120,16 +121,7 @@ def _search_lines(searcher: "Searcher", top: int, save: Path | None, as_json: bo
     if save is not None:
         raise InputError("--save draws the queries of the command line; give them there")
     failed = 0
-    asking = sys.stdin.isatty()
-    while True:
-        if asking:
-            click.echo("search (empty to end): ", nl=False, err=True)
-        line = sys.stdin.readline()
-        query = line.strip()
-        if not line or (asking and not query):
-            break
-        if not query:
-            continue
+    for query in _typed_queries():
         try:
             answer = searcher.find(query, top)
         except CSAError as error:
@@ -137,8 +129,22 @@ def _search_lines(searcher: "Searcher", top: int, save: Path | None, as_json: bo
             click.echo(f"error: {error}", err=True)
             continue
         click.echo(json.dumps(answer.as_dict()) if as_json else f"{query}\n{answer}")
-    if failed and not asking:
+    if failed and not sys.stdin.isatty():
         raise InputError(f"{failed} of the queries could not be answered; see above")
+
+
+def _typed_queries() -> Iterator[str]:
+    """Queries from standard input, one a line; a terminal is asked for them until one is empty."""
+    asking = sys.stdin.isatty()
+    while True:
+        if asking:
+            click.echo("search (empty to end): ", nl=False, err=True)
+        line = sys.stdin.readline()
+        query = line.strip()
+        if not line or (asking and not query):
+            return
+        if query:
+            yield query
 
 
 @click.command()

@@ -10,6 +10,7 @@ import numpy as np
 
 from csa.core.clusters import cluster_centres, distinct_rows
 from csa.core.moments import Float64
+from csa.core.preparation import unit
 
 ScoreName = Literal["likelihood_ratio", "normalised_likelihood_ratio", "canonical"]
 
@@ -46,9 +47,7 @@ class CanonicalScore:
 
     def _vectors(self, coordinates: Float64) -> Float64:
         kept = coordinates[:, : len(self.weights)]
-        norm = np.linalg.norm(kept, axis=1, keepdims=True)
-        unit = np.divide(kept, norm, out=np.zeros_like(kept), where=norm > 0)
-        vectors: Float64 = unit * np.sqrt(self.weights)
+        vectors: Float64 = unit(kept) * np.sqrt(self.weights)
         return vectors
 
 

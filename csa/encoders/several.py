@@ -6,10 +6,8 @@ from typing import Any
 import numpy as np
 
 from csa.core.matrices import Float32
+from csa.core.preparation import unit
 from csa.encoders.base import Encoder, fingerprint_of
-
-# As torch's normalize: a vector of zeros stays one.
-_LEAST_NORM = 1e-12
 
 
 class ViewEncoder:
@@ -46,6 +44,4 @@ class ViewEncoder:
         """
         if len(features) == 1:
             return features[0]
-        return np.concatenate(
-            [part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), _LEAST_NORM) for part in features], axis=1
-        )
+        return np.concatenate([unit(part) for part in features], axis=1)
