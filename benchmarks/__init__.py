@@ -1,4 +1,5 @@
-"""Claims as scripts: each measures one promise against a peer and writes benchmarks/results/<name>.json.
+"""Claims as scripts: each measures one promise against a peer and writes
+benchmarks/results/<name>.json.
 
 One thread: fixed here, because libraries read it when they are first imported.
 """

@@ -1,4 +1,6 @@
-"""Scoring 1,000 by 1,000 items with ASIF and 35,000 anchors takes half of the dense reference's time."""
+"""Scoring 1,000 by 1,000 items with ASIF and 35,000 anchors takes half of the dense reference's
+time.
+"""
 
 import argparse
 
@@ -28,14 +30,20 @@ def main() -> None:
         scores["ours"] = model.similarity(X[n:], Y[n:])
 
     def dense() -> None:
-        left, right = (_dense(unit(items), view) for items, view in zip((X[n:], Y[n:]), anchors, strict=True))
+        left, right = (
+            _dense(unit(items), view) for items, view in zip((X[n:], Y[n:]), anchors, strict=True)
+        )
         scores["dense"] = left @ right.T
 
     with one_thread_a_product():
-        seconds = interleaved({"csa": lambda: cpu_seconds(ours), "dense": lambda: cpu_seconds(dense)}, options.rounds)
+        seconds = interleaved(
+            {"csa": lambda: cpu_seconds(ours), "dense": lambda: cpu_seconds(dense)}, options.rounds
+        )
     times = seconds["dense"]["median"] / seconds["csa"]["median"]
     difference = float(np.abs(scores["ours"] - scores["dense"]).max())
-    record("asif", {"cpu_seconds": seconds, "times_faster": times, "largest_difference": difference})
+    record(
+        "asif", {"cpu_seconds": seconds, "times_faster": times, "largest_difference": difference}
+    )
 
 
 def _dense(items: np.ndarray, anchors: np.ndarray) -> np.ndarray:

@@ -17,11 +17,13 @@ _CAPTIONS = 5
 
 
 class ContrastiveHead(PairModel):
-    """Linear heads to 256 dimensions, symmetric InfoNCE with a learned temperature, AdamW, dropout on the features.
+    """Linear heads to 256 dimensions, symmetric InfoNCE with a learned temperature, AdamW, dropout
+    on the features.
 
-    One caption of each image a batch. Features are prepared as CSA prefers them (root and unit). The number of epochs is the one
-    with the best mean reciprocal rank in held-out folds; the heads are then trained on all pairs for as long. Dropout, rate and
-    decay were the best of a few on a part of the training images.
+    One caption of each image a batch. Features are prepared as CSA prefers them (root and unit).
+    The number of epochs is the one with the best mean reciprocal rank in held-out folds; the heads
+    are then trained on all pairs for as long. Dropout, rate and decay were the best of a few on a
+    part of the training images.
     """
 
     def __init__(self, folds: int = 3, seed: int = 0):
@@ -38,9 +40,13 @@ class ContrastiveHead(PairModel):
         for k in range(int(fold.max()) + 1):
             inside, out = fold != k, fold == k
             relevant = np.nonzero(group[out][:, None] == group[out])
-            for epoch, heads in enumerate(_train(x[inside], y[inside], group[inside], epochs, self.seed)):
+            for epoch, heads in enumerate(
+                _train(x[inside], y[inside], group[inside], epochs, self.seed)
+            ):
                 a, b = _embed(heads[0], x[out]), _embed(heads[1], y[out])
-                totals[epoch] += (1 / best_ranks(a, b, relevant)).mean() + (1 / best_ranks(b, a, relevant)).mean()
+                totals[epoch] += (1 / best_ranks(a, b, relevant)).mean() + (
+                    1 / best_ranks(b, a, relevant)
+                ).mean()
         self.epochs_ = int(totals.argmax()) + 1
         *_, self.heads_ = _train(x, y, group, self.epochs_, self.seed)
         return self
@@ -72,14 +78,18 @@ def _train(x: Array, y: Array, group: Array, epochs: int, seed: int) -> Any:
     captions = [np.flatnonzero(group == g) for g in np.unique(group)]
     heads = torch.nn.Linear(x.shape[1], _DIMENSIONS), torch.nn.Linear(y.shape[1], _DIMENSIONS)
     log_scale = torch.nn.Parameter(torch.tensor(float(np.log(1 / 0.07))))
-    optimiser = torch.optim.AdamW([*heads[0].parameters(), *heads[1].parameters(), log_scale], lr=_RATE, weight_decay=_DECAY)
+    optimiser = torch.optim.AdamW(
+        [*heads[0].parameters(), *heads[1].parameters(), log_scale], lr=_RATE, weight_decay=_DECAY
+    )
     for _ in range(epochs):
         for _ in range(_CAPTIONS):
             rows = np.array([rng.choice(own) for own in captions])[rng.permutation(len(captions))]
             for i in range(0, max(1, len(rows) - len(rows) % _BATCH), _BATCH):
                 batch = rows[i : i + _BATCH]
                 a, b = (
-                    torch.nn.functional.normalize(head(torch.nn.functional.dropout(torch.from_numpy(view[batch]), _DROPOUT)))
+                    torch.nn.functional.normalize(
+                        head(torch.nn.functional.dropout(torch.from_numpy(view[batch]), _DROPOUT))
+                    )
                     for head, view in zip(heads, (x, y), strict=True)
                 )
                 logits, target = log_scale.exp().clamp(max=100) * a @ b.T, torch.arange(len(batch))
@@ -93,4 +103,8 @@ def _train(x: Array, y: Array, group: Array, epochs: int, seed: int) -> Any:
 
 def _embed(head: Any, features: Array) -> Array:
     with torch.no_grad():
-        return torch.nn.functional.normalize(head(torch.from_numpy(features.astype(np.float32)))).numpy().astype(np.float64)
+        return (
+            torch.nn.functional.normalize(head(torch.from_numpy(features.astype(np.float32))))
+            .numpy()
+            .astype(np.float64)
+        )

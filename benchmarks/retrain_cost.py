@@ -2,10 +2,12 @@
 
     python -m benchmarks.retrain_cost [--workspace flickr8k]
 
-Clones this repository into a temporary folder and runs `csa run` there three times: on the data set less 2 % of its items; with
-half of those back, everything chosen anew; and with all of it, the fit's choices those of the run before (`csa choices`).
-The data set is that of a workspace that was run here, by default the built-in one. Costs are those that `csa run` notes itself
-(`.csa/executions.jsonl`): processor time of all processes it starts. Writes benchmarks/results/retrain_cost.json.
+Clones this repository into a temporary folder and runs `csa run` there three times: on the data set
+less 2 % of its items; with half of those back, everything chosen anew; and with all of it, the
+fit's choices those of the run before (`csa choices`). The data set is that of a workspace that was
+run here, by default the built-in one. Costs are those that `csa run` notes itself
+(`.csa/executions.jsonl`): processor time of all processes it starts. Writes
+benchmarks/results/retrain_cost.json.
 """
 
 import argparse
@@ -21,9 +23,9 @@ from typing import Any
 import polars as pl
 import yaml
 
-from csa.files import write_json
-from csa.params import Params
-from csa.workspace import Workspace
+from csa.params.schema import Params
+from csa.pipeline.workspace import Workspace
+from csa.storage.files import write_json
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results" / "retrain_cost.json"
@@ -32,7 +34,11 @@ SHARE = 0.01
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workspace", default="main", help="a workspace that was run here: its pairs become the data set")
+    parser.add_argument(
+        "--workspace",
+        default="main",
+        help="a workspace that was run here: its pairs become the data set",
+    )
     options = parser.parse_args()
     source = Workspace.find(ROOT)
     if options.workspace != "main":
@@ -49,12 +55,20 @@ def main() -> None:
         costs = []
         for missing, choices_fixed in ((new | newer, False), (newer, False), (set(), True)):
             table = pairs.filter(~pl.col(f"{first}_hash").is_in(list(missing)))
-            table.select("pair_id", "group", "split", first, second).write_csv(Path(folder) / "data" / "pairs.csv")
+            table.select("pair_id", "group", "split", first, second).write_csv(
+                Path(folder) / "data" / "pairs.csv"
+            )
             if choices_fixed:
-                said = _csa(clone, "choices", "--workspace", recipe.stem, capture_output=True).stdout
-                recipe.write_text(yaml.safe_dump(yaml.safe_load(recipe.read_text()) | yaml.safe_load(said)))
+                said = _csa(
+                    clone, "choices", "--workspace", recipe.stem, capture_output=True
+                ).stdout
+                recipe.write_text(
+                    yaml.safe_dump(yaml.safe_load(recipe.read_text()) | yaml.safe_load(said))
+                )
             _csa(clone, "run", str(recipe))
-            costs.append(json.loads((clone / ".csa" / "executions.jsonl").read_text().splitlines()[-1]))
+            costs.append(
+                json.loads((clone / ".csa" / "executions.jsonl").read_text().splitlines()[-1])
+            )
     full, again, fixed = costs
     result = {
         "command": f"python -m benchmarks.retrain_cost --workspace {options.workspace}",
@@ -72,7 +86,9 @@ def main() -> None:
     print(json.dumps(result, indent=2))
 
 
-def _csa(clone: Path, *arguments: str, capture_output: bool = False) -> subprocess.CompletedProcess[str]:
+def _csa(
+    clone: Path, *arguments: str, capture_output: bool = False
+) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "csa.cli", *arguments]
     return subprocess.run(command, cwd=clone, check=True, text=True, capture_output=capture_output)
 
@@ -84,7 +100,12 @@ def _recipe(source: Workspace, folder: Path) -> Path:
     shutil.copytree(root, folder / "data")  # no links: a data set may only name its own files
     mapping = params.dump()
     columns = {"id": "pair_id"} | {view: view for view in params.view_names}
-    mapping["dataset"] = {"kind": "table", "path": str(folder / "data"), "table": "pairs.csv", "columns": columns}
+    mapping["dataset"] = {
+        "kind": "table",
+        "path": str(folder / "data"),
+        "table": "pairs.csv",
+        "columns": columns,
+    }
     path = folder / "again.yaml"
     path.write_text(yaml.safe_dump(Params.from_mapping(mapping).dump()))
     return path
@@ -92,7 +113,11 @@ def _recipe(source: Workspace, folder: Path) -> Path:
 
 def _cost(execution: dict[str, Any]) -> dict[str, Any]:
     stages = {stage: facts.get("cpu_seconds") for stage, facts in execution["stages"].items()}
-    return {"cpu_seconds": execution["cpu_seconds"], "seconds": execution["seconds"], "stages_cpu_seconds": stages}
+    return {
+        "cpu_seconds": execution["cpu_seconds"],
+        "seconds": execution["seconds"],
+        "stages_cpu_seconds": stages,
+    }
 
 
 if __name__ == "__main__":

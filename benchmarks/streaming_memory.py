@@ -1,4 +1,6 @@
-"""Moments of pairs on disk take memory that does not grow with them: 250 MB for any number of 768 x 768 features."""
+"""Moments of pairs on disk take memory that does not grow with them: 250 MB for any number of
+768 x 768 features.
+"""
 
 import argparse
 import json
@@ -34,7 +36,14 @@ def main() -> None:
                 where = Path(folder) / f"{kind}-{n}"
                 where.mkdir()
                 write(where, n)
-                command = [sys.executable, "-m", "benchmarks.streaming_memory", "--worker", kind, str(where)]
+                command = [
+                    sys.executable,
+                    "-m",
+                    "benchmarks.streaming_memory",
+                    "--worker",
+                    kind,
+                    str(where),
+                ]
                 done = subprocess.run(command, check=True, capture_output=True, text=True)
                 results.setdefault(kind, {})[str(n)] = json.loads(done.stdout)
                 for file in where.iterdir():
@@ -53,7 +62,9 @@ def _measure(kind: str, folder: Path) -> dict[str, Any]:
     if kind == "parquet":
         moments = csa.Moments.from_blocks(ParquetPairs(*files))
     else:
-        moments = csa.Moments.from_arrays(*(np.load(folder / f"{view}.npy", mmap_mode="r") for view in "xy"))
+        moments = csa.Moments.from_arrays(
+            *(np.load(folder / f"{view}.npy", mmap_mode="r") for view in "xy")
+        )
     return {
         "pairs": moments.n,
         "extra_mb": round(_peak_mb() - before, 1),
@@ -64,7 +75,10 @@ def _measure(kind: str, folder: Path) -> dict[str, Any]:
 
 def _peak_mb() -> float:
     status = Path("/proc/self/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
+    return (
+        int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
+        / 1024
+    )
 
 
 def _blocks(n: int) -> Iterator[tuple[Any, Any]]:
@@ -76,7 +90,10 @@ def _blocks(n: int) -> Iterator[tuple[Any, Any]]:
 
 
 def _write_npy(folder: Path, n: int) -> None:
-    files = [np.lib.format.open_memmap(folder / f"{v}.npy", mode="w+", dtype=np.float32, shape=(n, 768)) for v in "xy"]
+    files = [
+        np.lib.format.open_memmap(folder / f"{v}.npy", mode="w+", dtype=np.float32, shape=(n, 768))
+        for v in "xy"
+    ]
     for i, block in enumerate(_blocks(n)):
         for file, part in zip(files, block, strict=True):
             file[i * _SHARD : i * _SHARD + len(part)] = part

@@ -1,7 +1,7 @@
 """Canonical Similarity Analysis: two frozen unimodal encoders as one multimodal model.
 
-The paper: Li, Chinchali & Topcu, "CSA: Data-efficient Mapping of Unimodal Features to Multimodal Features", ICLR 2025,
-arXiv 2410.07610.
+The paper: Li, Chinchali & Topcu, "CSA: Data-efficient Mapping of Unimodal Features to Multimodal
+Features", ICLR 2025, arXiv 2410.07610.
 """
 
 from importlib import import_module
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from csa.core.alignment import Alignment, load
-    from csa.core.any_to_any import AnyToAny
     from csa.core.estimator import CSA
-    from csa.core.gcca import GCCA
     from csa.core.moments import Moments
     from csa.errors import CSAError
+    from csa.multiview.any_to_any import AnyToAny
+    from csa.multiview.gcca import GCCA
 
 __version__ = "0.1.0"
 __all__ = ["CSA", "GCCA", "Alignment", "AnyToAny", "CSAError", "Moments", "__version__", "load"]
@@ -21,10 +21,10 @@ __all__ = ["CSA", "GCCA", "Alignment", "AnyToAny", "CSAError", "Moments", "__ver
 # Imported when asked for: a command that computes nothing need not wait for scipy.
 _HOME = {
     "Alignment": "csa.core.alignment",
-    "AnyToAny": "csa.core.any_to_any",
+    "AnyToAny": "csa.multiview.any_to_any",
     "CSA": "csa.core.estimator",
     "CSAError": "csa.errors",
-    "GCCA": "csa.core.gcca",
+    "GCCA": "csa.multiview.gcca",
     "Moments": "csa.core.moments",
     "load": "csa.core.alignment",
 }

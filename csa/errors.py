@@ -12,8 +12,8 @@ CSAError
 └── WorkspaceError                  the workspace, its state folder or a tool it calls is not usable
     └── RegistryError               MLflow does not answer, or cannot read or write its store
 
-Every message is one line: what is wrong, what was got, the likely cause, and the remedy. Commands print it to standard error
-and exit with code 2, or 1 where the answer is no.
+Every message is one line: what is wrong, what was got, the likely cause, and the remedy. Commands
+print it to standard error and exit with code 2, or 1 where the answer is no.
 """
 
 

@@ -1,4 +1,5 @@
-"""Write what is made from the code and from measurements: docs/cli.md, docs/parameters.md and the README's measured part.
+"""Write what is made from the code and from measurements: docs/cli.md, docs/parameters.md and the
+README's measured part.
 
 python -m docs.generate            write them
 python -m docs.generate --check    exit 1 if a page on disk is not what the code says
@@ -15,7 +16,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from csa.cli import main as cli
-from csa.params import Params
+from csa.params.schema import Params
 from docs.measured import measured
 
 FOLDER = Path(__file__).parent
@@ -23,7 +24,12 @@ FOLDER = Path(__file__).parent
 
 def cli_page() -> str:
     """Every command's help, as `csa COMMAND --help` prints it at 100 columns."""
-    lines = ["# The `csa` command", "", "Made by `python -m docs.generate` from the commands themselves.", ""]
+    lines = [
+        "# The `csa` command",
+        "",
+        "Made by `python -m docs.generate` from the commands themselves.",
+        "",
+    ]
     lines += ["Exit codes: 0 done, 1 a gate or a check said no, 2 wrong use or bad input.", ""]
     parent = click.Context(cli, info_name="csa", terminal_width=100, **cli.context_settings)
     for name, command in _commands(cli):
@@ -47,11 +53,14 @@ def parameters_page() -> str:
     lines = [
         "# Parameters",
         "",
-        "Made by `python -m docs.generate` from the schema in `csa/params.py`. An unknown key is an error.",
+        "Made by `python -m docs.generate` from the schema in `csa/params/`. An unknown key is an "
+        "error.",
         "",
     ]
     for name, field in Params.model_fields.items():
-        section = next((c for c in (field.annotation, *get_args(field.annotation)) if _is_section(c)), None)
+        section = next(
+            (c for c in (field.annotation, *get_args(field.annotation)) if _is_section(c)), None
+        )
         title = {"views": "views.VIEW", "tasks": "tasks.NAME"}.get(name, name)
         assert section is not None
         lines += [
@@ -69,19 +78,32 @@ def parameters_page() -> str:
 def _rows(section: type[BaseModel], prefix: str = "") -> list[str]:
     rows = []
     for name, field in section.model_fields.items():
-        inner = next((part for part in (field.annotation, *get_args(field.annotation)) if _is_section(part)), None)
+        inner = next(
+            (part for part in (field.annotation, *get_args(field.annotation)) if _is_section(part)),
+            None,
+        )
         if inner is not None and get_origin(field.annotation) is not dict:
             several = get_origin(field.annotation) is tuple
-            rows += [f"| `{prefix}{name}` | list of the following | empty | {field.description} |"] if several else []
+            rows += (
+                [f"| `{prefix}{name}` | list of the following | empty | {field.description} |"]
+                if several
+                else []
+            )
             rows += _rows(inner, f"{prefix}{name}[]." if several else f"{prefix}{name}.")
             continue
-        named = next((section for section in get_args(field.annotation) if _is_section(section)), None)
+        named = next(
+            (section for section in get_args(field.annotation) if _is_section(section)), None
+        )
         if get_origin(field.annotation) is dict and named is not None:
             rows += _rows(named, f"{prefix}{name}.NAME.")
             continue
         default = field.get_default(call_default_factory=True)
-        shown = "required" if default is PydanticUndefined else f"`{default!r}`".replace("None", "null")
-        rows.append(f"| `{prefix}{name}` | {_type_name(field.annotation)} | {shown} | {field.description} |")
+        shown = (
+            "required" if default is PydanticUndefined else f"`{default!r}`".replace("None", "null")
+        )
+        rows.append(
+            f"| `{prefix}{name}` | {_type_name(field.annotation)} | {shown} | {field.description} |"
+        )
     return rows
 
 
@@ -93,7 +115,9 @@ def _type_name(annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(annotation))
     if get_origin(annotation) in (Union, UnionType):
-        return " or ".join("null" if part is type(None) else _type_name(part) for part in get_args(annotation))
+        return " or ".join(
+            "null" if part is type(None) else _type_name(part) for part in get_args(annotation)
+        )
     if get_origin(annotation) is Annotated:
         return _type_name(get_args(annotation)[0])
     if get_origin(annotation) is dict:
@@ -125,7 +149,10 @@ def main(arguments: list[str]) -> int:
         elif not path.is_file() or path.read_text(encoding="utf-8") != page:
             drifted.append(name)
     if drifted:
-        print(f"docs drift: {', '.join(drifted)} differ from the code; run `make docs`", file=sys.stderr)
+        print(
+            f"docs drift: {', '.join(drifted)} differ from the code; run `make docs`",
+            file=sys.stderr,
+        )
     return 1 if drifted else 0
 
 

@@ -25,9 +25,15 @@ def measured() -> str:
 
 def _data_efficiency() -> list[str]:
     rows = _read("data_efficiency")["rows"]
-    lines = [f"| training images (five captions each) | {' | '.join(f'{n:,}' for n in _SIZES)} |", f"|---{'|---' * len(_SIZES)}|"]
+    lines = [
+        f"| training images (five captions each) | {' | '.join(f'{n:,}' for n in _SIZES)} |",
+        f"|---{'|---' * len(_SIZES)}|",
+    ]
     for method, label in _METHODS.items():
-        cells = [_recalls([row for row in rows if (row["method"], row["images"]) == (method, n)]) for n in _SIZES]
+        cells = [
+            _recalls([row for row in rows if (row["method"], row["images"]) == (method, n)])
+            for n in _SIZES
+        ]
         lines.append(f"| {label} | {' | '.join(cells)} |")
     return lines
 
@@ -36,7 +42,9 @@ def _recalls(rows: list[dict[str, Any]]) -> str:
     if not rows:
         return "–"
     ways = ("image_to_text", "text_to_image")
-    return " / ".join(f"{100 * np.mean([row[way]['recall_at_1']['value'] for row in rows]):.1f}" for way in ways)
+    return " / ".join(
+        f"{100 * np.mean([row[way]['recall_at_1']['value'] for row in rows]):.1f}" for way in ways
+    )
 
 
 def _speed() -> list[str]:
@@ -55,7 +63,10 @@ def _speed() -> list[str]:
         (
             "streaming_memory",
             "1,000,000 pairs, 768 x 768, from disk | 250 MB, 18 s",
-            lambda r: "; ".join(_streamed(kind, sizes["1000000"]) for kind, sizes in r["extra_memory_mb_and_seconds"].items()),
+            lambda r: "; ".join(
+                _streamed(kind, sizes["1000000"])
+                for kind, sizes in r["extra_memory_mb_and_seconds"].items()
+            ),
         ),
         (
             "crossfit_cost",
@@ -65,14 +76,20 @@ def _speed() -> list[str]:
         (
             "ranking",
             "ranks of 50,000 in 50,000; exact top 10 | 1.1x, 1.3x the bare product",
-            lambda r: f"{_times(r, 'ranks')}, {_times(r, 'top 10')} (FAISS flat {_times(r, 'faiss flat')})",
+            lambda r: (
+                f"{_times(r, 'ranks')}, {_times(r, 'top 10')} (FAISS flat "
+                f"{_times(r, 'faiss flat')})"
+            ),
         ),
         (
             "embedding",
             "embedding on two cores: images, texts | 1.3x, 3.5x one at a time in eager torch",
             lambda r: "; ".join(
                 f"{name} "
-                + ", ".join(f"{next(iter(r[kind + of]['times_faster'].values())):.1f}x" for kind in ("images", "texts"))
+                + ", ".join(
+                    f"{next(iter(r[kind + of]['times_faster'].values())):.1f}x"
+                    for kind in ("images", "texts")
+                )
                 for name, of in (("torch", ""), ("OpenVINO", ", backend openvino"))
             ),
         ),

@@ -7,8 +7,8 @@ import urllib.error
 import urllib.request
 from typing import Any
 
-from csa.params import NotifyParams
-from flows.executions import Execution
+from csa.operations.runs.executions import Execution
+from csa.params.project import NotifyParams
 
 URL_VARIABLE = "CSA_NOTIFY_URL"
 
@@ -27,7 +27,8 @@ def event_of(execution: Execution) -> str:
 def tell(settings: NotifyParams, execution: Execution) -> str | None:
     """Post an execution, if somebody wants to know of it.
 
-    The body is JSON: `text`, one line for people, which chat services show; `event`; and `execution`, all of it.
+    The body is JSON: `text`, one line for people, which chat services show; `event`; and
+    `execution`, all of it.
 
     Returns:
         What to say where it was wanted and did not arrive; a run does not fail for that.
@@ -35,15 +36,21 @@ def tell(settings: NotifyParams, execution: Execution) -> str | None:
     url, event = os.environ.get(URL_VARIABLE) or settings.url, event_of(execution)
     if not url or event not in settings.events:
         return None
-    return post(url, {"text": f"csa {event}: {execution}", "event": event, "execution": execution.as_dict()})
+    return post(
+        url, {"text": f"csa {event}: {execution}", "event": event, "execution": execution.as_dict()}
+    )
 
 
 def post(url: str, body: dict[str, Any]) -> str | None:
-    """Post JSON, three tries; returns what went wrong, without the address, which may be a secret."""
+    """Post JSON, three tries; returns what went wrong, without the address, which may be a
+    secret.
+    """
     said = ""
     for attempt in range(_TRIES):
         try:
-            request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+            request = urllib.request.Request(
+                url, json.dumps(body).encode(), {"Content-Type": "application/json"}
+            )
             with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS):
                 return None
         except urllib.error.HTTPError as error:
@@ -51,6 +58,10 @@ def post(url: str, body: dict[str, Any]) -> str | None:
             if error.code < 500:  # the same request is wrong again
                 break
         except (OSError, ValueError) as error:
-            said = type(error).__name__ if isinstance(error, ValueError) else str(getattr(error, "reason", error))
+            said = (
+                type(error).__name__
+                if isinstance(error, ValueError)
+                else str(getattr(error, "reason", error))
+            )
         time.sleep(_PAUSE_SECONDS * 2**attempt if attempt + 1 < _TRIES else 0)
     return f"the webhook was not told ({said})"

@@ -7,7 +7,6 @@ What a stage computes, and whether it has to, is DVC's business; Prefect caches 
 
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +15,30 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from csa.errors import CSAError, RegistryError
-from csa.workspace import Workspace
-from flows import approval, databases, drift, dvc, forgetting, metrics, promotion, registry, server, settled, sharing, watching
-from flows.dvc import StageOutcome
-from flows.environment import end_orphaned_servers
-from flows.locked import only_run
-from flows.paired import Decision
-from flows.promotion import Proposal
-from flows.records import RunRecord, record_run
-from flows.registry import Registered
-from flows.report import publish_report
-
-
-@dataclass(frozen=True)
-class RetrainResult:
-    """What a run did: its stages, the run it amounts to, the version that run is registered as, and the gate's decision."""
-
-    outcomes: list[StageOutcome]
-    run_id: str
-    new_run: bool
-    version: int
-    created: bool
-    decision: Decision
+from csa.flows import approval, server, watching
+from csa.flows.environment import end_orphaned_servers
+from csa.operations.cache import dvc, sharing
+from csa.operations.cache.dvc import StageOutcome
+from csa.operations.forgetting import forgetting
+from csa.operations.gate import decide as promotion
+from csa.operations.gate import drift, settled
+from csa.operations.gate.decide import Proposal
+from csa.operations.gate.paired import Decision
+from csa.operations.registry import databases
+from csa.operations.registry import versions as registry
+from csa.operations.registry.versions import Registered
+from csa.operations.report.run import publish_report
+from csa.operations.runs import metrics
+from csa.operations.runs.locked import only_run
+from csa.operations.runs.records import RunRecord, record_run
+from csa.operations.runs.result import RetrainResult
+from csa.pipeline.workspace import Workspace
 
 
 def _may_pass(task: Any, run: Any, state: Any) -> bool:
-    """Whether trying again can help: errors we raise on purpose come again, a network's or a registry's may not."""
+    """Whether trying again can help: errors we raise on purpose come again, a network's or a
+    registry's may not.
+    """
     error = state.result(raise_on_failure=False)
     return isinstance(error, RegistryError) or not isinstance(error, CSAError)
 
@@ -77,7 +74,11 @@ def record(ws: Workspace, stages: list[str]) -> tuple[RunRecord, bool]:
 
 
 @task(
-    task_run_name="register {run.run_id}", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=10, retry_condition_fn=_may_pass
+    task_run_name="register {run.run_id}",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=10,
+    retry_condition_fn=_may_pass,
 )
 def register(ws: Workspace, run: RunRecord) -> Registered:
     """Register the alignment in MLflow."""
@@ -85,14 +86,24 @@ def register(ws: Workspace, run: RunRecord) -> Registered:
 
 
 @task(
-    task_run_name="gate version {version}", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=10, retry_condition_fn=_may_pass
+    task_run_name="gate version {version}",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=10,
+    retry_condition_fn=_may_pass,
 )
 def gate(ws: Workspace, run: RunRecord, version: int) -> Proposal:
     """Decide whether the version becomes champion."""
     return promotion.propose(ws, run, version, lambda alignment: _queries_of(ws, alignment))
 
 
-@task(task_run_name="conclude", cache_policy=NO_CACHE, retries=2, retry_delay_seconds=10, retry_condition_fn=_may_pass)
+@task(
+    task_run_name="conclude",
+    cache_policy=NO_CACHE,
+    retries=2,
+    retry_delay_seconds=10,
+    retry_condition_fn=_may_pass,
+)
 def conclude(ws: Workspace, proposal: Proposal) -> Decision:
     """Write the decision down and move the champion."""
     return promotion.conclude(ws, proposal)
@@ -114,7 +125,9 @@ def report(ws: Workspace, run: RunRecord, version: int) -> None:
 def show(ws: Workspace, result: RetrainResult) -> None:
     """Put what came of it on the run's page in Prefect; if that fails, the run has not."""
     try:
-        watching.show_in_prefect(ws, result.outcomes, result.run_id, result.version, result.decision)
+        watching.show_in_prefect(
+            ws, result.outcomes, result.run_id, result.version, result.decision
+        )
     except Exception as error:  # whatever a server or its database says
         print(f"  note: no artifacts in Prefect ({type(error).__name__})", file=sys.stderr)
 
@@ -143,7 +156,9 @@ def retrain(workspace_root: str) -> RetrainResult:
         for stage in stages:
             if stale and stage == "check":
                 drift.forget_last(ws)
-            outcomes.append(run_stage(ws, stage) if stale else StageOutcome(stage, "unchanged", 0.0))
+            outcomes.append(
+                run_stage(ws, stage) if stale else StageOutcome(stage, "unchanged", 0.0)
+            )
             if stale and stage == "check":
                 compare_with_champion(ws)
         run, new = record(ws, stages)
@@ -152,10 +167,14 @@ def retrain(workspace_root: str) -> RetrainResult:
             result = RetrainResult(outcomes, run.run_id, new, known.version, False, known.decision)
         else:
             registered = register(ws, run)
-            proposal = approval.ask(gate(ws, run, registered.version), ws.params().gate.approval_seconds)
+            proposal = approval.ask(
+                gate(ws, run, registered.version), ws.params().gate.approval_seconds
+            )
             decision = conclude(ws, proposal)
             settled.remember(ws, run, registered.version, decision)
-            result = RetrainResult(outcomes, run.run_id, new, registered.version, registered.created, decision)
+            result = RetrainResult(
+                outcomes, run.run_id, new, registered.version, registered.created, decision
+            )
         report(ws, run, result.version)
         show(ws, result)
         push(ws)
@@ -186,11 +205,13 @@ def run_retrain(ws: Workspace, wait: float = 0) -> RetrainResult:
             result = retrain(str(ws.root))
         execution.run_id, execution.version = result.run_id, result.version
         execution.verdict, execution.message = result.decision.verdict, result.decision.reason
-        execution.stages = {outcome.stage: {"status": outcome.status} for outcome in result.outcomes}
+        execution.stages = {
+            outcome.stage: {"status": outcome.status} for outcome in result.outcomes
+        }
         return result
 
 
 def _queries_of(ws: Workspace, alignment: Path) -> pl.DataFrame:
-    from csa.stages import evaluate_elsewhere
+    from csa.pipeline.evaluate import evaluate_elsewhere
 
     return evaluate_elsewhere(ws, alignment).queries

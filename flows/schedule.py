@@ -1,7 +1,9 @@
-"""Scheduled retraining: `csa schedule` serves this flow with Prefect; `prefect.yaml` deploys the same flow to a work pool.
+"""Scheduled retraining: `csa schedule` serves this flow with Prefect; `prefect.yaml` deploys the
+same flow to a work pool.
 
-Each run checks the repository out into a private worktree and calls `csa run` there, so it runs the code and the parameters of
-that commit. What was computed before is shared, so a run costs what has changed.
+Each run checks the repository out into a private worktree and calls `csa run` there, so it runs the
+code and the parameters of that commit. What was computed before is shared, so a run costs what has
+changed.
 """
 
 import json
@@ -18,12 +20,14 @@ from typing import Any
 from prefect import flow
 
 from csa.errors import InputError, StageError
-from csa.workspace import Workspace
-from flows import server
-from flows.environment import PARENT
-from flows.worktrees import private_worktree
+from csa.flows import server
+from csa.flows.environment import PARENT
+from csa.flows.worktrees import private_worktree
+from csa.operations.scheduler import SCHEDULED
+from csa.pipeline.workspace import Workspace
 
-# Exit codes of `csa run` that are answers: a check said no, bad input. Trying again would give the same.
+# Exit codes of `csa run` that are answers: a check said no, bad input. Trying again would give the
+# same.
 _REFUSED, _WRONG = 1, 2
 _CRASHED = 70
 _PAUSES = (30.0, 120.0)
@@ -34,7 +38,8 @@ class Plan:
     """What to run and when.
 
     Attributes:
-        recipe: a params file, absolute or relative to the repository; None runs the repository's own params.yaml.
+        recipe: a params file, absolute or relative to the repository; None runs the repository's
+            own params.yaml.
         data, overrides: as `csa run` takes them.
         ref: the commit to run, resolved anew at each run.
         wait: seconds a run waits for another to end.
@@ -54,10 +59,19 @@ class Plan:
         arguments += ["--data", self.data] if self.data else []
         for override in self.overrides:
             arguments += ["--set", override]
-        return [sys.executable, "-m", "csa.cli", "run", *arguments, "--wait", f"{self.wait:g}", "--json"]
+        return [
+            sys.executable,
+            "-m",
+            "csa.cli",
+            "run",
+            *arguments,
+            "--wait",
+            f"{self.wait:g}",
+            "--json",
+        ]
 
 
-@flow(name=server.SCHEDULED, validate_parameters=False)
+@flow(name=SCHEDULED, validate_parameters=False)
 def scheduled_retrain(repository: str, plan: dict[str, Any] | None = None) -> dict[str, Any]:
     """Retrain once, in a private worktree.
 
@@ -69,7 +83,8 @@ def scheduled_retrain(repository: str, plan: dict[str, Any] | None = None) -> di
         What `csa run --json` said: run id, stages, metrics, version, gate.
 
     Raises:
-        StageError: the run failed, was refused by a data check, or was ended after its time-out; the message is its own.
+        StageError: the run failed, was refused by a data check, or was ended after its time-out;
+            the message is its own.
     """
     wanted = Plan(**{**(plan or {}), "overrides": tuple((plan or {}).get("overrides", ()))})
     main = Workspace.find(Path(repository))
@@ -77,7 +92,10 @@ def scheduled_retrain(repository: str, plan: dict[str, Any] | None = None) -> di
     with private_worktree(main, wanted.ref) as ws:
         outcome = _run(wanted, ws)
     ran = [stage["stage"] for stage in outcome["stages"] if stage["status"] == "ran"]
-    say(f"run {outcome['run_id']} is done: {', '.join(ran) or 'no stage'} computed; version {outcome['model']['version']}")
+    say(
+        f"run {outcome['run_id']} is done: {', '.join(ran) or 'no stage'} computed; version "
+        f"{outcome['model']['version']}"
+    )
     say(f"gate: {outcome['gate']['verdict']}: {outcome['gate']['reason']}")
     return outcome
 
@@ -100,7 +118,10 @@ def serve(repository: Workspace, plan: Plan, cron: str | None, minutes: float | 
     with server.local_server(repository) as address:
         when = f"cron {cron}" if cron else f"every {minutes:g} minutes"
         say(f"{when}; page: {address.removesuffix('/api')}; Ctrl-C ends it")
-        parameters = {"repository": str(repository.root), "plan": {**plan.__dict__, "overrides": list(plan.overrides)}}
+        parameters = {
+            "repository": str(repository.root),
+            "plan": {**plan.__dict__, "overrides": list(plan.overrides)},
+        }
         interval = None if minutes is None else 60 * minutes
         scheduled_retrain.serve(
             name=(plan.recipe and Path(plan.recipe).stem) or "main",
@@ -120,7 +141,10 @@ def check_times(cron: str | None, minutes: float | None) -> None:
         InputError: see above.
     """
     if (cron is None) == (minutes is None):
-        raise InputError('give either --cron, such as --cron "0 3 * * *" for every night at three, or --every MINUTES')
+        raise InputError(
+            'give either --cron, such as --cron "0 3 * * *" for every night at three, or --every '
+            "MINUTES"
+        )
     if minutes is not None and minutes <= 0:
         raise InputError(f"--every {minutes:g}: expected a number of minutes above 0")
     if cron is not None:
@@ -130,7 +154,9 @@ def check_times(cron: str | None, minutes: float | None) -> None:
         try:
             CronSchedule(cron=cron)
         except ValidationError:
-            raise InputError(f"--cron {cron!r}: not a cron expression; expected five fields, such as '0 3 * * *'") from None
+            raise InputError(
+                f"--cron {cron!r}: not a cron expression; expected five fields, such as '0 3 * * *'"
+            ) from None
 
 
 def say(text: str) -> None:
@@ -139,7 +165,9 @@ def say(text: str) -> None:
 
 
 def _run(plan: Plan, ws: Workspace) -> dict[str, Any]:
-    """`csa run` in a process of its own, once more where it was killed or crashed: what it had computed is not lost."""
+    """`csa run` in a process of its own, once more where it was killed or crashed: what it had
+    computed is not lost.
+    """
     code, out, message = _call(plan, ws)
     for pause in _PAUSES:
         if code in (0, _REFUSED, _WRONG):
@@ -157,21 +185,37 @@ def _run(plan: Plan, ws: Workspace) -> dict[str, Any]:
 def _call(plan: Plan, ws: Workspace) -> tuple[int, str, str]:
     """Exit code, standard output, and the last line of standard error."""
     process = subprocess.Popen(
-        plan.command(), cwd=ws.root, env=os.environ | {PARENT: str(os.getpid())}, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
+        plan.command(),
+        cwd=ws.root,
+        env=os.environ | {PARENT: str(os.getpid())},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     try:
         out, err = process.communicate(timeout=plan.timeout)
     except subprocess.TimeoutExpired:
-        raise StageError(f"the run was ended after {plan.timeout:g} s; give --timeout, or see why it takes so long") from None
+        raise StageError(
+            f"the run was ended after {plan.timeout:g} s; give --timeout, or see why it takes so "
+            f"long"
+        ) from None
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
     if process.returncode < 0:
-        return process.returncode, out, f"the run was killed by {signal.Signals(-process.returncode).name}"
-    lines = [line for line in err.splitlines() if line.strip()] or [f"exit code {process.returncode}"]
-    answered = process.returncode != _REFUSED or lines[-1].startswith("csa: refused: ")  # else it is a traceback's 1
+        return (
+            process.returncode,
+            out,
+            f"the run was killed by {signal.Signals(-process.returncode).name}",
+        )
+    lines = [line for line in err.splitlines() if line.strip()] or [
+        f"exit code {process.returncode}"
+    ]
+    # else it is a traceback's 1
+    answered = process.returncode != _REFUSED or lines[-1].startswith("csa: refused: ")
     return (
         process.returncode if answered else _CRASHED,
         out,

@@ -1,36 +1,35 @@
-"""A Prefect server of this state folder's own, where no other is named, and the slot that lets one retraining in at a time."""
+"""A Prefect server of this state folder's own, where no other is named, and the slot that lets
+one retraining in at a time.
+"""
 
-import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from csa.errors import ArtifactError, WorkspaceError
-from csa.files import read_json, write_json
-from csa.workspace import Workspace
+from csa.errors import WorkspaceError
+from csa.operations.scheduler import SERVER_MARK, answers, note_of_server
+from csa.pipeline.workspace import Workspace
+from csa.storage.files import write_json
 
-MARK = "CSA_PREFECT_SERVER"
 SLOT = "csa-retrain"
-SCHEDULED = "csa-scheduled-retrain"
-"""Name of the flow that schedules run."""
 
 _START_SECONDS = 120
-# A killed holder's slot comes free when its lease ends; a run on the same machine, which holds the file lock, waits for that.
+# A killed holder's slot comes free when its lease ends; a run on the same machine, which holds the
+# file lock, waits for that.
 _LEASE_SECONDS = 60
 _LEASE_GRACE = 30
 
 
 @contextmanager
 def local_server(ws: Workspace) -> Iterator[str]:
-    """A Prefect server with its scheduler, on a free port of this machine, until the block ends; PREFECT_API_URL points at it.
+    """A Prefect server with its scheduler, on a free port of this machine, until the block ends;
+    PREFECT_API_URL points at it.
 
     Where PREFECT_API_URL is set, that server is used and none is started.
 
@@ -46,11 +45,21 @@ def local_server(ws: Workspace) -> Iterator[str]:
     port = _free_port()
     address, log = f"http://127.0.0.1:{port}/api", ws.prefect_home / "server.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "prefect",
+        "server",
+        "start",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     with log.open("wb") as output:
         process = subprocess.Popen(
             command,
-            env=os.environ | {MARK: "1", "PREFECT_SERVER_UI_API_URL": address},
+            env=os.environ | {SERVER_MARK: "1", "PREFECT_SERVER_UI_API_URL": address},
             stdout=output,
             stderr=output,
             stdin=subprocess.DEVNULL,
@@ -58,50 +67,19 @@ def local_server(ws: Workspace) -> Iterator[str]:
         )
     try:
         _await_answer(address, process, log)
-        write_json(_noted(ws), {"address": address})
+        write_json(note_of_server(ws), {"address": address})
         os.environ["PREFECT_API_URL"] = address
         yield address
     finally:
         os.environ.pop("PREFECT_API_URL", None)
-        _noted(ws).unlink(missing_ok=True)
+        note_of_server(ws).unlink(missing_ok=True)
         _end(process)
-
-
-def running(ws: Workspace) -> str | None:
-    """The address of the server that another process of this state folder has started, if it answers."""
-    try:
-        address = str(read_json(_noted(ws))["address"])
-    except (ArtifactError, KeyError):
-        return None
-    return address if _answers(address) else None
-
-
-def next_run(address: str) -> str | None:
-    """When a schedule of ours fires next, UTC, ISO 8601; None where none is scheduled or the server does not answer.
-
-    Args:
-        address: of the server's API.
-    """
-    wanted = {
-        "flows": {"name": {"any_": [SCHEDULED]}},
-        "flow_runs": {"state": {"type": {"any_": ["SCHEDULED"]}}},
-        "sort": "EXPECTED_START_TIME_ASC",
-        "limit": 1,
-    }
-    request = urllib.request.Request(
-        f"{address}/flow_runs/filter", json.dumps(wanted).encode(), {"Content-Type": "application/json"}
-    )
-    try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
-            found = json.load(answer)
-    except (OSError, ValueError):
-        return None
-    return str(found[0]["expected_start_time"]) if found else None
 
 
 @contextmanager
 def slot(wait: float) -> Iterator[None]:
-    """Hold the one retraining slot of a Prefect server that several machines share; without such a server there is none to hold.
+    """Hold the one retraining slot of a Prefect server that several machines share; without such a
+    server there is none to hold.
 
     Args:
         wait: seconds to wait for it.
@@ -121,16 +99,22 @@ def slot(wait: float) -> Iterator[None]:
         taken = client.read_global_concurrency_limit_by_name(SLOT).active_slots
     if taken:
         print(
-            f"note: another retraining holds the slot {SLOT!r} at {address}; waiting for it, at most {seconds:.0f} s "
+            f"note: another retraining holds the slot {SLOT!r} at {address}; waiting for it, at "
+            f"most {seconds:.0f} s "
             f"(a killed one's comes free within {_LEASE_SECONDS} s)",
             file=sys.stderr,
         )
     with ExitStack() as held:
         try:
-            held.enter_context(concurrency(SLOT, timeout_seconds=seconds, lease_duration=_LEASE_SECONDS, strict=True))
+            held.enter_context(
+                concurrency(
+                    SLOT, timeout_seconds=seconds, lease_duration=_LEASE_SECONDS, strict=True
+                )
+            )
         except TimeoutError:
             raise WorkspaceError(
-                f"another retraining holds the slot {SLOT!r} at {address} and did not end within {seconds:.0f} s; "
+                f"another retraining holds the slot {SLOT!r} at {address} and did not end within "
+                f"{seconds:.0f} s; "
                 "wait for it, or give --wait"
             ) from None
         yield
@@ -138,7 +122,8 @@ def slot(wait: float) -> Iterator[None]:
 
 @contextmanager
 def prefect_at_work(ws: Workspace) -> Iterator[None]:
-    """Says in one line what Prefect cannot do: its server is out of reach, or cannot write its database.
+    """Says in one line what Prefect cannot do: its server is out of reach, or cannot write its
+    database.
 
     Raises:
         WorkspaceError: so it is.
@@ -150,20 +135,24 @@ def prefect_at_work(ws: Workspace) -> Iterator[None]:
         yield
     except (PrefectException, httpx.HTTPError, RuntimeError) as error:
         started = "PREFECT_API_URL" not in os.environ
-        if isinstance(error, RuntimeError) and not (started and "ephemeral Prefect API server" in str(error)):
+        if isinstance(error, RuntimeError) and not (
+            started and "ephemeral Prefect API server" in str(error)
+        ):
             raise
         where = (
             f"Prefect, which keeps its database in {ws.prefect_home},"
             if started
             else f"Prefect at {os.environ['PREFECT_API_URL']}"
         )
-        cause = "is the disk full, or the folder not yours to write?" if started else "is the server up, and its address right?"
+        cause = (
+            "is the disk full, or the folder not yours to write?"
+            if started
+            else "is the server up, and its address right?"
+        )
         words = " ".join(str(error).split())[:120] or type(error).__name__
-        raise WorkspaceError(f"{where} cannot be used ({words}): {cause} The next `csa run` goes on from here") from error
-
-
-def _noted(ws: Workspace) -> Path:
-    return ws.prefect_home / "server.json"
+        raise WorkspaceError(
+            f"{where} cannot be used ({words}): {cause} The next `csa run` goes on from here"
+        ) from error
 
 
 def _free_port() -> int:
@@ -172,19 +161,14 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _answers(address: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{address}/health", timeout=5) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
-
-
 def _await_answer(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + _START_SECONDS
-    while not _answers(address):
+    while not answers(address):
         if process.poll() is not None or time.monotonic() > deadline:
-            raise WorkspaceError(f"Prefect's server did not start within {_START_SECONDS} s; what it said is in {log}")
+            raise WorkspaceError(
+                f"Prefect's server did not start within {_START_SECONDS} s; what it said is in "
+                f"{log}"
+            )
         time.sleep(0.5)
 
 

@@ -1,7 +1,9 @@
-"""Private git worktrees for scheduled runs: no two runs share a workspace, and none disturbs what a person is editing.
+"""Private git worktrees for scheduled runs: no two runs share a workspace, and none disturbs what a
+person is editing.
 
-They lie in `.csa/worktrees` and share the repository's state. One is removed when its run has succeeded; what failed or was
-killed is kept for a look, the newest few. Whether a worktree is in use is told by a lock that dies with its process.
+They lie in `.csa/worktrees` and share the repository's state. One is removed when its run has
+succeeded; what failed or was killed is kept for a look, the newest few. Whether a worktree is in
+use is told by a lock that dies with its process.
 """
 
 import os
@@ -15,7 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from csa.errors import WorkspaceError
-from csa.workspace import Workspace
+from csa.pipeline.workspace import Workspace
 
 _KEPT = 3
 _DEMO = "data/openmoji"  # made by a stage
@@ -27,7 +29,8 @@ def private_worktree(repository: Workspace, ref: str) -> Iterator[Workspace]:
 
     Args:
         repository: the main workspace.
-        ref: a branch, tag or commit; `HEAD` is what the repository has checked out now, less what is not committed.
+        ref: a branch, tag or commit; `HEAD` is what the repository has checked out now, less what
+            is not committed.
 
     Raises:
         WorkspaceError: not a git repository, or no such commit.
@@ -38,7 +41,8 @@ def private_worktree(repository: Workspace, ref: str) -> Iterator[Workspace]:
     root = folder / f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{os.getpid()}"
     with FileLock(_lock_of(root), timeout=0):
         _git(repository.root, "worktree", "add", "--quiet", "--detach", str(root), ref)
-        # DVC's configuration is rewritten there, to share cache and remotes: no change that a run record should call dirty.
+        # DVC's configuration is rewritten there, to share cache and remotes: no change that a run
+        # record should call dirty.
         _git(root, "update-index", "--skip-worktree", ".dvc/config")
         ws = Workspace(root, repository.state)
         _link_data(repository, ws)
@@ -68,7 +72,9 @@ def _lock_of(root: Path) -> Path:
 
 
 def _link_data(repository: Workspace, ws: Workspace) -> None:
-    """A data set that lies in the repository's folder but not in git is found from the worktree too."""
+    """A data set that lies in the repository's folder but not in git is found from the worktree
+    too.
+    """
     path = ws.params().dataset.path
     here, there = ws.root / path, repository.root / path
     if path != _DEMO and not here.exists() and there.exists():
@@ -82,7 +88,12 @@ def _remove(repository: Workspace, root: Path) -> None:
 
 
 def _git(folder: Path, *arguments: str) -> None:
-    done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         said = " ".join(done.stderr.split())
-        raise WorkspaceError(f"{folder}: git {' '.join(arguments[:2])} failed ({said}); a scheduled run needs a git repository")
+        raise WorkspaceError(
+            f"{folder}: git {' '.join(arguments[:2])} failed ({said}); a scheduled run needs a "
+            f"git repository"
+        )

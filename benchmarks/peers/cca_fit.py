@@ -1,4 +1,5 @@
-"""Fit canonical correlation analysis with cca-zoo or mvlearn on saved features, once for every line read; print CPU seconds.
+"""Fit canonical correlation analysis with cca-zoo or mvlearn on saved features, once for every line
+read; print CPU seconds.
 
 Stands alone: the Python that runs it does not have csa.
 """
@@ -21,7 +22,12 @@ else:
     from mvlearn.embed import CCA
 
 views = [np.load(x_file), np.load(y_file)]
-print(json.dumps({name: metadata.version(name) for name in (library, "numpy", "scipy", "scikit-learn")}), flush=True)
+print(
+    json.dumps(
+        {name: metadata.version(name) for name in (library, "numpy", "scipy", "scikit-learn")}
+    ),
+    flush=True,
+)
 for _ in sys.stdin:
     start = time.process_time()
     CCA(n_components=int(components)).fit(views)

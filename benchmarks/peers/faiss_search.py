@@ -1,4 +1,6 @@
-"""Search saved vectors with FAISS, flat or HNSW, once for every line read; print CPU seconds, and save the rows found."""
+"""Search saved vectors with FAISS, flat or HNSW, once for every line read; print CPU seconds,
+and save the rows found.
+"""
 
 import json
 import os
@@ -14,13 +16,23 @@ kind, queries_file, gallery_file, k, found_file = sys.argv[1:]
 faiss.omp_set_num_threads(1)
 queries, gallery = np.load(queries_file), np.load(gallery_file)
 d = gallery.shape[1]
-index = faiss.IndexFlatIP(d) if kind == "flat" else faiss.IndexHNSWFlat(d, 32, faiss.METRIC_INNER_PRODUCT)
+index = (
+    faiss.IndexFlatIP(d)
+    if kind == "flat"
+    else faiss.IndexHNSWFlat(d, 32, faiss.METRIC_INNER_PRODUCT)
+)
 start = time.process_time()
 if kind != "flat":
     index.hnsw.efConstruction, index.hnsw.efSearch = 100, 128
 index.add(gallery)
 print(
-    json.dumps({"faiss-cpu": faiss.__version__, "numpy": np.__version__, "build_seconds": time.process_time() - start}),
+    json.dumps(
+        {
+            "faiss-cpu": faiss.__version__,
+            "numpy": np.__version__,
+            "build_seconds": time.process_time() - start,
+        }
+    ),
     flush=True,
 )
 for _ in sys.stdin:

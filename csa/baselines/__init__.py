@@ -1,4 +1,6 @@
-"""What CSA is compared with, behind the same interface: fit, index_vectors, similarity, score_pairs."""
+"""What CSA is compared with, behind the same interface: fit, index_vectors, similarity,
+score_pairs.
+"""
 
 from csa.baselines.asif import ASIF
 from csa.baselines.plain_cca import PlainCCA

@@ -1,4 +1,6 @@
-"""ASIF: two views meet in their similarities to the training pairs (Norelli et al. 2023, arXiv 2210.01738)."""
+"""ASIF: two views meet in their similarities to the training pairs (Norelli et al. 2023, arXiv
+2210.01738).
+"""
 
 from typing import Any, Literal
 
@@ -18,21 +20,28 @@ _BLOCK_SCORES = 8_000_000
 
 
 class ASIF(PairModel):
-    """Relative representations: an item is the vector of its similarities to all training items of its own view.
+    """Relative representations: an item is the vector of its similarities to all training items of
+    its own view.
 
-    Both views' features are brought to unit length; of the cosines with the training items the `kept` highest stay, negative ones
-    become 0, the rest is raised to `power`, and the vector is brought to unit length. Pairs are compared by inner product. The
-    training features are the model. Representations are sparse and made in blocks: a dense queries x training matrix is never
+    Both views' features are brought to unit length; of the cosines with the training items the
+    `kept` highest stay, negative ones become 0, the rest is raised to `power`, and the vector is
+    brought to unit length. Pairs are compared by inner product. The training features are the
+    model. Representations are sparse and made in blocks: a dense queries x training matrix is never
     kept.
 
     Args:
         kept: similarities kept per item, or "auto": a tenth of the pairs, at most 800.
-        power: exponent, or "auto": the best of 1, 2, 4 and 8 by mean reciprocal rank in held-out folds.
+        power: exponent, or "auto": the best of 1, 2, 4 and 8 by mean reciprocal rank in held-out
+            folds.
         folds, seed: of the choice of the power.
     """
 
     def __init__(
-        self, kept: Literal["auto"] | int = "auto", power: Literal["auto"] | float = "auto", folds: int = 5, seed: int = 0
+        self,
+        kept: Literal["auto"] | int = "auto",
+        power: Literal["auto"] | float = "auto",
+        folds: int = 5,
+        seed: int = 0,
     ):
         self.kept = kept
         self.power = power
@@ -51,8 +60,14 @@ class ASIF(PairModel):
         if self.power != "auto" and self.power <= 0:
             raise InputError(f"power must be 'auto' or a number above 0, got {self.power!r}")
         self.anchors_x_, self.anchors_y_ = unit(x), unit(y)
-        self.kept_ = max(1, min(_MAX_KEPT, len(x) // 10)) if self.kept == "auto" else min(int(self.kept), len(x))
-        group = np.unique(np.arange(len(x)) if groups is None else np.asarray(groups), return_inverse=True)[1]
+        self.kept_ = (
+            max(1, min(_MAX_KEPT, len(x) // 10))
+            if self.kept == "auto"
+            else min(int(self.kept), len(x))
+        )
+        group = np.unique(
+            np.arange(len(x)) if groups is None else np.asarray(groups), return_inverse=True
+        )[1]
         self.power_ = self._choose(group) if self.power == "auto" else float(self.power)
         return self
 
@@ -61,11 +76,16 @@ class ASIF(PairModel):
         for k in range(int(fold.max()) + 1):
             out = np.flatnonzero(fold == k)
             kept = min(self.kept_, int((fold != k).sum()))
-            a, b = (_nearest(view[out], view[fold != k], kept) for view in (self.anchors_x_, self.anchors_y_))
+            a, b = (
+                _nearest(view[out], view[fold != k], kept)
+                for view in (self.anchors_x_, self.anchors_y_)
+            )
             same = group[out][:, None] == group[out]
             for i, power in enumerate(_POWERS):
                 scores = (_powered(a, power) @ _powered(b, power).T).toarray()
-                total[i] += _mean_reciprocal_rank(scores, same) + _mean_reciprocal_rank(scores.T, same)
+                total[i] += _mean_reciprocal_rank(scores, same) + _mean_reciprocal_rank(
+                    scores.T, same
+                )
         return _POWERS[int(total.argmax())]
 
     def index_vectors(self, X: ArrayLike | None = None, Y: ArrayLike | None = None) -> Any:
@@ -73,7 +93,12 @@ class ASIF(PairModel):
         views = [
             None
             if features is None
-            else _powered(_nearest(unit(check_features(features, name, anchors.shape[1])), anchors, self.kept_), self.power_)
+            else _powered(
+                _nearest(
+                    unit(check_features(features, name, anchors.shape[1])), anchors, self.kept_
+                ),
+                self.power_,
+            )
             for features, name, anchors in ((X, "X", self.anchors_x_), (Y, "Y", self.anchors_y_))
         ]
         return one_or_both(*views)
@@ -92,7 +117,9 @@ class ASIF(PairModel):
 
 
 def _nearest(items: Array, anchors: Array, kept: int) -> sparse.csr_array:
-    """The `kept` highest positive cosines of unit vectors with the anchors; sparse, shape (items, anchors)."""
+    """The `kept` highest positive cosines of unit vectors with the anchors; sparse, shape
+    (items, anchors).
+    """
     rows = max(1, _BLOCK_SCORES // len(anchors))
     blocks = []
     for i in range(0, len(items), rows):

@@ -22,7 +22,12 @@ class PlainCCA(PairModel):
         folds, seed: of the choice of shrinkage.
     """
 
-    def __init__(self, shrinkage: Literal["auto"] | tuple[float, float] = "auto", folds: int = 5, seed: int = 0):
+    def __init__(
+        self,
+        shrinkage: Literal["auto"] | tuple[float, float] = "auto",
+        folds: int = 5,
+        seed: int = 0,
+    ):
         self.shrinkage = shrinkage
         self.folds = folds
         self.seed = seed
@@ -31,7 +36,9 @@ class PlainCCA(PairModel):
         """Fit on paired features X (n, p), Y (n, q); a group is never split between folds."""
         x, y = check_pairs(X, Y)
         if self.shrinkage == "auto":
-            training = Training.of(x, y, np.arange(len(x)) if groups is None else groups, self.folds, self.seed)
+            training = Training.of(
+                x, y, np.arange(len(x)) if groups is None else groups, self.folds, self.seed
+            )
             shrinkage: Shrinkage = climb(training, best_shrinkage(training), _equal_weights)[0]
         else:
             shrinkage = self.shrinkage
@@ -43,8 +50,17 @@ class PlainCCA(PairModel):
         """Unit vectors of canonical coordinates, shapes (n, r) and (m, r)."""
         m, d = self.moments_, self.decomposition_
         score = CanonicalScore(np.ones(len(d.rho)))
-        left = None if X is None else score.left((check_features(X, "X", len(m.mean_x)) - m.mean_x) @ d.A)
-        return one_or_both(left, None if Y is None else score.right((check_features(Y, "Y", len(m.mean_y)) - m.mean_y) @ d.B))
+        left = (
+            None
+            if X is None
+            else score.left((check_features(X, "X", len(m.mean_x)) - m.mean_x) @ d.A)
+        )
+        return one_or_both(
+            left,
+            None
+            if Y is None
+            else score.right((check_features(Y, "Y", len(m.mean_y)) - m.mean_y) @ d.B),
+        )
 
 
 def _equal_weights(held: Held) -> CanonicalScore:

@@ -14,8 +14,9 @@ from csa.core.preparation import unit
 class Procrustes(PairModel):
     """Orthogonal Procrustes: x -> (x - mean_x) W with W'W = I (or WW' = I), compared by cosine.
 
-    Both views are centred and brought to unit length; W = U V' of the singular value decomposition of their cross product, which
-    maximises the mean inner product of pairs. Views of different dimensions meet in the smaller one.
+    Both views are centred and brought to unit length; W = U V' of the singular value decomposition
+    of their cross product, which maximises the mean inner product of pairs. Views of different
+    dimensions meet in the smaller one.
     """
 
     def __init__(self) -> None:
@@ -24,15 +25,22 @@ class Procrustes(PairModel):
     def fit(self, X: ArrayLike, Y: ArrayLike, groups: ArrayLike | None = None) -> "Procrustes":
         """Fit on paired features X (n, p) and Y (n, q); `groups` are not needed."""
         x, y = check_pairs(X, Y)
-        self.mean_x_, self.mean_y_ = x.mean(axis=0, dtype=np.float64), y.mean(axis=0, dtype=np.float64)
-        U, _, Vt = linalg.svd(unit(x - self.mean_x_).T @ unit(y - self.mean_y_), full_matrices=False)
+        self.mean_x_, self.mean_y_ = (
+            x.mean(axis=0, dtype=np.float64),
+            y.mean(axis=0, dtype=np.float64),
+        )
+        U, _, Vt = linalg.svd(
+            unit(x - self.mean_x_).T @ unit(y - self.mean_y_), full_matrices=False
+        )
         self.rotation_x_, self.rotation_y_ = U, Vt.T
         return self
 
     def index_vectors(self, X: ArrayLike | None = None, Y: ArrayLike | None = None) -> Any:
         """Unit vectors in the common space, shapes (n, min(p, q)) and (m, min(p, q))."""
         views = [
-            None if features is None else unit((check_features(features, name, len(mean)) - mean) @ rotation)
+            None
+            if features is None
+            else unit((check_features(features, name, len(mean)) - mean) @ rotation)
             for features, name, mean, rotation in (
                 (X, "X", self.mean_x_, self.rotation_x_),
                 (Y, "Y", self.mean_y_, self.rotation_y_),

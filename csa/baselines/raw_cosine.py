@@ -1,4 +1,6 @@
-"""The cosine of features as they are: for encoders that share a space already, such as CLIP's two towers."""
+"""The cosine of features as they are: for encoders that share a space already, such as CLIP's
+two towers.
+"""
 
 from typing import Any
 
@@ -24,7 +26,10 @@ class RawCosine(PairModel):
         """
         x, y = check_pairs(X, Y)
         if x.shape[1] != y.shape[1]:
-            raise FeatureError(f"X has {x.shape[1]} dimensions and Y {y.shape[1]}; a cosine needs one space, so fit CSA instead")
+            raise FeatureError(
+                f"X has {x.shape[1]} dimensions and Y {y.shape[1]}; a cosine needs one space, so "
+                f"fit CSA instead"
+            )
         return self
 
     def index_vectors(self, X: ArrayLike | None = None, Y: ArrayLike | None = None) -> Any:

@@ -18,12 +18,14 @@ _GRID = tuple(float(10.0**k) for k in range(-4, 3))
 
 
 class RidgeMap(PairModel):
-    """Predict y from x by ridge regression, y ≈ mean_y + (x - mean_x) W, and compare prediction and truth by cosine.
+    """Predict y from x by ridge regression, y ≈ mean_y + (x - mean_x) W, and compare prediction and
+    truth by cosine.
 
     W = (Sxx + penalty (trace Sxx / p) I)^-1 Sxy.
 
     Args:
-        penalty: relative to the mean eigenvalue of Sxx, or "auto": the power of ten with the best mean reciprocal rank, both
+        penalty: relative to the mean eigenvalue of Sxx, or "auto": the power of ten with the best
+            mean reciprocal rank, both
         ways,
             in held-out folds.
         folds, seed: of the choice of the penalty.
@@ -43,7 +45,9 @@ class RidgeMap(PairModel):
         x, y = check_pairs(X, Y)
         if self.penalty != "auto" and self.penalty < 0:
             raise InputError(f"penalty must be 'auto' or a number from 0 up, got {self.penalty!r}")
-        group = np.unique(np.arange(len(x)) if groups is None else np.asarray(groups), return_inverse=True)[1]
+        group = np.unique(
+            np.arange(len(x)) if groups is None else np.asarray(groups), return_inverse=True
+        )[1]
         self.penalty_ = self._choose(x, y, group) if self.penalty == "auto" else float(self.penalty)
         moments = Moments.from_arrays(x, y)
         self.mean_x_, self.mean_y_ = moments.mean_x, moments.mean_y
@@ -54,19 +58,30 @@ class RidgeMap(PairModel):
         fold, total = assign_folds(group, self.folds, self.seed), np.zeros(len(_GRID))
         parts = Moments.of_folds(x, y, fold)
         for k, part in enumerate(parts):
-            rest = sum((other for other in parts if other is not part), start=Moments.empty(*part.shape))
+            rest = sum(
+                (other for other in parts if other is not part), start=Moments.empty(*part.shape)
+            )
             a, b = x[fold == k] - rest.mean_x, unit(y[fold == k] - rest.mean_y)
             query, gallery = np.nonzero(group[fold == k][:, None] == group[fold == k])
             for i, W in enumerate(_maps(rest, _GRID)):
                 predicted = unit(a @ W)
-                forward, backward = best_ranks(predicted, b, (query, gallery)), best_ranks(b, predicted, (query, gallery))
+                forward, backward = (
+                    best_ranks(predicted, b, (query, gallery)),
+                    best_ranks(b, predicted, (query, gallery)),
+                )
                 total[i] += (1 / forward).mean() + (1 / backward).mean()
         return _GRID[int(total.argmax())]
 
     def index_vectors(self, X: ArrayLike | None = None, Y: ArrayLike | None = None) -> Any:
         """Unit vectors of predictions (n, q) and of centred second-view features (m, q)."""
-        left = None if X is None else unit((check_features(X, "X", len(self.mean_x_)) - self.mean_x_) @ self.map_)
-        right = None if Y is None else unit(check_features(Y, "Y", len(self.mean_y_)) - self.mean_y_)
+        left = (
+            None
+            if X is None
+            else unit((check_features(X, "X", len(self.mean_x_)) - self.mean_x_) @ self.map_)
+        )
+        right = (
+            None if Y is None else unit(check_features(Y, "Y", len(self.mean_y_)) - self.mean_y_)
+        )
         return one_or_both(left, right)
 
 
@@ -74,6 +89,7 @@ def _maps(moments: Moments, penalties: tuple[float, ...]) -> list[Float64]:
     """W (p, q) for each penalty, from one eigendecomposition."""
     values, vectors = linalg.eigh(moments.cxx / moments.n, driver="evd")
     cross = vectors.T @ (moments.cxy / moments.n)
-    tiny = np.finfo(np.float64).eps * len(values) * values[-1]  # what a penalty of 0 leaves of the null space
+    # what a penalty of 0 leaves of the null space
+    tiny = np.finfo(np.float64).eps * len(values) * values[-1]
     ridges = [np.maximum(values, 0) + max(penalty * values.mean(), tiny) for penalty in penalties]
     return [vectors @ (cross / ridge[:, None]) for ridge in ridges]

@@ -1,4 +1,6 @@
-"""The `csa` command. Exit codes: 0 done, 1 a gate or a check said no, 2 wrong use or bad input (one line, no traceback)."""
+"""The `csa` command. Exit codes: 0 done, 1 a gate or a check said no, 2 wrong use or bad input
+(one line, no traceback).
+"""
 
 import click
 
@@ -6,10 +8,14 @@ from csa.cli import pipeline, registry, results, team
 from csa.cli.common import Group
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="csa")
 def main() -> None:
-    """Canonical Similarity Analysis: two frozen encoders as one multimodal model, run as a pipeline a team can trust."""
+    """Canonical Similarity Analysis: two frozen encoders as one multimodal model, run as a
+    pipeline a team can trust.
+    """
 
 
 for _command in (*pipeline.COMMANDS, *results.COMMANDS, *registry.COMMANDS, *team.COMMANDS):

@@ -43,7 +43,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 def recipe_arguments(command: Callable[..., Any]) -> Callable[..., Any]:
     """A recipe, and what is laid over it."""
     command = click.option(
-        "--data", metavar="PATH", help="The data set's folder or file, in place of the recipe's dataset.path."
+        "--data",
+        metavar="PATH",
+        help="The data set's folder or file, in place of the recipe's dataset.path.",
     )(command)
     command = click.option(
         "--set",
@@ -72,5 +74,7 @@ def print_frame(frame: Any, as_json: bool, when_empty: str) -> None:
     else:
         with pl.Config() as table:
             table.set_tbl_rows(-1).set_tbl_cols(-1).set_tbl_width_chars(180).set_fmt_str_lengths(60)
-            table.set_tbl_formatting("NOTHING").set_tbl_hide_dataframe_shape(True).set_tbl_hide_column_data_types(True)
+            table.set_tbl_formatting("NOTHING").set_tbl_hide_dataframe_shape(
+                True
+            ).set_tbl_hide_column_data_types(True)
             click.echo(str(frame))

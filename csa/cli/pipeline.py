@@ -21,28 +21,38 @@ from csa.cli.common import json_option, recipe_arguments, say, workspace_option
 )
 @click.option("-v", "--verbose", is_flag=True, help="Show what DVC and Prefect say.")
 @json_option
-def run(recipe: Path | None, overrides: tuple[str, ...], data: str | None, wait: float, verbose: bool, as_json: bool) -> None:
+def run(
+    recipe: Path | None,
+    overrides: tuple[str, ...],
+    data: str | None,
+    wait: float,
+    verbose: bool,
+    as_json: bool,
+) -> None:
     """Run the pipeline: ingest, embed, fit, evaluate, register, gate.
 
-    Without RECIPE: the repository's own params.yaml. With one: in a workspace of its own, .csa/workspaces/NAME. What is up to
-    date is not computed again.
+    Without RECIPE: the repository's own params.yaml. With one: in a workspace of its own,
+    .csa/workspaces/NAME. What is up to date is not computed again.
 
     \b
     Examples:
       csa run
       csa run recipes/flickr8k.yaml --data ~/flickr8k
     """
-    from flows.environment import end_with_parent, prepare_environment
-    from flows.summary import summary_json, summary_text
-    from flows.workspaces import open_workspace
+    from csa.flows.environment import end_with_parent
+    from csa.operations.environment import prepare_environment
+    from csa.operations.inspection.summary import summary_json, summary_text
+    from csa.pipeline.recipes import open_workspace
 
     ws = open_workspace(recipe, overrides, data)
     end_with_parent()
     prepare_environment(ws, verbose=verbose)
-    from flows.retrain import run_retrain
+    from csa.flows.retrain import run_retrain
 
     result = run_retrain(ws, wait)
-    click.echo(json.dumps(summary_json(ws, result), indent=2) if as_json else summary_text(ws, result))
+    click.echo(
+        json.dumps(summary_json(ws, result), indent=2) if as_json else summary_text(ws, result)
+    )
 
 
 @click.command()
@@ -57,9 +67,9 @@ def plan(recipe: Path | None, overrides: tuple[str, ...], data: str | None, as_j
     Example:
       csa plan recipes/flickr8k.yaml --data ~/flickr8k
     """
-    from flows.environment import prepare_environment
-    from flows.plan import make_plan
-    from flows.workspaces import open_workspace
+    from csa.operations.environment import prepare_environment
+    from csa.operations.inspection.plan import make_plan
+    from csa.pipeline.recipes import open_workspace
 
     ws = open_workspace(recipe, overrides, data)
     prepare_environment(ws)
@@ -71,14 +81,33 @@ def plan(recipe: Path | None, overrides: tuple[str, ...], data: str | None, as_j
 
 @click.command()
 @recipe_arguments
-@click.option("--cron", metavar="EXPRESSION", help='When, five fields: "0 3 * * *" is every night at three.')
-@click.option("--every", "minutes", metavar="MINUTES", type=float, help="Instead: so many minutes apart.")
-@click.option("--ref", default="HEAD", show_default=True, help="The commit, branch or tag that runs, looked up at each run.")
 @click.option(
-    "--wait", metavar="SECONDS", type=click.FloatRange(0), default=3600, show_default=True, help="For another run to end."
+    "--cron", metavar="EXPRESSION", help='When, five fields: "0 3 * * *" is every night at three.'
 )
 @click.option(
-    "--timeout", metavar="SECONDS", type=click.FloatRange(1), default=43200, show_default=True, help="After which a run is ended."
+    "--every", "minutes", metavar="MINUTES", type=float, help="Instead: so many minutes apart."
+)
+@click.option(
+    "--ref",
+    default="HEAD",
+    show_default=True,
+    help="The commit, branch or tag that runs, looked up at each run.",
+)
+@click.option(
+    "--wait",
+    metavar="SECONDS",
+    type=click.FloatRange(0),
+    default=3600,
+    show_default=True,
+    help="For another run to end.",
+)
+@click.option(
+    "--timeout",
+    metavar="SECONDS",
+    type=click.FloatRange(1),
+    default=43200,
+    show_default=True,
+    help="After which a run is ended.",
 )
 def schedule(
     recipe: Path | None,
@@ -90,21 +119,23 @@ def schedule(
     wait: float,
     timeout: float,
 ) -> None:
-    """Retrain on a schedule, until interrupted. Each run works in a git worktree of its own and computes only what has changed.
+    """Retrain on a schedule, until interrupted. Each run works in a git worktree of its own and
+    computes only what has changed.
 
-    Uses the Prefect server that PREFECT_API_URL names, else starts one on this machine. For a work pool, see prefect.yaml.
+    Uses the Prefect server that PREFECT_API_URL names, else starts one on this machine. For a work
+    pool, see prefect.yaml.
 
     \b
     Examples:
       csa schedule --cron "0 3 * * *"
       csa schedule recipes/flickr8k.yaml --data ~/flickr8k --every 60
     """
-    from flows.environment import prepare_environment
-    from flows.workspaces import main_workspace, open_workspace
+    from csa.operations.environment import prepare_environment
+    from csa.pipeline.recipes import main_workspace, open_workspace
 
     ws = main_workspace()
     prepare_environment(ws)
-    from flows.schedule import Plan, check_times, serve
+    from csa.flows.schedule import Plan, check_times, serve
 
     check_times(cron, minutes)
     open_workspace(recipe, overrides, data)  # so that a mistake in it shows now, and not at night
@@ -125,22 +156,22 @@ def schedule(
 @workspace_option
 @json_option
 def status(workspace: str, as_json: bool) -> None:
-    """Say what is there and what is out of date, in one workspace: stages and what they cost, the last run, champion, checks, the
-    next scheduled run, and disk space.
+    """Say what is there and what is out of date, in one workspace: stages and what they cost, the
+    last run, champion, checks, the next scheduled run, and disk space.
 
     \b
     Example:
       csa status
     """
-    from flows.environment import prepare_environment
-    from flows.status import status_json, status_text
-    from flows.workspaces import existing_workspace
+    from csa.operations.environment import prepare_environment
+    from csa.operations.inspection.status import status_json, status_text
+    from csa.pipeline.recipes import existing_workspace
 
     ws = existing_workspace(workspace)
     prepare_environment(ws)
     state = status_json(ws)
     click.echo(json.dumps(state, indent=2) if as_json else status_text(state))
-    from flows.standing import note
+    from csa.operations.ledger.standing import note
 
     say(note(ws))
 
@@ -148,7 +179,8 @@ def status(workspace: str, as_json: bool) -> None:
 @click.command()
 @json_option
 def doctor(as_json: bool) -> None:
-    """Check the installation: versions, the two pins that break silently, the state folder, the built-in encoders.
+    """Check the installation: versions, the two pins that break silently, the state folder, the
+    built-in encoders.
 
     Exit code 1 when something is wrong.
 
@@ -156,7 +188,7 @@ def doctor(as_json: bool) -> None:
     Example:
       csa doctor
     """
-    from flows.doctor import diagnose
+    from csa.operations.inspection.doctor import diagnose
 
     checks = diagnose()
     if as_json:
@@ -164,7 +196,8 @@ def doctor(as_json: bool) -> None:
     else:
         for check in checks:
             click.echo(
-                f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<24} {check.found}{'' if check.ok else f'  <- {check.remedy}'}"
+                f"{'ok  ' if check.ok else 'FAIL'}  {check.name:<24} "
+                f"{check.found}{'' if check.ok else f'  <- {check.remedy}'}"
             )
     if not all(check.ok for check in checks):
         sys.exit(1)

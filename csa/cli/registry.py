@@ -19,13 +19,13 @@ def models(workspace: str, as_json: bool) -> None:
     Example:
       csa models
     """
-    from flows.environment import prepare_environment
-    from flows.registry import versions_table
-    from flows.workspaces import existing_workspace
+    from csa.operations.environment import prepare_environment
+    from csa.operations.registry.versions import versions_table
+    from csa.pipeline.recipes import existing_workspace
 
     ws = existing_workspace(workspace)
     prepare_environment(ws)
-    from flows.standing import note
+    from csa.operations.ledger.standing import note
 
     print_frame(versions_table(ws), as_json, "no versions yet; `csa run` registers the first")
     say(note(ws))
@@ -35,7 +35,12 @@ def models(workspace: str, as_json: bool) -> None:
 @click.argument("first")
 @click.argument("second")
 @workspace_option
-@click.option("--report", metavar="FILE.html", type=click.Path(path_type=Path), help="Write a page about it, with pictures.")
+@click.option(
+    "--report",
+    metavar="FILE.html",
+    type=click.Path(path_type=Path),
+    help="Write a page about it, with pictures.",
+)
 @json_option
 def compare(first: str, second: str, workspace: str, report: Path | None, as_json: bool) -> None:
     """Compare two versions query by query: paired differences with intervals, second minus first.
@@ -47,9 +52,9 @@ def compare(first: str, second: str, workspace: str, report: Path | None, as_jso
       csa compare champion challenger
       csa compare 3 4 --report difference.html
     """
-    from flows.compare import compare as compare_versions
-    from flows.environment import prepare_environment
-    from flows.workspaces import existing_workspace
+    from csa.operations.environment import prepare_environment
+    from csa.operations.inspection.compare import compare as compare_versions
+    from csa.pipeline.recipes import existing_workspace
 
     ws = existing_workspace(workspace)
     prepare_environment(ws)
@@ -58,11 +63,12 @@ def compare(first: str, second: str, workspace: str, report: Path | None, as_jso
         click.echo(json.dumps(result.as_dict(), indent=2))
     else:
         click.echo(
-            f"version {result.first} and version {result.second}, {result.queries:,} held-out queries, both directions alike"
+            f"version {result.first} and version {result.second}, {result.queries:,} held-out "
+            f"queries, both directions alike"
         )
         print_frame(result.table, False, "")
     if report is not None:
-        from flows.versus import write_comparison
+        from csa.operations.report.comparison import write_comparison
 
         write_comparison(ws, first, second, report)
         if not as_json:
@@ -74,15 +80,16 @@ def compare(first: str, second: str, workspace: str, report: Path | None, as_jso
 @click.option("--reason", required=True, help="Why, for the ledger.")
 @workspace_option
 def promote(version: int, reason: str, workspace: str) -> None:
-    """Make a version champion by hand, whatever the gate said; its artifact is checked, the ledger tells who and why.
+    """Make a version champion by hand, whatever the gate said; its artifact is checked, the ledger
+    tells who and why.
 
     \b
     Example:
       csa promote 3 --reason "better on the new shop's photos"
     """
-    from flows.environment import prepare_environment
-    from flows.moves import promote as promote_version
-    from flows.workspaces import existing_workspace
+    from csa.operations.environment import prepare_environment
+    from csa.operations.ledger.moves import promote as promote_version
+    from csa.pipeline.recipes import existing_workspace
 
     ws = existing_workspace(workspace)
     prepare_environment(ws)
@@ -90,19 +97,25 @@ def promote(version: int, reason: str, workspace: str) -> None:
 
 
 @click.command()
-@click.option("--to", "version", type=click.IntRange(1), help="The version to go back to.  [default: the champion before]")
+@click.option(
+    "--to",
+    "version",
+    type=click.IntRange(1),
+    help="The version to go back to.  [default: the champion before]",
+)
 @click.option("--reason", required=True, help="Why, for the ledger.")
 @workspace_option
 def rollback(version: int | None, reason: str, workspace: str) -> None:
-    """Go back to the champion before this one. The gate will not promote again what was rolled back.
+    """Go back to the champion before this one. The gate will not promote again what was rolled
+    back.
 
     \b
     Example:
       csa rollback --reason "customers complained"
     """
-    from flows.environment import prepare_environment
-    from flows.moves import rollback as roll_back
-    from flows.workspaces import existing_workspace
+    from csa.operations.environment import prepare_environment
+    from csa.operations.ledger.moves import rollback as roll_back
+    from csa.pipeline.recipes import existing_workspace
 
     ws = existing_workspace(workspace)
     prepare_environment(ws)
@@ -123,26 +136,34 @@ def approve(refuse: bool, reason: str, only_list: bool, workspace: str, as_json:
       csa approve --reason "looked at the sheets"
       csa approve --no --reason "worse on children's drawings"
     """
-    from flows.environment import prepare_environment
-    from flows.workspaces import existing_workspace
+    from csa.operations.environment import prepare_environment
+    from csa.pipeline.recipes import existing_workspace
 
     ws = existing_workspace(workspace)
     prepare_environment(ws)
-    from flows import approval
+    from csa.flows import approval
 
     if only_list:
         runs = [{"workspace": one.workspace, "until": one.until} for one in approval.waiting()]
-        said = "\n".join(f"{run['workspace']}  until {run['until']}" for run in runs) or "no run waits"
+        said = (
+            "\n".join(f"{run['workspace']}  until {run['until']}" for run in runs) or "no run waits"
+        )
         click.echo(json.dumps(runs, indent=2) if as_json else said)
         return
     approval.answer(str(ws.root), not refuse, reason)
     answer = {"workspace": workspace, "approved": not refuse}
-    click.echo(json.dumps(answer) if as_json else f"{workspace}: {'refused' if refuse else 'approved'}; the run goes on")
+    click.echo(
+        json.dumps(answer)
+        if as_json
+        else f"{workspace}: {'refused' if refuse else 'approved'}; the run goes on"
+    )
 
 
 @click.command()
 @click.option(
-    "--verify", is_flag=True, help="Check chain, registry, champion and the files of every version; 1 if a check fails."
+    "--verify",
+    is_flag=True,
+    help="Check chain, registry, champion and the files of every version; 1 if a check fails.",
 )
 @workspace_option
 @json_option
@@ -154,9 +175,9 @@ def ledger(verify: bool, workspace: str, as_json: bool) -> None:
       csa ledger
       csa ledger --verify
     """
-    from flows.environment import prepare_environment
-    from flows.standing import ledger_lines, ledger_table, verify_all
-    from flows.workspaces import existing_workspace
+    from csa.operations.environment import prepare_environment
+    from csa.operations.ledger.standing import ledger_lines, ledger_table, verify_all
+    from csa.pipeline.recipes import existing_workspace
 
     ws = existing_workspace(workspace)
     prepare_environment(ws)
@@ -179,23 +200,26 @@ def ledger(verify: bool, workspace: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("thing")
-@click.option("--item", "is_item", is_flag=True, help="THING is an item, even if it looks like a version.")
+@click.option(
+    "--item", "is_item", is_flag=True, help="THING is an item, even if it looks like a version."
+)
 @workspace_option
 @json_option
 def lineage(thing: str, is_item: bool, workspace: str, as_json: bool) -> None:
-    """From a model down to data, code, parameters and environment; or from an item up to every model that saw it.
+    """From a model down to data, code, parameters and environment; or from an item up to every
+    model that saw it.
 
-    THING is a model (models:/NAME@champion, models:/NAME/3, champion, 3, a run id) or an item (an image's path, a text, a
-    sha256, a pair's id).
+    THING is a model (models:/NAME@champion, models:/NAME/3, champion, 3, a run id) or an item (an
+    image's path, a text, a sha256, a pair's id).
 
     \b
     Examples:
       csa lineage champion
       csa lineage data/openmoji/images/1F98A.png
     """
-    from flows import lineage as lines
-    from flows.environment import prepare_environment
-    from flows.workspaces import existing_workspace
+    from csa.operations.environment import prepare_environment
+    from csa.operations.inspection import lineage as lines
+    from csa.pipeline.recipes import existing_workspace
 
     ws = existing_workspace(workspace)
     prepare_environment(ws)

@@ -10,30 +10,39 @@ from csa.cli.common import json_option, workspace_option
 
 @click.group()
 def remote() -> None:
-    """Where a team shares what it has computed: features, alignments, results. Every `csa run` pulls from it and pushes to it."""
+    """Where a team shares what it has computed: features, alignments, results. Every `csa run`
+    pulls from it and pushes to it.
+    """
 
 
 @remote.command("add")
 @click.argument("name")
 @click.argument("url")
 @click.option("--endpoint", metavar="URL", help="Of an S3 store that is not Amazon's.")
-@click.option("--local", is_flag=True, help="For this clone alone; else git carries .dvc/config to the team.")
+@click.option(
+    "--local", is_flag=True, help="For this clone alone; else git carries .dvc/config to the team."
+)
 def remote_add(name: str, url: str, endpoint: str | None, local: bool) -> None:
-    """Share through URL: a folder all can reach, or s3://bucket/path (extra `s3`; credentials as for any S3 tool).
+    """Share through URL: a folder all can reach, or s3://bucket/path (extra `s3`; credentials as
+    for any S3 tool).
 
     \b
     Examples:
       csa remote add team /mnt/shared/csa
       csa remote add team s3://our-bucket/csa
     """
-    from flows import sharing
-    from flows.environment import prepare_environment
-    from flows.workspaces import main_workspace
+    from csa.operations.cache import sharing
+    from csa.operations.environment import prepare_environment
+    from csa.pipeline.recipes import main_workspace
 
     ws = main_workspace()
     prepare_environment(ws)
     sharing.add_remote(ws, name, url, endpoint, local)
-    where = "this clone's .dvc/config.local" if local else ".dvc/config; commit it, and your team shares too"
+    where = (
+        "this clone's .dvc/config.local"
+        if local
+        else ".dvc/config; commit it, and your team shares too"
+    )
     click.echo(f"{name}: {sharing.remotes(ws)[name]} ({where})")
 
 
@@ -46,15 +55,19 @@ def remote_list(as_json: bool) -> None:
     Example:
       csa remote list
     """
-    from flows import sharing
-    from flows.environment import prepare_environment
-    from flows.workspaces import main_workspace
+    from csa.operations.cache import sharing
+    from csa.operations.environment import prepare_environment
+    from csa.pipeline.recipes import main_workspace
 
     ws = main_workspace()
     prepare_environment(ws)
     found = sharing.remotes(ws)
     lines = "\n".join(f"{name}  {url}" for name, url in found.items())
-    click.echo(json.dumps(found, indent=2) if as_json else lines or "no remote yet; `csa remote add NAME URL` names one")
+    click.echo(
+        json.dumps(found, indent=2)
+        if as_json
+        else lines or "no remote yet; `csa remote add NAME URL` names one"
+    )
 
 
 @remote.command("remove")
@@ -66,9 +79,9 @@ def remote_remove(name: str) -> None:
     Example:
       csa remote remove team
     """
-    from flows import sharing
-    from flows.environment import prepare_environment
-    from flows.workspaces import main_workspace
+    from csa.operations.cache import sharing
+    from csa.operations.environment import prepare_environment
+    from csa.pipeline.recipes import main_workspace
 
     ws = main_workspace()
     prepare_environment(ws)
@@ -83,27 +96,33 @@ def remote_remove(name: str) -> None:
 @workspace_option
 @json_option
 def forget(items: tuple[str, ...], reason: str, yes: bool, workspace: str, as_json: bool) -> None:
-    """Forget items: remove them, and all that was made from them, from every cache here and on the remotes, and keep them out.
+    """Forget items: remove them, and all that was made from them, from every cache here and on the
+    remotes, and keep them out.
 
-    ITEMS are images' paths, texts or sha256. Registered versions that saw them are named, not deleted; the next `csa run` makes
-    one that never did. exclude.csv gets a line each: once it is committed, your team's clones forget too.
+    ITEMS are images' paths, texts or sha256. Registered versions that saw them are named, not
+    deleted; the next `csa run` makes one that never did. exclude.csv gets a line each: once it is
+    committed, your team's clones forget too.
 
     \b
     Examples:
       csa forget data/photos/17.jpg --reason "withdrawn by its owner"
       csa forget "a photo of my neighbour" --reason "personal" -w flickr8k
     """
-    from flows.environment import prepare_environment
-    from flows.workspaces import existing_workspace
+    from csa.operations.environment import prepare_environment
+    from csa.pipeline.recipes import existing_workspace
 
     ws = existing_workspace(workspace)
     prepare_environment(ws)
-    from flows import forgetting
-    from flows.locked import only_run
+    from csa.operations.forgetting import forgetting
+    from csa.operations.runs.locked import only_run
 
     found = forgetting.find(ws, items)
     if not yes:
-        click.confirm(f"Remove {len(found)} items and what was made from them from all caches? This cannot be undone", abort=True)
+        click.confirm(
+            f"Remove {len(found)} items and what was made from them from all caches? This cannot "
+            f"be undone",
+            abort=True,
+        )
     with only_run(ws):
         done = forgetting.forget(ws, found, reason)
     click.echo(json.dumps(done.as_dict(), indent=2) if as_json else str(done))
@@ -113,27 +132,38 @@ def forget(items: tuple[str, ...], reason: str, yes: bool, workspace: str, as_js
 @click.argument("file", type=click.Path(path_type=Path))
 @workspace_option
 def moments(file: Path, workspace: str) -> None:
-    """Publish the moments of the training pairs: what a fit needs of them, and no item. Other teams `csa merge` them.
+    """Publish the moments of the training pairs: what a fit needs of them, and no item. Other teams
+    `csa merge` them.
 
     \b
     Example:
       csa moments ours.safetensors
     """
-    from csa.merging import PublishedMoments
-    from flows.workspaces import existing_workspace
+    from csa.pipeline.recipes import existing_workspace
+    from csa.questions.merge import PublishedMoments
 
     published = PublishedMoments.of_workspace(existing_workspace(workspace))
     published.save(file)
-    click.echo(f"{file}: moments of {published.pairs:,} training pairs in {published.groups:,} groups, {_megabytes(file)}")
+    click.echo(
+        f"{file}: moments of {published.pairs:,} training pairs in {published.groups:,} groups, "
+        f"{_megabytes(file)}"
+    )
 
 
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--out", required=True, metavar="FILE", type=click.Path(path_type=Path), help="Where to write the alignment.")
+@click.option(
+    "--out",
+    required=True,
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Where to write the alignment.",
+)
 @workspace_option
 @json_option
 def merge(files: tuple[Path, ...], out: Path, workspace: str, as_json: bool) -> None:
-    """Fit on the sum of several teams' published moments: the fit on all their pairs, though nobody shared any.
+    """Fit on the sum of several teams' published moments: the fit on all their pairs, though nobody
+    shared any.
 
     Measured on the workspace's held-out pairs, beside its own alignment.
 
@@ -141,12 +171,16 @@ def merge(files: tuple[Path, ...], out: Path, workspace: str, as_json: bool) -> 
     Example:
       csa merge ours.safetensors theirs.safetensors --out merged.safetensors
     """
-    from csa.merging import merge as fit_on_sum
-    from flows.workspaces import existing_workspace
+    from csa.pipeline.recipes import existing_workspace
+    from csa.questions.merge import merge as fit_on_sum
 
     ws = existing_workspace(workspace)
     merged = fit_on_sum(files, out, ws if ws.pairs.is_file() else None)
-    click.echo(json.dumps(merged.as_dict(), indent=2) if as_json else f"{merged}\nalignment: {out} (csa.load reads it)")
+    click.echo(
+        json.dumps(merged.as_dict(), indent=2)
+        if as_json
+        else f"{merged}\nalignment: {out} (csa.load reads it)"
+    )
 
 
 def _megabytes(file: Path) -> str:

@@ -1,8 +1,9 @@
 """One pass over pairs to the sums of their products, as fast as the hardware multiplies matrices.
 
-Both views are copied side by side into one buffer, shifted by a provisional mean, and one symmetric product of the buffer gives
-all three scatter matrices. Products of float32 features are made in float32 where that is measurably harmless and in float64
-elsewhere; sums over buffers are float64 always (docs/decisions/0007-precision-and-routes.md).
+Both views are copied side by side into one buffer, shifted by a provisional mean, and one symmetric
+product of the buffer gives all three scatter matrices. Products of float32 features are made in
+float32 where that is measurably harmless and in float64 elsewhere; sums over buffers are float64
+always (docs/decisions/0007-precision-and-routes.md).
 """
 
 import mmap
@@ -17,24 +18,31 @@ from csa.errors import FeatureError
 
 _BUFFER_BYTES = 50_000_000
 _MAX_ROWS = 8192
-# Sums of squares run in float32 over so many rows, then in float64: what single precision cannot add up is the diagonal.
+# Sums of squares run in float32 over so many rows, then in float64: what single precision cannot
+# add up is the diagonal.
 _GROUP_ROWS = 64
-# Below this many multiplications float64 costs under a tenth of a second, so nothing is to be gained.
+# Below this many multiplications float64 costs under a tenth of a second, so nothing is to be
+# gained.
 _WORTH_FLOAT32 = 10**10
 # Fewer rows a dimension say too little of the smallest eigenvalue.
 _ROWS_PER_DIMENSION = 4
-# Rounding of one entry of a float32 product relative to the norms of its columns: for columns that agree, and for unrelated ones
-# (measured: 0.9-1.4e-7 and 0.4-1.0e-8 on five kinds of features and two OpenBLAS kernels, benchmarks/precision.py).
+# Rounding of one entry of a float32 product relative to the norms of its columns: for columns that
+# agree, and for unrelated ones (measured: 0.9-1.4e-7 and 0.4-1.0e-8 on five kinds of features and
+# two OpenBLAS kernels, benchmarks/precision.py).
 _ROUNDING_ALIKE, _ROUNDING_UNRELATED = 1.2e-7, 1e-8
-# The estimated error of a canonical correlation that float32 products may cause; the promise is 1e-5.
+# The estimated error of a canonical correlation that float32 products may cause; the promise is
+# 1e-5.
 _TOLERANCE = 3e-6
 _PROBES = 8
-# With fewer buffers than these, finding out early saves little; and the estimate from the first is this much too high.
+# With fewer buffers than these, finding out early saves little; and the estimate from the first is
+# this much too high.
 _SEVERAL = 3
 
 
 class PrecisionError(Exception):
-    """Float32 products turned out too coarse for these features; internal, the caller repeats the pass in float64."""
+    """Float32 products turned out too coarse for these features; internal, the caller repeats
+    the pass in float64.
+    """
 
 
 class Accumulator:
@@ -44,7 +52,8 @@ class Accumulator:
         p, q: dimensions of the views.
         single: multiply in float32 for as long as it is harmless; for features of at most 32 bits.
         rows: of the whole set, if known; a smaller buffer then serves a smaller set.
-        early: judge float32 on the first full buffer too, while its rows are still here and cost nothing to multiply again.
+        early: judge float32 on the first full buffer too, while its rows are still here and cost
+            nothing to multiply again.
     """
 
     def __init__(self, p: int, q: int, single: bool, rows: int | None = None, early: bool = False):
@@ -63,7 +72,9 @@ class Accumulator:
         rows = buffer_rows(self.p, self.q, dtype)
         rows = rows if self._rows_limit is None else min(rows, max(self._rows_limit, 1))
         self._buffer = np.empty((rows, self.p + self.q), dtype)
-        self._block_product = np.empty((self.p + self.q, self.p + self.q), dtype) if self.single else None
+        self._block_product = (
+            np.empty((self.p + self.q, self.p + self.q), dtype) if self.single else None
+        )
         self._filled = 0
 
     @property
@@ -86,14 +97,21 @@ class Accumulator:
                 if self._shift is None:
                     np.copyto(target, part[start:stop], casting="same_kind")
                 else:
-                    np.subtract(part[start:stop], self._shift[view], out=target, casting="same_kind", dtype=self._buffer.dtype)
+                    np.subtract(
+                        part[start:stop],
+                        self._shift[view],
+                        out=target,
+                        casting="same_kind",
+                        dtype=self._buffer.dtype,
+                    )
             self._filled = here.stop
             start = stop
             if self._filled == len(self._buffer):
                 self._flush(full=True)
 
     def result(self) -> tuple[int, Float64, Float64, Float64, Float64, Float64]:
-        """Count, means (p,) and (q,), and centred scatter matrices (p, p), (q, q) and (p, q); nothing can be added afterwards.
+        """Count, means (p,) and (q,), and centred scatter matrices (p, p), (q, q) and (p, q);
+        nothing can be added afterwards.
 
         Raises:
             FeatureError: NaN or infinity.
@@ -130,8 +148,16 @@ class Accumulator:
         if raw is not None and (not full or self._error() > _TOLERANCE):
             self._start_again_in_double(raw)
         several = (self._rows_limit or 0) >= _SEVERAL * self._flushed
-        # Few rows make the least eigenvalue look smaller than it is; what is refused here was hopeless.
-        if raw is None and first and full and self.single and several and self._error() > _SEVERAL * _TOLERANCE:
+        # Few rows make the least eigenvalue look smaller than it is; what is refused here was
+        # hopeless.
+        if (
+            raw is None
+            and first
+            and full
+            and self.single
+            and several
+            and self._error() > _SEVERAL * _TOLERANCE
+        ):
             raise PrecisionError
 
     def _multiply(self, rows: Array) -> None:
@@ -156,14 +182,18 @@ class Accumulator:
             self._xy += self._block_product[:p, p:]
 
     def _check(self, rows: Array, sums: Float64) -> None:
-        """Tell apart features that are not finite, those too large for float32, and those too large for any square."""
+        """Tell apart features that are not finite, those too large for float32, and those too
+        large for any square.
+        """
         if np.isfinite(sums).all():
             return
         check_finite(rows[:, : self.p], "X", self._flushed)
         check_finite(rows[:, self.p :], "Y", self._flushed)
         if self.single:
             raise PrecisionError
-        raise FeatureError("features are so large that their squares overflow; divide them by a constant")
+        raise FeatureError(
+            "features are so large that their squares overflow; divide them by a constant"
+        )
 
     def _start_again_in_double(self, raw: Array) -> None:
         assert self._shift is not None
@@ -176,12 +206,17 @@ class Accumulator:
         self.add(raw[:, : self.p], raw[:, self.p :])
 
     def _error(self) -> float:
-        """Estimated error of canonical correlations from float32 products: of both views together."""
+        """Estimated error of canonical correlations from float32 products: of both views
+        together.
+        """
         if self._flushed < _ROWS_PER_DIMENSION * max(self.p, self.q):
             return float("inf")
         bias = (
             np.divide(
-                np.r_[np.diag(self._xx), np.diag(self._yy)], self._squares, where=self._squares > 0, out=np.ones(self.p + self.q)
+                np.r_[np.diag(self._xx), np.diag(self._yy)],
+                self._squares,
+                where=self._squares > 0,
+                out=np.ones(self.p + self.q),
             )
             - 1
         )
@@ -190,10 +225,12 @@ class Accumulator:
         return self._view_error(self._xx, x, alike) + self._view_error(self._yy, y, alike)
 
     def _view_error(self, products: Float64, view: slice, alike: float) -> float:
-        """What rounding does at most to the directions of one view, once they are scaled to unit variance.
+        """What rounding does at most to the directions of one view, once they are scaled to unit
+        variance.
 
-        With R the correlations between columns, the error in direction u is u'Eu / u'Ru, where the entries of E are independent
-        with standard deviation sqrt((alike R_ij)^2 + unrelated^2), and none on the diagonal.
+        With R the correlations between columns, the error in direction u is u'Eu / u'Ru, where the
+        entries of E are independent with standard deviation sqrt((alike R_ij)^2 + unrelated^2), and
+        none on the diagonal.
         """
         scale = np.sqrt(self._squares[view]).astype(np.float32)
         seen = scale > 0  # a constant column is exactly zero, and the solver cuts it
@@ -246,13 +283,17 @@ def worth_single(p: int, q: int, n: int = 100_000) -> bool:
 
 
 def buffer_rows(p: int, q: int, dtype: np.dtype[Any]) -> int:
-    """Rows multiplied at once: about 50 MB, and enough of them to judge the conditioning of wide views."""
+    """Rows multiplied at once: about 50 MB, and enough of them to judge the conditioning of wide
+    views.
+    """
     fitting = min(_BUFFER_BYTES // (dtype.itemsize * (p + q)), _MAX_ROWS)
     return max(fitting, _ROWS_PER_DIMENSION * max(p, q) if dtype.itemsize == 4 else 256)
 
 
 def release_pages(matrix: Array) -> None:
-    """Give the memory of a file-mapped matrix back to the system; it is read again from the file when needed."""
+    """Give the memory of a file-mapped matrix back to the system; it is read again from the file
+    when needed.
+    """
     owner: object = matrix
     while owner is not None and not isinstance(owner, np.memmap):
         owner = getattr(owner, "base", None)

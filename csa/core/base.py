@@ -1,4 +1,6 @@
-"""What CSA and its baselines have in common: scikit-learn's parameter conventions, and similarities as inner products."""
+"""What CSA and its baselines have in common: scikit-learn's parameter conventions, and
+similarities as inner products.
+"""
 
 import inspect
 from typing import Any, Self
@@ -13,12 +15,17 @@ from csa.errors import InputError
 class Estimator:
     """Its parameters are the arguments of `__init__`, kept as given.
 
-    `sklearn.base.clone`, `get_params` and `set_params` work; pipelines and grid searches do not, as they know of one X only.
+    `sklearn.base.clone`, `get_params` and `set_params` work; pipelines and grid searches do not, as
+    they know of one X only.
     """
 
     @classmethod
     def _parameters(cls) -> dict[str, inspect.Parameter]:
-        return {name: p for name, p in inspect.signature(cls.__init__).parameters.items() if name != "self"}
+        return {
+            name: p
+            for name, p in inspect.signature(cls.__init__).parameters.items()
+            if name != "self"
+        }
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters, by name."""
@@ -32,7 +39,10 @@ class Estimator:
         """
         for name, value in params.items():
             if name not in self._parameters():
-                raise InputError(f"{type(self).__name__} has no parameter {name!r}; it has {', '.join(self._parameters())}")
+                raise InputError(
+                    f"{type(self).__name__} has no parameter {name!r}; it has "
+                    f"{', '.join(self._parameters())}"
+                )
             setattr(self, name, value)
         return self
 
@@ -49,11 +59,15 @@ class PairModel(Estimator):
     """An estimator of two views whose similarities are inner products."""
 
     def index_vectors(self, X: ArrayLike | None = None, Y: ArrayLike | None = None) -> Any:
-        """Vectors whose inner products are the similarities: of X (n, k), of Y (m, k), or a tuple of both."""
+        """Vectors whose inner products are the similarities: of X (n, k), of Y (m, k), or a
+        tuple of both.
+        """
         raise NotImplementedError
 
     def similarity(self, X: ArrayLike, Y: ArrayLike) -> Float64:
-        """Similarity of every row of X (n, p) to every row of Y (m, q); shape (n, m), higher is more alike."""
+        """Similarity of every row of X (n, p) to every row of Y (m, q); shape (n, m), higher is
+        more alike.
+        """
         left, right = self.index_vectors(X, Y)
         scores: Float64 = np.asarray(left @ right.T)
         return scores
@@ -73,4 +87,6 @@ def one_or_both(left: Any, right: Any) -> Any:
     """
     if left is None and right is None:
         raise InputError("give X, Y or both; got neither")
-    return (left, right) if left is not None and right is not None else right if left is None else left
+    return (
+        (left, right) if left is not None and right is not None else right if left is None else left
+    )

@@ -1,7 +1,9 @@
-"""Cross-fitting from moments: what held-out folds say about a shrinkage, without a second look at the features.
+"""Cross-fitting from moments: what held-out folds say about a shrinkage, without a second look at
+the features.
 
-Every training complement is the total moments minus a fold's. What a shrinkage is worth is the mutual information of the
-*held-out* canonical coordinates; many shrinkages are previewed (`csa.core.preview`), and what comes out is measured exactly.
+Every training complement is the total moments minus a fold's. What a shrinkage is worth is the
+mutual information of the *held-out* canonical coordinates; many shrinkages are previewed
+(`csa.core.preview`), and what comes out is measured exactly.
 """
 
 from dataclasses import dataclass
@@ -22,7 +24,8 @@ _COARSE_LOG_ODDS = (-4.0, -1.0, 2.0)
 _CLIMB_STEPS = (1.5, 0.75)
 _MAX_LOG_ODDS = 10.0
 _WEIGHT_CEILING = 0.999
-# Held-out variance below this share of the component's in-sample variance is noise, and dividing by it would blow up the score.
+# Held-out variance below this share of the component's in-sample variance is noise, and dividing by
+# it would blow up the score.
 _VARIANCE_FLOOR = 0.05
 
 
@@ -58,7 +61,9 @@ class CrossFit:
     def decompositions(self, shrinkage: Shrinkage) -> list[Decomposition]:
         """The decomposition of each fold's complement."""
         if shrinkage not in self._decompositions:
-            self._decompositions[shrinkage] = each(lambda complement: solve(complement, shrinkage), self.complements)
+            self._decompositions[shrinkage] = each(
+                lambda complement: solve(complement, shrinkage), self.complements
+            )
         return self._decompositions[shrinkage]
 
     def measure(self, shrinkage: Shrinkage) -> Held:
@@ -67,19 +72,26 @@ class CrossFit:
         return _held(each(lambda fold: projected_moments(*fold), folds))
 
     def preview(self, shrinkage: Shrinkage) -> Held:
-        """What `measure` would say of the leading components, at a fraction of its cost once a few shrinkages were asked for."""
+        """What `measure` would say of the leading components, at a fraction of its cost once a
+        few shrinkages were asked for.
+        """
         if shrinkage not in self._previewed:
-            self._previewed[shrinkage] = _held(each(lambda fold: fold.held_out_moments(shrinkage), self._previews))
+            self._previewed[shrinkage] = _held(
+                each(lambda fold: fold.held_out_moments(shrinkage), self._previews)
+            )
         return self._previewed[shrinkage]
 
     @cached_property
     def _previews(self) -> list[FoldPreview]:
-        return each(lambda pair: FoldPreview(*pair), zip(self.complements, self._folds, strict=True))
+        return each(
+            lambda pair: FoldPreview(*pair), zip(self.complements, self._folds, strict=True)
+        )
 
     def best_shrinkage(self) -> Shrinkage:
         """The shrinkage whose held-out coordinates carry the most mutual information.
 
-        A coarse grid over the log-odds of both shrinkages, then a climb from its best point with ever smaller steps.
+        A coarse grid over the log-odds of both shrinkages, then a climb from its best point with
+        ever smaller steps.
         """
         best = self._best_of([(gx, gy) for gx in _COARSE_LOG_ODDS for gy in _COARSE_LOG_ODDS])
         for step in _CLIMB_STEPS:
@@ -101,12 +113,18 @@ def _held(folds: list[Float64]) -> Held:
 
 
 def projected_moments(decomposition: Decomposition, fold: Moments, complement: Moments) -> Float64:
-    """Rows: E[a_i^2], E[b_i^2], E[a_i b_i] over a fold of canonical coordinates fitted on its complement; shape (3, r)."""
+    """Rows: E[a_i^2], E[b_i^2], E[a_i b_i] over a fold of canonical coordinates fitted on its
+    complement; shape (3, r).
+    """
     A, B, n = decomposition.A, decomposition.B, fold.n
     # About the *training* means, as they are met when the fold is projected.
     a, b = (fold.mean_x - complement.mean_x) @ A, (fold.mean_y - complement.mean_y) @ B
     return np.array(
-        [_diagonal(A, fold.cxx, A) / n + a**2, _diagonal(B, fold.cyy, B) / n + b**2, _diagonal(A, fold.cxy, B) / n + a * b]
+        [
+            _diagonal(A, fold.cxx, A) / n + a**2,
+            _diagonal(B, fold.cyy, B) / n + b**2,
+            _diagonal(A, fold.cxy, B) / n + a * b,
+        ]
     )
 
 

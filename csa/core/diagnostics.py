@@ -1,4 +1,6 @@
-"""Is there a shared signal, how much, and how far does the fit flatter itself: what comes with every fit (method, section 4)."""
+"""Is there a shared signal, how much, and how far does the fit flatter itself: what comes with
+every fit (method, section 4).
+"""
 
 from typing import Any
 
@@ -9,16 +11,18 @@ from csa.core.moments import Float64, Moments
 from csa.core.scores import effective_dimension
 from csa.core.solve import Decomposition
 
-# Held-out correlations of independent views scatter around 0 with standard error 1 / sqrt(n); chance passes this about once in
-# 500.
+# Held-out correlations of independent views scatter around 0 with standard error 1 / sqrt(n);
+# chance passes this about once in 500.
 _SIGNAL_Z = 3.0
 _SIGNAL_COMPONENTS = (1, 2, 4)
 
 
 def null_edge(n: int, p: int, q: int) -> float:
-    """The largest sample canonical correlation of independent views, as n, p and q grow (Wachter 1980).
+    """The largest sample canonical correlation of independent views, as n, p and q grow (Wachter
+    1980).
 
-    sqrt(c1 + c2 - 2 c1 c2 + 2 sqrt(c1 c2 (1 - c1) (1 - c2))), c1 = p / n, c2 = q / n; 1 where p + q >= n.
+    sqrt(c1 + c2 - 2 c1 c2 + 2 sqrt(c1 c2 (1 - c1) (1 - c2))), c1 = p / n, c2 = q / n; 1 where p + q
+    >= n.
 
     >>> round(null_edge(2000, 200, 100), 3)
     0.52
@@ -30,27 +34,37 @@ def null_edge(n: int, p: int, q: int) -> float:
 
 
 def in_sample(decomposition: Decomposition, n: int, unshrunk: bool) -> dict[str, Any]:
-    """What can be said without held-out folds: without shrinkage, the null edge and whether a correlation exceeds it."""
+    """What can be said without held-out folds: without shrinkage, the null edge and whether a
+    correlation exceeds it.
+    """
     p, q = len(decomposition.A), len(decomposition.B)
     if not unshrunk or p + q >= n:
         return {}
     edge = null_edge(n, p, q)
     # The largest null correlation scatters around the edge on the scale n^(-2/3) (Johnstone 2008).
-    return {"null_edge": edge, "shared_signal": bool(decomposition.rho[0] > edge * (1 + 2 * n ** (-2 / 3)))}
+    return {
+        "null_edge": edge,
+        "shared_signal": bool(decomposition.rho[0] > edge * (1 + 2 * n ** (-2 / 3))),
+    }
 
 
 def training_correlations(decomposition: Decomposition, moments: Moments) -> Float64:
     """Correlation of each canonical pair over the pairs it was fitted on, shape (r,), in [0, 1].
 
-    Without shrinkage these are the canonical correlations; with it, the singular values that order the pairs are none.
+    Without shrinkage these are the canonical correlations; with it, the singular values that order
+    the pairs are none.
     """
     a2, b2, ab = projected_moments(decomposition, moments, moments)
     variance = np.sqrt(a2 * b2)
-    correlations: Float64 = np.clip(np.divide(ab, variance, out=np.zeros_like(ab), where=variance > 0), 0.0, 1.0)
+    correlations: Float64 = np.clip(
+        np.divide(ab, variance, out=np.zeros_like(ab), where=variance > 0), 0.0, 1.0
+    )
     return correlations
 
 
-def held_out(training: Float64, held: Held, groups: int, held_out_mrr: float | None) -> dict[str, Any]:
+def held_out(
+    training: Float64, held: Held, groups: int, held_out_mrr: float | None
+) -> dict[str, Any]:
     """What held-out folds say.
 
     Args:
@@ -60,8 +74,8 @@ def held_out(training: Float64, held: Held, groups: int, held_out_mrr: float | N
         held_out_mrr: of the chosen score, where retrieval was measured.
 
     Returns:
-        mutual_information_nats, effective_dimension, overfit_gap (mean of in-sample correlation less weight), held_out_mrr,
-        shared_signal (False: the folds do not show any).
+        mutual_information_nats, effective_dimension, overfit_gap (mean of in-sample correlation
+        less weight), held_out_mrr, shared_signal (False: the folds do not show any).
     """
     r = min(len(held.weights), len(training))
     leading = [held.weights[:s].sum() * np.sqrt(groups / s) for s in _SIGNAL_COMPONENTS if s <= r]

@@ -26,7 +26,14 @@ from csa.core.matrices import Array, Float64, check_pairs, check_varies
 from csa.core.moments import Moments
 from csa.core.preparation import RAW, Preparation
 from csa.core.routes import decompose
-from csa.core.scores import CanonicalScore, HubnessCorrectedScore, PairScore, Score, ScoreName, leading
+from csa.core.scores import (
+    CanonicalScore,
+    HubnessCorrectedScore,
+    PairScore,
+    Score,
+    ScoreName,
+    leading,
+)
 from csa.core.select import (
     best_shrinkage,
     canonical_candidates,
@@ -43,38 +50,44 @@ from csa.errors import InputError
 
 _log = logging.getLogger(__name__)
 
-# Assumed scatter, over groups, of the difference between two scores' reciprocal ranks: those of one query mostly agree.
+# Assumed scatter, over groups, of the difference between two scores' reciprocal ranks: those of one
+# query mostly agree.
 _MRR_SCATTER = 0.2
 
 
 class CSA(PairModel):
     """Canonical Similarity Analysis of paired features.
 
-    What is left on "auto" is chosen by grouped cross-fitting inside the training pairs; what is fixed by hand costs none.
-    `CSA(score="canonical", shrinkage=0.0, n_components=s)` is exactly the published method (Li et al. 2024). A score that is
-    named is taken exactly so, on the features as they are; only where both score and shrinkage are "auto" are preparation and
-    hubness correction chosen as well.
+    What is left on "auto" is chosen by grouped cross-fitting inside the training pairs; what is
+    fixed by hand costs none. `CSA(score="canonical", shrinkage=0.0, n_components=s)` is exactly the
+    published method (Li et al. 2024). A score that is named is taken exactly so, on the features as
+    they are; only where both score and shrinkage are "auto" are preparation and hubness correction
+    chosen as well.
 
     Args:
         score: "auto", "likelihood_ratio", "normalised_likelihood_ratio" or "canonical".
-        shrinkage: "auto", one number for both views, or a pair (gx, gy); each in [0, 1]: S becomes (1 - g) S + g (trace S / d) I.
-        n_components: canonical dimensions that the canonical score keeps, or "auto"; the likelihood ratios use all.
+        shrinkage: "auto", one number for both views, or a pair (gx, gy); each in [0, 1]: S becomes
+            (1 - g) S + g (trace S / d) I.
+        n_components: canonical dimensions that the canonical score keeps, or "auto"; the likelihood
+            ratios use all.
         folds: folds of the cross-fitting; fewer when there are fewer groups.
         seed: of folds, cluster centres and samples.
-        preparation: what is done to either view's features first: "auto", one name for both views, or a pair; "raw", "unit",
-            "root" or "kernel" (see `csa.core.preparation`).
+        preparation: what is done to either view's features first: "auto", one name for both views,
+            or a pair; "raw", "unit", "root" or "kernel" (see `csa.core.preparation`).
         hubness: whether to correct the score for hubs (see `csa.core.scores`), or "auto".
 
     Attributes, after fit:
         alignment_: the frozen `Alignment`.
-        canonical_correlations_: in-sample canonical correlations, descending, shape (r,); with shrinkage, the singular values of
-            the shrunk cross moment, at most 1.
-        weights_: weights of the components in the score. Cross-fitted, unless the canonical score was asked for with a shrinkage
-            fixed by hand: then the in-sample correlations, as published.
+        canonical_correlations_: in-sample canonical correlations, descending, shape (r,); with
+            shrinkage, the singular values of the shrunk cross moment, at most 1.
+        weights_: weights of the components in the score. Cross-fitted, unless the canonical score
+            was asked for with a shrinkage fixed by hand: then the in-sample correlations, as
+            published.
         shrinkage_: (gx, gy) in use.
         n_components_: components in use.
         score_: the score in use.
-        tried_: JSON-able; "recipes" and "scores" that were compared on held-out folds, in order; empty lists where nothing was.
+        tried_: JSON-able; "recipes" and "scores" that were compared on held-out folds, in order;
+            empty lists where nothing was.
     """
 
     def __init__(
@@ -101,8 +114,9 @@ class CSA(PairModel):
         Args:
             X: first view, shape (n, p): numpy, a torch tensor, a polars or pandas frame.
             Y: second view, shape (n, q); row i belongs to row i of X.
-            groups: label of the item each pair belongs to, shape (n,); a group is never split between folds. Give the image's id
-                when images have several captions. Default: every pair is its own group.
+            groups: label of the item each pair belongs to, shape (n,); a group is never split
+                between folds. Give the image's id when images have several captions. Default: every
+                pair is its own group.
 
         Raises:
             FeatureError: unusable arrays: shapes, NaN, a constant view, too few pairs or groups.
@@ -117,7 +131,9 @@ class CSA(PairModel):
         x, y = check_pairs(X, Y)
         labels = np.arange(len(x)) if groups is None else np.asarray(groups)
         if labels.shape != (len(x),):
-            raise InputError(f"groups must have one label per pair, shape ({len(x)},); got shape {labels.shape}")
+            raise InputError(
+                f"groups must have one label per pair, shape ({len(x)},); got shape {labels.shape}"
+            )
         if self._fixed_by_hand():
             return self._fit_by_hand(x, y)
         for view, name in ((x, "X"), (y, "Y")):
@@ -126,18 +142,23 @@ class CSA(PairModel):
         if self._whole_recipe():
             recipe, trials = choose_recipe(training)
             self.tried_["recipes"] = [asdict(trial) for trial in trials]
-            return self._cross_fit(recipe.training, (recipe.prepare_x, recipe.prepare_y), recipe.shrinkage)
+            return self._cross_fit(
+                recipe.training, (recipe.prepare_x, recipe.prepare_y), recipe.shrinkage
+            )
         prepare = self._given_preparation(x, y)
         training = training.prepared(*prepare)
-        return self._cross_fit(training, prepare, self._given_shrinkage() or best_shrinkage(training))
+        return self._cross_fit(
+            training, prepare, self._given_shrinkage() or best_shrinkage(training)
+        )
 
     def fit_moments(self, moments: Moments, folds: list[Moments] | None = None) -> "CSA":
         """Fit on moments alone, without features.
 
         Args:
             moments: of all training pairs.
-            folds: the same pairs' moments, fold by fold, from which shrinkage and weights are cross-fitted; without them
-                everything must be fixed by hand. Choosing a score needs features: "auto" takes the likelihood ratio.
+            folds: the same pairs' moments, fold by fold, from which shrinkage and weights are
+                cross-fitted; without them everything must be fixed by hand. Choosing a score needs
+                features: "auto" takes the likelihood ratio.
 
         Raises:
             InputError: something is asked for, or left on "auto", that moments cannot decide.
@@ -149,12 +170,21 @@ class CSA(PairModel):
         self._check_parameters()
         self.tried_ = {"recipes": [], "scores": []}
         if self.preparation not in ("auto", "raw", ("raw", "raw")) or self.hubness is True:
-            raise InputError("preparation and hubness need features, and moments are all there is; fit on features")
+            raise InputError(
+                "preparation and hubness need features, and moments are all there is; fit on "
+                "features"
+            )
         shrinkage = self._given_shrinkage()
         if shrinkage is not None and self._fixed_by_hand():
             decomposition = solve(moments, shrinkage)
             published = CanonicalScore(decomposition.rho[: int(self.n_components)])
-            return self._finish(moments, decomposition, shrinkage, published, self._in_sample(moments, decomposition))
+            return self._finish(
+                moments,
+                decomposition,
+                shrinkage,
+                published,
+                self._in_sample(moments, decomposition),
+            )
         if folds is None:
             raise InputError(
                 "total moments cannot be cross-fitted; give folds=[...] (moments of each fold), "
@@ -165,11 +195,16 @@ class CSA(PairModel):
         held, decomposition = crossfit.measure(shrinkage), solve(crossfit.total, shrinkage)
         candidates = self._candidates(held, decomposition)
         if self.score == "canonical" and len(candidates) > 1:
-            raise InputError("moments cannot choose n_components of the canonical score; give it, or fit on features")
+            raise InputError(
+                "moments cannot choose n_components of the canonical score; give it, or fit on "
+                "features"
+            )
         score = likelihood_ratio(held) if self.score == "auto" else candidates[-1]
         training = diagnostics.training_correlations(decomposition, crossfit.total)
         notes = diagnostics.held_out(training, held, moments.n, None)
-        return self._finish(crossfit.total, decomposition, shrinkage, score, notes, training=training)
+        return self._finish(
+            crossfit.total, decomposition, shrinkage, score, notes, training=training
+        )
 
     def _fit_by_hand(self, x: Array, y: Array) -> "CSA":
         shrinkage, prepare = self._given_shrinkage() or (0.0, 0.0), self._given_preparation(x, y)
@@ -179,18 +214,33 @@ class CSA(PairModel):
         score: Score = base
         if self.hubness is True:
             score = hubness_corrected(base, X, Y, moments, decomposition, self.seed)
-        return self._finish(moments, decomposition, shrinkage, score, self._in_sample(moments, decomposition), prepare)
+        return self._finish(
+            moments,
+            decomposition,
+            shrinkage,
+            score,
+            self._in_sample(moments, decomposition),
+            prepare,
+        )
 
-    def _cross_fit(self, training: Training, prepare: tuple[Preparation, Preparation], shrinkage: Shrinkage) -> "CSA":
-        """Choose the score where there is a choice, in the dimensions of `training`; then fit it in all dimensions."""
+    def _cross_fit(
+        self, training: Training, prepare: tuple[Preparation, Preparation], shrinkage: Shrinkage
+    ) -> "CSA":
+        """Choose the score where there is a choice, in the dimensions of `training`; then fit it
+        in all dimensions.
+        """
         exact = training if training.dimensions is None else training.sketched(None)
         moments, decomposition = decompose(training.X, training.Y, shrinkage, exact.compact.moments)
         held = training.compact.held(shrinkage)
         candidates, hubness = self._candidates(held, decomposition), self.hubness is True
         values = held_out_retrieval(training, shrinkage, candidates, hubness)
-        self.tried_["scores"] = [_trial(score, hubness, mrr) for score, mrr in zip(candidates, values, strict=True)]
+        self.tried_["scores"] = [
+            _trial(score, hubness, mrr) for score, mrr in zip(candidates, values, strict=True)
+        ]
         chosen = int(np.argmax(values))
-        if self.score == "auto" and values[0] > values[chosen] - _MRR_SCATTER / np.sqrt(training.groups):
+        if self.score == "auto" and values[0] > values[chosen] - _MRR_SCATTER / np.sqrt(
+            training.groups
+        ):
             chosen = 0  # as good as can be told from so many groups
         best, value = candidates[chosen], values[chosen]
         if self.hubness == "auto" and self._whole_recipe() and best.weights.max(initial=0.0) > 0:
@@ -198,7 +248,10 @@ class CSA(PairModel):
             self.tried_["scores"].append(_trial(best, True, corrected))
             hubness, value = corrected > value, max(corrected, value)
         _log.info(
-            "chose %s%s: held-out MRR %.3f; fitting it in all dimensions", best.name, ", hubness corrected" * hubness, value
+            "chose %s%s: held-out MRR %.3f; fitting it in all dimensions",
+            best.name,
+            ", hubness corrected" * hubness,
+            value,
         )
         if exact is not training:
             held = exact.compact.held(shrinkage)
@@ -206,7 +259,9 @@ class CSA(PairModel):
         score: Score = leading(best, len(decomposition.rho))
         if hubness:
             rows = hub_items(training)
-            score = hubness_corrected(best, training.X[rows], training.Y[rows], moments, decomposition, self.seed)
+            score = hubness_corrected(
+                best, training.X[rows], training.Y[rows], moments, decomposition, self.seed
+            )
         correlations = diagnostics.training_correlations(decomposition, moments)
         notes = diagnostics.held_out(correlations, held, training.groups, value)
         return self._finish(moments, decomposition, shrinkage, score, notes, prepare, correlations)
@@ -241,7 +296,9 @@ class CSA(PairModel):
             B=decomposition.B,
             canonical_correlations=decomposition.rho,
             training_correlations=training,
-            score=score if isinstance(score, HubnessCorrectedScore) else leading(score, len(decomposition.rho)),
+            score=score
+            if isinstance(score, HubnessCorrectedScore)
+            else leading(score, len(decomposition.rho)),
             shrinkage=shrinkage,
             n_pairs=moments.n,
             notes=notes,
@@ -251,22 +308,31 @@ class CSA(PairModel):
         return self
 
     def _in_sample(self, moments: Moments, decomposition: Decomposition) -> dict[str, Any]:
-        return diagnostics.in_sample(decomposition, moments.n, unshrunk=self._given_shrinkage() == (0.0, 0.0))
+        return diagnostics.in_sample(
+            decomposition, moments.n, unshrunk=self._given_shrinkage() == (0.0, 0.0)
+        )
 
     # What the parameters ask for.
 
     def _fixed_by_hand(self) -> bool:
-        return self.score == "canonical" and self.shrinkage != "auto" and self.n_components != "auto"
+        return (
+            self.score == "canonical" and self.shrinkage != "auto" and self.n_components != "auto"
+        )
 
     def _whole_recipe(self) -> bool:
         return self.score == "auto" and self.shrinkage == "auto" and self.preparation == "auto"
 
     def _check_parameters(self) -> None:
         if self.score not in ("auto", *get_args(ScoreName)):
-            raise InputError(f"score must be 'auto', {', '.join(map(repr, get_args(ScoreName)))}; got {self.score!r}")
+            raise InputError(
+                f"score must be 'auto', {', '.join(map(repr, get_args(ScoreName)))}; got "
+                f"{self.score!r}"
+            )
         size = self.n_components
         if size != "auto" and (not isinstance(size, int | np.integer) or size < 1):
-            raise InputError(f"n_components must be 'auto' or a whole number from 1 up, got {size!r}")
+            raise InputError(
+                f"n_components must be 'auto' or a whole number from 1 up, got {size!r}"
+            )
         if not isinstance(self.folds, int | np.integer) or self.folds < 2:
             raise InputError(f"folds must be a whole number from 2 up, got {self.folds!r}")
         if self.hubness not in ("auto", True, False):
@@ -277,17 +343,29 @@ class CSA(PairModel):
         if isinstance(self.shrinkage, str):
             if self.shrinkage == "auto":
                 return None
-            raise InputError(f"shrinkage must be 'auto', a number or a pair of numbers, got {self.shrinkage!r}")
+            raise InputError(
+                f"shrinkage must be 'auto', a number or a pair of numbers, got {self.shrinkage!r}"
+            )
         values = np.atleast_1d(np.asarray(self.shrinkage, dtype=np.float64))
         if values.shape not in ((1,), (2,)) or not ((values >= 0) & (values <= 1)).all():
-            raise InputError(f"shrinkage must be one number or a pair, each in [0, 1]; got {self.shrinkage!r}")
+            raise InputError(
+                f"shrinkage must be one number or a pair, each in [0, 1]; got {self.shrinkage!r}"
+            )
         return float(values[0]), float(values[-1])
 
     def _given_preparation(self, x: Array, y: Array) -> tuple[Preparation, Preparation]:
-        """As named, fitted to the features; raw where it is left on "auto" and score or shrinkage are not."""
-        names = self.preparation if isinstance(self.preparation, tuple | list) else (self.preparation,) * 2
+        """As named, fitted to the features; raw where it is left on "auto" and score or
+        shrinkage are not.
+        """
+        names = (
+            self.preparation
+            if isinstance(self.preparation, tuple | list)
+            else (self.preparation,) * 2
+        )
         if len(names) != 2:
-            raise InputError(f"preparation must be 'auto', one name or a pair of names, got {self.preparation!r}")
+            raise InputError(
+                f"preparation must be 'auto', one name or a pair of names, got {self.preparation!r}"
+            )
         first, second = ("raw" if name == "auto" else name for name in names)
         return Preparation.fit(first, x, self.seed), Preparation.fit(second, y, self.seed)
 
@@ -338,7 +416,12 @@ class CSA(PairModel):
 
 def _trial(score: PairScore, hubness: bool, held_out_mrr: float) -> dict[str, Any]:
     size = len(score.weights) if score.name == "canonical" else None
-    return {"score": score.name, "n_components": size, "hubness_corrected": hubness, "held_out_mrr": held_out_mrr}
+    return {
+        "score": score.name,
+        "n_components": size,
+        "hubness_corrected": hubness,
+        "held_out_mrr": held_out_mrr,
+    }
 
 
 def _with_weights_of(score: PairScore, held: Held) -> PairScore:

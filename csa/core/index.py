@@ -1,7 +1,9 @@
-"""Galleries too large for exact search: the vectors an inner-product index needs, and how well it then answers.
+"""Galleries too large for exact search: the vectors an inner-product index needs, and how well it
+then answers.
 
-Every score of this package is an inner product of two vectors (`csa.core.scores`), so FAISS or any other maximum-inner-product
-index can hold a gallery. An index ranks items for one query, so what depends on the query alone may be left out.
+Every score of this package is an inner product of two vectors (`csa.core.scores`), so FAISS or any
+other maximum-inner-product index can hold a gallery. An index ranks items for one query, so what
+depends on the query alone may be left out.
 """
 
 from pathlib import Path
@@ -16,12 +18,15 @@ from csa.errors import InputError
 _BLOCK_ROWS = 8192
 
 
-def write_index_vectors(alignment: Alignment, path: str | Path, X: ArrayLike | None = None, Y: ArrayLike | None = None) -> int:
+def write_index_vectors(
+    alignment: Alignment, path: str | Path, X: ArrayLike | None = None, Y: ArrayLike | None = None
+) -> int:
     """Write the index vectors of a gallery or of queries as a float32 .npy file, in blocks.
 
-    Give either view. The inner product of a row of X's file with a row of Y's file is the similarity of the two items. Add the
-    gallery's to any inner-product index, such as `faiss.IndexFlatIP` or `faiss.IndexHNSWFlat(d, 32, faiss.METRIC_INNER_PRODUCT)`,
-    and search it with the queries'.
+    Give either view. The inner product of a row of X's file with a row of Y's file is the
+    similarity of the two items. Add the gallery's to any inner-product index, such as
+    `faiss.IndexFlatIP` or `faiss.IndexHNSWFlat(d, 32, faiss.METRIC_INNER_PRODUCT)`, and search it
+    with the queries'.
 
     Args:
         X: first-view features, shape (n, p); may be a mapped file larger than memory.
@@ -40,7 +45,9 @@ def write_index_vectors(alignment: Alignment, path: str | Path, X: ArrayLike | N
     blocks = (rows[i : i + _BLOCK_ROWS] for i in range(0, max(len(rows), 1), _BLOCK_ROWS))
     vectors = (alignment.index_vectors(**{name: block}) for block in blocks)
     first = next(vectors)
-    out = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(len(rows), first.shape[1]))
+    out = np.lib.format.open_memmap(
+        path, mode="w+", dtype=np.float32, shape=(len(rows), first.shape[1])
+    )
     out[: len(first)] = first
     start = len(first)
     for block in vectors:

@@ -1,4 +1,6 @@
-"""What the core accepts as features: real, finite matrices, from numpy, torch or anything numpy can read."""
+"""What the core accepts as features: real, finite matrices, from numpy, torch or anything numpy
+can read.
+"""
 
 from typing import Any
 
@@ -11,7 +13,8 @@ Array = NDArray[Any]
 Float64 = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 
-# Rows looked at together, so that a matrix larger than memory is checked without a mask of its size.
+# Rows looked at together, so that a matrix larger than memory is checked without a mask of its
+# size.
 _CHECK_VALUES = 4_000_000
 
 
@@ -24,12 +27,15 @@ def check_pairs(X: ArrayLike, Y: ArrayLike) -> tuple[Array, Array]:
 
 
 def check_features(features: ArrayLike, name: str, dimension: int | None = None) -> Array:
-    """A finite real matrix (n, d), its floating-point type kept; `dimension` is the d that is expected.
+    """A finite real matrix (n, d), its floating-point type kept; `dimension` is the d that is
+    expected.
 
-    bfloat16, which numpy does not compute with, becomes float32; numbers that are not floating-point become float64.
+    bfloat16, which numpy does not compute with, becomes float32; numbers that are not
+    floating-point become float64.
 
     Raises:
-        FeatureError: another shape or type, NaN or infinity; the message names the first bad row and column.
+        FeatureError: another shape or type, NaN or infinity; the message names the first bad row
+            and column.
     """
     matrix = as_matrix(features, name, dimension)
     check_finite(matrix, name)
@@ -41,7 +47,8 @@ def paired_matrices(X: ArrayLike, Y: ArrayLike) -> tuple[Array, Array]:
     x, y = as_matrix(X, "X"), as_matrix(Y, "Y")
     if len(x) != len(y):
         raise FeatureError(
-            f"X has {len(x)} rows and Y has {len(y)}: row i of both must be one pair; repeat an image once per caption"
+            f"X has {len(x)} rows and Y has {len(y)}: row i of both must be one pair; repeat an "
+            f"image once per caption"
         )
     return x, y
 
@@ -50,20 +57,27 @@ def as_matrix(features: ArrayLike, name: str, dimension: int | None = None) -> A
     """A real matrix (n, d), its floating-point type kept; its values are not looked at."""
     matrix = _as_array(features)
     if matrix.ndim != 2:
-        raise FeatureError(f"{name} must be a matrix (items, dimensions), got shape {matrix.shape}; reshape one item to (1, d)")
-    if not np.issubdtype(matrix.dtype, np.number) or np.issubdtype(matrix.dtype, np.complexfloating):
+        raise FeatureError(
+            f"{name} must be a matrix (items, dimensions), got shape {matrix.shape}; reshape one "
+            f"item to (1, d)"
+        )
+    if not np.issubdtype(matrix.dtype, np.number) or np.issubdtype(
+        matrix.dtype, np.complexfloating
+    ):
         raise FeatureError(f"{name} must hold real numbers, got {matrix.dtype}")
     if not np.issubdtype(matrix.dtype, np.floating):
         matrix = matrix.astype(np.float64)
     if matrix.shape[1] == 0 or dimension not in (None, matrix.shape[1]):
         raise FeatureError(
-            f"{name} has {matrix.shape[1]} dimensions, expected {dimension or 'at least 1'}; was another encoder used for it?"
+            f"{name} has {matrix.shape[1]} dimensions, expected {dimension or 'at least 1'}; was "
+            f"another encoder used for it?"
         )
     return matrix
 
 
 def check_finite(matrix: Array, name: str, first_row: int = 0) -> None:
-    """Raise a FeatureError that counts the NaN and infinite values and names the first, if there are any.
+    """Raise a FeatureError that counts the NaN and infinite values and names the first, if there
+    are any.
 
     `first_row` is the number of the matrix's first row in the whole that it is a part of.
     """
@@ -73,7 +87,8 @@ def check_finite(matrix: Array, name: str, first_row: int = 0) -> None:
     bad = np.concatenate([~np.isfinite(matrix[i : i + step]) for i in range(0, len(matrix), step)])
     row, column = np.unravel_index(bad.argmax(), bad.shape)
     raise FeatureError(
-        f"{name} has {bad.sum()} values that are NaN or infinite, the first at row {first_row + row}, column {column}; "
+        f"{name} has {bad.sum()} values that are NaN or infinite, the first at row "
+        f"{first_row + row}, column {column}; "
         "drop those rows or repair the encoder's output"
     )
 
@@ -81,16 +96,22 @@ def check_finite(matrix: Array, name: str, first_row: int = 0) -> None:
 def check_varies(matrix: Array, name: str) -> None:
     """Raise a FeatureError if all rows are the same."""
     step = max(1, _CHECK_VALUES // matrix.shape[1])
-    if len(matrix) > 1 and all((matrix[i : i + step] == matrix[0]).all() for i in range(0, len(matrix), step)):
+    if len(matrix) > 1 and all(
+        (matrix[i : i + step] == matrix[0]).all() for i in range(0, len(matrix), step)
+    ):
         raise FeatureError(
-            f"{name} is constant over its {len(matrix)} rows, so nothing can be aligned; was one item embedded for all?"
+            f"{name} is constant over its {len(matrix)} rows, so nothing can be aligned; was one "
+            f"item embedded for all?"
         )
 
 
 def _as_array(features: Any) -> Array:
     if hasattr(
-        features, "detach"
-    ):  # a torch tensor, which numpy reads only from the CPU, outside the graph and never as bfloat16
+        features,
+        "detach",
+        # a torch tensor, which numpy reads only from the CPU, outside the graph and never as
+        # bfloat16
+    ):
         features = features.detach().cpu()
         features = features.float() if str(features.dtype) == "torch.bfloat16" else features
     array = np.asarray(features)

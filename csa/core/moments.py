@@ -1,7 +1,8 @@
 """Sufficient statistics of paired features: all that a fit needs to know of the data.
 
-Moments add and subtract exactly, so shards, days, teams and folds merge, and a fold or a deleted item leaves, without a second
-look at the features (Chan, Golub & LeVeque 1983, the pairwise update of means and scatter matrices).
+Moments add and subtract exactly, so shards, days, teams and folds merge, and a fold or a deleted
+item leaves, without a second look at the features (Chan, Golub & LeVeque 1983, the pairwise update
+of means and scatter matrices).
 """
 
 from collections.abc import Iterable
@@ -12,10 +13,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from csa.container import load_tensors, save_tensors
-from csa.core.accumulate import Accumulator, PrecisionError, buffer_rows, release_pages, worth_single
+from csa.core.accumulate import (
+    Accumulator,
+    PrecisionError,
+    buffer_rows,
+    release_pages,
+    worth_single,
+)
 from csa.core.matrices import Array, Float64, check_features, check_pairs, paired_matrices
 from csa.errors import FeatureError, InputError
+from csa.storage.container import load_tensors, save_tensors
 
 __all__ = ["Array", "Float64", "Moments", "Precision", "check_features", "check_pairs"]
 
@@ -29,8 +36,8 @@ class Moments:
     Attributes:
         n: number of pairs.
         mean_x, mean_y: means, shapes (p,) and (q,).
-        cxx, cyy, cxy: sums over pairs of centred products, shapes (p, p), (q, q) and (p, q); divided by n they are the second
-            moments Sxx, Syy and Sxy.
+        cxx, cyy, cxy: sums over pairs of centred products, shapes (p, p), (q, q) and (p, q);
+            divided by n they are the second moments Sxx, Syy and Sxy.
     """
 
     n: int
@@ -43,20 +50,25 @@ class Moments:
     @classmethod
     def empty(cls, p: int, q: int) -> "Moments":
         """The moments of no pairs: the neutral element of addition."""
-        return cls(0, np.zeros(p), np.zeros(q), np.zeros((p, p)), np.zeros((q, q)), np.zeros((p, q)))
+        return cls(
+            0, np.zeros(p), np.zeros(q), np.zeros((p, p)), np.zeros((q, q)), np.zeros((p, q))
+        )
 
     @classmethod
     def from_arrays(cls, X: ArrayLike, Y: ArrayLike, precision: Precision = "auto") -> "Moments":
         """Moments of paired features, in one pass; sums are float64 whatever the features' type.
 
-        Memory beside the features is of the size of the moments plus 50 MB: X and Y may be mapped files larger than memory.
+        Memory beside the features is of the size of the moments plus 50 MB: X and Y may be mapped
+        files larger than memory.
 
         Args:
-            X: first view, shape (n, p): numpy, torch or anything that numpy reads, of any real type.
+            X: first view, shape (n, p): numpy, torch or anything that numpy reads, of any real
+                type.
             Y: second view, shape (n, q); row i belongs to row i of X.
-            precision: "auto" multiplies large sets of float32, float16 or bfloat16 features in float32, if their measured
-                conditioning shows that no canonical correlation moves by 1e-5, and else in float64. "float64" always does: then
-                moments of parts add up to those of the whole to 1e-10, where "auto" promises 1e-6.
+            precision: "auto" multiplies large sets of float32, float16 or bfloat16 features in
+                float32, if their measured conditioning shows that no canonical correlation moves by
+                1e-5, and else in float64. "float64" always does: then moments of parts add up to
+                those of the whole to 1e-10, where "auto" promises 1e-6.
 
         Raises:
             FeatureError: not two finite matrices with the same number of rows.
@@ -69,8 +81,11 @@ class Moments:
         return cls._of_rows(x, y, None, _may_be_single(x, y, precision))[0]
 
     @classmethod
-    def of_folds(cls, X: ArrayLike, Y: ArrayLike, fold: ArrayLike, precision: Precision = "auto") -> list["Moments"]:
-        """Moments of each fold of paired features; the first fold that needs float64 decides for those that follow.
+    def of_folds(
+        cls, X: ArrayLike, Y: ArrayLike, fold: ArrayLike, precision: Precision = "auto"
+    ) -> list["Moments"]:
+        """Moments of each fold of paired features; the first fold that needs float64 decides for
+        those that follow.
 
         Args:
             X, Y, precision: as of `from_arrays`.
@@ -88,14 +103,20 @@ class Moments:
         return folds
 
     @classmethod
-    def _of_rows(cls, x: Array, y: Array, rows: NDArray[np.intp] | None, single: bool) -> tuple["Moments", bool]:
+    def _of_rows(
+        cls, x: Array, y: Array, rows: NDArray[np.intp] | None, single: bool
+    ) -> tuple["Moments", bool]:
         """Moments of some rows or of all, and whether float32 was not found to be too coarse."""
         n, p, q = len(x) if rows is None else len(rows), x.shape[1], y.shape[1]
         step = buffer_rows(p, q, np.dtype(np.float32))
-        taken = (slice(i, i + step) if rows is None else rows[i : i + step] for i in range(0, n, step))
+        taken = (
+            slice(i, i + step) if rows is None else rows[i : i + step] for i in range(0, n, step)
+        )
         try:
             worth = single and worth_single(p, q, n)
-            return cls._in_one_pass(((x[part], y[part]) for part in taken), p, q, worth, rows=n), single
+            return cls._in_one_pass(
+                ((x[part], y[part]) for part in taken), p, q, worth, rows=n
+            ), single
         except PrecisionError:
             return cls._of_rows(x, y, rows, single=False)
         except FeatureError:
@@ -103,21 +124,27 @@ class Moments:
             raise
 
     @classmethod
-    def from_blocks(cls, blocks: Iterable[tuple[ArrayLike, ArrayLike]], precision: Precision = "auto") -> "Moments":
+    def from_blocks(
+        cls, blocks: Iterable[tuple[ArrayLike, ArrayLike]], precision: Precision = "auto"
+    ) -> "Moments":
         """Moments of a stream of blocks of pairs, for features that do not fit in memory.
 
         Args:
-            blocks: pairs of matrices as `from_arrays` takes them, of any numbers of rows. Something that can be iterated over
-                twice (a list, an object with `__iter__`, not a generator) can be read again where float32 proves too coarse late.
+            blocks: pairs of matrices as `from_arrays` takes them, of any numbers of rows. Something
+                that can be iterated over twice (a list, an object with `__iter__`, not a generator)
+                can be read again where float32 proves too coarse late.
             precision: as of `from_arrays`.
 
         Raises:
-            FeatureError: no block at all, or an unusable one; a generator whose conditioning worsened too much to go on.
+            FeatureError: no block at all, or an unusable one; a generator whose conditioning
+                worsened too much to go on.
         """
         stream = iter(blocks)
         first = next(stream, None)
         if first is None:
-            raise FeatureError("no blocks of features; the stream was empty, so check what it reads")
+            raise FeatureError(
+                "no blocks of features; the stream was empty, so check what it reads"
+            )
         x, y = paired_matrices(*first)
         single = _may_be_single(x, y, precision) and worth_single(x.shape[1], y.shape[1])
         try:
@@ -125,14 +152,21 @@ class Moments:
         except PrecisionError:
             if stream is blocks:
                 raise FeatureError(
-                    "the stream's features turned out too ill-conditioned for float32 after most of it was read, and a generator "
+                    "the stream's features turned out too ill-conditioned for float32 after most "
+                    "of it was read, and a generator "
                     'cannot be read again; give precision="float64"'
                 ) from None
             return cls.from_blocks(blocks, precision="float64")
 
     @classmethod
     def _in_one_pass(
-        cls, blocks: Iterable[tuple[Array, Array]], p: int, q: int, single: bool, rows: int | None = None, early: bool = False
+        cls,
+        blocks: Iterable[tuple[Array, Array]],
+        p: int,
+        q: int,
+        single: bool,
+        rows: int | None = None,
+        early: bool = False,
     ) -> "Moments":
         total = Accumulator(p, q, single, rows, early)
         for x, y in blocks:
@@ -173,7 +207,9 @@ class Moments:
         self._check_same_shape(other)
         n = self.n - other.n
         if n < 0:
-            raise FeatureError(f"cannot take {other.n} pairs out of {self.n}: they are not a part of these moments")
+            raise FeatureError(
+                f"cannot take {other.n} pairs out of {self.n}: they are not a part of these moments"
+            )
         if not other.n:
             return self
         if not n:
@@ -194,7 +230,8 @@ class Moments:
     def _check_same_shape(self, other: "Moments") -> None:
         if self.shape != other.shape:
             raise FeatureError(
-                f"moments of {self.shape} and {other.shape} dimensions do not combine; they come from other encoders"
+                f"moments of {self.shape} and {other.shape} dimensions do not combine; they come "
+                f"from other encoders"
             )
 
     def save(self, path: str | Path) -> None:
@@ -225,7 +262,9 @@ def _may_be_single(x: Array, y: Array, precision: Precision) -> bool:
     return precision == "auto" and max(x.dtype.itemsize, y.dtype.itemsize) <= 4
 
 
-def _rest(x: Array, y: Array, stream: Iterable[tuple[ArrayLike, ArrayLike]]) -> Iterable[tuple[Array, Array]]:
+def _rest(
+    x: Array, y: Array, stream: Iterable[tuple[ArrayLike, ArrayLike]]
+) -> Iterable[tuple[Array, Array]]:
     """The first block and those that follow it, each checked against it."""
     yield x, y
     p, q = x.shape[1], y.shape[1]
@@ -234,6 +273,7 @@ def _rest(x: Array, y: Array, stream: Iterable[tuple[ArrayLike, ArrayLike]]) -> 
         x, y = paired_matrices(X, Y)
         if (x.shape[1], y.shape[1]) != (p, q):
             raise FeatureError(
-                f"blocks of {(p, q)} and {(x.shape[1], y.shape[1])} dimensions do not combine; they come from other encoders"
+                f"blocks of {(p, q)} and {(x.shape[1], y.shape[1])} dimensions do not combine; "
+                f"they come from other encoders"
             )
         yield x, y

@@ -1,7 +1,8 @@
-"""What is done to one view's features before any statistic is taken: nothing, a norm, a root, or a kernel.
+"""What is done to one view's features before any statistic is taken: nothing, a norm, a root, or a
+kernel.
 
-CCA sees only second moments, so whatever a monotone bend or a norm hides from them is lost. Which preparation helps is a question
-to the data; `csa.core.select` answers it by cross-validation.
+CCA sees only second moments, so whatever a monotone bend or a norm hides from them is lost. Which
+preparation helps is a question to the data; `csa.core.select` answers it by cross-validation.
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +19,8 @@ PreparationName = Literal["raw", "unit", "root", "kernel"]
 
 _MAX_CENTRES = 1000
 _ITEMS_PER_CENTRE = 3
-# exp(-d^2 / 2 m) at the median squared distance m of two items: wide, so that the kernel bends the space and does not shatter it.
+# exp(-d^2 / 2 m) at the median squared distance m of two items: wide, so that the kernel bends the
+# space and does not shatter it.
 _WIDTH = 0.5
 _MEDIAN_ITEMS = 300
 
@@ -33,9 +35,11 @@ class Preparation:
 
     - raw: x
     - unit: x / |x|
-    - root: sign(x) sqrt|x|, to unit norm (Perronnin et al. 2010): tames features of a few large values
-    - kernel: u = x / |x|, then exp(-width |u - c_j|^2) at centres c_j, times the inverse root of the centres' kernel matrix, so
-      that inner products are those of the kernel (Nystroem; Williams & Seeger 2001)
+    - root: sign(x) sqrt|x|, to unit norm (Perronnin et al. 2010): tames features of a few large
+    values
+    - kernel: u = x / |x|, then exp(-width |u - c_j|^2) at centres c_j, times the inverse root of
+      the centres' kernel matrix, so that inner products are those of the kernel (Nystroem; Williams
+      & Seeger 2001)
 
     A zero vector stays zero under unit and root.
 
@@ -68,8 +72,12 @@ class Preparation:
         distances = _squared_distances(some, some)[np.triu_indices(len(some), 1)]
         typical = float(np.median(distances)) if len(distances) else 1.0
         width = _WIDTH / max(typical, np.finfo(np.float64).tiny)
-        centres = cluster_centres(points, max(1, min(_MAX_CENTRES, len(points) // _ITEMS_PER_CENTRE)), seed)
-        values, vectors = linalg.eigh(np.exp(-width * _squared_distances(centres, centres)), driver="evd")
+        centres = cluster_centres(
+            points, max(1, min(_MAX_CENTRES, len(points) // _ITEMS_PER_CENTRE)), seed
+        )
+        values, vectors = linalg.eigh(
+            np.exp(-width * _squared_distances(centres, centres)), driver="evd"
+        )
         keep = values > 1e-7 * values[-1]
         return cls("kernel", width, centres, vectors[:, keep] / np.sqrt(values[keep]))
 
@@ -83,7 +91,9 @@ class Preparation:
             return unit(features)
         if self.name == "root":
             return unit(np.sign(features) * np.sqrt(np.abs(features)))
-        kernel: Array = np.exp(-self.width * _squared_distances(unit(features), self.centres)) @ self.mixing
+        kernel: Array = (
+            np.exp(-self.width * _squared_distances(unit(features), self.centres)) @ self.mixing
+        )
         return kernel
 
 

@@ -1,7 +1,7 @@
 """The recipe of a fit on other pairs: without one fold, or without pairs that somebody doubts.
 
-Nothing is chosen anew: preparation, shrinkage and kind of score are the fit's own. Means, projections, weights and hub centres
-are made again from the pairs that stay.
+Nothing is chosen anew: preparation, shrinkage and kind of score are the fit's own. Means,
+projections, weights and hub centres are made again from the pairs that stay.
 """
 
 from dataclasses import replace
@@ -26,11 +26,14 @@ class Refit:
     Args:
         alignment: whose recipe.
         X, Y: features of the training pairs, shapes (n, p) and (n, q).
-        groups: label of the item each pair belongs to, shape (n,); a group is never split between folds.
+        groups: label of the item each pair belongs to, shape (n,); a group is never split between
+            folds.
         folds, seed: of the folds.
     """
 
-    def __init__(self, alignment: Alignment, X: Array, Y: Array, groups: Array, folds: int = 5, seed: int = 0):
+    def __init__(
+        self, alignment: Alignment, X: Array, Y: Array, groups: Array, folds: int = 5, seed: int = 0
+    ):
         self._alignment, self._seed = alignment, seed
         self._x, self._y = alignment.prepare_x(X), alignment.prepare_y(Y)
         self.fold = assign_folds(groups, folds, seed)
@@ -43,7 +46,9 @@ class Refit:
         """
         rows = np.flatnonzero(kept)
         moments = Moments.of_folds(self._x[rows], self._y[rows], self.fold[rows])
-        return Refitted(self._alignment, CrossFit(moments), self._x, self._y, self.fold, rows, self._seed)
+        return Refitted(
+            self._alignment, CrossFit(moments), self._x, self._y, self.fold, rows, self._seed
+        )
 
 
 class Refitted:
@@ -82,14 +87,20 @@ class Refitted:
     def without(self, k: int) -> Alignment:
         """Fitted to the kept pairs outside fold k: the fold's moments are subtracted."""
         decomposition = self._crossfit.decompositions(self._like.shrinkage)[k]
-        return self._alignment(self._crossfit.complements[k], decomposition, self._rows[self._fold[self._rows] != k])
+        return self._alignment(
+            self._crossfit.complements[k], decomposition, self._rows[self._fold[self._rows] != k]
+        )
 
-    def _alignment(self, moments: Moments, decomposition: Decomposition, rows: NDArray[np.intp]) -> Alignment:
+    def _alignment(
+        self, moments: Moments, decomposition: Decomposition, rows: NDArray[np.intp]
+    ) -> Alignment:
         base = leading(self._base_score(decomposition), len(decomposition.rho))
         score: Score = base
         if self._like.hubness_corrected:
             some = np.sort(np.random.default_rng(self._seed).permutation(rows)[:MAX_HUB_ITEMS])
-            score = hubness_corrected(base, self._x[some], self._y[some], moments, decomposition, self._seed)
+            score = hubness_corrected(
+                base, self._x[some], self._y[some], moments, decomposition, self._seed
+            )
         return replace(
             self._like,
             mean_x=moments.mean_x,
@@ -104,9 +115,15 @@ class Refitted:
         )
 
     def _base_score(self, decomposition: Decomposition) -> PairScore:
-        score = self._like.score.base if isinstance(self._like.score, HubnessCorrectedScore) else self._like.score
+        score = (
+            self._like.score.base
+            if isinstance(self._like.score, HubnessCorrectedScore)
+            else self._like.score
+        )
         if not isinstance(score, CanonicalScore):
             return likelihood_ratio(self._crossfit.measure(self._like.shrinkage), score.normalised)
         published = self._like.published
-        weights = decomposition.rho if published else self._crossfit.measure(self._like.shrinkage).weights
+        weights = (
+            decomposition.rho if published else self._crossfit.measure(self._like.shrinkage).weights
+        )
         return CanonicalScore(weights[: len(score.weights)])

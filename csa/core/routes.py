@@ -1,10 +1,11 @@
-"""From features to the canonical decomposition, by the route that their shape and conditioning call for.
+"""From features to the canonical decomposition, by the route that their shape and conditioning call
+for.
 
 | features | route |
 |---|---|
-| no more pairs than dimensions | thin singular value decompositions of both views: the dual form, nothing of size d x d |
-| well-conditioned, or shrunk | moments, then Cholesky factors or eigendecompositions (`csa.core.solve`) |
-| worse than moments can carry | triangular factor of both views side by side, in blocks: X and Y are never squared |
+| no more pairs than dimensions | thin singular value decompositions: the dual form, nothing d x d |
+| well-conditioned, or shrunk | moments, then Cholesky or eigendecompositions (`csa.core.solve`) |
+| worse than moments can carry | triangular factor of both views, in blocks: X, Y never squared |
 """
 
 from collections.abc import Iterator
@@ -18,15 +19,20 @@ from csa.core.moments import Moments
 from csa.core.solve import Decomposition, Factors, Spectrum, solve_by_cholesky, thin_svd
 from csa.errors import FeatureError
 
-# Rounding of float32 features, relative to their largest singular value: what is smaller is no signal.
+# Rounding of float32 features, relative to their largest singular value: what is smaller is no
+# signal.
 _FLOAT32_CUT = 1e-7
-# Moments square the condition: a matrix closer to singular than this has lost digits that the features still have.
+# Moments square the condition: a matrix closer to singular than this has lost digits that the
+# features still have.
 _MOMENTS_LIMIT = 1e-10
 _BLOCK_VALUES = 8_000_000
 
 
 def decompose(
-    X: ArrayLike, Y: ArrayLike, shrinkage: tuple[float, float] = (0.0, 0.0), moments: Moments | None = None
+    X: ArrayLike,
+    Y: ArrayLike,
+    shrinkage: tuple[float, float] = (0.0, 0.0),
+    moments: Moments | None = None,
 ) -> tuple[Moments, Decomposition]:
     """Moments and canonical decomposition of paired features.
 
@@ -65,18 +71,24 @@ def _thin_factors(x: Array, y: Array, moments: Moments) -> Factors:
     Uy, sy, Vy = thin_svd((y - moments.mean_y) / root)
     x_view, keep_x = _spectrum(sx, Vx, x, moments.mean_x, "X")
     y_view, keep_y = _spectrum(sy, Vy, y, moments.mean_y, "Y")
-    return Factors(x_view, y_view, sx[keep_x, None] * (Ux[:, keep_x].T @ Uy[:, keep_y]) * sy[keep_y])
+    return Factors(
+        x_view, y_view, sx[keep_x, None] * (Ux[:, keep_x].T @ Uy[:, keep_y]) * sy[keep_y]
+    )
 
 
 def _triangular_factors(x: Array, y: Array, moments: Moments) -> Factors:
-    """Spectra of both views from the triangular factor R of [X Y] (Björck & Golub 1973), which has their singular values."""
+    """Spectra of both views from the triangular factor R of [X Y] (Björck & Golub 1973), which
+    has their singular values.
+    """
     p, root = moments.shape[0], np.sqrt(moments.n)
     R = _triangle(x, y, moments) / root
     Ux, sx, Vx = thin_svd(R[:p, :p])
     Uy, sy, Vy = thin_svd(R[:, p:])
     x_view, keep_x = _spectrum(sx, Vx, x, moments.mean_x, "X")
     y_view, keep_y = _spectrum(sy, Vy, y, moments.mean_y, "Y")
-    return Factors(x_view, y_view, sx[keep_x, None] * (Ux[:, keep_x].T @ Uy[:p, keep_y]) * sy[keep_y])
+    return Factors(
+        x_view, y_view, sx[keep_x, None] * (Ux[:, keep_x].T @ Uy[:p, keep_y]) * sy[keep_y]
+    )
 
 
 def _triangle(x: Array, y: Array, moments: Moments) -> Float64:
@@ -94,10 +106,14 @@ def _centred_blocks(x: Array, y: Array, moments: Moments) -> Iterator[Float64]:
         yield np.hstack([x[i : i + rows] - moments.mean_x, y[i : i + rows] - moments.mean_y])
 
 
-def _spectrum(s: Float64, V: Float64, view: Array, mean: Float64, name: str) -> tuple[Spectrum, Array]:
+def _spectrum(
+    s: Float64, V: Float64, view: Array, mean: Float64, name: str
+) -> tuple[Spectrum, Array]:
     """A view's spectrum from its singular values, and which of them it keeps."""
     n, d = view.shape
     cut = _FLOAT32_CUT if view.dtype.itemsize <= 4 else max(n, d) * np.finfo(np.float64).eps
     keep = s > cut * s[0]
     keep[n - 1 :] = False
-    return Spectrum.checked(s[keep] ** 2, np.ascontiguousarray(V[:, keep]), float((s**2).sum()) / d, mean, n, name), keep
+    return Spectrum.checked(
+        s[keep] ** 2, np.ascontiguousarray(V[:, keep]), float((s**2).sum()) / d, mean, n, name
+    ), keep

@@ -1,4 +1,5 @@
-"""Similarities of canonical coordinates, all in inner-product form: score(x, y) = left(a) . right(b).
+"""Similarities of canonical coordinates, all in inner-product form: score(x, y) = left(a) .
+right(b).
 
 One GEMM scores a whole gallery, and any inner-product index can hold it.
 """
@@ -23,8 +24,8 @@ _HUB_BLOCK_ROWS = 4096
 class CanonicalScore:
     """The paper's canonical similarity (Li et al. 2024, eq. 4).
 
-    S(x, y; s) = sum_{i <= s} w_i a_i b_i / (||a_{1:s}|| ||b_{1:s}||); a zero vector scores 0. With w = rho it is
-    exactly the paper's, with equal weights the cosine of canonical coordinates.
+    S(x, y; s) = sum_{i <= s} w_i a_i b_i / (||a_{1:s}|| ||b_{1:s}||); a zero vector scores 0. With
+    w = rho it is exactly the paper's, with equal weights the cosine of canonical coordinates.
 
     Attributes:
         weights: w, shape (s,), not negative.
@@ -53,14 +54,17 @@ class CanonicalScore:
 
 @dataclass(frozen=True, eq=False)
 class LikelihoodRatioScore:
-    """Log-likelihood ratio of "one pair" against "two strangers", in nats, under probabilistic CCA (Bach & Jordan 2005).
+    """Log-likelihood ratio of "one pair" against "two strangers", in nats, under probabilistic CCA
+    (Bach & Jordan 2005).
 
-    L(x, y) = sum_i [(w_i a_i b_i - w_i^2 (a_i^2 + b_i^2) / 2) / (1 - w_i^2) - log(1 - w_i^2) / 2], where a_i and b_i are first
-    divided by their held-out standard deviations. Components with w_i = 0 add nothing and are left out.
+    L(x, y) = sum_i [(w_i a_i b_i - w_i^2 (a_i^2 + b_i^2) / 2) / (1 - w_i^2) - log(1 - w_i^2) / 2],
+    where a_i and b_i are first divided by their held-out standard deviations. Components with w_i =
+    0 add nothing and are left out.
 
-    Normalised (as length normalisation in PLDA, Garcia-Romero & Espy-Wilson 2011): a is first scaled so that what it predicts of
-    the other view has its expected length, sum w_i^2 a_i^2 = sum w_i^2, and b alike. Real features have heavier tails than the
-    Gaussian of the model, and a long vector would otherwise be paid for its length. The score is then no longer in nats.
+    Normalised (as length normalisation in PLDA, Garcia-Romero & Espy-Wilson 2011): a is first
+    scaled so that what it predicts of the other view has its expected length, sum w_i^2 a_i^2 = sum
+    w_i^2, and b alike. Real features have heavier tails than the Gaussian of the model, and a long
+    vector would otherwise be paid for its length. The score is then no longer in nats.
 
     Attributes:
         weights: w, correlations measured on held-out folds, shape (r,), in [0, 1).
@@ -79,7 +83,9 @@ class LikelihoodRatioScore:
         return "normalised_likelihood_ratio" if self.normalised else "likelihood_ratio"
 
     def left(self, a: Float64) -> Float64:
-        """First-view coordinates (n, r) to index vectors (n, k + 2), k the number of weights above 0."""
+        """First-view coordinates (n, r) to index vectors (n, k + 2), k the number of weights
+        above 0.
+        """
         w, a = self._informative(a, self.scale_a)
         penalty = -(a**2) @ (w**2 / (1 - w**2)) / 2 + self.mutual_information
         return np.column_stack([a * (w / (1 - w**2)), penalty, np.ones(len(a))])
@@ -100,7 +106,9 @@ class LikelihoodRatioScore:
         w, scaled = self.weights[keep], coordinates[:, : len(keep)][:, keep] / scale[keep]
         if self.normalised:
             length = np.sqrt(scaled**2 @ w**2)[:, None]
-            scaled = np.divide(scaled, length, out=np.zeros_like(scaled), where=length > 0) * np.linalg.norm(w)
+            scaled = np.divide(
+                scaled, length, out=np.zeros_like(scaled), where=length > 0
+            ) * np.linalg.norm(w)
         return w, scaled
 
 
@@ -111,17 +119,21 @@ def leading(score: PairScore, r: int) -> PairScore:
     """The score on at most r components: a fold can have one more than the whole, or fewer."""
     if isinstance(score, CanonicalScore):
         return CanonicalScore(score.weights[:r])
-    return LikelihoodRatioScore(score.weights[:r], score.scale_a[:r], score.scale_b[:r], score.normalised)
+    return LikelihoodRatioScore(
+        score.weights[:r], score.scale_a[:r], score.scale_b[:r], score.normalised
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class HubnessCorrectedScore:
-    """A score less what each item scores with its nearest queries of the training set (NNN; Chowdhury et al. 2024).
+    """A score less what each item scores with its nearest queries of the training set (NNN;
+    Chowdhury et al. 2024).
 
-    S'(x, y) = S(x, y) - strength (h(x) + h(y)), with h(y) the mean of y's `neighbours` highest scores against the first view's
-    hub centres, and h(x) alike. An item near everything, a hub, stops being everybody's answer. The centres are cluster centres
-    of training items' index vectors, fixed by the fit, and a centre's score is the mean score of its members: nothing is learned
-    from the gallery, and no training item is kept.
+    S'(x, y) = S(x, y) - strength (h(x) + h(y)), with h(y) the mean of y's `neighbours` highest
+    scores against the first view's hub centres, and h(x) alike. An item near everything, a hub,
+    stops being everybody's answer. The centres are cluster centres of training items' index
+    vectors, fixed by the fit, and a centre's score is the mean score of its members: nothing is
+    learned from the gallery, and no training item is kept.
 
     Attributes:
         base: the score that is corrected.
@@ -140,7 +152,8 @@ class HubnessCorrectedScore:
     def of(cls, base: PairScore, a: Float64, b: Float64, seed: int) -> "HubnessCorrectedScore":
         """Correct `base` by the training items' coordinates a (n, r) and b (m, r).
 
-        Training coordinates are overfitted, so each is brought to the variance that held-out items have.
+        Training coordinates are overfitted, so each is brought to the variance that held-out items
+        have.
         """
         scale_a, scale_b = _scales(base)
         left, right = base.left(_rescaled(a, scale_a)), base.right(_rescaled(b, scale_b))
@@ -157,7 +170,9 @@ class HubnessCorrectedScore:
         return self.base.weights
 
     def left(self, a: Float64) -> Float64:
-        """First-view coordinates (n, r) to index vectors (n, k + 2), k the dimension of the base's."""
+        """First-view coordinates (n, r) to index vectors (n, k + 2), k the dimension of the
+        base's.
+        """
         vectors = self.base.left(a)
         return np.column_stack([vectors, -self._hubness(vectors, self.hubs_right), np.ones(len(a))])
 
@@ -179,14 +194,18 @@ Score = PairScore | HubnessCorrectedScore
 
 
 def _hub_centres(vectors: Float64, seed: int) -> Float64:
-    return cluster_centres(vectors, max(1, min(_MAX_HUB_CENTRES, len(vectors) // _ITEMS_PER_HUB_CENTRE)), seed)
+    return cluster_centres(
+        vectors, max(1, min(_MAX_HUB_CENTRES, len(vectors) // _ITEMS_PER_HUB_CENTRE)), seed
+    )
 
 
 def _rescaled(coordinates: Float64, scale: Float64) -> Float64:
     """Distinct rows, each coordinate brought to standard deviation `scale`."""
     items = coordinates[distinct_rows(coordinates), : len(scale)]
     spread = items.std(axis=0)
-    factor: Float64 = np.divide(scale[: items.shape[1]], spread, out=np.zeros_like(spread), where=spread > 0)
+    factor: Float64 = np.divide(
+        scale[: items.shape[1]], spread, out=np.zeros_like(spread), where=spread > 0
+    )
     return items * factor
 
 
@@ -202,6 +221,8 @@ def mutual_information(weights: Float64) -> float:
 
 
 def effective_dimension(weights: Float64) -> float:
-    """(sum w^2)^2 / sum w^4: how many equally strong components would carry the same signal; 0 without any."""
+    """(sum w^2)^2 / sum w^4: how many equally strong components would carry the same signal; 0
+    without any.
+    """
     total = float((weights**2).sum())
     return total**2 / float((weights**4).sum()) if total > 0 else 0.0

@@ -1,8 +1,9 @@
-"""Choose the recipe of a fit from its training pairs alone: preparation, shrinkage, score and hubness correction.
+"""Choose the recipe of a fit from its training pairs alone: preparation, shrinkage, score and
+hubness correction.
 
-Everything is judged by retrieval inside held-out folds, which never split a group; shrinkage alone is judged by the mutual
-information of held-out coordinates, which moments give (`csa.core.crossfit`). One question is asked at a time, each with the
-answers so far.
+Everything is judged by retrieval inside held-out folds, which never split a group; shrinkage alone
+is judged by the mutual information of held-out coordinates, which moments give
+(`csa.core.crossfit`). One question is asked at a time, each with the answers so far.
 """
 
 import logging
@@ -18,7 +19,14 @@ from csa.core.crossfit import Held, Shrinkage
 from csa.core.matrices import Array, Float64
 from csa.core.moments import Moments
 from csa.core.preparation import RAW, Preparation, PreparationName
-from csa.core.scores import CanonicalScore, HubnessCorrectedScore, LikelihoodRatioScore, PairScore, Score, leading
+from csa.core.scores import (
+    CanonicalScore,
+    HubnessCorrectedScore,
+    LikelihoodRatioScore,
+    PairScore,
+    Score,
+    leading,
+)
 from csa.core.search import best_ranks
 from csa.core.solve import Decomposition
 from csa.core.threads import each
@@ -26,15 +34,18 @@ from csa.core.training import Training, scale_odds
 
 _log = logging.getLogger(__name__)
 
-# Retrieval inside a fold needs no more pairs than this to rank a handful of candidates, nor hub centres more items.
+# Retrieval inside a fold needs no more pairs than this to rank a handful of candidates, nor hub
+# centres more items.
 _MAX_FOLD_PAIRS = 2000
 MAX_HUB_ITEMS = 4000
 _KEPT_ENERGY = 0.999
-# A norm or a root shows its worth on few pairs. A kernel is worth more the more pairs there are, so it is tried on more.
+# A norm or a root shows its worth on few pairs. A kernel is worth more the more pairs there are, so
+# it is tried on more.
 _PLAIN_TRIAL_PAIRS = 4000
 _KERNEL_TRIAL_PAIRS = 15_000
 _KERNEL_MIN_ITEMS = 2000
-# Principal dimensions of either view in which candidates are compared; the chosen one is then fitted in all.
+# Principal dimensions of either view in which candidates are compared; the chosen one is then
+# fitted in all.
 _TRIAL_DIMENSIONS = 384
 # Steps in the log-odds of both shrinkages.
 _CLIMB_STEPS = ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0))
@@ -60,7 +71,9 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Trial:
-    """A recipe that was tried: names of both preparations, on how many pairs, at which shrinkage, and its held-out MRR."""
+    """A recipe that was tried: names of both preparations, on how many pairs, at which
+    shrinkage, and its held-out MRR.
+    """
 
     preparation: tuple[str, str]
     pairs: int
@@ -69,14 +82,17 @@ class Trial:
 
 
 def choose_recipe(training: Training) -> tuple[Recipe, list[Trial]]:
-    """Preparation and shrinkage for the normalised likelihood ratio, by held-out retrieval; and all that was tried, in order.
+    """Preparation and shrinkage for the normalised likelihood ratio, by held-out retrieval; and all
+    that was tried, in order.
 
-    Norm and root first, a view at a time, on a part of the pairs and under the shrinkage that suits the raw features; then the
-    kernel, on more pairs and under its own.
+    Norm and root first, a view at a time, on a part of the pairs and under the shrinkage that suits
+    the raw features; then the kernel, on more pairs and under its own.
     """
     tried: list[Trial] = []
 
-    def attempt(pairs: Training, x: Preparation, y: Preparation, shrinkage: Shrinkage | None = None) -> Recipe:
+    def attempt(
+        pairs: Training, x: Preparation, y: Preparation, shrinkage: Shrinkage | None = None
+    ) -> Recipe:
         recipe = _try(pairs, x, y, shrinkage)
         tried.append(Trial((x.name, y.name), len(pairs.X), recipe.shrinkage, recipe.held_out_mrr))
         return recipe
@@ -86,21 +102,41 @@ def choose_recipe(training: Training) -> tuple[Recipe, list[Trial]]:
     best = attempt(few, RAW, RAW)
     shrinkage = best.shrinkage
     for view in (0, 1):
-        best = max([best, *(attempt(few, *_with(few, best, view, name), shrinkage) for name in ("unit", "root"))], key=_value)
+        best = max(
+            [
+                best,
+                *(
+                    attempt(few, *_with(few, best, view, name), shrinkage)
+                    for name in ("unit", "root")
+                ),
+            ],
+            key=_value,
+        )
     many = sketch.sample(_KERNEL_TRIAL_PAIRS)
-    best = best if many is few and best.prepare_x is best.prepare_y is RAW else attempt(many, best.prepare_x, best.prepare_y)
+    best = (
+        best
+        if many is few and best.prepare_x is best.prepare_y is RAW
+        else attempt(many, best.prepare_x, best.prepare_y)
+    )
     for view in (1, 0):
         if len(distinct_rows((many.X, many.Y)[view])) >= _KERNEL_MIN_ITEMS:
             best = max([best, attempt(many, *_with(many, best, view, "kernel"))], key=_value)
     return (best if many is sketch else attempt(sketch, best.prepare_x, best.prepare_y)), tried
 
 
-def _with(training: Training, recipe: Recipe, view: int, name: PreparationName) -> tuple[Preparation, Preparation]:
+def _with(
+    training: Training, recipe: Recipe, view: int, name: PreparationName
+) -> tuple[Preparation, Preparation]:
     fitted = Preparation.fit(name, (training.X, training.Y)[view], training.seed)
     return (fitted, recipe.prepare_y) if view == 0 else (recipe.prepare_x, fitted)
 
 
-def _try(training: Training, prepare_x: Preparation, prepare_y: Preparation, shrinkage: Shrinkage | None = None) -> Recipe:
+def _try(
+    training: Training,
+    prepare_x: Preparation,
+    prepare_y: Preparation,
+    shrinkage: Shrinkage | None = None,
+) -> Recipe:
     prepared = training.prepared(prepare_x, prepare_y)
     if shrinkage is not None:
         value = _held_out_mrr(prepared, shrinkage, _normalised)
@@ -113,10 +149,14 @@ def _try(training: Training, prepare_x: Preparation, prepare_y: Preparation, shr
     return Recipe(prepared, prepare_x, prepare_y, shrinkage, value)
 
 
-def climb(training: Training, shrinkage: Shrinkage, score: Callable[[Held], PairScore]) -> tuple[Shrinkage, float]:
-    """More shrinkage than carries the most information, as long as held-out retrieval improves; and how well that does.
+def climb(
+    training: Training, shrinkage: Shrinkage, score: Callable[[Held], PairScore]
+) -> tuple[Shrinkage, float]:
+    """More shrinkage than carries the most information, as long as held-out retrieval improves; and
+    how well that does.
 
-    Information counts every weak component in full; retrieval, on features that are not quite Gaussian, does better without some.
+    Information counts every weak component in full; retrieval, on features that are not quite
+    Gaussian, does better without some.
 
     Args:
         training: the pairs.
@@ -128,14 +168,19 @@ def climb(training: Training, shrinkage: Shrinkage, score: Callable[[Held], Pair
     while improved:
         improved = False
         for steps in _CLIMB_STEPS:
-            more = scale_odds(shrinkage[0], float(np.exp(steps[0]))), scale_odds(shrinkage[1], float(np.exp(steps[1])))
+            more = (
+                scale_odds(shrinkage[0], float(np.exp(steps[0]))),
+                scale_odds(shrinkage[1], float(np.exp(steps[1]))),
+            )
             if (better := _held_out_mrr(training, more, score)) > value:
                 shrinkage, value, improved = more, better, True
                 break
     return shrinkage, value
 
 
-def _held_out_mrr(training: Training, shrinkage: Shrinkage, score: Callable[[Held], PairScore]) -> float:
+def _held_out_mrr(
+    training: Training, shrinkage: Shrinkage, score: Callable[[Held], PairScore]
+) -> float:
     return held_out_retrieval(training, shrinkage, [score(training.compact.held(shrinkage))])[0]
 
 
@@ -155,7 +200,8 @@ def best_shrinkage(training: Training) -> Shrinkage:
 def held_out_retrieval(
     training: Training, shrinkage: Shrinkage, scores: Sequence[PairScore], hubness: bool = False
 ) -> list[float]:
-    """Mean reciprocal rank of each score inside the held-out folds, averaged over both directions and all folds.
+    """Mean reciprocal rank of each score inside the held-out folds, averaged over both directions
+    and all folds.
 
     Args:
         training: the pairs.
@@ -176,14 +222,25 @@ def held_out_retrieval(
 
         rows = training.some(np.flatnonzero(training.fold == k), _MAX_FOLD_PAIRS)
         a, b = project(rows)
-        rest = project(training.some(np.flatnonzero(training.fold != k), MAX_HUB_ITEMS)) if hubness else None
+        rest = (
+            project(training.some(np.flatnonzero(training.fold != k), MAX_HUB_ITEMS))
+            if hubness
+            else None
+        )
         query, gallery = np.nonzero(training.group[rows][:, None] == training.group[rows])
         values = np.zeros(len(scores))
         for i, whole in enumerate(scores):
             base = leading(whole, len(decomposition.rho))
-            score: Score = base if rest is None else HubnessCorrectedScore.of(base, *rest, training.seed)
-            left, right = (vectors.astype(np.float32) for vectors in (score.left(a), score.right(b)))
-            forward, backward = best_ranks(left, right, (query, gallery)), best_ranks(right, left, (query, gallery))
+            score: Score = (
+                base if rest is None else HubnessCorrectedScore.of(base, *rest, training.seed)
+            )
+            left, right = (
+                vectors.astype(np.float32) for vectors in (score.left(a), score.right(b))
+            )
+            forward, backward = (
+                best_ranks(left, right, (query, gallery)),
+                best_ranks(right, left, (query, gallery)),
+            )
             values[i] = (1 / forward).mean() + (1 / backward).mean()
         return values
 
@@ -199,7 +256,9 @@ def hub_items(training: Training) -> NDArray[np.intp]:
 def hubness_corrected(
     score: PairScore, X: Array, Y: Array, moments: Moments, decomposition: Decomposition, seed: int
 ) -> HubnessCorrectedScore:
-    """A score corrected by the hub centres of training items, given as prepared features (n, p) and (n, q)."""
+    """A score corrected by the hub centres of training items, given as prepared features (n, p)
+    and (n, q).
+    """
     a, b = (X - moments.mean_x) @ decomposition.A, (Y - moments.mean_y) @ decomposition.B
     return HubnessCorrectedScore.of(leading(score, len(decomposition.rho)), a, b, seed)
 
@@ -210,7 +269,9 @@ def component_grid(r: int, per_doubling: int = 3) -> list[int]:
     return sorted({min(r, round(2 ** (k / per_doubling))) for k in range(steps)})
 
 
-def canonical_candidates(weights: Float64, n_components: int | None, per_doubling: int = 3) -> list[CanonicalScore]:
+def canonical_candidates(
+    weights: Float64, n_components: int | None, per_doubling: int = 3
+) -> list[CanonicalScore]:
     """Canonical scores with the given number of components, or with each of a grid."""
     sizes = [n_components] if n_components else component_grid(len(weights), per_doubling)
     return [CanonicalScore(weights[:s]) for s in sizes]
@@ -219,10 +280,13 @@ def canonical_candidates(weights: Float64, n_components: int | None, per_doublin
 def likelihood_ratio(held: Held, normalised: bool = False) -> LikelihoodRatioScore:
     """The likelihood-ratio score with cross-fitted weights and scales.
 
-    Canonical pairs come in descending strength, so weights that rise with the component are noise of the folds: they are replaced
-    by their closest descending sequence (isotonic regression). The tail that carries next to nothing is left out.
+    Canonical pairs come in descending strength, so weights that rise with the component are noise
+    of the folds: they are replaced by their closest descending sequence (isotonic regression). The
+    tail that carries next to nothing is left out.
     """
-    weights: Float64 = np.clip(isotonic_regression(held.weights, increasing=False).x, 0.0, held.weights.max(initial=0.0))
+    weights: Float64 = np.clip(
+        isotonic_regression(held.weights, increasing=False).x, 0.0, held.weights.max(initial=0.0)
+    )
     energy = np.cumsum(weights**2)
     weights[np.searchsorted(energy, _KEPT_ENERGY * energy[-1]) + 1 :] = 0.0
     return LikelihoodRatioScore(weights, held.scale_a, held.scale_b, normalised)

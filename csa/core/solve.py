@@ -1,7 +1,8 @@
 """From moments to the canonical decomposition.
 
-With Sxx, Syy, Sxy the (shrunk) second moments, T = Wx' Sxy Wy = U diag(rho) V' where Wx Wx' is the (pseudo-)inverse of Sxx; then
-A = Wx U, B = Wy V satisfy A' Sxx A = B' Syy B = I and A' Sxy B = diag(rho) (Hotelling 1936; Li et al. 2024, eq. 3).
+With Sxx, Syy, Sxy the (shrunk) second moments, T = Wx' Sxy Wy = U diag(rho) V' where Wx Wx' is the
+(pseudo-)inverse of Sxx; then A = Wx U, B = Wy V satisfy A' Sxx A = B' Syy B = I and A' Sxy B =
+diag(rho) (Hotelling 1936; Li et al. 2024, eq. 3).
 """
 
 from dataclasses import dataclass
@@ -15,15 +16,18 @@ from csa.errors import FeatureError
 
 # In a space of few dimensions rounding does not shrink with them.
 _FEW_DIMENSIONS = 256
-# Below this reciprocal condition (1-norm, columns scaled to unit variance) eigenvalues tell signal from rounding.
+# Below this reciprocal condition (1-norm, columns scaled to unit variance) eigenvalues tell signal
+# from rounding.
 _SAFE_RECIPROCAL_CONDITION = 1e-12
-# Singular vectors from a Gram matrix are orthogonal to about eps over this, the square of the smallest correlation.
+# Singular vectors from a Gram matrix are orthogonal to about eps over this, the square of the
+# smallest correlation.
 _LEAST_SQUARE = 1e-6
 # Views that vary by less than this share of their mean are left to the eigenvalues too.
 _NEARLY_CONSTANT = 1e-12
 # Smaller correlations may be of directions that shrinkage alone made invertible.
 _LEAST_CORRELATION = 1e-6
-# Entries this close to a column's largest count as equally large, so that rounding does not pick the one that sets the sign.
+# Entries this close to a column's largest count as equally large, so that rounding does not pick
+# the one that sets the sign.
 _TIE = 1e-3
 
 
@@ -50,24 +54,39 @@ class Spectrum:
         """
         d, eps = len(scatter), float(np.finfo(scatter.dtype).eps)
         mean_value = float(np.trace(scatter)) / (n * d)
-        values, vectors = linalg.eigh(scatter / scatter.dtype.type(n), check_finite=False, driver="evd", overwrite_a=True)
+        values, vectors = linalg.eigh(
+            scatter / scatter.dtype.type(n), check_finite=False, driver="evd", overwrite_a=True
+        )
         values, vectors = values[::-1], vectors[:, ::-1]
-        # Rounding of the scatter as it shows in its null space: of its entries in float64, of the decomposition alone in float32.
-        # And n - 1 bounds the rank of centred data.
-        rounding = max(d, _FEW_DIMENSIONS) * eps if scatter.dtype == np.float64 else np.sqrt(d) * eps
+        # Rounding of the scatter as it shows in its null space: of its entries in float64, of the
+        # decomposition alone in float32. And n - 1 bounds the rank of centred data.
+        rounding = (
+            max(d, _FEW_DIMENSIONS) * eps if scatter.dtype == np.float64 else np.sqrt(d) * eps
+        )
         keep = values > rounding * max(values[0], 0.0)
         keep[max(n - 1, 0) :] = False
-        return cls.checked(values[keep], np.ascontiguousarray(vectors[:, keep]), mean_value, mean, n, name)
+        return cls.checked(
+            values[keep], np.ascontiguousarray(vectors[:, keep]), mean_value, mean, n, name
+        )
 
     @classmethod
-    def checked(cls, values: Float64, vectors: Float64, mean_value: float, mean: Float64, n: int, name: str) -> "Spectrum":
+    def checked(
+        cls, values: Float64, vectors: Float64, mean_value: float, mean: Float64, n: int, name: str
+    ) -> "Spectrum":
         """A spectrum of a view that varies.
 
         Raises:
-            FeatureError: the view is constant, up to what subtracting its mean leaves of a constant.
+            FeatureError: the view is constant, up to what subtracting its mean leaves of a
+                constant.
         """
-        if not len(values) or mean_value <= (np.finfo(np.float64).eps * np.abs(mean).max(initial=0.0)) ** 2:
-            raise FeatureError(f"{name} is constant over its {n} rows, so nothing can be aligned; was one item embedded for all?")
+        if (
+            not len(values)
+            or mean_value <= (np.finfo(np.float64).eps * np.abs(mean).max(initial=0.0)) ** 2
+        ):
+            raise FeatureError(
+                f"{name} is constant over its {n} rows, so nothing can be aligned; was one item "
+                f"embedded for all?"
+            )
         return cls(values, vectors, mean_value)
 
     def whitening_scale(self, shrinkage: float) -> Float64:
@@ -78,7 +97,9 @@ class Spectrum:
 
 @dataclass(frozen=True, eq=False)
 class Decomposition:
-    """Canonical projections A (p, r), B (q, r) and their correlations rho (r,), descending, in [0, 1]."""
+    """Canonical projections A (p, r), B (q, r) and their correlations rho (r,), descending, in
+    [0, 1].
+    """
 
     A: Float64
     B: Float64
@@ -112,16 +133,22 @@ class Factors:
 
     def solve(self, shrinkage: tuple[float, float]) -> Decomposition:
         """The canonical decomposition under scale-free shrinkage (gx, gy), each in [0, 1]."""
-        scale_x, scale_y = self.x.whitening_scale(shrinkage[0]), self.y.whitening_scale(shrinkage[1])
+        scale_x, scale_y = (
+            self.x.whitening_scale(shrinkage[0]),
+            self.y.whitening_scale(shrinkage[1]),
+        )
         U, rho, V = _singular_vectors(scale_x[:, None] * self.cross * scale_y)
-        return _signed(self.x.vectors @ (scale_x[:, None] * U), self.y.vectors @ (scale_y[:, None] * V), rho)
+        return _signed(
+            self.x.vectors @ (scale_x[:, None] * U), self.y.vectors @ (scale_y[:, None] * V), rho
+        )
 
 
 def solve(moments: Moments, shrinkage: tuple[float, float] = (0.0, 0.0)) -> Decomposition:
     """Canonical decomposition of the moments, by the fastest route that their conditioning allows.
 
-    Both views well-conditioned: Cholesky factors and the Gram matrix of the smaller view. Else: eigendecompositions of both
-    views, with their numerical null spaces cut. Where both apply they agree.
+    Both views well-conditioned: Cholesky factors and the Gram matrix of the smaller view. Else:
+    eigendecompositions of both views, with their numerical null spaces cut. Where both apply they
+    agree.
 
     Args:
         moments: of at least 2 pairs.
@@ -146,27 +173,38 @@ def solve_by_cholesky(
     if moments.n <= max(moments.shape) and min(shrinkage) == 0:
         return None
     x = _Triangle.of(moments.cxx, moments.mean_x, moments.n, shrinkage[0], limit)
-    y = None if x is None else _Triangle.of(moments.cyy, moments.mean_y, moments.n, shrinkage[1], limit)
+    y = (
+        None
+        if x is None
+        else _Triangle.of(moments.cyy, moments.mean_y, moments.n, shrinkage[1], limit)
+    )
     if x is None or y is None:
         return None
     T = y.whiten(x.whiten(moments.cxy / moments.n).T).T
     U, rho, V = _singular_vectors(T)
     r = min(len(rho), moments.n - 1)
-    if not r or rho[r - 1] < _LEAST_CORRELATION:  # perhaps directions without any variance, which only eigenvalues tell
+    # perhaps directions without any variance, which only eigenvalues tell
+    if not r or rho[r - 1] < _LEAST_CORRELATION:
         return None
     return _signed(x.unwhiten(U[:, :r]), y.unwhiten(V[:, :r]), rho[:r])
 
 
 @dataclass(frozen=True, eq=False)
 class _Triangle:
-    """Cholesky factor of a view's shrunk second moment, its columns scaled to unit variance: S = D L L' D."""
+    """Cholesky factor of a view's shrunk second moment, its columns scaled to unit variance: S =
+    D L L' D.
+    """
 
     L: Float64
     scale: Float64
 
     @classmethod
-    def of(cls, scatter: Float64, mean: Float64, n: int, shrinkage: float, limit: float) -> "_Triangle | None":
-        """Factorise; nothing if the matrix is not definite by a safe margin, or the view may be constant."""
+    def of(
+        cls, scatter: Float64, mean: Float64, n: int, shrinkage: float, limit: float
+    ) -> "_Triangle | None":
+        """Factorise; nothing if the matrix is not definite by a safe margin, or the view may be
+        constant.
+        """
         if np.trace(scatter) <= n * len(scatter) * (_NEARLY_CONSTANT * np.abs(mean).max()) ** 2:
             return None
         S = scatter * ((1 - shrinkage) / n)
@@ -197,7 +235,9 @@ class _Triangle:
 
 
 def _singular_vectors(T: Float64) -> tuple[Float64, Float64, Float64]:
-    """(U, rho, V) with T = U diag(rho) V', from the Gram matrix of the smaller side where that loses nothing."""
+    """(U, rho, V) with T = U diag(rho) V', from the Gram matrix of the smaller side where that
+    loses nothing.
+    """
     tall = T if T.shape[0] >= T.shape[1] else T.T
     squares, small = linalg.eigh(tall.T @ tall, check_finite=False, driver="evd")
     if squares[0] < _LEAST_SQUARE:
@@ -217,7 +257,9 @@ def thin_svd(M: Float64) -> tuple[Float64, Float64, Float64]:
 
 
 def _signed(A: Float64, B: Float64, rho: Float64) -> Decomposition:
-    """Turn each canonical pair so that the largest entry of its column of A is positive: signs never vary, whatever the route."""
+    """Turn each canonical pair so that the largest entry of its column of A is positive: signs
+    never vary, whatever the route.
+    """
     size = np.abs(A)
     first_large = (size >= (1 - _TIE) * size.max(axis=0)).argmax(axis=0)
     sign = np.where(A[first_large, np.arange(A.shape[1])] < 0, -1.0, 1.0)

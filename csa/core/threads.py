@@ -1,8 +1,9 @@
 """One thread in every matrix product, and independent products at once.
 
-Threads inside products of a few hundred dimensions wait for each other, and on a shared machine for other processes too: a fit of
-2,000 pairs that takes half a minute in one thread took over ten minutes with two on a busy machine. They also round differently,
-so the number of cores would show in the last bits of a result.
+Threads inside products of a few hundred dimensions wait for each other, and on a shared machine for
+other processes too: a fit of 2,000 pairs that takes half a minute in one thread took over ten
+minutes with two on a busy machine. They also round differently, so the number of cores would show
+in the last bits of a result.
 """
 
 import os
@@ -19,7 +20,9 @@ R = TypeVar("R")
 
 @contextmanager
 def one_thread_a_product() -> Iterator[None]:
-    """Within it numpy and scipy multiply in one thread; the limit that was set before comes back afterwards."""
+    """Within it numpy and scipy multiply in one thread; the limit that was set before comes back
+    afterwards.
+    """
     with threadpool_limits(limits=1, user_api="blas"):
         yield
 

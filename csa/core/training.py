@@ -14,7 +14,8 @@ from csa.core.moments import Moments
 from csa.core.preparation import Preparation
 from csa.errors import FeatureError
 
-# A view of far fewer items than dimensions is turned into the span of its items, where everything is cheaper.
+# A view of far fewer items than dimensions is turned into the span of its items, where everything
+# is cheaper.
 _SPAN_SHARE = 0.75
 _SPAN_CUT = 1e-6
 
@@ -58,14 +59,18 @@ class Training:
         return replace(self, X=prepare_x(self.X), Y=prepare_y(self.Y))
 
     def sample(self, pairs: int) -> "Training":
-        """About so many of the pairs, whole groups in folds of their own; all if there are no more."""
+        """About so many of the pairs, whole groups in folds of their own; all if there are no
+        more.
+        """
         if len(self.X) <= pairs:
             return self
         order = np.random.default_rng(self.seed).permutation(self.groups)
-        rows = np.flatnonzero(np.isin(self.group, order[: max(2, round(len(order) * pairs / len(self.X)))]))
-        return Training.of(self.X[rows], self.Y[rows], self.group[rows], int(self.fold.max()) + 1, self.seed).sketched(
-            self.dimensions
+        rows = np.flatnonzero(
+            np.isin(self.group, order[: max(2, round(len(order) * pairs / len(self.X)))])
         )
+        return Training.of(
+            self.X[rows], self.Y[rows], self.group[rows], int(self.fold.max()) + 1, self.seed
+        ).sketched(self.dimensions)
 
     def sketched(self, dimensions: int | None) -> "Training":
         """The same pairs, cross-fitted in so many principal dimensions."""
@@ -84,10 +89,11 @@ class Training:
 
 
 class Compact:
-    """Pairs in fewer dimensions: within the spans of their views' items, and within their principal dimensions where so asked.
+    """Pairs in fewer dimensions: within the spans of their views' items, and within their principal
+    dimensions where so asked.
 
-    Shrinkage pulls towards the mean eigenvalue. Where that is c times the mean over all dimensions, the same fit has shrinkage
-    odds 1 / c times as large; `widened` and `narrowed` translate.
+    Shrinkage pulls towards the mean eigenvalue. Where that is c times the mean over all dimensions,
+    the same fit has shrinkage odds 1 / c times as large; `widened` and `narrowed` translate.
 
     Attributes:
         X, Y: the features in fewer dimensions.
@@ -108,22 +114,33 @@ class Compact:
 
     def narrowed(self, shrinkage: Shrinkage) -> Shrinkage:
         """The shrinkage within the spans that gives the same fit."""
-        return scale_odds(shrinkage[0], 1 / self._ratio_x), scale_odds(shrinkage[1], 1 / self._ratio_y)
+        return scale_odds(shrinkage[0], 1 / self._ratio_x), scale_odds(
+            shrinkage[1], 1 / self._ratio_y
+        )
 
     def held(self, shrinkage: Shrinkage) -> Held:
         """Held-out weights and scales, the scales in the units of the whole space's coordinates."""
-        held, (unit_x, unit_y) = self.crossfit.measure(self.narrowed(shrinkage)), self.units(shrinkage)
+        held, (unit_x, unit_y) = (
+            self.crossfit.measure(self.narrowed(shrinkage)),
+            self.units(shrinkage),
+        )
         return Held(held.weights, held.scale_a * unit_x, held.scale_b * unit_y)
 
     def units(self, shrinkage: Shrinkage) -> tuple[float, float]:
-        """By how much coordinates of the whole space are longer: both whiten by one matrix but for the factor 1 - g before it."""
+        """By how much coordinates of the whole space are longer: both whiten by one matrix but
+        for the factor 1 - g before it.
+        """
         pairs = zip(self.narrowed(shrinkage), shrinkage, strict=True)
-        unit_x, unit_y = (float(np.sqrt((1 - narrow) / (1 - wide))) if wide < 1 else 1.0 for narrow, wide in pairs)
+        unit_x, unit_y = (
+            float(np.sqrt((1 - narrow) / (1 - wide))) if wide < 1 else 1.0 for narrow, wide in pairs
+        )
         return unit_x, unit_y
 
 
 def within_few_dimensions(features: Array, dimensions: int | None) -> tuple[Array, float]:
-    """Features (n, d') in principal axes of their items, and the ratio of mean eigenvalues; as they are where it saves little."""
+    """Features (n, d') in principal axes of their items, and the ratio of mean eigenvalues; as
+    they are where it saves little.
+    """
     rows, d = distinct_rows(features), features.shape[1]
     most = min(dimensions or d, d)
     if most == d and len(rows) > _SPAN_SHARE * d:
@@ -151,7 +168,8 @@ def scale_odds(share: float, factor: float) -> float:
 
 
 def assign_folds(groups: ArrayLike, folds: int, seed: int) -> NDArray[np.intp]:
-    """Fold number of every pair; a group is never split and folds have as equal numbers of groups as can be.
+    """Fold number of every pair; a group is never split and folds have as equal numbers of groups
+    as can be.
 
     Raises:
         FeatureError: fewer than 2 groups.
@@ -160,7 +178,8 @@ def assign_folds(groups: ArrayLike, folds: int, seed: int) -> NDArray[np.intp]:
     count = int(group_of.max(initial=-1)) + 1
     if count < 2:
         raise FeatureError(
-            f"cross-fitting needs pairs of at least 2 groups, got {count}; fix shrinkage and score by hand, or add pairs"
+            f"cross-fitting needs pairs of at least 2 groups, got {count}; fix shrinkage and "
+            f"score by hand, or add pairs"
         )
     fold_of_group = np.random.default_rng(seed).permutation(count) % min(folds, count)
     fold: NDArray[np.intp] = fold_of_group[group_of]

@@ -1,4 +1,6 @@
-"""Files of features computed elsewhere, one row an item: .npy (memory-mapped), .npz, .safetensors, .parquet."""
+"""Files of features computed elsewhere, one row an item: .npy (memory-mapped), .npz,
+.safetensors, .parquet.
+"""
 
 import zipfile
 from collections.abc import Callable
@@ -16,7 +18,8 @@ def open_array(path: Path, name: str) -> NDArray[Any]:
     """The one matrix in a features file, shape (rows, dimensions), of its own number type.
 
     Args:
-        path: the file; its ending says how it is read. A .npz or .safetensors holds exactly one array. A .parquet holds either
+        path: the file; its ending says how it is read. A .npz or .safetensors holds exactly one
+            array. A .parquet holds either
         one
             column of lists or one number column per dimension.
         name: what errors call it.
@@ -34,23 +37,43 @@ def open_array(path: Path, name: str) -> NDArray[Any]:
 
     read = readers.get(path.suffix.lower())
     if read is None:
-        raise DataError(f"{name}: features cannot be read from {path.suffix or 'no'} files; use {', '.join(readers)}")
+        raise DataError(
+            f"{name}: features cannot be read from {path.suffix or 'no'} files; use "
+            f"{', '.join(readers)}"
+        )
     if not path.is_file():
         raise DataError(f"{name}: no such features file; correct dataset.arrays")
     try:
         array = read(path)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, SafetensorError, TypeError, pl.exceptions.PolarsError) as error:
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        zipfile.BadZipFile,
+        SafetensorError,
+        TypeError,
+        pl.exceptions.PolarsError,
+    ) as error:
         words = " ".join(str(error).replace(str(path), name).split())
-        raise DataError(f"{name}: the features cannot be read ({words}); write the file again") from None
+        raise DataError(
+            f"{name}: the features cannot be read ({words}); write the file again"
+        ) from None
     if array.ndim != 2 or 0 in array.shape:
-        raise DataError(f"{name}: features have shape {array.shape}; expected (rows, dimensions), one row an item")
+        raise DataError(
+            f"{name}: features have shape {array.shape}; expected (rows, dimensions), one row an "
+            f"item"
+        )
     if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
-        raise DataError(f"{name}: features are of type {array.dtype}; expected real numbers, such as float32")
+        raise DataError(
+            f"{name}: features are of type {array.dtype}; expected real numbers, such as float32"
+        )
     return array
 
 
 class ArrayRows:
-    """Rows of feature files by their value in the pairs table, FILE#ROW; each file is opened once."""
+    """Rows of feature files by their value in the pairs table, FILE#ROW; each file is opened
+    once.
+    """
 
     def __init__(self, find: Callable[[str], Path]):
         self._find = find
@@ -68,13 +91,16 @@ class ArrayRows:
         array = self._open[name]
         if not row.isdecimal() or int(row) >= len(array):
             raise DataError(f"{value}: no such row; {name} has {len(array)} rows, counted from 0")
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as that
+        # what float32 cannot hold becomes infinite, and is refused as that
+        with np.errstate(over="ignore"):
             return np.ascontiguousarray(array[int(row)], dtype="<f4")
 
 
 def _only(names: list[str]) -> str:
     if len(names) != 1:
-        raise ValueError(f"it holds {len(names)} arrays ({', '.join(names[:5])}); exactly one is expected")
+        raise ValueError(
+            f"it holds {len(names)} arrays ({', '.join(names[:5])}); exactly one is expected"
+        )
     return names[0]
 
 
@@ -97,13 +123,20 @@ def _read_parquet(path: Path) -> NDArray[Any]:
     if frame.width == 1 and isinstance(frame.dtypes[0], pl.List | pl.Array):
         return _stack(frame.to_series())
     if any(not dtype.is_numeric() for dtype in frame.dtypes):
-        raise ValueError(f"expected one column of lists, or number columns alone, got {', '.join(map(str, frame.dtypes[:5]))}")
+        raise ValueError(
+            f"expected one column of lists, or number columns alone, got "
+            f"{', '.join(map(str, frame.dtypes[:5]))}"
+        )
     # A null becomes NaN, which is refused row by row.
     return frame.select(pl.all().cast(pl.Float32)).to_numpy()
 
 
 def _stack(rows: pl.Series) -> NDArray[Any]:
-    widths = (rows.arr.len() if isinstance(rows.dtype, pl.Array) else rows.list.len()).unique().to_list()
+    widths = (
+        (rows.arr.len() if isinstance(rows.dtype, pl.Array) else rows.list.len()).unique().to_list()
+    )
     if rows.null_count() or len(widths) != 1:
-        raise ValueError(f"its lists have lengths {widths[:5]}; every row needs the same number of values")
+        raise ValueError(
+            f"its lists have lengths {widths[:5]}; every row needs the same number of values"
+        )
     return rows.explode().cast(pl.Float32).to_numpy().reshape(len(rows), -1)

@@ -1,7 +1,8 @@
-"""Files of a data set by their value in the pairs table, also inside containers, which are never unpacked.
+"""Files of a data set by their value in the pairs table, also inside containers, which are never
+unpacked.
 
-PATH names a file. PATH.tar!MEMBER is a member of a tar, PATH.arrow!ROW/COLUMN a cell of a Hugging Face Arrow file, and
-PATH.ts!ROW or PATH.txt!ROW a record of a file of many series.
+PATH names a file. PATH.tar!MEMBER is a member of a tar, PATH.arrow!ROW/COLUMN a cell of a Hugging
+Face Arrow file, and PATH.ts!ROW or PATH.txt!ROW a record of a file of many series.
 """
 
 import io
@@ -13,8 +14,8 @@ from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 from csa.errors import DataError
-from csa.files import open_item
-from csa.series import split_records
+from csa.modalities.series import split_records
+from csa.storage.files import open_item
 
 _INSIDE = re.compile(r"(?P<file>.+\.(?:tar|arrow|ts|txt))!(?P<member>.+)")
 
@@ -53,9 +54,13 @@ class ItemFiles:
         try:
             return self._open[name](match["member"])
         except KeyError:
-            raise DataError(f"{value}: there is no such {self._what} in {name}; was the file replaced?") from None
+            raise DataError(
+                f"{value}: there is no such {self._what} in {name}; was the file replaced?"
+            ) from None
         except OSError as error:
-            raise DataError(f"{value}: cannot be read ({error.strerror}); is {name} still there?") from None
+            raise DataError(
+                f"{value}: cannot be read ({error.strerror}); is {name} still there?"
+            ) from None
 
 
 def inside(root: Path, value: str) -> Path:
@@ -65,10 +70,15 @@ def inside(root: Path, value: str) -> Path:
         DataError: it is absolute, or leads out of the folder by ".." or by a symbolic link.
     """
     if "\0" in value or PurePath(value).is_absolute():
-        raise DataError(f"{value!r}: not a path relative to the data set's folder; a data set may only name its own files")
+        raise DataError(
+            f"{value!r}: not a path relative to the data set's folder; a data set may only name "
+            f"its own files"
+        )
     path = root / value
     if not path.resolve().is_relative_to(root.resolve()):
-        raise DataError(f"{value!r}: leads out of the data set's folder; a data set may only name its own files")
+        raise DataError(
+            f"{value!r}: leads out of the data set's folder; a data set may only name its own files"
+        )
     return path
 
 
@@ -80,9 +90,16 @@ def tar_members(path: Path, name: str) -> dict[str, tuple[int, int]]:
     """
     try:
         with open_item(path, name, "tar") as file, tarfile.open(fileobj=file, mode="r:") as tar:
-            return {member.name.removeprefix("./"): (member.offset_data, member.size) for member in tar if member.isfile()}
+            return {
+                member.name.removeprefix("./"): (member.offset_data, member.size)
+                for member in tar
+                if member.isfile()
+            }
     except tarfile.TarError as error:
-        raise DataError(f"{name}: not readable as an uncompressed tar ({error}); fetch it again, or decompress it") from None
+        raise DataError(
+            f"{name}: not readable as an uncompressed tar ({error}); fetch it again, or "
+            f"decompress it"
+        ) from None
 
 
 def _open_tar(path: Path, name: str) -> Callable[[str], BinaryIO]:
@@ -98,7 +115,8 @@ def _open_tar(path: Path, name: str) -> Callable[[str], BinaryIO]:
 
 
 def read_arrow(path: Path, name: str) -> Any:
-    """A Hugging Face Arrow file as a pyarrow Table, memory-mapped; both the stream and the file format.
+    """A Hugging Face Arrow file as a pyarrow Table, memory-mapped; both the stream and the file
+    format.
 
     Raises:
         DataError: missing, damaged, or pyarrow is not installed.
@@ -106,7 +124,9 @@ def read_arrow(path: Path, name: str) -> Any:
     try:
         import pyarrow as pa
     except ImportError:
-        raise DataError(f"{name}: Arrow files need the library pyarrow; pip install pyarrow") from None
+        raise DataError(
+            f"{name}: Arrow files need the library pyarrow; pip install pyarrow"
+        ) from None
     if not path.is_file():
         raise DataError(f"{name}: no such Arrow file; is the data set complete?")
     try:
@@ -117,7 +137,9 @@ def read_arrow(path: Path, name: str) -> Any:
             source.seek(0)
             return pa.ipc.open_file(source).read_all()
     except (pa.ArrowInvalid, OSError) as error:
-        raise DataError(f"{name}: damaged Arrow file ({' '.join(str(error).split())[:100]}); fetch it again") from None
+        raise DataError(
+            f"{name}: damaged Arrow file ({' '.join(str(error).split())[:100]}); fetch it again"
+        ) from None
 
 
 def _open_arrow(path: Path, name: str) -> Callable[[str], BinaryIO]:
@@ -130,7 +152,10 @@ def _open_arrow(path: Path, name: str) -> Callable[[str], BinaryIO]:
         cell = table.column(column)[int(row)].as_py()
         content = cell.get("bytes") if isinstance(cell, dict) else cell
         if not isinstance(content, bytes):
-            raise DataError(f"{name}!{member}: the cell holds no bytes; save the data set with its media embedded")
+            raise DataError(
+                f"{name}!{member}: the cell holds no bytes; save the data set with its media "
+                f"embedded"
+            )
         return io.BytesIO(content)
 
     return open_cell

@@ -1,8 +1,10 @@
-"""What somebody decided to leave out: `exclude.csv` beside params.yaml, a reviewed and versioned list.
+"""What somebody decided to leave out: `exclude.csv` beside params.yaml, a reviewed and versioned
+list.
 
-A recipe's list is RECIPE.exclude.csv beside RECIPE.yaml. Columns: pair_id, which leaves out that pair; or item, the sha256 of an
-item's content, which leaves out every pair with it, and without a trace of it (`csa forget` writes such lines); and reason where
-somebody wrote one. Other columns are ignored.
+A recipe's list is RECIPE.exclude.csv beside RECIPE.yaml. Columns: pair_id, which leaves out that
+pair; or item, the sha256 of an item's content, which leaves out every pair with it, and without a
+trace of it (`csa forget` writes such lines); and reason where somebody wrote one. Other columns are
+ignored.
 """
 
 import csv
@@ -13,7 +15,7 @@ from pathlib import Path
 
 from csa.datasets.rows import RawPair, decode_text
 from csa.errors import DataError
-from csa.files import write_atomic
+from csa.storage.files import write_atomic
 
 EXCLUDE_FILE = "exclude.csv"
 
@@ -32,22 +34,31 @@ def read_excluded(path: Path) -> Excluded:
     """What a list leaves out; nothing where there is no such file.
 
     Raises:
-        DataError: neither a column pair_id nor item, a line without either, or an item that is no sha256.
+        DataError: neither a column pair_id nor item, a line without either, or an item that is no
+            sha256.
     """
     if not path.is_file():
         return Excluded()
     reader = csv.DictReader(io.StringIO(decode_text(path), newline=""))
     if not {"pair_id", "item"} & set(reader.fieldnames or ()):
         raise DataError(
-            f"{path}: no column pair_id or item, only {reader.fieldnames}; its first line must name the columns: pair_id,reason"
+            f"{path}: no column pair_id or item, only {reader.fieldnames}; its first line must "
+            f"name the columns: pair_id,reason"
         )
     found = Excluded()
     for row in reader:
-        pair_id, item, reason = ((row.get(name) or "").strip() for name in ("pair_id", "item", "reason"))
+        pair_id, item, reason = (
+            (row.get(name) or "").strip() for name in ("pair_id", "item", "reason")
+        )
         if not pair_id and not item:
-            raise DataError(f"{path}: line {reader.line_num} has no pair_id; remove the line, or give it one")
+            raise DataError(
+                f"{path}: line {reader.line_num} has no pair_id; remove the line, or give it one"
+            )
         if item and not _SHA256.fullmatch(item):
-            raise DataError(f"{path}: line {reader.line_num}: item {item[:80]!r} is no sha256; `csa forget` writes such lines")
+            raise DataError(
+                f"{path}: line {reader.line_num}: item {item[:80]!r} is no sha256; `csa forget` "
+                f"writes such lines"
+            )
         if pair_id:
             found.pairs[pair_id] = reason
         else:
@@ -69,15 +80,24 @@ def write_excluded(path: Path, excluded: Excluded) -> None:
     write_atomic(path, text.getvalue().encode())
 
 
-def leave_out(rows: list[RawPair], excluded: dict[str, str]) -> tuple[list[RawPair], list[RawPair], tuple[str, ...]]:
-    """(rows that stay, rows left out, notes); ids that the data set does not have are noted, not refused: data sets change."""
+def leave_out(
+    rows: list[RawPair], excluded: dict[str, str]
+) -> tuple[list[RawPair], list[RawPair], tuple[str, ...]]:
+    """(rows that stay, rows left out, notes); ids that the data set does not have are noted, not
+    refused: data sets change.
+    """
     ids = {(row.pair_id or "").strip() for row in rows}
     out = [row for row in rows if (row.pair_id or "").strip() in excluded]
     stay = [row for row in rows if (row.pair_id or "").strip() not in excluded]
     unknown = [pair_id for pair_id in excluded if pair_id not in ids]
     notes = []
     if out:
-        notes.append(f"pairs left out by {EXCLUDE_FILE}: {len(out)}, listed in data/quarantine.parquet")
+        notes.append(
+            f"pairs left out by {EXCLUDE_FILE}: {len(out)}, listed in data/quarantine.parquet"
+        )
     if unknown:
-        notes.append(f"ids in {EXCLUDE_FILE} that the data set does not have: {len(unknown)}, such as {unknown[0]!r}")
+        notes.append(
+            f"ids in {EXCLUDE_FILE} that the data set does not have: {len(unknown)}, such as "
+            f"{unknown[0]!r}"
+        )
     return stay, out, tuple(notes)

@@ -1,4 +1,6 @@
-"""Items by their value in the pairs table: proving that they are sound, and loading them for an encoder."""
+"""Items by their value in the pairs table: proving that they are sound, and loading them for an
+encoder.
+"""
 
 import hashlib
 from collections.abc import Callable
@@ -8,16 +10,17 @@ from typing import TYPE_CHECKING, BinaryIO, TypeAlias, Union
 import numpy as np
 from numpy.typing import NDArray
 
-from csa import audio, images, lidar, series
-from csa.audio import Recording, decode_audio
 from csa.datasets.array_files import ArrayRows
 from csa.datasets.containers import ItemFiles, inside
 from csa.errors import DataError
-from csa.files import open_item
-from csa.images import decode_image
-from csa.lidar import decode_scan
-from csa.params import Modality, ViewParams
-from csa.series import decode_series
+from csa.modalities import audio, lidar, series
+from csa.modalities import image as images
+from csa.modalities.audio import Recording, decode_audio
+from csa.modalities.image import decode_image
+from csa.modalities.lidar import decode_scan
+from csa.modalities.series import decode_series
+from csa.params.views import Modality, ViewParams
+from csa.storage.files import open_item
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,11 +33,14 @@ _SUFFIXES: dict[Modality, frozenset[str]] = {
 }
 
 Item: TypeAlias = Union[str, "Image", Recording, NDArray[np.float32]]
-"""A text, a decoded image, a recording, a scan (points, 4), a series (time, channels) or a row of features (dimensions,)."""
+"""A text, a decoded image, a recording, a scan (points, 4), a series (time, channels) or a row
+of features (dimensions,).
+"""
 
 
 def item_loader(view: ViewParams, root: Path, max_pixels: int) -> Callable[[str], Item]:
-    """A function from an item's value in the pairs table to the item; containers and files of features are opened once.
+    """A function from an item's value in the pairs table to the item; containers and files of
+    features are opened once.
 
     Args:
         view: whose items.
@@ -58,10 +64,12 @@ def item_loader(view: ViewParams, root: Path, max_pixels: int) -> Callable[[str]
 
 
 def item_checker(view: ViewParams, root: Path, max_pixels: int) -> Callable[[str], str]:
-    """A function from an item's value to the sha256 of its content, which raises DataError where the item is unusable.
+    """A function from an item's value to the sha256 of its content, which raises DataError where
+    the item is unusable.
 
-    The content is a text's UTF-8 bytes, a feature row's bytes as little-endian float32, or else the item's file as it is (after
-    the whole of it was decoded). Its messages hold no path of this machine, so they may be kept in an artifact.
+    The content is a text's UTF-8 bytes, a feature row's bytes as little-endian float32, or else the
+    item's file as it is (after the whole of it was decoded). Its messages hold no path of this
+    machine, so they may be kept in an artifact.
     """
     if view.modality == "text":
         return _check_text
@@ -88,7 +96,9 @@ def load_file(path: str, modality: Modality, max_pixels: int) -> Item:
 
 
 def check_file(path: str, modality: Modality, max_pixels: int) -> str:
-    """The sha256 of a file that a person names, after the whole of it was decoded; errors as of `load_file`."""
+    """The sha256 of a file that a person names, after the whole of it was decoded; errors as of
+    `load_file`.
+    """
     with open_item(Path(path), path, modality) as file:
         return _decoded_hash(modality, file, path, max_pixels)
 
@@ -118,7 +128,9 @@ def decode_item(modality: Modality, file: BinaryIO, name: str, max_pixels: int) 
 def modality_of(name: str) -> Modality:
     """The modality that a file's ending speaks of; any other file is taken for an image."""
     suffix = PurePath(name).suffix.lower()
-    return next((modality for modality, suffixes in _SUFFIXES.items() if suffix in suffixes), "image")
+    return next(
+        (modality for modality, suffixes in _SUFFIXES.items() if suffix in suffixes), "image"
+    )
 
 
 def names_a_file(text: str) -> bool:

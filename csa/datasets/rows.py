@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from csa.errors import DataError
-from csa.params import DatasetParams, Modality, ViewParams
+from csa.params.data import DatasetParams
+from csa.params.views import Modality, ViewParams
 
 SPLIT_NAMES = {
     "train": "train",
@@ -27,9 +28,12 @@ class RawPair:
     Args:
         place: names the row in errors, such as "row 7".
         pair_id: unique in the data set.
-        values: per view the text, the image's path relative to the data set's folder, or FILE#ROW of an array.
-        group: what must not be divided between train and test; None where the data set says nothing.
-        split: a key of `SPLIT_NAMES` in any case, or None where the pair is to be placed by its group's hash.
+        values: per view the text, the image's path relative to the data set's folder, or FILE#ROW
+            of an array.
+        group: what must not be divided between train and test; None where the data set says
+            nothing.
+        split: a key of `SPLIT_NAMES` in any case, or None where the pair is to be placed by its
+            group's hash.
         label: the class of the pair, if it has one.
         mislabelled: whether the pair is known to be wrong; None where the data set says nothing.
     """
@@ -52,7 +56,8 @@ class Source:
 
 
 def split_of(given: str, held_out: str) -> str | None:
-    """Our split of a part that a data set gives: train, the part that is held out, or None for one that is left untouched.
+    """Our split of a part that a data set gives: train, the part that is held out, or None for one
+    that is left untouched.
 
     Args:
         given: train, val or test, or another name of theirs.
@@ -69,11 +74,21 @@ Reader = Callable[[DatasetParams, dict[str, ViewParams], Path], Source]
 """Reads the data set in a folder (or the file) that `dataset.path` names."""
 
 
-_PLURALS = {"image": "images", "text": "texts", "audio": "audio", "lidar": "scans", "series": "series", "array": "arrays"}
+_PLURALS = {
+    "image": "images",
+    "text": "texts",
+    "audio": "audio",
+    "lidar": "scans",
+    "series": "series",
+    "array": "arrays",
+}
 
 
 def view_of(
-    views: dict[str, ViewParams], modality: Modality, kind: str, pairs: tuple[Modality, Modality] = ("image", "text")
+    views: dict[str, ViewParams],
+    modality: Modality,
+    kind: str,
+    pairs: tuple[Modality, Modality] = ("image", "text"),
 ) -> str:
     """The one view of a modality, for data sets that pair two modalities by nature.
 
@@ -85,7 +100,8 @@ def view_of(
         modalities = ", ".join(f"{name}: {view.modality}" for name, view in views.items())
         one, other = pairs
         raise DataError(
-            f"dataset.kind {kind} pairs {_PLURALS[one]} with {_PLURALS[other]}, but the views are {modalities}; "
+            f"dataset.kind {kind} pairs {_PLURALS[one]} with {_PLURALS[other]}, but the views are "
+            f"{modalities}; "
             f"use one {one} and one {other} view"
         )
     return names[0]
@@ -110,12 +126,16 @@ def decode_text(path: Path) -> str:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check dataset.path and the file's permissions") from None
+        raise DataError(
+            f"{path}: cannot be read ({error.strerror}); check dataset.path and the file's "
+            f"permissions"
+        ) from None
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise DataError(
-            f"{path}: not UTF-8 at line {line} (byte 0x{content[error.start]:02x}); save it as UTF-8, "
+            f"{path}: not UTF-8 at line {line} (byte 0x{content[error.start]:02x}); save it as "
+            f"UTF-8, "
             f"for example: iconv -f WINDOWS-1252 -t UTF-8 {path.name}"
         ) from None

@@ -1,7 +1,7 @@
 """Encoders: one file a kind, and the way from a view's parameters to its encoder.
 
-An encoder is named by a built-in name, a local folder that `save_pretrained` wrote, a transformers model id with its revision, or
-`precomputed` for features from a file.
+An encoder is named by a built-in name, a local folder that `save_pretrained` wrote, a transformers
+model id with its revision, or `precomputed` for features from a file.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from csa.encoders.several import ViewEncoder
 from csa.encoders.text import TextEncoder
 from csa.encoders.vision import VisionEncoder
 from csa.errors import EncoderError
-from csa.params import LidarParams, Modality, ViewParams
+from csa.params.views import LidarParams, Modality, ViewParams
 
 __all__ = ["BUILTIN", "Encoder", "ViewEncoder", "load_encoder", "load_view_encoder"]
 
@@ -37,7 +37,9 @@ BUILTIN: dict[str, tuple[Modality, Callable[[ViewParams], Encoder]]] = {
     rocket.NAME: ("series", rocket.Rocket),
     whisper.NAME: ("audio", whisper.WhisperTiny),
 }
-"""Name -> modality and what makes the encoder. Nothing is downloaded; whisper-tiny.en needs the extra `whisper`."""
+"""Name -> modality and what makes the encoder. Nothing is downloaded; whisper-tiny.en needs the
+extra `whisper`.
+"""
 
 _KINDS: dict[Modality, Callable[[ModelFiles, ViewParams], Encoder]] = {
     "image": VisionEncoder,
@@ -47,7 +49,9 @@ _KINDS: dict[Modality, Callable[[ModelFiles, ViewParams], Encoder]] = {
 
 
 def load_view_encoder(view: ViewParams) -> ViewEncoder:
-    """The encoder of a view, or the several that its section `beside` asks for; errors as of `load_encoder`."""
+    """The encoder of a view, or the several that its section `beside` asks for; errors as of
+    `load_encoder`.
+    """
     return ViewEncoder([load_encoder(part) for part in view.parts])
 
 
@@ -55,7 +59,8 @@ def load_encoder(view: ViewParams) -> Encoder:
     """The one encoder that a view names, ready to encode.
 
     Raises:
-        EncoderError: an unknown name, files that are missing or of another modality, an option the encoder does not have.
+        EncoderError: an unknown name, files that are missing or of another modality, an option the
+            encoder does not have.
     """
     set_offline_defaults()
     encoder = _make(view)
@@ -65,7 +70,9 @@ def load_encoder(view: ViewParams) -> Encoder:
 
 @lru_cache(maxsize=2)
 def shared_encoder(view: ViewParams) -> Encoder:
-    """The encoder of a view that this process uses for all batches sent to it: an encoder is pickled as its parameters."""
+    """The encoder of a view that this process uses for all batches sent to it: an encoder is
+    pickled as its parameters.
+    """
     return load_encoder(view)
 
 
@@ -76,13 +83,23 @@ def _make(view: ViewParams) -> Encoder:
     if view.encoder in BUILTIN:
         modality, make = BUILTIN[view.encoder]
         if modality != view.modality:
-            raise EncoderError(f"encoder {view.encoder!r} is for modality {modality}, got {view.modality}; use another encoder")
-        if view.encoder in efficientnet.SIZES and (view.layer != -1 or view.pooling not in (None, "mean")):
-            raise EncoderError(f"encoder {view.encoder!r} has pooling: mean and layer: -1 alone; remove the other setting")
+            raise EncoderError(
+                f"encoder {view.encoder!r} is for modality {modality}, got {view.modality}; use "
+                f"another encoder"
+            )
+        if view.encoder in efficientnet.SIZES and (
+            view.layer != -1 or view.pooling not in (None, "mean")
+        ):
+            raise EncoderError(
+                f"encoder {view.encoder!r} has pooling: mean and layer: -1 alone; remove the "
+                f"other setting"
+            )
         return make(view)
     if view.modality not in _KINDS:
         raise EncoderError(
-            f"no transformers model is read for modality {view.modality}, got encoder {view.encoder!r}; use "
-            f"{', '.join(name for name, (modality, _) in BUILTIN.items() if modality == view.modality)}, or precomputed features"
+            f"no transformers model is read for modality {view.modality}, got encoder "
+            f"{view.encoder!r}; use "
+            f"{', '.join(n for n, (kind, _) in BUILTIN.items() if kind == view.modality)}, "
+            "or precomputed features"
         )
     return _KINDS[view.modality](find_model(view, sorted(BUILTIN)), view)

@@ -1,19 +1,22 @@
-"""Any transformers audio model: CLAP's audio tower, Whisper's encoder, AST, wav2vec 2.0, HuBERT, WavLM and their like."""
+"""Any transformers audio model: CLAP's audio tower, Whisper's encoder, AST, wav2vec 2.0, HuBERT,
+WavLM and their like.
+"""
 
 import sys
 from typing import Any
 
 import numpy as np
 
-from csa.audio import Recording
 from csa.core.matrices import Float32
 from csa.encoders.models import ModelFiles, load_pretrained
 from csa.encoders.pretrained import PretrainedEncoder
 from csa.errors import EncoderError
-from csa.params import ViewParams
+from csa.modalities.audio import Recording
+from csa.params.views import ViewParams
 
-# These see a window of a fixed length, so that several recordings share a pass. All others take the recording as long as it is,
-# one a pass: padding would change what they say of it (their norms and convolutions reach into it).
+# These see a window of a fixed length, so that several recordings share a pass. All others take the
+# recording as long as it is, one a pass: padding would change what they say of it (their norms and
+# convolutions reach into it).
 _WINDOWED = ("clap", "whisper", "audio-spectrogram-transformer")
 _MAX_SECONDS = 30.0
 
@@ -21,9 +24,10 @@ _MAX_SECONDS = 30.0
 class AudioEncoder(PretrainedEncoder):
     """An audio model with its own preprocessing.
 
-    Without `pooling`, a model of two towers gives its projected audio features (CLAP), and any other the mean over time. A
-    recording is resampled to the model's rate and cut to the model's window (CLAP 10 s, Whisper 30 s), else to 30 s: always its
-    beginning, never a part chosen at random. Of Whisper's window, the states of the recording's own length are pooled.
+    Without `pooling`, a model of two towers gives its projected audio features (CLAP), and any
+    other the mean over time. A recording is resampled to the model's rate and cut to the model's
+    window (CLAP 10 s, Whisper 30 s), else to 30 s: always its beginning, never a part chosen at
+    random. Of Whisper's window, the states of the recording's own length are pooled.
     """
 
     def __init__(self, files: ModelFiles, view: ViewParams):
@@ -34,11 +38,16 @@ class AudioEncoder(PretrainedEncoder):
         self._kind = str(config.model_type)
         self._rate = int(getattr(self._extract, "sampling_rate", 0))
         if not self._rate:
-            raise EncoderError(f"encoder {files.name!r}: a {self._kind} model hears nothing; is it a model for audio?")
+            raise EncoderError(
+                f"encoder {files.name!r}: a {self._kind} model hears nothing; is it a model for "
+                f"audio?"
+            )
         self._longest = int(_window(self._extract) * self._rate)
         self._told = False
         settings = sorted(self._extract.to_dict().items())
-        preprocessing = {key: value for key, value in settings if isinstance(value, bool | int | float | str)}
+        preprocessing = {
+            key: value for key, value in settings if isinstance(value, bool | int | float | str)
+        }
         batch_size = view.batch_size if self._kind in _WINDOWED else 1
         described = {"longest": self._longest, "preprocessing": preprocessing}
         super().__init__(files, view, config, AutoModel, batch_size, **described)
@@ -47,13 +56,16 @@ class AudioEncoder(PretrainedEncoder):
         return model.get_encoder() if model.config.is_encoder_decoder else model
 
     def prepare(self, item: Any) -> Any:
-        """The model's input of one recording without its batch axis, and how many samples it has."""
+        """The model's input of one recording without its batch axis, and how many samples it
+        has.
+        """
         recording: Recording = item
         samples = recording.at(self._rate)
         if len(samples) > self._longest and not self._told:
             self._told = True
             print(
-                f"note: recordings longer than {self._longest / self._rate:g} s are cut there by encoder {self._files.name!r}",
+                f"note: recordings longer than {self._longest / self._rate:g} s are cut there by "
+                f"encoder {self._files.name!r}",
                 file=sys.stderr,
             )
         samples = samples[: self._longest]
@@ -66,14 +78,21 @@ class AudioEncoder(PretrainedEncoder):
         import torch
 
         key = prepared[0][0]
-        values = torch.from_numpy(np.stack([array for _, array, _ in prepared])).to(getattr(torch, self._dtype))
+        values = torch.from_numpy(np.stack([array for _, array, _ in prepared])).to(
+            getattr(torch, self._dtype)
+        )
         inputs: dict[str, Any] = {key: values, **self._inner}
         if self._kind == "clap":
-            # The extractor would call one recording of a batch long at random, so that its fusion layer is exercised.
+            # The extractor would call one recording of a batch long at random, so that its fusion
+            # layer is exercised.
             inputs["is_longer"] = torch.zeros((len(prepared), 1), dtype=torch.bool)
         with torch.inference_mode():
             output = self._call(**inputs)
-            mask = self._mask(output, [samples for _, _, samples in prepared]) if self._kind == "whisper" else None
+            mask = (
+                self._mask(output, [samples for _, _, samples in prepared])
+                if self._kind == "whisper"
+                else None
+            )
             features: Float32 = self._pool(output, mask).float().numpy()
         return features
 

@@ -1,4 +1,6 @@
-"""What every encoder has in common: a fingerprint, and features that do not depend on what shared a batch."""
+"""What every encoder has in common: a fingerprint, and features that do not depend on what
+shared a batch.
+"""
 
 import hashlib
 import json
@@ -11,21 +13,25 @@ from typing import Any
 import numpy as np
 
 from csa.core.matrices import Float32
-from csa.params import ViewParams
+from csa.params.views import ViewParams
 
 
 class Encoder(ABC):
     """A frozen encoder of one modality.
 
-    Every forward pass has one of few fixed shapes (short batches are filled up, items of one batch have one padded length) and
-    runs in one thread. So an item's features are the same bits alone, in company, after a resumed run, and on any number of
-    cores; several batches at once keep all cores busy.
+    Every forward pass has one of few fixed shapes (short batches are filled up, items of one batch
+    have one padded length) and runs in one thread. So an item's features are the same bits alone,
+    in company, after a resumed run, and on any number of cores; several batches at once keep all
+    cores busy.
 
     Attributes:
-        description: JSON-able: all that the features depend on, such as weights, pooling, layer, preprocessing and dtype.
+        description: JSON-able: all that the features depend on, such as weights, pooling, layer,
+            preprocessing and dtype.
         batch_size: items in a forward pass.
-        view: the parameters it was loaded from, if it was; another process loads it from them again.
-        cached: whether features are worth keeping in the item cache; not where they are only read from a file.
+        view: the parameters it was loaded from, if it was; another process loads it from them
+            again.
+        cached: whether features are worth keeping in the item cache; not where they are only read
+            from a file.
     """
 
     cached = True
@@ -39,7 +45,9 @@ class Encoder(ABC):
         self._compiled: Callable[..., Float32] | None = None
 
     def load(self) -> None:  # noqa: B027 (most encoders have weights, but not all)
-        """Load the weights, if there are any and they are not loaded; called by one thread at a time."""
+        """Load the weights, if there are any and they are not loaded; called by one thread at a
+        time.
+        """
 
     def __reduce__(self) -> Any:
         from csa.encoders import shared_encoder
@@ -52,10 +60,13 @@ class Encoder(ABC):
 
     @abstractmethod
     def forward(self, prepared: list[Any], padded_length: int) -> Float32:
-        """Features of exactly `batch_size` prepared items of one padded length, shape (batch_size, d)."""
+        """Features of exactly `batch_size` prepared items of one padded length, shape
+        (batch_size, d).
+        """
 
     def run(self, network: Callable[..., Any], backend: str, **tensors: Any) -> Float32:
-        """What a network gives for tensors, by the backend that was asked for; OpenVINO compiles it at the first call.
+        """What a network gives for tensors, by the backend that was asked for; OpenVINO compiles it
+        at the first call.
 
         Args:
             network: takes the tensors by name, gives a tensor (batch, d).
@@ -76,7 +87,9 @@ class Encoder(ABC):
         return self._compiled(**tensors)
 
     def padded_lengths(self, values: list[str]) -> list[int]:
-        """The padded length of every item, from its value in the pairs table; 0 where all items have one shape."""
+        """The padded length of every item, from its value in the pairs table; 0 where all items
+        have one shape.
+        """
         return [0] * len(values)
 
     def encode(self, items: list[Any]) -> Float32:
@@ -89,7 +102,8 @@ class Encoder(ABC):
         return np.stack([rows[i] for i in range(len(items))])
 
     def encode_batch(self, prepared: list[Any], padded_length: int) -> Float32:
-        """Features of at most `batch_size` prepared items; the batch is filled up with repeats of the last.
+        """Features of at most `batch_size` prepared items; the batch is filled up with repeats of
+        the last.
 
         Safe to call from several threads.
         """
@@ -97,7 +111,9 @@ class Encoder(ABC):
             self.load()
         _compute_in_one_thread()
         full = prepared + [prepared[-1]] * (self.batch_size - len(prepared))
-        return np.ascontiguousarray(self.forward(full, padded_length)[: len(prepared)], dtype=np.float32)
+        return np.ascontiguousarray(
+            self.forward(full, padded_length)[: len(prepared)], dtype=np.float32
+        )
 
 
 def _compute_in_one_thread() -> None:
@@ -107,22 +123,32 @@ def _compute_in_one_thread() -> None:
 
 
 def options_of(view: ViewParams) -> dict[str, str]:
-    """What a description says of backend and augmentation; nothing of their defaults, so that features made before are found."""
+    """What a description says of backend and augmentation; nothing of their defaults, so that
+    features made before are found.
+    """
     given: dict[str, str] = {"backend": view.backend, "augment": view.augment}
     return {name: value for name, value in given.items() if value not in ("torch", "none")}
 
 
 def batches(lengths: list[int], batch_size: int) -> list[list[int]]:
-    """Positions of items in batches of one padded length each, shorter lengths first, in order within a length."""
+    """Positions of items in batches of one padded length each, shorter lengths first, in order
+    within a length.
+    """
     of_length: dict[int, list[int]] = {}
     for position, length in enumerate(lengths):
         of_length.setdefault(length, []).append(position)
-    return [of_length[n][i : i + batch_size] for n in sorted(of_length) for i in range(0, len(of_length[n]), batch_size)]
+    return [
+        of_length[n][i : i + batch_size]
+        for n in sorted(of_length)
+        for i in range(0, len(of_length[n]), batch_size)
+    ]
 
 
 def fingerprint_of(description: dict[str, Any]) -> str:
     """A readable name and 16 hex digits over everything in the description."""
-    digest = hashlib.sha256(json.dumps(description, sort_keys=True, ensure_ascii=False).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(
+        json.dumps(description, sort_keys=True, ensure_ascii=False).encode()
+    ).hexdigest()[:16]
     names = " ".join(name.rsplit("/", 1)[-1] for name in str(description["encoder"]).split(" + "))
     name = "".join(c if c.isalnum() else "-" for c in names.lower()).strip("-")
     return f"{name[:40]}-{digest}"

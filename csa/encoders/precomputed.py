@@ -1,4 +1,6 @@
-"""Features that were computed elsewhere: the items are rows of feature files, and stay as they are."""
+"""Features that were computed elsewhere: the items are rows of feature files, and stay as they
+are.
+"""
 
 from typing import Any
 
@@ -7,7 +9,7 @@ import numpy as np
 from csa.core.matrices import Float32
 from csa.encoders.base import Encoder
 from csa.errors import FeatureError
-from csa.params import ViewParams
+from csa.params.views import ViewParams
 
 
 class Precomputed(Encoder):
@@ -26,5 +28,8 @@ class Precomputed(Encoder):
         """See `Encoder.forward`."""
         lengths = {len(row) for row in prepared}
         if len(lengths) > 1:
-            raise FeatureError(f"precomputed features have rows of {sorted(lengths)} values; all files of a view need one length")
+            raise FeatureError(
+                f"precomputed features have rows of {sorted(lengths)} values; all files of a view "
+                f"need one length"
+            )
         return np.stack(prepared)

@@ -1,4 +1,6 @@
-"""What encoders made of a transformers model have in common: which tower of it, how it is pooled, loaded when first needed."""
+"""What encoders made of a transformers model have in common: which tower of it, how it is
+pooled, loaded when first needed.
+"""
 
 from functools import cached_property
 from typing import Any
@@ -6,7 +8,7 @@ from typing import Any
 from csa.encoders.base import Encoder, options_of
 from csa.encoders.models import ModelFiles, load_model, model_class
 from csa.encoders.pooling import check_pooling, pool
-from csa.params import Pooling, ViewParams
+from csa.params.views import Pooling, ViewParams
 
 _TOWERS = {"image": "vision_model", "text": "text_model", "audio": "audio_model"}
 
@@ -14,7 +16,8 @@ _TOWERS = {"image": "vision_model", "text": "text_model", "audio": "audio_model"
 class PretrainedEncoder(Encoder):
     """A transformers model, or that tower of a model with two which is for the view's modality.
 
-    Where the view names no pooling, a model with two towers gives its projected features, and any other the mean over its states.
+    Where the view names no pooling, a model with two towers gives its projected features, and any
+    other the mean over its states.
 
     Args:
         files: of the model.
@@ -25,10 +28,23 @@ class PretrainedEncoder(Encoder):
         described: what else the features depend on.
     """
 
-    def __init__(self, files: ModelFiles, view: ViewParams, config: Any, auto: Any, batch_size: int, **described: Any):
+    def __init__(
+        self,
+        files: ModelFiles,
+        view: ViewParams,
+        config: Any,
+        auto: Any,
+        batch_size: int,
+        **described: Any,
+    ):
         from transformers import AutoModel
 
-        self._files, self._layer, self._dtype, self._backend = files, view.layer, view.dtype, view.backend
+        self._files, self._layer, self._dtype, self._backend = (
+            files,
+            view.layer,
+            view.dtype,
+            view.backend,
+        )
         self._modality = view.modality
         self._two_towers = hasattr(model_class(AutoModel, config), f"get_{view.modality}_features")
         self._auto = AutoModel if self._two_towers else auto
@@ -56,14 +72,21 @@ class PretrainedEncoder(Encoder):
         check_pooling(self._files.name, model, self._pooling, self._layer)
         if not self._two_towers:
             return self._encoder_of(model)
-        return getattr(model, f"get_{self._modality}_features" if self._pooling == "pooler" else _TOWERS[self._modality])
+        return getattr(
+            model,
+            f"get_{self._modality}_features"
+            if self._pooling == "pooler"
+            else _TOWERS[self._modality],
+        )
 
     def _encoder_of(self, model: Any) -> Any:
         """What is called of a model with one tower."""
         return model
 
     def _pool(self, output: Any, mask: Any = None) -> Any:
-        """Features (batch, d) of what the model gave; `mask` has 1 where an item is and 0 where it was filled up."""
+        """Features (batch, d) of what the model gave; `mask` has 1 where an item is and 0 where
+        it was filled up.
+        """
         return pool(self._files.name, output, self._pooling, self._layer, mask)
 
     @property

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from csa.core.matrices import Float32
 from csa.encoders.base import Encoder
 from csa.errors import EncoderError, FeatureError
-from csa.params import ViewParams
+from csa.params.views import ViewParams
 
 NAME = "rocket"
 KERNELS, STEPS, SEED = 1000, 256, 0
@@ -17,24 +17,38 @@ _LENGTHS = (7, 9, 11)
 
 
 class Rocket(Encoder):
-    """2,000 features and 3 a channel: of every kernel the share of positive values and the maximum; level, spread and duration.
+    """2,000 features and 3 a channel: of every kernel the share of positive values and the maximum;
+    level, spread and duration.
 
-    A series is resampled to 256 steps (linear) and each channel standardised. Kernels are those of ROCKET: length 7, 9 or 11,
-    weights from N(0, 1) made to sum to 0, bias from U(-1, 1), dilation 2^U(0, log2(255 / (length - 1))), padding or none, each on
-    a random subset of channels; drawn once from a fixed seed, so they are the same for every data set of as many channels. What
-    standardising takes away is appended: mean, log of the standard deviation, and log of the number of steps (once a channel).
+    A series is resampled to 256 steps (linear) and each channel standardised. Kernels are those of
+    ROCKET: length 7, 9 or 11, weights from N(0, 1) made to sum to 0, bias from U(-1, 1), dilation
+    2^U(0, log2(255 / (length - 1))), padding or none, each on a random subset of channels; drawn
+    once from a fixed seed, so they are the same for every data set of as many channels. What
+    standardising takes away is appended: mean, log of the standard deviation, and log of the number
+    of steps (once a channel).
 
     Source: Dempster, Petitjean and Webb, ROCKET (Data Mining and Knowledge Discovery, 2020).
     """
 
     def __init__(self, view: ViewParams):
         if view.layer != -1 or view.pooling is not None or view.dtype != "float32":
-            raise EncoderError(f"encoder {NAME!r} has no pooling, layer or dtype; remove the setting")
-        description = {"encoder": NAME, "modality": "series", "kernels": KERNELS, "steps": STEPS, "seed": SEED, "version": 1}
+            raise EncoderError(
+                f"encoder {NAME!r} has no pooling, layer or dtype; remove the setting"
+            )
+        description = {
+            "encoder": NAME,
+            "modality": "series",
+            "kernels": KERNELS,
+            "steps": STEPS,
+            "seed": SEED,
+            "version": 1,
+        }
         super().__init__(description, view.batch_size)
 
     def prepare(self, item: Any) -> Any:
-        """The features themselves, shape (d,): series have different lengths, so each is taken alone."""
+        """The features themselves, shape (d,): series have different lengths, so each is taken
+        alone.
+        """
         series: NDArray[np.float64] = np.asarray(item, dtype=np.float64)
         time, channels = series.shape
         old, new = np.linspace(0, 1, time), np.linspace(0, 1, STEPS)
@@ -48,7 +62,10 @@ class Rocket(Encoder):
     def forward(self, prepared: list[Any], padded_length: int) -> Float32:
         """See `Encoder.forward`."""
         if len({len(row) for row in prepared}) > 1:
-            raise FeatureError(f"encoder {NAME!r}: series of one view have different numbers of channels; give all the same")
+            raise FeatureError(
+                f"encoder {NAME!r}: series of one view have different numbers of channels; give "
+                f"all the same"
+            )
         return np.stack(prepared)
 
 

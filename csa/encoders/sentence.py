@@ -1,4 +1,6 @@
-"""The head of a sentence-transformers model: pooling, dense layers and normalisation, as its modules.json lists them."""
+"""The head of a sentence-transformers model: pooling, dense layers and normalisation, as its
+modules.json lists them.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,8 +8,8 @@ from typing import Any
 
 from csa.encoders.models import ModelFiles
 from csa.errors import ArtifactError, EncoderError
-from csa.files import read_json
-from csa.params import Pooling
+from csa.params.views import Pooling
+from csa.storage.files import read_json
 
 _ACTIVATIONS = ("Identity", "Tanh", "ReLU", "GELU")
 
@@ -43,7 +45,10 @@ def read_sentence_head(files: ModelFiles) -> SentenceHead | None:
     if not listing.is_file():
         return None
     try:
-        modules = [(str(module["type"]).rsplit(".", 1)[-1], files.folder / module["path"]) for module in read_json(listing)]
+        modules = [
+            (str(module["type"]).rsplit(".", 1)[-1], files.folder / module["path"])
+            for module in read_json(listing)
+        ]
         pooling: Pooling | None = None
         steps, description = [], []
         for kind, folder in modules:
@@ -58,29 +63,48 @@ def read_sentence_head(files: ModelFiles) -> SentenceHead | None:
                 description.append(["Normalize"])
             elif kind != "Transformer":
                 raise EncoderError(
-                    f"encoder {files.name!r}: modules.json lists {kind}, which is not known here; set pooling by hand"
+                    f"encoder {files.name!r}: modules.json lists {kind}, which is not known here; "
+                    f"set pooling by hand"
                 )
     except (ArtifactError, KeyError, TypeError) as error:
-        raise EncoderError(f"encoder {files.name!r}: its sentence-transformers files are damaged ({error})") from None
+        raise EncoderError(
+            f"encoder {files.name!r}: its sentence-transformers files are damaged ({error})"
+        ) from None
     if pooling is None:
-        raise EncoderError(f"encoder {files.name!r}: modules.json lists no Pooling; set pooling by hand")
+        raise EncoderError(
+            f"encoder {files.name!r}: modules.json lists no Pooling; set pooling by hand"
+        )
     return SentenceHead(pooling, tuple(steps), description)
 
 
 def sentence_limit(files: ModelFiles) -> int:
-    """The most tokens that sentence-transformers would give the model; where its files say nothing, more than any model takes."""
+    """The most tokens that sentence-transformers would give the model; where its files say
+    nothing, more than any model takes.
+    """
     settings = files.folder / "sentence_bert_config.json"
     limit = read_json(settings).get("max_seq_length") if settings.is_file() else None
     return limit if isinstance(limit, int) else 2**31
 
 
 def _pooling(files: ModelFiles, config: dict[str, Any]) -> Pooling:
-    modes = {key.removeprefix("pooling_mode_") for key, on in config.items() if key.startswith("pooling_mode_") and on}
+    modes = {
+        key.removeprefix("pooling_mode_")
+        for key, on in config.items()
+        if key.startswith("pooling_mode_") and on
+    }
     if "pooling_mode" in config:
         modes.add(str(config["pooling_mode"]))
-    known: dict[str, Pooling] = {"mean_tokens": "mean", "mean": "mean", "cls_token": "cls", "cls": "cls"}
+    known: dict[str, Pooling] = {
+        "mean_tokens": "mean",
+        "mean": "mean",
+        "cls_token": "cls",
+        "cls": "cls",
+    }
     if len(modes) != 1 or not modes <= known.keys():
-        raise EncoderError(f"encoder {files.name!r}: pools by {', '.join(sorted(modes)) or 'nothing'}; set pooling: mean or cls")
+        raise EncoderError(
+            f"encoder {files.name!r}: pools by {', '.join(sorted(modes)) or 'nothing'}; set "
+            f"pooling: mean or cls"
+        )
     return known[modes.pop()]
 
 
@@ -88,19 +112,34 @@ def _dense(files: ModelFiles, folder: Path) -> tuple[Any, dict[str, Any]]:
     import torch
 
     config = read_json(folder / "config.json")
-    activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh")).rsplit(".", 1)[-1]
+    activation = str(config.get("activation_function", "torch.nn.modules.activation.Tanh")).rsplit(
+        ".", 1
+    )[-1]
     if activation not in _ACTIVATIONS:
         raise EncoderError(
-            f"encoder {files.name!r}: a dense layer with activation {activation}; known: {', '.join(_ACTIVATIONS)}"
+            f"encoder {files.name!r}: a dense layer with activation {activation}; known: "
+            f"{', '.join(_ACTIVATIONS)}"
         )
-    linear = torch.nn.Linear(config["in_features"], config["out_features"], bias=config.get("bias", True))
+    linear = torch.nn.Linear(
+        config["in_features"], config["out_features"], bias=config.get("bias", True)
+    )
     try:
         weights = _dense_weights(folder)
-        linear.load_state_dict({key.removeprefix("linear."): value for key, value in weights.items()})
+        linear.load_state_dict(
+            {key.removeprefix("linear."): value for key, value in weights.items()}
+        )
     except (OSError, RuntimeError, ValueError) as error:
-        raise EncoderError(f"encoder {files.name!r}: {folder.name} cannot be loaded ({error}); fetch it again") from None
-    layer = torch.nn.Sequential(linear, getattr(torch.nn, activation)()).eval().requires_grad_(False)
-    facts = {"out": config["out_features"], "bias": config.get("bias", True), "activation": activation}
+        raise EncoderError(
+            f"encoder {files.name!r}: {folder.name} cannot be loaded ({error}); fetch it again"
+        ) from None
+    layer = (
+        torch.nn.Sequential(linear, getattr(torch.nn, activation)()).eval().requires_grad_(False)
+    )
+    facts = {
+        "out": config["out_features"],
+        "bias": config.get("bias", True),
+        "activation": activation,
+    }
     return lambda pooled: layer(pooled.float()), facts
 
 
@@ -111,7 +150,9 @@ def _dense_weights(folder: Path) -> dict[str, Any]:
     safe = folder / "model.safetensors"
     if safe.is_file():
         return load_file(safe)
-    weights: dict[str, Any] = torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
+    weights: dict[str, Any] = torch.load(
+        folder / "pytorch_model.bin", map_location="cpu", weights_only=True
+    )
     return weights
 
 

@@ -13,7 +13,8 @@ from csa.encoders.base import Encoder, fingerprint_of
 class ViewEncoder:
     """One encoder, or several that see the same items.
 
-    Each has its own place in the item cache, so one that is added costs its own passes and none of the others'.
+    Each has its own place in the item cache, so one that is added costs its own passes and none of
+    the others'.
 
     Attributes:
         parts: the encoders, in the order of the parameters.
@@ -38,7 +39,8 @@ class ViewEncoder:
         return self.join([part.encode(items) for part in self.parts])
 
     def join(self, features: list[Float32]) -> Float32:
-        """Features of the parts (n, d_i) to those of the view (n, sum of d_i): each part's rows at unit length, side by side.
+        """Features of the parts (n, d_i) to those of the view (n, sum of d_i): each part's rows at
+        unit length, side by side.
 
         Of one encoder they are left as they are.
         """

@@ -1,4 +1,6 @@
-"""Any transformers text model: BERT, RoBERTa, MiniLM, T5 encoders such as GTR, CLIP's text tower and their like."""
+"""Any transformers text model: BERT, RoBERTa, MiniLM, T5 encoders such as GTR, CLIP's text tower
+and their like.
+"""
 
 import sys
 from typing import Any
@@ -7,7 +9,7 @@ from csa.core.matrices import Float32
 from csa.encoders.models import ModelFiles, load_pretrained, model_class
 from csa.encoders.pretrained import PretrainedEncoder
 from csa.encoders.sentence import read_sentence_head, sentence_limit
-from csa.params import ViewParams
+from csa.params.views import ViewParams
 
 # Texts are padded to a multiple of this many tokens: few shapes, little waste.
 _LENGTH_STEP = 8
@@ -17,9 +19,10 @@ _LONGEST = 512
 class TextEncoder(PretrainedEncoder):
     """A text model with its own tokenizer.
 
-    Without `pooling`, a folder in the layout of sentence-transformers (modules.json) gives what that library gives: pooling,
-    dense layer and normalisation as listed there (GTR needs them). Else a model of two towers gives its projected text
-    features, and any other the mean over tokens. A text longer than the model takes is cut there, with a note.
+    Without `pooling`, a folder in the layout of sentence-transformers (modules.json) gives what
+    that library gives: pooling, dense layer and normalisation as listed there (GTR needs them).
+    Else a model of two towers gives its projected text features, and any other the mean over
+    tokens. A text longer than the model takes is cut there, with a note.
     """
 
     def __init__(self, files: ModelFiles, view: ViewParams):
@@ -30,8 +33,12 @@ class TextEncoder(PretrainedEncoder):
             self._tokenizer.pad_token = self._tokenizer.eos_token  # masked out, so any token serves
         config = load_pretrained(AutoConfig, files, "configuration")
         # T5 and its kin are encoder-decoders: the plain class would want their decoder too.
-        auto = AutoModelForTextEncoding if model_class(AutoModelForTextEncoding, config) else AutoModel
-        self._head = read_sentence_head(files) if view.pooling is None and view.layer == -1 else None
+        auto = (
+            AutoModelForTextEncoding if model_class(AutoModelForTextEncoding, config) else AutoModel
+        )
+        self._head = (
+            read_sentence_head(files) if view.pooling is None and view.layer == -1 else None
+        )
         if self._head is not None:
             view = view.model_copy(update={"pooling": self._head.pooling})
         self._longest = _longest(config, self._tokenizer, sentence_limit(files))
@@ -42,10 +49,17 @@ class TextEncoder(PretrainedEncoder):
         """Tokens of every text, rounded up to a multiple of 8."""
         if not values:
             return []
-        tokens = [len(ids) for ids in self._tokenizer(values, truncation=False, verbose=False)["input_ids"]]
+        tokens = [
+            len(ids)
+            for ids in self._tokenizer(values, truncation=False, verbose=False)["input_ids"]
+        ]
         cut = sum(n > self._longest for n in tokens)
         if cut:
-            print(f"note: {cut} of {len(values)} texts are longer than {self._longest} tokens and are cut there", file=sys.stderr)
+            print(
+                f"note: {cut} of {len(values)} texts are longer than {self._longest} tokens and "
+                f"are cut there",
+                file=sys.stderr,
+            )
         return [min(-(-n // _LENGTH_STEP) * _LENGTH_STEP, self._longest) for n in tokens]
 
     def prepare(self, item: Any) -> Any:
@@ -55,7 +69,12 @@ class TextEncoder(PretrainedEncoder):
     def forward(self, prepared: list[Any], padded_length: int) -> Float32:
         """See `Encoder.forward`."""
         tokens = self._tokenizer(
-            prepared, padding="max_length", truncation=True, max_length=padded_length, return_tensors="pt", verbose=False
+            prepared,
+            padding="max_length",
+            truncation=True,
+            max_length=padded_length,
+            return_tensors="pt",
+            verbose=False,
         )
         return self.run(self._network, self._backend, **tokens)
 
@@ -65,9 +84,16 @@ class TextEncoder(PretrainedEncoder):
 
 
 def _longest(config: Any, tokenizer: Any, sentence_limit: int) -> int:
-    """The most tokens the model takes: the least of what it, its tokenizer and its sentence settings allow."""
+    """The most tokens the model takes: the least of what it, its tokenizer and its sentence
+    settings allow.
+    """
     text = getattr(config, "text_config", None) or config
     positions = getattr(text, "max_position_embeddings", None) or _LONGEST
-    if getattr(text, "model_type", "") in ("roberta", "xlm-roberta", "camembert", "clap_text_model"):
+    if getattr(text, "model_type", "") in (
+        "roberta",
+        "xlm-roberta",
+        "camembert",
+        "clap_text_model",
+    ):
         positions -= 2  # their positions start behind the padding token's
     return int(min(positions, tokenizer.model_max_length, _LONGEST, sentence_limit))

@@ -8,24 +8,28 @@ from csa.core.matrices import Float32
 from csa.encoders.models import ModelFiles, load_pretrained
 from csa.encoders.pretrained import PretrainedEncoder
 from csa.errors import EncoderError
-from csa.params import ViewParams
+from csa.params.views import ViewParams
 
 
 class VisionEncoder(PretrainedEncoder):
     """An image model with its own preprocessing.
 
-    Without `pooling`, a model of two towers gives its projected image features, and any other the mean over all tokens (as the
-    paper uses DINOv2).
+    Without `pooling`, a model of two towers gives its projected image features, and any other the
+    mean over all tokens (as the paper uses DINOv2).
     """
 
     def __init__(self, files: ModelFiles, view: ViewParams):
         from transformers import AutoConfig, AutoImageProcessor, AutoModel
 
-        self._processor = load_pretrained(AutoImageProcessor, files, "image processor", backend="pil")
+        self._processor = load_pretrained(
+            AutoImageProcessor, files, "image processor", backend="pil"
+        )
         self._mirrored = view.augment == "flip"
         config = load_pretrained(AutoConfig, files, "configuration")
         preprocessing = _plain(self._processor.to_dict())
-        super().__init__(files, view, config, AutoModel, view.batch_size, preprocessing=preprocessing)
+        super().__init__(
+            files, view, config, AutoModel, view.batch_size, preprocessing=preprocessing
+        )
 
     def prepare(self, item: Any) -> Any:
         """Pixel values of one RGB image, shape (3, height, width)."""
@@ -38,7 +42,8 @@ class VisionEncoder(PretrainedEncoder):
         shapes = {array.shape for array in prepared}
         if len(shapes) > 1:
             raise EncoderError(
-                f"encoder {self._files.name!r}: its preprocessing makes images of several sizes ({sorted(shapes)[:3]}); "
+                f"encoder {self._files.name!r}: its preprocessing makes images of several sizes "
+                f"({sorted(shapes)[:3]}); "
                 "set a fixed size in its preprocessor_config.json"
             )
         pixels = torch.from_numpy(np.stack(prepared)).to(getattr(torch, self._dtype))

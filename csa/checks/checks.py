@@ -1,0 +1,65 @@
+"""A check: a number, the two limits it is held against, and what follows."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from csa.errors import RefusedError
+from csa.params.checks import Limits
+
+Outcome = Literal["pass", "warn", "refuse"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at.
+
+    Attributes:
+        name: as in the parameters.
+        value: what was measured.
+        warn, refuse: its limits; None: no limit.
+        outcome: pass, warn or refuse.
+        said: the finding in words.
+    """
+
+    name: str
+    value: float
+    warn: float | None
+    refuse: float | None
+    outcome: Outcome
+    said: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def judge(name: str, value: float, limits: Limits, said: str, low_is_bad: bool = False) -> Check:
+    """Hold a number against [warn, refuse]: beyond a limit is above it, or below it where low is
+    bad.
+    """
+    warn, refuse = limits
+
+    def beyond(limit: float | None) -> bool:
+        return limit is not None and (value < limit if low_is_bad else value > limit)
+
+    outcome: Outcome = "refuse" if beyond(refuse) else "warn" if beyond(warn) else "pass"
+    return Check(name, float(value), warn, refuse, outcome, said)
+
+
+def admit(checks: list[Check]) -> None:
+    """Do nothing where no check refuses.
+
+    Raises:
+        RefusedError: one does; the message names the first, its number and its limit.
+    """
+    refused = [check for check in checks if check.outcome == "refuse"]
+    if refused:
+        first = refused[0]
+        more = (
+            f" (and {', '.join(check.name for check in refused[1:])})" if len(refused) > 1 else ""
+        )
+        raise RefusedError(
+            f"{first.name}: {first.said}; the limit is {first.refuse:g}{more}; mend the data, or "
+            f"if this is meant change "
+            f"checks.{first.name} in the parameters"
+        )

@@ -1,0 +1,178 @@
+"""Has the data moved since a model was fitted, and do new pairs belong together in its eyes?
+
+Both are asked in the model's canonical coordinates: what it does not look at cannot harm it. A
+profile, mean and covariance of the training groups in the leading coordinates, is kept with every
+fit, so nothing of its data is needed.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from csa.checks.checks import Check, judge
+from csa.core.alignment import Alignment
+from csa.core.matrices import Array, Float64
+from csa.evaluation.bootstrap import group_means
+from csa.evaluation.conformal import Calibration
+from csa.params.checks import ChecksParams
+
+_COMPONENTS = 32
+_GROUPS_PER_COMPONENT = 10
+_FEWEST_NEW_GROUPS = 20
+# p-value up to which a pair counts as mismatched, and so the rate of false alarms
+_RULED_OUT = 0.05
+_SURE = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class Profile:
+    """Mean and covariance over training groups of each view's leading canonical coordinates.
+
+    Attributes:
+        groups: how many groups.
+        mean: shape (2, r).
+        covariance: shape (2, r, r).
+    """
+
+    groups: int
+    mean: Float64
+    covariance: Float64
+
+    @classmethod
+    def of(cls, alignment: Alignment, X: Array, Y: Array, group: NDArray[np.intp]) -> "Profile":
+        """The profile of pairs X (n, p), Y (n, q) with group numbers (n,), in at most 32
+        coordinates.
+        """
+        groups = int(group.max()) + 1
+        r = max(
+            1,
+            min(
+                _COMPONENTS, groups // _GROUPS_PER_COMPONENT, len(alignment.canonical_correlations)
+            ),
+        )
+        views = [
+            group_means(coordinates[:, :r], group) for coordinates in alignment.transform(X=X, Y=Y)
+        ]
+        return cls(
+            groups,
+            np.stack([view.mean(axis=0) for view in views]),
+            np.stack([np.atleast_2d(np.cov(view.T, bias=True)) for view in views]),
+        )
+
+    @classmethod
+    def from_dict(cls, kept: dict[str, Any]) -> "Profile":
+        """What `as_dict` gave."""
+        return cls(kept["groups"], np.asarray(kept["mean"]), np.asarray(kept["covariance"]))
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "groups": self.groups,
+            "mean": self.mean.tolist(),
+            "covariance": self.covariance.tolist(),
+        }
+
+    def leading(self, r: int) -> "Profile":
+        """The first r coordinates alone."""
+        return Profile(self.groups, self.mean[:, :r], self.covariance[:, :r, :r])
+
+
+def shift(before: Profile, now: Profile) -> tuple[Float64, Float64]:
+    """How far each view moved, beyond what two samples of one distribution differ by.
+
+    Means: root mean square over coordinates of the shift in standard deviations, from Hotelling's
+    squared distance less its expectation r (1/n0 + 1/n1). Covariances: Kullback-Leibler divergence
+    of the centred Gaussians in nats per coordinate, less its expectation (r + 1)/4 (1/n0 + 1/n1).
+
+    Returns:
+        Both as arrays of shape (2,), one value a view; 0 where there is no more than noise.
+    """
+    r = min(before.mean.shape[1], now.mean.shape[1])
+    before, now = before.leading(r), now.leading(r)
+    noise = 1 / before.groups + 1 / now.groups
+    means, covariances = np.zeros(2), np.zeros(2)
+    for view in range(2):
+        S0, S1 = (profile.covariance[view] + 1e-9 * np.eye(r) for profile in (before, now))
+        factor = linalg.cho_factor(S0, lower=True)
+        step = now.mean[view] - before.mean[view]
+        means[view] = np.sqrt(max(0.0, step @ linalg.cho_solve(factor, step) / r - noise))
+        log_ratio = np.linalg.slogdet(S1)[1] - 2 * np.log(np.diag(factor[0])).sum()
+        divergence = (np.trace(linalg.cho_solve(factor, S1)) - r - log_ratio) / (2 * r)
+        covariances[view] = max(0.0, divergence - (r + 1) / 4 * noise)
+    return means, covariances
+
+
+def check_drift(
+    before: Profile, now: Profile, views: tuple[str, str], limits: ChecksParams
+) -> list[Check]:
+    """Counts, means and covariances of today's training groups against those the champion was
+    fitted on.
+    """
+    lost = max(0.0, 1 - now.groups / before.groups)
+    checks = [
+        judge(
+            "lost_groups",
+            lost,
+            limits.lost_groups,
+            f"{now.groups:,} training groups, the champion had {before.groups:,}",
+        )
+    ]
+    for name, limit, values in zip(
+        ("mean_shift", "covariance_shift"),
+        (limits.mean_shift, limits.covariance_shift),
+        shift(before, now),
+        strict=True,
+    ):
+        view = int(values.argmax())
+        unit = "standard deviations" if name == "mean_shift" else "nats a component"
+        what = "means" if name == "mean_shift" else "covariances"
+        said = (
+            f"the {what} of {views[view]} coordinates moved by {values[view]:.3g} {unit} since "
+            f"the champion"
+        )
+        checks.append(judge(name, float(values[view]), limit, said))
+    return checks
+
+
+def check_new_pairs(
+    true: Float64,
+    true_group: NDArray[np.intp],
+    new: Float64,
+    new_group: NDArray[np.intp],
+    limits: ChecksParams,
+) -> Check | None:
+    """Whether new pairs score, under the champion, like pairs that belong together.
+
+    A pair is mismatched if its conformal p-value among held-out true pairs is at most 0.05, as one
+    in twenty true pairs is too. The value is the share of groups beyond that, (rate - 0.05) / 0.95,
+    at the lower end of its 95 % interval (Clopper & Pearson).
+
+    Args:
+        true: the champion's scores of held-out pairs that it has never seen, shape (n,).
+        true_group: group number of each.
+        new: its scores of the pairs that are new since, shape (m,).
+        new_group: group number of each.
+        limits: of the check.
+
+    Returns:
+        None where there are fewer than 20 groups of either kind.
+    """
+    from scipy.stats import beta
+
+    groups = len(np.unique(new_group))
+    if groups < _FEWEST_NEW_GROUPS or len(np.unique(true_group)) < _FEWEST_NEW_GROUPS:
+        return None
+    p_values = Calibration.of(true, true_group).p_value(new)
+    rejected = float(
+        group_means((p_values <= _RULED_OUT).astype(np.float64)[:, None], new_group).sum()
+    )
+    low = float(beta.ppf(1 - _SURE, rejected, groups - rejected + 1)) if rejected > 0 else 0.0
+    excess = max(0.0, (low - _RULED_OUT) / (1 - _RULED_OUT))
+    said = (
+        f"of {groups:,} new groups the champion finds {rejected:.0f} mismatched, so surely "
+        f"{excess:.1%} of new pairs are"
+    )
+    return judge("mismatched", excess, limits.mismatched, said)

@@ -1,0 +1,1 @@
+"""One reader a file; each turns one layout on disk into the pairs table."""

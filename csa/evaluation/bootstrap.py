@@ -1,0 +1,92 @@
+"""Confidence intervals by resampling groups: the queries of one image stand or fall together.
+
+A resample draws as many groups as there are, with replacement; it is kept as how often each group
+was drawn.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from csa.core.moments import Float64
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value and its percentile confidence interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def as_dict(self) -> dict[str, float]:
+        """For JSON."""
+        return asdict(self)
+
+
+def group_draws(n_groups: int, resamples: int, seed: int) -> Float64:
+    """How often each group is drawn in each resample, shape (resamples, n_groups)."""
+    probability = np.full(n_groups, 1 / n_groups)
+    return (
+        np.random.default_rng(seed)
+        .multinomial(n_groups, probability, size=resamples)
+        .astype(np.float64)
+    )
+
+
+def interval(draws: Float64, confidence: float) -> tuple[float, float]:
+    """The central percentile interval of bootstrap values."""
+    low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def mean_estimate(
+    values: Float64, group: NDArray[np.intp], draws: Float64, confidence: float
+) -> Estimate:
+    """The mean of per-query values, with an interval over groups.
+
+    Args:
+        values: one per query, shape (n,).
+        group: group number of each query, in 0..draws.shape[1]-1.
+        draws: from `group_draws`.
+        confidence: such as 0.95.
+    """
+    n_groups = draws.shape[1]
+    sums, counts = np.bincount(group, values, n_groups), np.bincount(group, minlength=n_groups)
+    return Estimate(float(values.mean()), *interval(draws @ sums / (draws @ counts), confidence))
+
+
+def estimate(
+    statistic: Callable[[Float64], float],
+    group: NDArray[np.intp],
+    draws: Float64,
+    confidence: float,
+) -> Estimate:
+    """Any statistic of weighted queries, with an interval over groups.
+
+    Args:
+        statistic: takes the weight of each query, shape (n,), and returns the statistic.
+        group: group number of each query.
+        draws: from `group_draws`.
+        confidence: such as 0.95.
+    """
+    resampled = np.array([statistic(draw[group]) for draw in draws])
+    return Estimate(statistic(np.ones(len(group))), *interval(resampled, confidence))
+
+
+def number_groups(groups: Any) -> NDArray[np.intp]:
+    """Labels to group numbers 0..k-1."""
+    numbers: NDArray[np.intp] = np.unique(np.asarray(groups), return_inverse=True)[1]
+    return numbers
+
+
+def group_means(values: Float64, group: NDArray[np.intp]) -> Float64:
+    """The mean of each group's rows: values (n, d) and group labels (n,) to (groups, d)."""
+    number = number_groups(group)
+    sums = np.zeros((int(number.max()) + 1, values.shape[1]))
+    np.add.at(sums, number, values)
+    means: Float64 = sums / np.bincount(number)[:, None]
+    return means

@@ -1,0 +1,156 @@
+"""Detection of mismatched pairs: does a held-out pair score above the same item with a stranger's
+partner?
+
+Strangers are of two kinds, and every number says which: random ones, and hard ones, whose partner
+looks most like the right one. Where the data set says which pairs are wrong, those are a third
+kind, and the only real one. What is looked for is the wrong
+pair, so it is the positive kind: average precision is that of a list sorted from the lowest score
+up.
+"""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy import sparse
+
+from csa.core.preparation import unit
+from csa.errors import DataError
+from csa.evaluation.bootstrap import Estimate, number_groups
+from csa.evaluation.detection import detection_estimates
+from csa.evaluation.held_out import HeldOut, HeldOutView
+from csa.evaluation.vectors import HeldOutVectors
+from csa.params.measure import EvaluateParams
+
+_BLOCK_SCORES = 8_000_000
+
+
+def score_held_out_pairs(vectors: HeldOutVectors, held_out: HeldOut, seed: int) -> pl.DataFrame:
+    """Scores of the held-out pairs, and of the same first items with the partners of strangers.
+
+    Returns:
+        One row a pair: pair_id, group, score, stranger_score, hard_stranger_score (null where no
+        item of another group differs), hard_stranger (the pair_id whose partner that is), and
+        mislabelled where the data set says so (null: unknown).
+    """
+    first, second = (view.of_pair for view in held_out.views)
+    group = number_groups(held_out.pairs["group"])
+    hard = nearest_strangers(held_out.views[1], group)[second]
+    there, hard_score = hard >= 0, np.full(len(first), np.nan)
+    hard_score[there] = vectors.score(first[there], hard[there])
+    owner = np.zeros(len(held_out.views[1].items), dtype=np.intp)
+    owner[second[::-1]] = np.arange(len(second))[::-1]  # the first pair of each item
+    names = held_out.pairs["pair_id"].to_list()
+    return held_out.pairs.select("pair_id", "group").with_columns(
+        pl.Series("score", vectors.score(first, second)),
+        pl.Series("stranger_score", vectors.score(first, second[strangers(group, seed)])),
+        pl.Series("hard_stranger_score", hard_score).fill_nan(None),
+        pl.Series(
+            "hard_stranger",
+            [names[owner[item]] if item >= 0 else None for item in hard],
+            dtype=pl.String,
+        ),
+        *(held_out.pairs.select("mislabelled") if "mislabelled" in held_out.pairs.columns else []),
+    )
+
+
+def summarise_mismatch(pairs: pl.DataFrame, params: EvaluateParams) -> dict[str, dict[str, Any]]:
+    """Detection measures of each kind of wrong pair that there is.
+
+    Args:
+        pairs: from `score_held_out_pairs`.
+        params: bootstrap resamples, confidence level and seed.
+
+    Returns:
+        `mismatch` (random strangers), `mismatch_hard` (hard strangers) and `mismatch_known` (pairs
+        that the data set calls wrong, against those it calls right), each auc, average_precision
+        and fpr_at_95_tpr; the last also with its counts.
+    """
+    group = number_groups(pairs["group"])
+    score = pairs["score"].to_numpy()
+    found: dict[str, dict[str, Any]] = {}
+    for name, column in (("mismatch", "stranger_score"), ("mismatch_hard", "hard_stranger_score")):
+        wrong = pairs[column].to_numpy()
+        there = ~np.isnan(wrong)
+        if there.any():
+            found[name] = as_dicts(
+                detection_estimates(-wrong[there], -score, group[there], group, params)
+            )
+    if "mislabelled" in pairs.columns:
+        known = pairs["mislabelled"]
+        wrong, right = known.fill_null(False).to_numpy(), (~known).fill_null(False).to_numpy()
+        if wrong.any() and right.any():
+            estimates = detection_estimates(
+                -score[wrong], -score[right], group[wrong], group[right], params
+            )
+            counts = {"wrong": int(wrong.sum()), "right": int(right.sum())}
+            found["mismatch_known"] = {"pairs": counts, **as_dicts(estimates)}
+    return found
+
+
+def as_dicts(estimates: dict[str, Estimate]) -> dict[str, Any]:
+    """For JSON."""
+    return {name: value.as_dict() for name, value in estimates.items()}
+
+
+def strangers(group: NDArray[np.intp], seed: int) -> NDArray[np.intp]:
+    """For every pair a partner row from another group, each as a permutation of the pairs as far as
+    groups allow.
+
+    Args:
+        group: group number of each pair, shape (n,).
+        seed: of the shuffle.
+
+    Returns:
+        Row numbers, shape (n,): pair i gets the second view of row result[i].
+
+    Raises:
+        DataError: all pairs belong to one group.
+    """
+    if group.max(initial=0) == group.min(initial=0):
+        raise DataError(
+            f"all {len(group)} held-out pairs belong to one group, so none can be mismatched; "
+            f"hold out more groups"
+        )
+    order = np.lexsort((np.random.default_rng(seed).permutation(len(group)), group))
+    # Rolling the pairs, sorted by group, by the largest group's size moves every pair out of its
+    # group.
+    shift = int(np.bincount(group).max())
+    partner = np.empty_like(order)
+    partner[order] = np.roll(order, -shift)
+    clash = np.flatnonzero(group[partner] == group)
+    if len(clash):  # one group has more than half of all pairs
+        others = [np.flatnonzero(group != group[i]) for i in clash]
+        partner[clash] = [rows[k % len(rows)] for k, rows in enumerate(others)]
+    return partner
+
+
+def nearest_strangers(view: HeldOutView, group: NDArray[np.intp]) -> NDArray[np.intp]:
+    """For every item the most similar item of the same view with which it shares no group, by the
+    cosine of the raw features.
+
+    Similarity within one view knows nothing of the alignment, so the hard pairs are the same for
+    whatever is measured on them.
+
+    Args:
+        view: unique items, n of them.
+        group: group number of each held-out pair.
+
+    Returns:
+        Item numbers, shape (n,); -1 where an item shares a group with all others.
+    """
+    vectors = unit(view.features)
+    member = sparse.csr_array(
+        (np.ones(len(group)), (view.of_pair, group)), shape=(len(vectors), int(group.max()) + 1)
+    )
+    nearest = np.full(len(vectors), -1, dtype=np.intp)
+    rows = max(1, _BLOCK_SCORES // len(vectors))
+    for start in range(0, len(vectors), rows):
+        block = slice(start, start + rows)
+        cosines = vectors[block] @ vectors.T
+        cosines[(member[block] @ member.T).nonzero()] = -np.inf
+        best = cosines.argmax(axis=1)
+        possible = np.isfinite(np.take_along_axis(cosines, best[:, None], axis=1)[:, 0])
+        nearest[block] = np.where(possible, best, -1)
+    return nearest

@@ -1,0 +1,171 @@
+"""Cross-modal retrieval, by two protocols that are named apart wherever a number appears.
+
+*Standard*, the field's: the gallery holds the unique items of the other view. Every item paired
+with the query is relevant, so an image has five right captions, and a caption that two images share
+has two right images. The rank of a query is that of its best relevant item; average precision looks
+at all relevant items. *Paper*, that of Li et al. 2024: precision at 1 and at 5, and average
+precision over the first R results, R the number of relevant items, (1/R) sum_{k <= R} P@k [result k
+is relevant].
+
+In both a tie counts against the query.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from csa.core.moments import Float64
+from csa.evaluation.bootstrap import Estimate, estimate, group_draws, mean_estimate, number_groups
+from csa.evaluation.held_out import HeldOut, HeldOutView
+from csa.evaluation.vectors import HeldOutVectors, score_blocks
+from csa.params.measure import EvaluateParams
+
+CUTOFFS = (1, 5, 10)
+QUERY_METRICS = (*(f"recall_at_{k}" for k in CUTOFFS), "mrr")
+
+
+def rank_queries(vectors: HeldOutVectors, held_out: HeldOut) -> pl.DataFrame:
+    """Rank every query of both directions.
+
+    Returns:
+        One row a query: direction, query (its item hash), group, rank, gallery (its size),
+        recall_at_1, recall_at_5, recall_at_10, mrr, and for the rest of the two protocols
+        average_precision, precision_at_5 and average_precision_at_r.
+    """
+    first, second = held_out.views
+    left, right = vectors.left, vectors.right
+    return pl.concat([_rank(first, second, left, right), _rank(second, first, right, left)])
+
+
+def relevant_positions(
+    left: Any, right: Any, relevant: tuple[NDArray[np.intp], NDArray[np.intp]]
+) -> list[NDArray[np.int64]]:
+    """Where each query's relevant gallery rows stand, from 1, ascending; a tie with an irrelevant
+    row counts against it.
+
+    Args:
+        left: index vectors of queries, shape (n, d), dense or sparse.
+        right: index vectors of the gallery, shape (m, d).
+        relevant: (query rows, gallery rows) of all relevant pairs, each pair once; every query has
+            at least one.
+    """
+    order = np.argsort(relevant[0], kind="stable")
+    gallery = np.split(
+        relevant[1][order], np.cumsum(np.bincount(relevant[0], minlength=left.shape[0]))[:-1]
+    )
+    positions = []
+    for block, scores in score_blocks(left, right):
+        ascending = np.sort(scores, axis=1)
+        for row, line, mine in zip(scores, ascending, gallery[block], strict=True):
+            own = np.sort(row[mine])
+            at_least = len(line) - np.searchsorted(line, own, side="left")
+            own_at_least = len(own) - np.searchsorted(own, own, side="left")
+            place = at_least - own_at_least + np.arange(len(own), 0, -1)
+            positions.append(place[::-1].astype(np.int64))
+    return positions
+
+
+def _rank(queries: HeldOutView, gallery: HeldOutView, left: Any, right: Any) -> pl.DataFrame:
+    positions = relevant_positions(left, right, (queries.of_pair, gallery.of_pair))
+    ranks = np.array([places[0] for places in positions])
+    return pl.DataFrame(
+        {
+            "direction": [f"{queries.name}_to_{gallery.name}"] * len(ranks),
+            "query": queries.items,
+            "group": queries.groups,
+            "rank": ranks,
+            "gallery": [len(gallery.items)] * len(ranks),
+            **{f"recall_at_{k}": (ranks <= k).astype(np.float64) for k in CUTOFFS},
+            "mrr": 1 / ranks,
+            "average_precision": [_average_precision(places) for places in positions],
+            "precision_at_5": [float((places <= 5).sum()) / 5 for places in positions],
+            "average_precision_at_r": [
+                _average_precision(places, within=len(places)) for places in positions
+            ],
+        }
+    )
+
+
+def _average_precision(places: NDArray[np.int64], within: int | None = None) -> float:
+    """Mean of the precisions at the relevant places; those behind the first `within` results
+    count 0.
+    """
+    precision = np.arange(1, len(places) + 1) / places
+    return (
+        float(precision[places <= within].sum() / len(places))
+        if within
+        else float(precision.mean())
+    )
+
+
+def summarise(queries: pl.DataFrame, params: EvaluateParams) -> dict[str, dict[str, Estimate]]:
+    """The standard protocol's metrics of each direction with confidence intervals over groups.
+
+    Args:
+        queries: from `rank_queries`.
+        params: bootstrap resamples, confidence level and seed.
+
+    Returns:
+        direction -> metric -> estimate; recalls, mean reciprocal rank and map (mean average
+        precision) in [0, 1], median rank from 1 up.
+    """
+    return _by_direction(
+        queries,
+        params,
+        {name: name for name in QUERY_METRICS} | {"map": "average_precision"},
+        median=True,
+    )
+
+
+def summarise_paper(
+    queries: pl.DataFrame, params: EvaluateParams
+) -> dict[str, dict[str, Estimate]]:
+    """The paper's protocol: precision_at_1, precision_at_5 and map (over the first R results) of
+    each direction.
+
+    Where a query has one relevant item, precision at 5 is at most 0.2.
+    """
+    columns = {
+        "precision_at_1": "recall_at_1",
+        "precision_at_5": "precision_at_5",
+        "map": "average_precision_at_r",
+    }
+    return _by_direction(queries, params, columns)
+
+
+def _by_direction(
+    queries: pl.DataFrame, params: EvaluateParams, columns: dict[str, str], median: bool = False
+) -> dict[str, dict[str, Estimate]]:
+    summary = {}
+    for (direction,), part in queries.group_by("direction", maintain_order=True):
+        group = number_groups(part["group"])
+        draws = group_draws(int(group.max()) + 1, params.bootstrap, params.seed)
+        metrics = {
+            name: mean_estimate(part[column].to_numpy(), group, draws, params.confidence)
+            for name, column in columns.items()
+        }
+        if median:
+            metrics["median_rank"] = estimate(
+                _weighted_median(part["rank"].to_numpy()), group, draws, params.confidence
+            )
+        summary[str(direction)] = metrics
+    return summary
+
+
+def _weighted_median(values: NDArray[np.int64]) -> Callable[[Float64], float]:
+    order = np.argsort(values, kind="stable")
+    ascending = values[order].astype(np.float64)
+
+    def median(weights: Float64) -> float:
+        total = np.cumsum(weights[order])
+        half = total[-1] / 2
+        low, high = (
+            np.searchsorted(total, half, side="left"),
+            np.searchsorted(total, half, side="right"),
+        )
+        return float(ascending[low] + ascending[high]) / 2
+
+    return median

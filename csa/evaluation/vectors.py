@@ -1,0 +1,80 @@
+"""What the tasks ask of a model: an `Alignment`, a fitted `CSA`, or any baseline."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from csa.core.matrices import Float64
+from csa.evaluation.held_out import HeldOut
+
+# Scores made at once; 64 MB in float64.
+_BLOCK_SCORES = 8_000_000
+_BLOCK_ROWS = 4096
+
+
+class PairScorer(Protocol):
+    """Anything that compares items of two views by inner products."""
+
+    def index_vectors(self, X: ArrayLike | None = None, Y: ArrayLike | None = None) -> Any:
+        """Vectors whose inner products are the similarities; dense or sparse rows."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutVectors:
+    """Index vectors of the unique held-out items of either view, made once for all tasks; shapes
+    (n, k) and (m, k).
+    """
+
+    left: Any
+    right: Any
+
+    @classmethod
+    def of(cls, model: PairScorer, held_out: HeldOut) -> "HeldOutVectors":
+        """The vectors under a model."""
+        return cls(*model.index_vectors(*(view.features for view in held_out.views)))
+
+    def score(self, first: NDArray[np.intp], second: NDArray[np.intp]) -> Float64:
+        """Similarities of item first[i] to item second[i], shape (n,)."""
+        scores = np.empty(len(first))
+        for start in range(0, len(first), _BLOCK_ROWS):
+            block = slice(start, start + _BLOCK_ROWS)
+            a, b = self.left[first[block]], self.right[second[block]]
+            scores[block] = (
+                a.multiply(b).sum(axis=1) if hasattr(a, "multiply") else np.einsum("ik,ik->i", a, b)
+            )
+        return scores
+
+
+def search_vectors(
+    model: PairScorer, queries: ArrayLike, gallery: ArrayLike, queries_first: bool
+) -> tuple[Any, Any]:
+    """Index vectors of queries and of the gallery they search, whichever view the queries are of.
+
+    Args:
+        queries, gallery: features of either view, shapes (n, p) and (m, q).
+        queries_first: the queries are of the model's first view.
+    """
+    left, right = model.index_vectors(
+        *((queries, gallery) if queries_first else (gallery, queries))
+    )
+    return (left, right) if queries_first else (right, left)
+
+
+def score_blocks(left: Any, right: Any) -> Iterator[tuple[slice, Float64]]:
+    """Rows of queries and their scores against the whole gallery, block by block.
+
+    Args:
+        left, right: index vectors (n, k) and (m, k), dense or sparse.
+
+    Yields:
+        The rows, and scores of shape (rows, m).
+    """
+    (n, _), (m, _) = left.shape, right.shape
+    rows = max(1, _BLOCK_SCORES // max(m, 1))
+    for start in range(0, n, rows):
+        block = slice(start, min(start + rows, n))
+        scores = left[block] @ right.T
+        yield block, np.asarray(scores.toarray() if hasattr(scores, "toarray") else scores)

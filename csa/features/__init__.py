@@ -1,0 +1,1 @@
+"""Features by content: computed once, cached by item, written as shards."""

@@ -1,0 +1,133 @@
+"""Where independent parts of the work are computed: in threads of this process, or on a Dask
+cluster, by the same code.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, TypeVar
+
+from numpy.typing import ArrayLike
+
+from csa.core.moments import Moments
+from csa.core.threads import cores
+from csa.errors import FeatureError, InputError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# Tasks in hand for each worker: one at work, one waiting.
+_AHEAD = 2
+
+
+@contextmanager
+def workers(dask: str | None = None) -> Iterator[Executor]:
+    """Workers for independent tasks, as an executor of the standard library's kind.
+
+    Args:
+        dask: None for threads of this process, one a core; "local" for a Dask cluster on this
+            machine; else the address of a Dask scheduler, such as tcp://10.0.0.5:8786, whose
+            workers see the same files under the same paths.
+
+    Raises:
+        InputError: Dask is not installed, or no scheduler answers.
+    """
+    if dask is None:
+        with ThreadPoolExecutor(cores()) as pool:
+            yield pool
+        return
+    with _client(dask) as client:
+        pool = client.get_executor()
+        # what `as_finished` sizes its window by
+        pool._max_workers = max(1, sum(client.nthreads().values()))
+        yield pool
+
+
+def as_finished(
+    pool: Executor, work: Callable[[T], R], tasks: Iterable[T]
+) -> Iterator[tuple[T, R]]:
+    """Run every task on the pool; tasks come with their results as they finish, with only a few in
+    hand at a time.
+
+    An error in a task is raised here, and what is still waiting is cancelled.
+    """
+    window = _AHEAD * int(getattr(pool, "_max_workers", 1) or 1)
+    running: dict[Future[R], T] = {}
+    todo = iter(tasks)
+    try:
+        while True:
+            for task in islice(todo, window - len(running)):
+                running[pool.submit(work, task)] = task
+            if not running:
+                return
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                yield running.pop(future), future.result()
+    finally:
+        for future in running:
+            future.cancel()
+
+
+def moments_of_parts(
+    pool: Executor, parts: Iterable[Iterable[tuple[ArrayLike, ArrayLike]]]
+) -> Moments:
+    """Moments of pairs that lie in several parts, such as groups of shards; each part is read where
+    it is computed.
+
+    The sum runs in the order of the parts, so it is the same bits on any number of workers and any
+    kind of pool.
+
+    Args:
+        pool: from `workers`.
+        parts: each a stream of blocks as `Moments.from_blocks` takes it, such as a
+            `csa.core.streams.ParquetPairs`.
+
+    Raises:
+        FeatureError: no parts, or an unusable one.
+    """
+    total: Moments | None = None
+    waiting: dict[int, Moments] = {}
+    turn = 0
+    for (number, _), moments in as_finished(pool, _moments_of_part, enumerate(parts)):
+        waiting[number] = moments
+        while turn in waiting:
+            part = waiting.pop(turn)
+            total = part if total is None else total + part
+            turn += 1
+    if total is None:
+        raise FeatureError("no parts to make moments of; check the list of shards")
+    return total
+
+
+def _moments_of_part(part: tuple[int, Iterable[tuple[ArrayLike, ArrayLike]]]) -> Moments:
+    return Moments.from_blocks(part[1])
+
+
+@contextmanager
+def _client(address: str) -> Iterator[Any]:
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise InputError(
+            "compute.dask is set, but Dask is not installed; pip install 'csa[dask]', or set it "
+            "to null"
+        ) from None
+    if address == "local":
+        with (
+            LocalCluster(
+                n_workers=cores(), threads_per_worker=1, dashboard_address=None
+            ) as cluster,  # type: ignore[no-untyped-call]
+            Client(cluster) as client,  # type: ignore[no-untyped-call]
+        ):
+            yield client
+        return
+    try:
+        client = Client(address, timeout=20)  # type: ignore[no-untyped-call]
+    except (OSError, ValueError) as error:
+        said = " ".join(str(error).split())[:150]
+        raise InputError(
+            f"compute.dask: no scheduler answers at {address!r} ({said}); start it, or set it to "
+            f"null"
+        ) from None
+    with client:
+        yield client

@@ -1,0 +1,1 @@
+"""Figures and sheets that people look at."""

@@ -1,0 +1,118 @@
+"""Opening audio files that strangers made: decoded whole to one channel, or one clear error."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from csa.errors import DataError
+
+SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff"})
+"""Endings (lower case) by which audio files are recognised in a folder."""
+MIN_SECONDS, MAX_SECONDS = 0.05, 600.0
+_SILENT_PEAK = 1e-4  # -80 dB of full scale: below the noise of any recording
+_CONTENT_SHARE = 0.98  # of the frames that an MP3's header promises; its encoder's padding may lack
+_BLOCK = 1 << 20
+_DATA_CHUNK = re.compile(r"^\s*data\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
+# the length of a WAV file that was piped: unknown when its header was written
+_STREAMED = 2**32 - 2**16
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """Sound of one channel.
+
+    Args:
+        samples: shape (n,), float32, full scale is [-1, 1].
+        rate: samples a second.
+    """
+
+    samples: NDArray[np.float32]
+    rate: int
+
+    @property
+    def seconds(self) -> float:
+        """How long it is."""
+        return len(self.samples) / self.rate
+
+    def at(self, rate: int) -> NDArray[np.float32]:
+        """The samples at another rate (soxr, high quality), shape (about seconds * rate,)."""
+        if rate == self.rate:
+            return self.samples
+        import soxr
+
+        resampled: NDArray[np.float32] = soxr.resample(self.samples, self.rate, rate)
+        return resampled
+
+
+def decode_audio(file: BinaryIO, name: str) -> Recording:
+    """Decode WAV, FLAC, MP3, Ogg Vorbis, Opus or AIFF; channels are averaged.
+
+    Args:
+        file: open and seekable.
+        name: what errors call it.
+
+    Raises:
+        DataError: not audio, damaged or cut off, empty, silent, with NaN, shorter than 0.05 s or
+            longer than 600 s; or the library for it is not installed.
+    """
+    try:
+        import soundfile
+    except (ImportError, OSError):
+        raise DataError(
+            f"{name}: audio needs the library soundfile; pip install 'csa[audio]'"
+        ) from None
+    try:
+        with soundfile.SoundFile(file) as opened:
+            recording = Recording(_read(opened, name), int(opened.samplerate))
+    except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as error:
+        raise DataError(
+            f"{name}: not audio that can be decoded ({_plain(error)}); fetch it again, or drop "
+            f"its row"
+        ) from None
+    _check(recording, name)
+    return recording
+
+
+def _read(opened: Any, name: str) -> NDArray[np.float32]:
+    promised = opened.frames / opened.samplerate
+    if promised > MAX_SECONDS:
+        raise DataError(
+            f"{name}: {promised:.0f} s of audio, more than {MAX_SECONDS:.0f}; cut it into clips"
+        )
+    parts = [np.zeros(0, np.float32)]
+    # Not SoundFile.blocks: where a file ends early it hands out what the buffer held before.
+    while len(block := opened.read(_BLOCK, dtype="float32", always_2d=True)):
+        parts.append(block.mean(axis=1))
+    samples = np.concatenate(parts)
+    if len(samples) < _CONTENT_SHARE * opened.frames or _cut_off(opened.extra_info):
+        raise DataError(f"{name}: the audio is cut off or damaged; fetch it again, or drop its row")
+    return np.ascontiguousarray(samples, dtype=np.float32)
+
+
+def _cut_off(log: str) -> bool:
+    """Whether the decoder met less than a WAV's header promises, or no end of an Ogg stream."""
+    chunk = _DATA_CHUNK.search(log)
+    return "File ended unexpectedly" in log or bool(
+        chunk and int(chunk[2]) < int(chunk[1]) < _STREAMED
+    )
+
+
+def _check(recording: Recording, name: str) -> None:
+    samples = recording.samples
+    if not np.isfinite(samples).all():
+        raise DataError(f"{name}: the audio holds NaN or infinity; fetch it again, or drop its row")
+    if recording.seconds < MIN_SECONDS:
+        raise DataError(
+            f"{name}: {len(samples)} samples of audio; at least {MIN_SECONDS} s are needed, so "
+            f"drop its row"
+        )
+    if np.abs(samples).max() < _SILENT_PEAK:
+        raise DataError(f"{name}: the audio is silent; fetch it again, or drop its row")
+
+
+def _plain(error: BaseException) -> str:
+    """The decoder's words without what differs from run to run."""
+    return re.sub(r"^Error opening .*?: ", "", " ".join(str(error).split())).rstrip(".")

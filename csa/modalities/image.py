@@ -1,0 +1,150 @@
+"""Opening image files that strangers made: decoded whole, or one clear error."""
+
+import struct
+import threading
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from csa.errors import DataError
+from csa.storage.files import open_item
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# Raster formats only: Pillow also opens kinds that start other programs (EPS) or are drawings to be
+# rendered (WMF).
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "AVIF", "PPM")
+SUFFIXES = frozenset(
+    {
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".mpo",
+        ".png",
+        ".webp",
+        ".gif",
+        ".bmp",
+        ".tif",
+        ".tiff",
+        ".jp2",
+        ".avif",
+        ".ppm",
+        ".pgm",
+        ".pnm",
+    }
+)
+"""Endings (lower case) by which image files are recognised in a folder."""
+
+# What Pillow's decoders raise on damaged files.
+_DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    MemoryError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
+_HEADER_LOCK = threading.Lock()
+
+
+def open_image(path: Path, max_pixels: int) -> "Image":
+    """Decode one image file to RGB: upright by its EXIF, transparency on white, an animation's
+    first frame.
+
+    Args:
+        path: a JPEG, PNG, WebP, GIF, BMP, TIFF, JPEG 2000, AVIF or PPM file, whatever its name.
+        max_pixels: an image with more is refused by its header, before anything is decoded.
+
+    Raises:
+        DataError: missing, empty, truncated, not an image, or a decompression bomb.
+    """
+    with open_item(path, str(path), "image") as file:
+        return decode_image(file, str(path), max_pixels)
+
+
+def decode_image(file: BinaryIO, name: str, max_pixels: int) -> "Image":
+    """Decode an open image file, as `open_image` does; `name` is what errors call it."""
+    from PIL import Image, ImageOps, UnidentifiedImageError
+
+    try:
+        image = _read_header(file)
+        pixels = image.width * image.height
+        if pixels <= max_pixels:
+            return _to_rgb(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError:
+        size = file.seek(0, 2)
+        content = (
+            "the file is empty" if size == 0 else f"not an image of a known format ({size:,} bytes)"
+        )
+        raise DataError(f"{name}: {content}; fetch it again, or drop its row") from None
+    except (Image.DecompressionBombError, *_DECODER_ERRORS) as error:
+        raise DataError(
+            f"{name}: the image cannot be decoded ({_plain(error)}), truncated or damaged; fetch "
+            f"it again, or drop its row"
+        ) from None
+    raise DataError(
+        f"{name}: {image.width} x {image.height} = {pixels:,} pixels, more than "
+        f"dataset.max_image_pixels ({max_pixels:,}), "
+        "perhaps a decompression bomb; scale it down, or raise the limit if the image is meant to "
+        "be that large"
+    )
+
+
+def _read_header(file: BinaryIO) -> "Image":
+    """Open lazily under our own limit alone: Pillow's would print a warning, or refuse what the
+    caller allows.
+    """
+    from PIL import Image
+
+    # the limit is a global of Pillow's; other threads of ours must not see it half restored
+    with _HEADER_LOCK:
+        limit = Image.MAX_IMAGE_PIXELS
+        Image.MAX_IMAGE_PIXELS = None
+        try:
+            return Image.open(file, formats=FORMATS)
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def _to_rgb(image: "Image") -> "Image":
+    from PIL import Image
+
+    if image.mode.startswith("I") or image.mode == "F":
+        return _deep_grey_to_rgb(image)
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        layered = image.convert("RGBA")
+        canvas = Image.new("RGBA", layered.size, "white")
+        return Image.alpha_composite(canvas, layered).convert("RGB")
+    return image.convert("RGB")
+
+
+def _deep_grey_to_rgb(image: "Image") -> "Image":
+    """Greyscale of more than 8 bits, which Pillow's own conversion clips at 255 instead of scaling.
+
+    Integers are taken as 16-bit. Floating point has no fixed white: 1, 255 or 65535, the smallest
+    that holds every value.
+    """
+    from PIL import Image
+
+    values = np.nan_to_num(np.asarray(image, dtype=np.float64), nan=0.0)
+    white = 65535.0
+    if image.mode == "F":
+        white = next((w for w in (1.0, 255.0) if values.max(initial=0.0) <= w), white)
+    return Image.fromarray(
+        np.clip(np.rint(values * (255.0 / white)), 0, 255).astype(np.uint8)
+    ).convert("RGB")
+
+
+def _plain(error: BaseException) -> str:
+    """The decoder's words on one line, without what differs from run to run (an object's
+    address).
+    """
+    words = " ".join(str(error).split())
+    return (
+        type(error).__name__ if not words or " object at 0x" in words or "<_io." in words else words
+    )

@@ -1,0 +1,3 @@
+"""What runs around the stages: caches, records, registry, ledger, gate and reports (DVC, MLflow,
+DuckDB).
+"""

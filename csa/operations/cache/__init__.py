@@ -1,0 +1,1 @@
+"""The adapter to DVC, and the caches that a team shares through it."""

@@ -1,0 +1,362 @@
+"""The adapter to DVC, which alone knows what is computed from what.
+
+DVC runs as a subprocess in a process group of its own: two threads of one process that run the same
+stage would do it twice, and a group can be ended whole.
+"""
+
+import configparser
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from io import StringIO
+from typing import IO, Literal
+
+import yaml
+
+from csa.errors import ArtifactError, CSAError, RefusedError, StageError, WorkspaceError
+from csa.operations.environment import is_verbose
+from csa.pipeline.workspace import Workspace
+from csa.storage.files import write_atomic
+
+StageStatus = Literal["ran", "restored", "unchanged"]
+
+_BUSY = ("is busy, it is being blocked by", "Unable to acquire lock")
+_STATE_SECONDS = 30.0
+_STARTED = "Running stage '"
+_PAUSES = (1, 2, 4, 8, 15, 30, 30, 30)
+_STAGE_ERROR = "csa: error: "
+_REFUSAL = "csa: refused: "
+# What DVC and the stage say on standard error and a person need not see: it is said in our own
+# words, or is no news.
+_OURS = (_STAGE_ERROR, _REFUSAL)
+_CHATTER = (
+    "WARNING: Failed to pull run cache",
+    "    dvc remote add -d",
+    "ERROR: ",
+    "Having any troubles?",
+    *_OURS,
+)
+
+
+@dataclass(frozen=True)
+class StageOutcome:
+    """What became of one stage: it ran, its outputs came from a cache, or nothing had changed.
+
+    Attributes:
+        stage, status, seconds: which, what, and how long it took.
+        damage: what DVC said of a damaged object in a cache, which it could not restore from; ""
+            where it met none.
+    """
+
+    stage: str
+    status: StageStatus
+    seconds: float
+    damage: str = ""
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """An ended DVC process: exit code, and the lines of standard output and of standard error."""
+
+    code: int
+    out: list[str]
+    err: list[str]
+
+    def says(self, *phrases: str) -> bool:
+        return any(phrase in line for line in self.out + self.err for phrase in phrases)
+
+
+class DvcError(WorkspaceError):
+    """A DVC command failed; the message is DVC's."""
+
+
+def ensure_repo(ws: Workspace) -> None:
+    """Make a recipe's workspace, or a worktree, a DVC repository of its own with the cache and the
+    remotes of the main one.
+
+    The repository itself has its committed `.dvc/config`; nothing is done there.
+    """
+    if ws.root == ws.state.parent:
+        return
+    main = ws.state.parent / ".dvc"
+    for name in ("config", "config.local"):
+        config = configparser.RawConfigParser()
+        config.read(main / name, encoding="utf-8")
+        for section in config.values():
+            for key in ("url", "dir"):
+                if key in section and "://" not in section[key]:
+                    # DVC reads relative paths from the config's folder
+                    section[key] = str((main / section[key]).resolve())
+        if name == "config":
+            own = {"core": {"no_scm": "True", "analytics": "false", "check_update": "false"}}
+            shared = (
+                {}
+                if config.has_option("cache", "dir")
+                else {"cache": {"dir": str((main / "cache").resolve())}}
+            )
+            config.read_dict(own | shared)
+        text = StringIO()
+        config.write(text)
+        target = ws.root / ".dvc" / name
+        if not target.is_file() or target.read_text(encoding="utf-8") != text.getvalue():
+            write_atomic(target, text.getvalue().encode())
+
+
+def targets(ws: Workspace) -> list[str]:
+    """What a run brings up to date, with all upstream of it: the evaluation, and the tasks of
+    the parameters.
+    """
+    return ["evaluate", *(f"task@{name}" for name in ws.params().tasks)]
+
+
+def stages(ws: Workspace) -> list[str]:
+    """The targets and all stages upstream of them, each after the ones it needs.
+
+    Raises:
+        WorkspaceError: DVC cannot read the pipeline.
+    """
+    dot = ask(ws, "dag", "--dot")
+    needed: dict[str, set[str]] = {
+        node: set() for node in re.findall(r'^"([^"]+)";$', dot, re.MULTILINE)
+    }
+    for before, after in re.findall(r'^"([^"]+)" -> "([^"]+)";$', dot, re.MULTILINE):
+        needed[after].add(before)
+    wanted, rest = set(), targets(ws)
+    while rest:
+        stage = rest.pop()
+        if stage not in wanted:
+            wanted.add(stage)
+            rest += needed.get(stage, ())
+    return [stage for stage in TopologicalSorter(needed).static_order() if stage in wanted]
+
+
+def status(ws: Workspace) -> list[str]:
+    """Stages up to the targets that are out of date by themselves; what lies downstream follows
+    when their outputs change.
+
+    Raises:
+        WorkspaceError: DVC cannot read the pipeline.
+    """
+    return list(json.loads(ask(ws, "status", "--json", "--with-deps", *targets(ws))))
+
+
+def repro(ws: Workspace, stage: str) -> StageOutcome:
+    """Bring one stage up to date: reuse what this machine or the team computed, else run it. Its
+    progress is shown.
+
+    Raises:
+        StageError: the stage failed; the message is its own.
+        RefusedError: a check said no.
+        WorkspaceError: a file the stage needs is missing, or another DVC process stayed busy for
+            two minutes.
+    """
+    started = time.perf_counter()
+    finished = _repro_when_free(ws, stage, "--pull")
+    damage = (
+        next((line for line in finished.err if "is corrupted" in line), "") if finished.code else ""
+    )
+    if finished.code and not finished.says(_STARTED, *_BUSY):
+        # `--pull` fails where a remote is needed and there is none, or none in reach. This machine
+        # can still do the work.
+        finished = _repro_when_free(ws, stage)
+    if finished.code:
+        raise _failure(stage, finished)
+    outcome: StageStatus = "unchanged"
+    if finished.says(_STARTED):
+        outcome = "ran"
+    elif finished.says("is cached - skipping run", "Pulling data for stage"):
+        outcome = "restored"
+    return StageOutcome(stage, outcome, round(time.perf_counter() - started, 3), damage)
+
+
+def recompute(ws: Workspace, stage: str) -> StageOutcome:
+    """Run one stage whatever any cache holds.
+
+    Raises:
+        StageError, RefusedError, WorkspaceError: as for `repro`.
+    """
+    started = time.perf_counter()
+    finished = _repro_when_free(ws, stage, "--force")
+    if finished.code:
+        raise _failure(stage, finished)
+    return StageOutcome(stage, "ran", round(time.perf_counter() - started, 3))
+
+
+def output_hashes(ws: Workspace, names: list[str]) -> dict[str, str]:
+    """Path -> MD5 of every output of the named stages, as locked in dvc.lock.
+
+    Raises:
+        ArtifactError: dvc.lock is missing, damaged or without one of the stages.
+    """
+    path = ws.root / "dvc.lock"
+    try:
+        locked = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
+        return {out["path"]: out["md5"] for name in names for out in locked[name]["outs"]}
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise ArtifactError(
+            f"{path}: missing, damaged or incomplete ({error!r}); run `csa run`"
+        ) from None
+
+
+def output_sizes(ws: Workspace) -> dict[str, int]:
+    """Stage -> bytes of its outputs, as locked in dvc.lock.
+
+    Raises:
+        ArtifactError: dvc.lock is missing or damaged.
+    """
+    path = ws.root / "dvc.lock"
+    try:
+        locked = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
+        return {
+            name: sum(out.get("size", 0) for out in stage["outs"]) for name, stage in locked.items()
+        }
+    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(
+            f"{path}: missing, damaged or incomplete ({error!r}); run `csa run`"
+        ) from None
+
+
+def _repro_when_free(ws: Workspace, stage: str, *flags: str) -> _Finished:
+    """Run DVC, waiting while another DVC process holds what it needs."""
+    finished = _run(ws, "repro", "-s", *flags, stage)
+    for pause in _PAUSES:
+        if not finished.code or not finished.says(*_BUSY):
+            break
+        print(f"{stage}: another DVC process is at work here; waiting {pause} s", file=sys.stderr)
+        time.sleep(pause)
+        finished = _run(ws, "repro", "-s", *flags, stage)
+    return finished
+
+
+def _failure(stage: str, finished: _Finished) -> CSAError:
+    refused = [line.removeprefix(_REFUSAL) for line in finished.err if line.startswith(_REFUSAL)]
+    if refused:
+        return RefusedError(refused[-1])
+    own = [
+        line.removeprefix(_STAGE_ERROR) for line in finished.err if line.startswith(_STAGE_ERROR)
+    ]
+    if own:
+        return StageError(own[-1])
+    if finished.says(*_BUSY):
+        return WorkspaceError(
+            f"stage {stage}: another DVC process has been at work here for two minutes; wait for "
+            f"it to end"
+        )
+    missing = re.search(
+        r"^ERROR: .*(?:missing data 'source': |No such file or directory: ')([^'\n]+)",
+        "\n".join(finished.err),
+        re.M,
+    )
+    if missing and not finished.says(_STARTED):
+        return WorkspaceError(
+            f"{missing[1]}: no such file or folder, but stage {stage} reads it; check "
+            f"dataset.path in the parameters"
+        )
+    of_dvc = [line for line in finished.err if line.startswith("ERROR: ")]
+    of_stage = [line.strip() for line in finished.err if not line.startswith(_CHATTER)]
+    return StageError(
+        f"stage {stage} failed: {(of_stage or of_dvc or [f'exit code {finished.code}'])[-1]}"
+    )
+
+
+def ask(ws: Workspace, *arguments: str, timeout: float | None = None) -> str:
+    """Standard output of a DVC command.
+
+    Args:
+        ws: where it runs.
+        arguments: of `dvc`.
+        timeout: seconds after which it is ended; None waits.
+
+    Raises:
+        DvcError: DVC says it failed, or it took too long.
+    """
+    try:
+        answer = subprocess.run(
+            [sys.executable, "-m", "dvc", *arguments],
+            cwd=ws.root,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=timeout,
+        )
+    except subprocess.TimeoutExpired:
+        raise DvcError(f"dvc {arguments[0]} in {ws.root} timed out after {timeout:.0f} s") from None
+    if answer.returncode:
+        said = [
+            line
+            for line in answer.stderr.splitlines()
+            if line and not line.startswith("Having any troubles?")
+        ]
+        raise DvcError(f"dvc {arguments[0]} failed in {ws.root}: {' '.join(said)}")
+    return answer.stdout
+
+
+def _run(ws: Workspace, *arguments: str) -> _Finished:
+    """Run DVC to its end with its output forwarded; whatever interrupts us ends its whole
+    process group.
+    """
+    command = [sys.executable, "-m", "dvc", *arguments]
+    with (
+        ThreadPoolExecutor(1) as pool,
+        subprocess.Popen(
+            command,
+            cwd=ws.root,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        ) as process,
+    ):
+        assert process.stdout and process.stderr
+        try:
+            said = pool.submit(_forward, process.stdout, lambda line: is_verbose())
+            complained = _forward(
+                process.stderr, lambda line: is_verbose() or not line.startswith(_CHATTER)
+            )
+            return _Finished(process.wait(), said.result(), complained)
+        finally:
+            _end_group(process)
+
+
+def _forward(stream: IO[bytes], shown: Callable[[str], bool]) -> list[str]:
+    """Copy a stream to our standard error as it comes, and return its lines.
+
+    On a terminal a progress bar moves (its states follow a carriage return); elsewhere a state is
+    written every half minute, and the last.
+    """
+    lines, rest = [], b""
+    moving, next_state = sys.stderr.isatty(), time.monotonic() + _STATE_SECONDS
+    while chunk := os.read(stream.fileno(), 65536):
+        *pieces, rest = re.split(rb"(?<=[\r\n])", rest + chunk)
+        for piece in pieces:
+            text = piece.decode("utf-8", errors="replace")
+            whole = text.endswith("\n")
+            if whole and text.strip():
+                lines.append(text.rstrip())
+            due = not whole and not moving and text.strip() and time.monotonic() > next_state
+            if (whole or moving or due) and shown(text):
+                sys.stderr.write(text.strip() + "\n" if due else text)
+                sys.stderr.flush()
+                next_state = time.monotonic() + _STATE_SECONDS
+    if rest:
+        lines.append(rest.decode("utf-8", errors="replace"))
+    return lines
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is not None:
+        return
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,1 @@
+"""Taking an item out of everything."""

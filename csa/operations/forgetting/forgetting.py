@@ -1,0 +1,234 @@
+"""Forgetting items: out of every cache here and on the remotes, out of every workspace, and kept
+out from now on.
+
+`exclude.csv` names them, so git carries the wish to every clone, and each clone's next run carries
+it out in its own caches. What is left is said: the versions that were fitted on an item keep its
+share in their sums until a later version takes their place.
+"""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+from csa.datasets.exclude import EXCLUDE_FILE
+from csa.datasets.pairs import read_pairs
+from csa.errors import ArtifactError, InputError
+from csa.features.cache import forget_items
+from csa.operations.forgetting import forgotten
+from csa.operations.forgetting.purge import purge
+from csa.operations.inspection import lineage
+from csa.pipeline.workspace import Workspace
+
+_BESIDE_STAGES = ("report.html", "suspects", "sweep")  # of data/: made by commands, not by stages
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """What was done, and what is left to do.
+
+    Attributes:
+        items: item as it was named -> its hashes.
+        removed: place -> number of features, files or workspaces removed there.
+        unreached: remote -> why it could not be cleaned; the next run tries again.
+        versions: model -> registered versions that saw one of the items in training or evaluation,
+            with their aliases.
+    """
+
+    items: dict[str, list[str]]
+    removed: dict[str, int]
+    unreached: dict[str, str]
+    versions: dict[str, list[str]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return self.__dict__
+
+    def __str__(self) -> str:
+        lines = [f"forgotten: {name[:80]}" for name in self.items]
+        lines += [f"  {place:<12}{count:,} removed" for place, count in self.removed.items()]
+        lines += [
+            f"  {name:<12}not reached ({why}); the next `csa run` tries again"
+            for name, why in self.unreached.items()
+        ]
+        lines.append(f"  kept out by {EXCLUDE_FILE}; commit it, and your team's clones forget too")
+        if self.versions:
+            seen = "; ".join(
+                f"{model} {', '.join(versions)}" for model, versions in self.versions.items()
+            )
+            lines.append(
+                f"  fitted or measured on it: {seen}. Next: `csa run` for a new champion, and "
+                f"delete those in MLflow"
+            )
+        lines.append("  the data set itself is yours: the file or row is still there")
+        return "\n".join(lines)
+
+
+def find(ws: Workspace, names: tuple[str, ...]) -> dict[str, list[str]]:
+    """Name -> hashes of items that a pairs table, a cache or a run on record knows.
+
+    Args:
+        ws: the workspace that paths and texts are looked up in.
+        names: an image's path, a text, a sha256.
+
+    Raises:
+        InputError: an item is nowhere known.
+    """
+    found = {}
+    for name in names:
+        hashes = lineage.hashes_of(ws, name)
+        known = lineage.of_item(ws, name)
+        if not (
+            set(known.found_as) - {"pair_id"}
+            or lineage.is_hash(name)
+            or _in_a_workspace(ws, hashes)
+        ):
+            hint = (
+                "it is a pair's id: name its items, or list the pair in exclude.csv"
+                if known.found_as
+                else "a typo?"
+            )
+            raise InputError(
+                f"{name[:80]!r}: no item that a run or workspace knows ({hint}); give its path, "
+                f"its text or its sha256"
+            )
+        found[name] = sorted(hashes)
+    return found
+
+
+def forget(ws: Workspace, items: dict[str, list[str]], reason: str) -> Forgotten:
+    """Forget items: list them in the repository's exclude.csv, and carry it out here.
+
+    Args:
+        ws: a workspace of the repository; hold its lock.
+        items: from `find`.
+        reason: why, for exclude.csv and the record.
+    """
+    versions = _versions(ws, list(items))
+    forgotten.list_items(
+        ws.home / EXCLUDE_FILE, {item: reason for hashes in items.values() for item in hashes}
+    )
+    removed, unreached = _carry_out(
+        ws, {item: reason for hashes in items.values() for item in hashes}, versions
+    )
+    return Forgotten(items, removed, unreached, versions)
+
+
+def carry_out(ws: Workspace) -> list[str]:
+    """Do what exclude.csv or the record asks for and this clone has not done yet; returns what to
+    tell.
+
+    Also brings back to exclude.csv what the record names and it does not, as in a checkout of an
+    older commit.
+    """
+    forgotten.list_items(ws.home / EXCLUDE_FILE, forgotten.wanted(ws))
+    if ws.root != ws.home:
+        forgotten.list_items(ws.root / EXCLUDE_FILE, forgotten.wanted(ws))
+    items = forgotten.not_yet_carried_out(ws)
+    if not items:
+        return []
+    removed, unreached = _carry_out(ws, items, _versions(ws, list(items)))
+    counts = ", ".join(f"{count} from {place}" for place, count in removed.items())
+    said = [f"{EXCLUDE_FILE} names {len(items)} items to forget; removed: {counts}"]
+    return said + [
+        f"{name} could not be reached ({why}); the next run tries again"
+        for name, why in unreached.items()
+    ]
+
+
+def _carry_out(
+    ws: Workspace, items: dict[str, str], versions: dict[str, list[str]]
+) -> tuple[dict[str, int], dict[str, str]]:
+    hashes = set(items)
+    repository = Workspace(ws.home, ws.state)
+    removed = {"item cache": forget_items(ws.cache, hashes)}
+    held = [one for one in _workspaces(repository) if _holds(one, hashes)]
+    for one in held:
+        _empty(one)
+    purged = purge(repository, hashes)
+    removed |= {"workspaces": len(held), **purged.removed}
+    forgotten.note(
+        ws,
+        {"items": items, "removed": removed, "unreached": purged.unreached, "versions": versions},
+    )
+    return removed, purged.unreached
+
+
+def _workspaces(repository: Workspace) -> list[Workspace]:
+    """The repository's own, those of recipes, and worktrees that a scheduled run left."""
+    roots = [
+        *(repository.state / "workspaces").glob("*/"),
+        *(repository.state / "worktrees").glob("*/"),
+    ]
+    return [repository, *(Workspace(root, repository.state) for root in sorted(roots))]
+
+
+def _holds(ws: Workspace, hashes: set[str]) -> bool:
+    """Whether any table in data/ names one of the items."""
+    for path in ws.data.rglob("*.parquet"):
+        try:
+            table = pl.read_parquet(path)
+        # damaged: not ours to judge; the next run makes it anew
+        except (pl.exceptions.PolarsError, OSError):
+            continue
+        if any(
+            column.is_in(list(hashes)).any()
+            for column in table.iter_columns()
+            if column.dtype == pl.String
+        ):
+            return True
+    return False
+
+
+def _empty(ws: Workspace) -> None:
+    """Remove what the stages wrote, but for a data set that one of them made, and dvc.lock,
+    which names it.
+    """
+    lock = ws.root / "dvc.lock"
+    try:
+        stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"].values()
+        written = [ws.root / out["path"] for stage in stages for out in stage["outs"]]
+    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        written = [ws.pairs, ws.quarantine, ws.data / "features", ws.evaluation]
+    dataset = (ws.root / ws.params().dataset.path).resolve()
+    for path in (*written, *(ws.data / name for name in _BESIDE_STAGES)):
+        if path.resolve() != dataset and not dataset.is_relative_to(path.resolve()):
+            _remove(path)
+    lock.unlink(missing_ok=True)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _in_a_workspace(ws: Workspace, hashes: set[str]) -> bool:
+    for one in _workspaces(Workspace(ws.home, ws.state)):
+        try:
+            pairs = read_pairs(one.pairs)
+        except ArtifactError:
+            continue
+        if any(
+            pairs[name].is_in(list(hashes)).any()
+            for name in pairs.columns
+            if name.endswith("_hash")
+        ):
+            return True
+    return False
+
+
+def _versions(ws: Workspace, names: list[str]) -> dict[str, list[str]]:
+    """Model -> versions that saw any of the items."""
+    found: dict[str, dict[str, None]] = {}
+    for name in names:
+        for row in lineage.of_item(ws, name).runs.iter_rows(named=True):
+            if row["versions"]:
+                found.setdefault(row["model"], {}).update(
+                    dict.fromkeys(row["versions"].split(", "))
+                )
+    return {model: list(versions) for model, versions in found.items()}

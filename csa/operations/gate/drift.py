@@ -1,0 +1,125 @@
+"""Today's training pairs against the champion, before anything is fitted: counts, drift, and
+whether new pairs belong.
+"""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from csa.checks.checks import Check, admit
+from csa.checks.drift import Profile, check_drift, check_new_pairs
+from csa.core.alignment import Alignment, load
+from csa.datasets.pairs import read_pairs
+from csa.errors import ArtifactError
+from csa.evaluation.bootstrap import number_groups
+from csa.features.shards import FeatureTable
+from csa.operations.registry import downloads
+from csa.operations.registry import versions as registry
+from csa.operations.registry.versions import Version
+from csa.operations.runs.items import read_items
+from csa.pipeline.workspace import Workspace
+from csa.storage.files import read_json, write_json
+
+
+def checks_against_champion(ws: Workspace) -> list[Check]:
+    """Compare, and keep what was found in the state folder; nothing where there is no champion, or
+    none that compares.
+
+    Raises:
+        RefusedError: a check refuses.
+    """
+    champion = registry.champion(ws)
+    if champion is None:
+        return []
+    report = _report(ws, champion)
+    if not _same_encoders(ws, champion) or "profile" not in report:
+        _keep(
+            ws,
+            champion,
+            [],
+            "the champion's encoders are others, or it was fitted by an older version",
+        )
+        return []
+    alignment = load(downloads.alignment_file(ws, champion))
+    tables = {view: FeatureTable.read(ws.features(view)) for view in ws.params().view_names}
+    pairs = read_pairs(ws.pairs)
+    train = pairs.filter(pl.col("split") == "train")
+    now = Profile.of(alignment, *_features(train, tables), number_groups(train["group"]))
+    limits = ws.params().checks
+    found = check_drift(Profile.from_dict(report["profile"]), now, ws.params().view_names, limits)
+    new = _new_pairs(ws, champion, alignment, pairs, tables)
+    found += [new] if new else []
+    _keep(ws, champion, found, "")
+    admit(found)
+    return found
+
+
+def forget_last(ws: Workspace) -> None:
+    """Remove what an earlier run found, before other data is looked at."""
+    ws.drift.unlink(missing_ok=True)
+
+
+def _new_pairs(
+    ws: Workspace,
+    champion: Version,
+    alignment: Alignment,
+    pairs: pl.DataFrame,
+    tables: dict[str, FeatureTable],
+) -> Check | None:
+    """The check of training pairs the champion has never seen, by held-out pairs it has never
+    seen either.
+    """
+    try:
+        known = read_items(downloads.items_of(ws, champion))
+    except (ArtifactError, KeyError):
+        return None
+    hashes = [f"{view}_hash" for view in tables]
+    new = pairs.filter(pl.col("split") == "train").join(known, on=hashes, how="anti")
+    held_out = known.filter(pl.col("split") == "test")
+    true = pairs.filter(pl.col("split") == "test").join(held_out, on=hashes, how="semi")
+    if new.is_empty() or true.is_empty():
+        return None
+    scores = [alignment.score_pairs(*_features(part, tables)) for part in (true, new)]
+    groups = [number_groups(part["group"]) for part in (true, new)]
+    return check_new_pairs(scores[0], groups[0], scores[1], groups[1], ws.params().checks)
+
+
+def _features(
+    pairs: pl.DataFrame, tables: dict[str, FeatureTable]
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    first, second = (table.rows(pairs[f"{view}_hash"].to_list()) for view, table in tables.items())
+    return first, second
+
+
+def _same_encoders(ws: Workspace, champion: Version) -> bool:
+    known = json.loads(champion.tags.get("encoders", "{}"))
+    return all(
+        known.get(v) == read_json(ws.features(v) / "index.json")["fingerprint"]
+        for v in ws.params().view_names
+    )
+
+
+def _report(ws: Workspace, champion: Version) -> dict[str, Any]:
+    """The champion's fit.json, from its run record or the registry; empty where neither has it."""
+    here = ws.runs / champion.tags.get("run_id", "none") / "fit.json"
+    try:
+        report: dict[str, Any] = (
+            read_json(here) if here.is_file() else downloads.fit_report(ws, champion)
+        )
+    except ArtifactError:
+        return {}
+    return report
+
+
+def _keep(ws: Workspace, champion: Version, found: list[Check], why_not: str) -> None:
+    facts = {
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+        "champion": champion.version,
+        "refused": any(check.outcome == "refuse" for check in found),
+        "checks": [check.as_dict() for check in found],
+        "not_compared": why_not,
+    }
+    write_json(ws.drift, facts)

@@ -1,0 +1,230 @@
+"""Challenger against champion, query by query: the gain overall and in every slice, by one
+paired bootstrap over groups.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from csa.core.moments import Float64
+from csa.evaluation.bootstrap import group_draws, interval, number_groups
+from csa.params.gate import GateParams
+
+Verdict = Literal["promote", "keep"]
+
+# With fewer groups, all of them can agree by chance (one in sixteen with four), and a bootstrap
+# then sees no doubt at all.
+_MIN_GROUPS = 5
+# A slice is judged by its spread in units of its standard error, which fewer groups do not tell
+# well enough.
+_MIN_SLICE_GROUPS = 20
+_SHOWN_SLICES = 10  # in the evidence; the lowest ones
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A verdict with its reason and its numbers.
+
+    Attributes:
+        verdict: promote or keep (the champion).
+        reason: one sentence for people.
+        gain: challenger minus champion, mean over both directions; None where nothing was compared.
+        low, high: its confidence interval.
+        evidence: what else was measured, such as the slices; JSON-able.
+    """
+
+    verdict: Verdict
+    reason: str
+    gain: float | None = None
+    low: float | None = None
+    high: float | None = None
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Gains:
+    """Paired differences, one a query, with the group and the direction of each as numbers."""
+
+    gain: Float64
+    group: NDArray[np.intp]
+    way: NDArray[np.intp]
+
+    def resampled(self, members: NDArray[np.bool_], draws: Float64) -> tuple[float, Float64]:
+        """The mean gain of some queries, directions alike, and the same in every resample of
+        groups.
+        """
+        means, rounds = [], []
+        for way in np.unique(self.way[members]):
+            here = members & (self.way == way)
+            gain, group, n_groups = self.gain[here], self.group[here], draws.shape[1]
+            sums, counts = (
+                np.bincount(group, gain, n_groups),
+                np.bincount(group, minlength=n_groups),
+            )
+            means.append(gain.mean())
+            rounds.append((draws @ sums) / np.maximum(draws @ counts, 1))
+        return float(np.mean(means)), np.mean(rounds, axis=0)
+
+
+def decide(
+    challenger: pl.DataFrame,
+    champion: pl.DataFrame | None,
+    gate: GateParams,
+    slices: pl.DataFrame | None = None,
+    must_go: str | None = None,
+) -> Decision:
+    """Compare two alignments query by query.
+
+    The gain is the mean difference of `gate.metric`, averaged over both directions; its interval
+    comes from resampling groups. The challenger wins when the lower bound exceeds `gate.margin`,
+    unless it is worse in a slice: when the upper bound of a slice's gain lies below
+    -`gate.slice_margin`. The slices' bounds hold all at once: they come from the largest
+    standardised deviation of any slice in each resample (the single-step max-t correction of
+    Westfall & Young 1993), which allows for the number of slices and for their overlap. A tie keeps
+    the champion, unless it must go: then any challenger that is not surely worse, overall or in a
+    slice, takes its place.
+
+    Args:
+        challenger, champion: per-query tables (direction, query, group and the metric columns);
+            None for no champion.
+        gate: metric, margins and bootstrap.
+        slices: (direction, query, slice), a row for each slice that a query is in; see
+            `flows.slices`.
+        must_go: why the champion should not stay, as a clause; None where it may.
+    """
+    if champion is None:
+        return Decision("promote", "there is no champion yet")
+    key = ["direction", "query", "group"]
+    both = challenger.select(*key, pl.col(gate.metric).alias("new")).join(
+        champion.select(*key, pl.col(gate.metric).alias("old")),
+        on=key,
+        how="inner",
+        maintain_order="left",
+    )
+    if not len(both) == len(challenger) == len(champion):
+        return Decision(
+            "keep",
+            f"not comparable: challenger and champion share {len(both)} queries of "
+            f"{len(challenger)} and {len(champion)}; "
+            "a comparison needs the same ones",
+        )
+    gain = both["new"].to_numpy() - both["old"].to_numpy()
+    if not np.isfinite(gain).all():
+        return Decision(
+            "keep",
+            f"not comparable: {gate.metric} is not a number for {np.sum(~np.isfinite(gain))} "
+            f"queries",
+        )
+    gains = _Gains(gain, number_groups(both["group"]), number_groups(both["direction"]))
+    n_groups = int(gains.group.max()) + 1
+    if n_groups < _MIN_GROUPS:
+        return Decision(
+            "keep",
+            f"only {n_groups} held-out groups, at least {_MIN_GROUPS} are needed to tell; hold "
+            f"out more",
+        )
+    draws = group_draws(n_groups, gate.bootstrap, gate.seed)
+    value, rounds = gains.resampled(np.ones(len(gain), dtype=bool), draws)
+    low, high = interval(rounds, gate.confidence)
+    overall = _judge(
+        value, low, high, identical=not gain.any(), queries=len(both), gate=gate, must_go=must_go
+    )
+    if slices is None or slices.is_empty() or not gain.any():
+        return overall
+    return _judge_slices(overall, gains, both, slices, draws, gate)
+
+
+def _judge(
+    gain: float,
+    low: float,
+    high: float,
+    identical: bool,
+    queries: int,
+    gate: GateParams,
+    must_go: str | None,
+) -> Decision:
+    verdict: Verdict = "keep" if must_go is None else "promote"
+    because = "" if must_go is None else f"; {must_go}"
+    if identical:
+        return Decision(
+            verdict,
+            f"a tie: {gate.metric} is the same for all {queries:,} queries{because}",
+            0.0,
+            0.0,
+            0.0,
+        )
+    numbers = (
+        f"{gate.metric} {gain:+.4f}, {gate.confidence:.0%} interval [{low:+.4f}, {high:+.4f}] "
+        f"over {queries:,} queries, "
+        f"margin {gate.margin:g}"
+    )
+    if low > gate.margin:
+        return Decision("promote", f"better: {numbers}", gain, low, high)
+    if high < 0:
+        return Decision("keep", f"worse: {numbers}{because}", gain, low, high)
+    return Decision(
+        verdict,
+        f"{'not clearly better' if must_go is None else 'not surely worse'}: {numbers}{because}",
+        gain,
+        low,
+        high,
+    )
+
+
+def _judge_slices(
+    overall: Decision,
+    gains: _Gains,
+    both: pl.DataFrame,
+    slices: pl.DataFrame,
+    draws: Float64,
+    gate: GateParams,
+) -> Decision:
+    """The overall decision with the slices as evidence; a promotion falls when a slice is worse
+    than allowed.
+    """
+    rows = (
+        both.select("direction", "query")
+        .with_row_index("row")
+        .join(slices, on=["direction", "query"])
+    )
+    names, values, errors, deviations, skipped = [], [], [], [], 0
+    for (name,), part in rows.sort("slice").group_by("slice", maintain_order=True):
+        members = np.zeros(len(both), dtype=bool)
+        members[part["row"].to_numpy()] = True
+        if len(np.unique(gains.group[members])) < _MIN_SLICE_GROUPS:
+            skipped += 1
+            continue
+        value, rounds = gains.resampled(members, draws)
+        error = float(rounds.std())
+        names.append(str(name))
+        values.append(value)
+        errors.append(error)
+        deviations.append((value - rounds) / error if error > 0 else np.zeros(len(rounds)))
+    evidence: dict[str, Any] = {"slices_compared": len(names), "slices_too_small": skipped}
+    if not names:
+        return Decision(
+            overall.verdict, overall.reason, overall.gain, overall.low, overall.high, evidence
+        )
+    # One-sided, as the promotion is: the same share of chance for a slice to be called worse as for
+    # a gain to be called one.
+    critical = float(np.quantile(np.max(deviations, axis=0), (1 + gate.confidence) / 2))
+    bounds = np.array(values) + critical * np.array(errors)
+    lowest = np.argsort(bounds, kind="stable")
+    evidence["slices"] = [
+        {"slice": names[s], "gain": round(values[s], 6), "at_most": round(float(bounds[s]), 6)}
+        for s in lowest[:_SHOWN_SLICES]
+    ]
+    worst = lowest[0]
+    if overall.verdict == "keep" or bounds[worst] >= -gate.slice_margin:
+        return Decision(
+            overall.verdict, overall.reason, overall.gain, overall.low, overall.high, evidence
+        )
+    reason = (
+        f"worse on {names[worst]}: {gate.metric} {values[worst]:+.4f}, at most "
+        f"{bounds[worst]:+.4f} with all {len(names)} slices "
+        f"allowed for, slice margin {gate.slice_margin:g}; overall {overall.reason}"
+    )
+    return Decision("keep", reason, overall.gain, overall.low, overall.high, evidence)

@@ -1,0 +1,78 @@
+"""What is remembered of a run that is registered and gated, so that a run without news needs not
+ask MLflow.
+
+It is a shortcut only: where anything it rests on has changed, MLflow is asked again.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from csa.errors import ArtifactError
+from csa.operations.gate.decide import already_champion
+from csa.operations.gate.paired import Decision
+from csa.operations.ledger import ledger
+from csa.operations.registry.versions import local_database
+from csa.operations.runs.records import RunRecord
+from csa.pipeline.workspace import Workspace
+from csa.storage.files import read_json, write_json
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The version a run is registered as, and the gate's last word on it."""
+
+    version: int
+    decision: Decision
+
+
+def remember(ws: Workspace, run: RunRecord, version: int, decision: Decision) -> None:
+    """Note that the run is registered and gated."""
+    write_json(
+        _path(ws, run),
+        {"version": version, "decision": asdict(decision), "rests_on": _rests_on(ws, run)},
+    )
+
+
+def recall(ws: Workspace, run: RunRecord) -> Settled | None:
+    """What `remember` noted, if all it rests on is still so; None when MLflow has to be asked.
+
+    It rests on nobody having written to the registry's SQLite file (a registry behind a server is
+    always asked), on the gate's settings, and on the model's last line in the ledger.
+    """
+    try:
+        known = read_json(_path(ws, run))
+        rests_on = _rests_on(ws, run)
+        if rests_on["registry"] is None or known["rests_on"] != rests_on:
+            return None
+        version, decision = known["version"], Decision(**known["decision"])
+        return Settled(
+            version, already_champion(version) if decision.verdict == "promote" else decision
+        )
+    # never noted, or damaged: the long way is always right
+    except (ArtifactError, KeyError, TypeError):
+        return None
+
+
+def version_of(ws: Workspace, run: RunRecord) -> int | None:
+    """The version that the run was last registered as, as noted here; None where nothing was
+    noted.
+    """
+    path = _path(ws, run)
+    return int(read_json(path)["version"]) if path.is_file() else None
+
+
+def _rests_on(ws: Workspace, run: RunRecord) -> dict[str, Any]:
+    database = local_database(ws)
+    written = database.stat() if database is not None and database.is_file() else None
+    past = ledger.history(ws.ledger, run.model)
+    return {
+        "registry": written
+        and [ws.mlflow_uri, written.st_ino, written.st_size, written.st_mtime_ns],
+        "gate": ws.params().gate.model_dump(mode="json"),
+        "ledger": past[-1]["hash"] if past else None,
+    }
+
+
+def _path(ws: Workspace, run: RunRecord) -> Path:
+    return ws.runs / run.run_id / "registered.json"

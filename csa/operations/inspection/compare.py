@@ -1,0 +1,101 @@
+"""Two registered versions, query by query on the held-out pairs that both were measured on."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+
+from csa.errors import InputError
+from csa.evaluation.retrieval import QUERY_METRICS
+from csa.operations.gate.paired import decide
+from csa.operations.registry import downloads
+from csa.operations.registry import versions as registry
+from csa.operations.registry.versions import Version
+from csa.pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Paired differences of two versions.
+
+    Attributes:
+        table: one row a metric: both means over both directions, the difference and its interval.
+        queries: how many were compared.
+    """
+
+    first: int
+    second: int
+    table: pl.DataFrame
+    queries: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "first": self.first,
+            "second": self.second,
+            "queries": self.queries,
+            "metrics": self.table.to_dicts(),
+        }
+
+
+def compare(ws: Workspace, first: str, second: str) -> Comparison:
+    """Compare two versions of the workspace's model.
+
+    Args:
+        ws: a workspace.
+        first, second: version numbers, or the aliases `champion` and `challenger`.
+
+    Raises:
+        InputError: no such version, or they were measured on different queries.
+        ArtifactError: a per-query table is gone from the registry, or is another one.
+    """
+    versions = find(ws, first), find(ws, second)
+    tables = downloads.queries_of(ws, versions[0]), downloads.queries_of(ws, versions[1])
+    return Comparison(
+        versions[0].version,
+        versions[1].version,
+        pl.DataFrame(differences(ws, versions, tables)),
+        len(tables[0]),
+    )
+
+
+def differences(
+    ws: Workspace, versions: tuple[Version, Version], tables: tuple[pl.DataFrame, pl.DataFrame]
+) -> list[dict[str, Any]]:
+    """For each metric both means over the directions, second minus first, and its interval.
+
+    Raises:
+        InputError: the tables are not of the same queries.
+    """
+    rows = []
+    for metric in QUERY_METRICS:
+        decision = decide(
+            tables[1],
+            tables[0],
+            ws.params().gate.model_copy(update={"metric": metric, "margin": 0.0}),
+        )
+        if decision.gain is None:
+            raise InputError(
+                f"versions {versions[0].version} and {versions[1].version}: {decision.reason}"
+            )
+        means = [
+            table.group_by("direction").agg(pl.col(metric).mean())[metric].mean()
+            for table in tables
+        ]
+        gain = {"difference": decision.gain, "low": decision.low, "high": decision.high}
+        rows.append({"metric": metric, "first": means[0], "second": means[1], **gain})
+    return rows
+
+
+def find(ws: Workspace, name: str) -> Version:
+    """The version called by its number or by an alias.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name.isdecimal():
+        return registry.version_of(ws, int(name))
+    for version in registry.versions(ws):
+        if name in version.aliases:
+            return version
+    raise InputError(f"{ws.params().model.name} has no version or alias {name!r}; see `csa models`")

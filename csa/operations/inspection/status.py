@@ -1,0 +1,181 @@
+"""What a workspace holds and what goes on around it: stages, the last run, the champion, checks,
+the next scheduled run, disk.
+"""
+
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from csa.errors import ArtifactError, RegistryError
+from csa.operations import scheduler
+from csa.operations.cache import dvc
+from csa.operations.forgetting import forgotten
+from csa.operations.runs import executions
+from csa.pipeline.workspace import Workspace
+from csa.storage.files import read_json
+
+_SHOWN_FACTS = ("computed", "reused", "pairs", "quarantined", "images", "checks", "warnings")
+
+
+def status_json(ws: Workspace) -> dict[str, Any]:
+    """All of it, for machines; what cannot be told (nothing registered yet, no server) is null."""
+    stale = dvc.status(ws)
+    return {
+        "workspace": ws.name,
+        "folder": str(ws.root),
+        "up_to_date": not stale,
+        "out_of_date": stale,
+        "stages": {stage: _read(ws.stage_record(stage)) for stage in dvc.stages(ws)},
+        "metrics": _read(ws.metrics),
+        "last_run": executions.last(ws),
+        "champion": _champion(ws),
+        "checks": _checks(ws),
+        "next_run": _next_run(),
+        "to_forget": len(forgotten.not_yet_carried_out(ws)),
+        "disk_bytes": _disk(ws),
+    }
+
+
+def status_text(state: dict[str, Any]) -> str:
+    """`status_json` for people."""
+    lines = [f"workspace {state['workspace']}  {state['folder']}"]
+    for stage, record in state["stages"].items():
+        what = "out of date" if stage in state["out_of_date"] else "up to date"
+        lines.append(f"  {stage:<14}{what:<13}{_cost_text(record)}")
+    if state["metrics"]:
+        for direction, values in state["metrics"]["retrieval"].items():
+            r1 = values["recall_at_1"]
+            interval = f"[{100 * r1['low']:.1f}, {100 * r1['high']:.1f}]"
+            lines.append(
+                f"  {direction.replace('_to_', ' → '):<14}R@1 {r1['value']:.1%} {interval}"
+            )
+    lines += [f"  {name:<14}{text}" for name, text in _around(state) if text]
+    lines.append(
+        "next: " + ("csa search, csa score" if state["up_to_date"] else "csa plan, csa run")
+    )
+    return "\n".join(lines)
+
+
+def _around(state: dict[str, Any]) -> list[tuple[str, str]]:
+    ran, champion, checks = state["last_run"], state["champion"], state["checks"]
+    last = ""
+    if ran:
+        what = (
+            f"{ran['verdict']}: {ran['message']}"
+            if ran["outcome"] == "done"
+            else f"{ran['outcome']}: {ran['message']}"
+        )
+        cost = f"{ran['seconds']:.0f} s, {ran['cpu_seconds']:.0f} s of processor time"
+        last = f"{_local(ran['started'])}, {cost}; {what}"
+    stands = ""
+    if champion:
+        seen = (
+            "what is here" if champion["is_this"] else f"run {champion['run_id']}, not what is here"
+        )
+        stands = f"{champion['model']} version {champion['version']} ({seen})"
+    alarms = [
+        f"{check['name']} {check['outcome']}: {check['said']}"
+        for check in (checks or [])
+        if check["outcome"] != "pass"
+    ]
+    said = "; ".join(alarms) or (f"{len(checks)} passed" if checks else "")
+    disk = ", ".join(
+        f"{name} {size / 1e6:,.0f} MB" for name, size in state["disk_bytes"].items() if size >= 1e6
+    )
+    return [
+        ("last run", last),
+        ("champion", stands),
+        ("checks", said),
+        ("next run", _local(state["next_run"]) if state["next_run"] else ""),
+        (
+            "to forget",
+            f"{state['to_forget']} items of exclude.csv; `csa run` does it"
+            if state["to_forget"]
+            else "",
+        ),
+        ("disk", disk),
+    ]
+
+
+def _cost_text(record: dict[str, Any] | None) -> str:
+    if not record:
+        return "never ran on this machine"
+    facts = "".join(f", {record[key]:,} {key}" for key in _SHOWN_FACTS if key in record)
+    memory = f" and {record['peak_megabytes']:,.0f} MB" if "peak_megabytes" in record else ""
+    return f"last ran in {record['seconds']:.1f} s{memory}{facts}"
+
+
+def _champion(ws: Workspace) -> dict[str, Any] | None:
+    """The champion, and whether it is the run that the workspace's last execution came to."""
+    from csa.operations.registry import versions as registry
+
+    database = registry.local_database(ws)
+    if database is not None and not database.is_file():
+        return None
+    try:
+        found = registry.champion(ws)
+    except RegistryError:  # `flows.standing.note` says so
+        return None
+    if found is None:
+        return None
+    run_id, ran = found.tags.get("run_id"), executions.last(ws)
+    return {
+        "model": ws.params().model.name,
+        "version": found.version,
+        "run_id": run_id,
+        "is_this": bool(ran and ran["run_id"] == run_id),
+    }
+
+
+def _checks(ws: Workspace) -> list[dict[str, Any]] | None:
+    """Of the data, and against the champion where that was compared since."""
+    found: list[dict[str, Any]] | None = _read(ws.checks)
+    drift = _read(ws.drift)
+    if found is None and drift is None:
+        return None
+    return (found or []) + ((drift or {}).get("checks") or [])
+
+
+def _next_run() -> str | None:
+    """When the schedule fires next, UTC; None without a Prefect server or a schedule."""
+    return (
+        scheduler.next_run(os.environ["PREFECT_API_URL"])
+        if "PREFECT_API_URL" in os.environ
+        else None
+    )
+
+
+def _disk(ws: Workspace) -> dict[str, int]:
+    parts = {
+        "features": ws.cache,
+        "runs": ws.runs,
+        "mlflow": ws.state / "mlflow",
+        "prefect": ws.prefect_home,
+        "dvc cache": ws.state.parent / ".dvc" / "cache",
+        "data": ws.data,
+    }
+    return {name: _bytes(path) for name, path in parts.items()}
+
+
+def _bytes(path: Path) -> int:
+    """Of all files in a folder; a file that goes while we look is none."""
+    total = 0
+    for folder, _, files in os.walk(path):
+        for file in files:
+            try:
+                total += (Path(folder) / file).lstat().st_size
+            except FileNotFoundError:
+                continue
+    return total
+
+
+def _read(path: Path) -> Any:
+    try:
+        return read_json(path) if path.is_file() else None
+    except ArtifactError:
+        return None
+
+
+def _local(when: str) -> str:
+    return f"{datetime.fromisoformat(when).astimezone():%Y-%m-%d %H:%M}"

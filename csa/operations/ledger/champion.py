@@ -1,0 +1,152 @@
+"""The alias `champion`: moved only with a line in the ledger, read back, and compared with the
+ledger ever after.
+
+A move is a line first, then the alias, then a mark on the version that the move is done. So a kill
+in between is told from a move that someone made by hand in MLflow.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from csa.errors import WorkspaceError
+from csa.operations.ledger import team_ledger
+from csa.operations.ledger.ledger import Line
+from csa.operations.registry import versions as registry
+from csa.operations.registry.versions import Version
+from csa.pipeline.workspace import Workspace
+
+Agreement = Literal["agree", "unfinished", "outside"]
+
+# tag of a version: the ledger line that made it champion, once the alias had moved
+_DONE = "csa.champion_line"
+_MOVES = ("promote", "rollback", "outside", "repair")
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the registry and the ledger say of the champion.
+
+    Attributes:
+        alias: the version that `champion` points at.
+        ledger: the version that the ledger's last move went to.
+        agreement: agree; unfinished (a killed process did not carry out the last move); outside
+            (someone moved it by hand).
+        move: the ledger's last move.
+        side_by_side: whether clones wrote to the ledger at the same time.
+    """
+
+    alias: int | None
+    ledger: int | None
+    agreement: Agreement
+    move: Line | None
+    side_by_side: bool = False
+
+    def __str__(self) -> str:
+        alias, said = (
+            f"version {number}" if number else "no version" for number in (self.alias, self.ledger)
+        )
+        if self.agreement == "agree":
+            return f"champion is {alias}"
+        if self.agreement == "unfinished":
+            return f"champion is {alias}, but a move to {said} was not finished"
+        how = (
+            "two clones moved it at the same time"
+            if self.side_by_side
+            else "it was moved outside csa"
+        )
+        return f"champion is {alias}, but by the ledger it is {said}: {how}"
+
+
+def standing(ws: Workspace, versions: list[Version], history: list[Line]) -> Standing:
+    """Compare registry and ledger; changes nothing.
+
+    Args:
+        ws: a workspace.
+        versions: all registered versions.
+        history: the model's ledger lines, oldest first.
+    """
+    alias = next(
+        (version.version for version in versions if registry.CHAMPION in version.aliases), None
+    )
+    moves = [line for line in history if line["verdict"] in _MOVES]
+    if not moves:
+        return Standing(alias, None, "agree" if alias is None else "outside", None)
+    last = moves[-1]
+    said = last["to"]
+    side_by_side = len(moves) > 1 and moves[-2]["seq"] == last["seq"]
+    if alias == said:
+        return Standing(alias, said, "agree", last, side_by_side)
+    target = next((version for version in versions if version.version == said), None)
+    done = target is None or last["verdict"] == "outside" or target.tags.get(_DONE) == last["hash"]
+    return Standing(alias, said, "outside" if done else "unfinished", last, side_by_side)
+
+
+def reconcile(ws: Workspace) -> tuple[str, ...]:
+    """Make registry and ledger agree, and say what was amiss.
+
+    An unfinished move is carried out. A move by hand becomes a line of the ledger, or is undone, as
+    `gate.outside_moves` says.
+    """
+    model, policy = ws.params().model.name, ws.params().gate.outside_moves
+    meeting = team_ledger.meet(ws, model)
+    found = standing(ws, registry.versions(ws), meeting.history)
+    if found.agreement == "agree":
+        return meeting.notes
+    if found.agreement == "unfinished" and found.move is not None:
+        _carry_out(ws, found.move)
+        return (*meeting.notes, f"{found}; it is now")
+    line = {"model": model, "gate": "by hand", "run_id": None}
+    if (
+        policy == "repair"
+        and found.ledger is not None
+        and any(v.version == found.ledger for v in registry.versions(ws))
+    ):
+        move(
+            ws,
+            {
+                **line,
+                "verdict": "repair",
+                "from": found.alias,
+                "to": found.ledger,
+                "reason": f"{found}; moved back",
+            },
+        )
+        return (*meeting.notes, f"{found}; it was moved back")
+    team_ledger.append(
+        ws,
+        {
+            **line,
+            "verdict": "outside",
+            "from": found.ledger,
+            "to": found.alias,
+            "reason": str(found),
+        },
+    )
+    return (*meeting.notes, f"{found}; the ledger now says so")
+
+
+def move(ws: Workspace, facts: dict[str, Any]) -> Line:
+    """Write a move to the ledger and carry it out.
+
+    Args:
+        ws: a workspace.
+        facts: the line, with `model`, `verdict`, `from`, `to` and `reason`.
+
+    Raises:
+        WorkspaceError: someone else moved the alias at the same moment.
+    """
+    line = team_ledger.append(ws, facts)
+    _carry_out(ws, line)
+    return line
+
+
+def _carry_out(ws: Workspace, line: Line) -> None:
+    registry.set_champion(ws, line["to"])
+    found = registry.champion(ws)
+    if found is None or found.version != line["to"]:
+        raise WorkspaceError(
+            f"{line['model']}: champion was set to version {line['to']}, but the registry says "
+            f"{found.version if found else 'none'}: someone moved it at the same moment; see `csa "
+            f"models`, then try again"
+        )
+    registry.tag_version(ws, line["to"], _DONE, line["hash"])

@@ -1,0 +1,127 @@
+"""Moves of the champion by hand: promotion past the gate, and rollback. Each is checked, and
+leaves its reason in the ledger.
+"""
+
+import sys
+from dataclasses import dataclass
+
+from csa.errors import ArtifactError, InputError
+from csa.operations.ledger import champion, ledger
+from csa.operations.registry import downloads
+from csa.operations.registry import versions as registry
+from csa.operations.registry.versions import Version
+from csa.pipeline.workspace import Workspace
+
+_LONGEST_REASON = 2000
+
+
+@dataclass(frozen=True)
+class Move:
+    """The alias `champion` went from one version (None: there was none) to another."""
+
+    model: str
+    before: int | None
+    after: int
+    reason: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.model}: champion is version {self.after} (was {self.before or 'none'}): "
+            f"{self.reason}"
+        )
+
+
+def promote(ws: Workspace, number: int, reason: str) -> Move:
+    """Make a version champion whatever the gate said.
+
+    Raises:
+        InputError: no such version, no reason, or it is the champion already.
+        ArtifactError: a file of it in the registry is not what was registered.
+    """
+    _tell(champion.reconcile(ws))
+    return _move(ws, registry.version_of(ws, number), "promote", reason)
+
+
+def rollback(ws: Workspace, number: int | None, reason: str) -> Move:
+    """Go back to the champion before the present one, or to a given version; the gate will not
+    promote what was rolled back.
+
+    Args:
+        ws: whose model.
+        number: the version to go back to; None for the champion before.
+        reason: why, for the ledger.
+
+    Raises:
+        InputError: there is nothing to go back to, no such version, or no reason.
+        ArtifactError: a file of it in the registry is not what was registered.
+    """
+    _tell(champion.reconcile(ws))
+    return _move(
+        ws,
+        registry.version_of(ws, _champion_before(ws) if number is None else number),
+        "rollback",
+        reason,
+    )
+
+
+def _tell(notes: tuple[str, ...]) -> None:
+    for note in notes:
+        print(f"csa: {note}", file=sys.stderr)
+
+
+def _move(ws: Workspace, version: Version, verdict: str, reason: str) -> Move:
+    if not reason.strip():
+        raise InputError("a move by hand needs a reason for the ledger; give --reason")
+    if len(reason) > _LONGEST_REASON:
+        raise InputError(
+            f"--reason has {len(reason):,} characters, at most {_LONGEST_REASON:,} are kept; say "
+            f"it shorter"
+        )
+    model, before = ws.params().model.name, registry.champion(ws)
+    if before is not None and before.version == version.version:
+        raise InputError(f"{model}: version {version.version} is the champion already")
+    downloads.verify_model(ws, version)
+    downloads.alignment_file(ws, version)
+    _check_against_ledger(ws, version)
+    move = Move(model, before.version if before else None, version.version, reason.strip())
+    line = {
+        "model": model,
+        "run_id": version.tags.get("run_id"),
+        "verdict": verdict,
+        "gate": "by hand",
+    }
+    champion.move(ws, {**line, "from": move.before, "to": move.after, "reason": move.reason})
+    return move
+
+
+def _check_against_ledger(ws: Workspace, version: Version) -> None:
+    """Whoever can change a file in the registry can change the hash beside it, but not the one
+    that the ledger's chain holds.
+    """
+    model, sha256 = ws.params().model.name, version.tags["alignment_sha256"]
+    for line in ledger.history(ws.ledger, model):
+        judged = line.get("evidence", {}).get("challenger") or {}
+        if (
+            line.get("challenger") == version.version
+            and judged.get("alignment_sha256", sha256) != sha256
+        ):
+            raise ArtifactError(
+                f"{model} version {version.version}: the registry says its alignment is "
+                f"{sha256[:12]}, but the ledger's line "
+                f"{line['seq']} judged {judged['alignment_sha256'][:12]}; the version was "
+                f"changed: choose another one"
+            )
+
+
+def _champion_before(ws: Workspace) -> int:
+    model, present = ws.params().model.name, registry.champion(ws)
+    for line in reversed(ledger.history(ws.ledger, model)):
+        moved_here = (
+            present is not None and line["to"] == present.version and line["from"] != line["to"]
+        )
+        if moved_here and line["from"] is not None:
+            return int(line["from"])
+    raise InputError(
+        f"{model}: the ledger knows no champion before this one; name a version with --to, see "
+        f"`csa models`"
+    )

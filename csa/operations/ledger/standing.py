@@ -1,0 +1,114 @@
+"""What a person sees of the champion and the ledger: lines, notes, and a full check."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import polars as pl
+
+from csa.errors import CSAError, RegistryError
+from csa.operations.ledger import champion, ledger, team_ledger
+from csa.operations.ledger.ledger import Line
+from csa.operations.registry import downloads
+from csa.operations.registry import versions as registry
+from csa.pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was checked, and what was found."""
+
+    name: str
+    ok: bool
+    found: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def note(ws: Workspace) -> str | None:
+    """What a person should know when registry and ledger disagree; None where all is well or
+    nothing is registered.
+
+    It moves nothing: the next gate, promotion or rollback makes it good.
+    """
+    database = registry.local_database(ws)
+    if database is not None and not database.is_file():
+        return None
+    try:
+        history = ledger_lines(ws)
+        found = champion.standing(ws, registry.versions(ws), history)
+    except RegistryError as error:
+        return str(error)
+    if found.agreement == "agree":
+        return None
+    return f"{found}; the next `csa run` with news, `csa promote` or `csa rollback` makes it good"
+
+
+def ledger_lines(ws: Workspace) -> list[Line]:
+    """The history of the workspace's model, with what teammates wrote."""
+    return team_ledger.meet(ws, ws.params().model.name).history
+
+
+def ledger_table(lines: list[Line]) -> pl.DataFrame:
+    """The history for people, one row a line, oldest first."""
+    rows = [
+        {
+            "line": line["seq"],
+            "when": line["when"][:16].replace("T", " "),
+            "who": line["who"],
+            "what": line["verdict"],
+            "challenger": line.get("challenger"),
+            "champion": f"{line['from'] or 'none'} -> {line['to'] or 'none'}"
+            if line["from"] != line["to"]
+            else f"{line['to']}",
+            "reason": line["reason"],
+            "hash": line["hash"][:12],
+        }
+        for line in lines
+    ]
+    return pl.DataFrame(rows)
+
+
+def verify_all(ws: Workspace) -> list[Check]:
+    """Check the chain, the registry's copy, the champion, and every file of every version;
+    changes nothing but lost lines.
+    """
+    model, checks = ws.params().model.name, []
+
+    def check(name: str, work: Any) -> Any:
+        try:
+            result, said = work()
+        except CSAError as error:
+            checks.append(Check(name, False, str(error)))
+            return None
+        checks.append(Check(name, result, said))
+        return result
+
+    def chain() -> tuple[bool, str]:
+        lines = ledger.history(ws.ledger, model)
+        return True, f"{len(lines)} lines, each follows the one before"
+
+    def shared() -> tuple[bool, str]:
+        meeting = team_ledger.meet(ws, model)
+        return not meeting.notes, "; ".join(
+            meeting.notes
+        ) or f"{len(meeting.history)} lines, the same here and in the registry"
+
+    def agreed() -> tuple[bool, str]:
+        found = champion.standing(ws, registry.versions(ws), ledger.history(ws.ledger, model))
+        return found.agreement == "agree", str(found)
+
+    check("chain of this clone", chain)
+    check("registry's copy", shared)
+    check("champion", agreed)
+    for version in reversed(registry.versions(ws)):
+        name = f"files of version {version.version}"
+        check(
+            name,
+            lambda version=version: (
+                True,
+                f"{downloads.verify_model(ws, version):,} bytes as they were registered",
+            ),
+        )
+    return checks

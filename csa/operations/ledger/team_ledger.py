@@ -1,0 +1,171 @@
+"""One ledger for all clones that share a registry: its lines also lie in MLflow, as tags of a run
+of their own.
+
+MLflow has no compare-and-set, so nothing is ever overwritten: each line is a tag named by its hash,
+and the ledger is the union of what the clone and the registry hold. What one side lost, the other
+gives back. An anchor file remembers the newest lines of the last meeting, so lines that both sides
+lost are missed too.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from csa.errors import ArtifactError
+from csa.operations.ledger import ledger
+from csa.operations.ledger.ledger import Line
+from csa.operations.registry.versions import client_of, local_database
+from csa.pipeline.workspace import Workspace
+from csa.storage.files import read_json, write_json
+
+EXPERIMENT = "csa-ledger"
+_MODEL = "csa.ledger"
+_LINE = "line."
+_BATCH = 50
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """What a meeting of clone and registry brought.
+
+    Attributes:
+        history: the model's lines, oldest first.
+        pulled, pushed: lines that were new to the clone, to the registry.
+        notes: what was amiss and has been made good.
+    """
+
+    history: list[Line]
+    pulled: int
+    pushed: int
+    notes: tuple[str, ...] = ()
+
+
+def meet(ws: Workspace, model: str) -> Meeting:
+    """Bring the clone's ledger and the registry's together.
+
+    Raises:
+        ArtifactError: a line was edited, or lines are gone on both sides.
+    """
+    with client_of(ws) as client:
+        runs = _runs(ws, client, model)
+        there = {line["hash"]: line for run in runs for line in _lines(run)}
+        here = {line["hash"]: line for line in ledger.history(ws.ledger, model)}
+        pulled = ledger.merge(ws.ledger, list(there.values()))
+        history = ledger.history(ws.ledger, model)
+        anchored = _anchored(ws, model)
+        known = {line["hash"] for line in history}
+        if not anchored <= known:
+            raise ArtifactError(
+                f"{ws.ledger}: {len(anchored - known)} of the newest lines on {model} are gone, "
+                f"here and in the registry; "
+                f"restore the file from a backup or another clone, or delete "
+                f"{_anchor_file(ws).name} if that was meant"
+            )
+        missing = [line for line in history if line["hash"] not in there]
+        if missing:
+            _push(ws, client, runs, model, missing)
+    notes = []
+    if not anchored <= set(here):
+        notes.append(
+            f"{ws.ledger.name} had lost its newest lines on {model}; the registry gave them back"
+        )
+    if not anchored <= set(there):
+        notes.append(
+            f"the registry's ledger had lost its newest lines on {model}; this clone gave them back"
+        )
+    tips = sorted(line["hash"] for line in ledger.heads(history, model))
+    if set(tips) != anchored:
+        write_json(_anchor_file(ws), _anchors(ws) | {model: tips})
+    return Meeting(history, len(pulled), len(missing), tuple(notes))
+
+
+def append(ws: Workspace, facts: dict[str, Any]) -> Line:
+    """Add a line to the clone's ledger, then to the registry's; `meet` makes good what a kill
+    between the two leaves.
+    """
+    line = ledger.append(ws.ledger, facts)
+    meet(ws, facts["model"])
+    return line
+
+
+def _runs(ws: Workspace, client: Any, model: str) -> list[Any]:
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        return []
+    return list(
+        client.search_runs(
+            [experiment.experiment_id],
+            f"tags.`{_MODEL}` = '{model}'",
+            order_by=["attributes.start_time"],
+        )
+    )
+
+
+def _lines(run: Any) -> list[Line]:
+    found = []
+    for name, text in run.data.tags.items():
+        if not name.startswith(_LINE):
+            continue
+        try:
+            line = json.loads(text)
+            whole = line["hash"] == name.removeprefix(_LINE) == ledger.line_hash(line)
+        except (ValueError, KeyError, TypeError):
+            whole = False
+        if not whole:
+            raise ArtifactError(
+                f"MLflow run {run.info.run_id} ({EXPERIMENT}): its tag {name} was edited; delete "
+                f"the tag"
+            )
+        found.append(line)
+    return found
+
+
+def _push(ws: Workspace, client: Any, runs: list[Any], model: str, lines: list[Line]) -> None:
+    from mlflow.entities import RunTag
+
+    if runs:
+        run_id = runs[0].info.run_id
+    else:
+        run = client.create_run(
+            _experiment(ws, client), tags={_MODEL: model}, run_name=f"ledger of {model}"
+        )
+        run_id = run.info.run_id
+        client.set_terminated(run_id)
+    for start in range(0, len(lines), _BATCH):
+        tags = [
+            RunTag(_LINE + line["hash"], ledger.line_text(line))
+            for line in lines[start : start + _BATCH]
+        ]
+        client.log_batch(run_id, tags=tags)
+
+
+def _experiment(ws: Workspace, client: Any) -> str:
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is None:
+        database = local_database(ws)
+        place = None if database is None else (database.parent / "artifacts").as_uri()
+        try:
+            return str(client.create_experiment(EXPERIMENT, artifact_location=place))
+        except MlflowException:  # another clone made it at the same moment
+            found = client.get_experiment_by_name(EXPERIMENT)
+            if found is None:
+                raise
+    return str(found.experiment_id)
+
+
+def _anchor_file(ws: Workspace) -> Path:
+    return ws.ledger.with_suffix(".anchor.json")
+
+
+def _anchors(ws: Workspace) -> dict[str, list[str]]:
+    anchors: dict[str, list[str]] = (
+        read_json(_anchor_file(ws)) if _anchor_file(ws).is_file() else {}
+    )
+    return anchors
+
+
+def _anchored(ws: Workspace, model: str) -> set[str]:
+    return set(_anchors(ws).get(model, []))

@@ -1,0 +1,1 @@
+"""The adapter to MLflow's model registry."""

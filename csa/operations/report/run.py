@@ -1,0 +1,158 @@
+"""The report of a workspace, made from its artifacts, its run record, and the ledger; no stage
+depends on it.
+
+It is made outside DVC's stages on purpose: see docs/decisions/0017-the-report-is-no-stage.md.
+"""
+
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from csa.core.alignment import load
+from csa.datasets.ingest import dataset_root, item_loader
+from csa.datasets.pairs import read_pairs, read_written
+from csa.errors import ArtifactError
+from csa.evaluation.held_out import HeldOut
+from csa.features.shards import FeatureTable
+from csa.operations.gate import settled
+from csa.operations.ledger import ledger
+from csa.operations.ledger.champion import standing
+from csa.operations.registry import versions as registry
+from csa.operations.runs.records import RunRecord, file_sha256, record_of
+from csa.params.schema import Params
+from csa.pipeline.workspace import Workspace
+from csa.report.run import report
+from csa.report.source import Loader, Measured, Registration, Source, Suspects
+from csa.storage.files import read_json, write_atomic
+
+
+def write_report(ws: Workspace, file: Path | None = None) -> Path:
+    """Write the report of what a workspace holds now.
+
+    Args:
+        ws: a workspace that was run.
+        file: where to; default the workspace's data/report.html.
+
+    Returns:
+        The file.
+
+    Raises:
+        ArtifactError: an artifact is missing, damaged, or does not belong with the others.
+    """
+    target = file or ws.report
+    write_atomic(target, report(source_of(ws)).encode())
+    return target
+
+
+def publish_report(ws: Workspace, run: RunRecord, version: int) -> None:
+    """Write the report of a registered run and log it with its version, unless the workspace has it
+    already.
+
+    The registry comes first: a report of this run in the workspace means that it was logged.
+    """
+    if _run_of(ws.report) == run.run_id:
+        return
+    page = report(source_of(ws))
+    registry.log_report(ws, run, version, page)
+    write_atomic(ws.report, page.encode())
+
+
+def _run_of(file: Path) -> str | None:
+    """The run that a report says it is of."""
+    if not file.is_file():
+        return None
+    with file.open(encoding="utf-8") as page:
+        found = re.search(r'<meta name="csa-run" content="([0-9a-f]+)">', page.read(2000))
+    return found and found[1]
+
+
+def source_of(ws: Workspace) -> Source:
+    """Everything a report needs of a workspace."""
+    params = ws.params()
+    pairs, metrics = read_pairs(ws.pairs), read_json(ws.metrics)
+    held_out = held_out_of(ws, params)
+    if held_out.evaluation_id != metrics["evaluation_id"]:
+        raise ArtifactError(
+            f"{ws.metrics}: measured on other pairs than {ws.pairs} holds; run `csa run` first"
+        )
+    run = record_of(ws)
+    return Source(
+        workspace=ws.name,
+        params=params,
+        alignment=load(ws.alignment),
+        held_out=held_out,
+        pairs=pairs,
+        quarantine=read_written(ws.quarantine),
+        queries=read_written(ws.evaluation / "queries.parquet"),
+        scores=read_written(ws.evaluation / "pairs.parquet"),
+        fit=read_json(ws.fit_report),
+        metrics=metrics,
+        features={view: read_json(ws.features(view) / "index.json") for view in params.views},
+        loaders=loaders_of(ws, params),
+        further=_measured(ws.data),
+        tasks={name: _measured(ws.task(name)) for name in params.tasks if ws.task(name).is_dir()},
+        sweep=_sweep(ws, held_out),
+        suspects=_suspects(ws),
+        run=None if run is None else asdict(run),
+        registration=None if run is None else _registration(ws, run),
+    )
+
+
+def held_out_of(ws: Workspace, params: Params) -> HeldOut:
+    """The held-out pairs of a workspace with their features."""
+    first, second = (FeatureTable.read(ws.features(view)) for view in params.view_names)
+    return HeldOut.of(read_pairs(ws.pairs), params.view_names, (first, second))
+
+
+def loaders_of(ws: Workspace, params: Params) -> tuple[Loader, Loader]:
+    """What loads the items of each view."""
+    root = dataset_root(params, ws.root)
+    first, second = (
+        item_loader(view, root, params.dataset.max_image_pixels) for view in params.views.values()
+    )
+    return first, second
+
+
+def _measured(folder: Path) -> Measured:
+    """What lies in a folder with metrics.json and evaluation/."""
+    tables = {
+        name: read_written(path)
+        for name in ("classes", "calibration")
+        if (path := folder / "evaluation" / f"{name}.parquet").is_file()
+    }
+    return Measured(read_json(folder / "metrics.json"), **tables)
+
+
+def _sweep(ws: Workspace, held_out: HeldOut) -> dict[str, Any] | None:
+    """The sweep, if it was measured on these held-out pairs."""
+    file = ws.data / "sweep" / "sweep.json"
+    found: dict[str, Any] | None = read_json(file) if file.is_file() else None
+    return found if found is not None and found["evaluation_id"] == held_out.evaluation_id else None
+
+
+def _suspects(ws: Workspace) -> Suspects | None:
+    """The suspected training pairs, if they were found with this alignment."""
+    folder = ws.data / "suspects"
+    if not (folder / "suspects.json").is_file():
+        return None
+    summary = read_json(folder / "suspects.json")
+    if summary["alignment_sha256"] != file_sha256(ws.alignment):
+        return None
+    return Suspects(summary, read_written(folder / "suspects.parquet"))
+
+
+def _registration(ws: Workspace, run: RunRecord) -> Registration | None:
+    """From what was noted of the run when it was gated, and from the ledger: asking MLflow would
+    take seconds.
+    """
+    version = settled.version_of(ws, run)
+    if version is None:
+        return None
+    history = ledger.history(ws.ledger, run.model)
+    champion = standing(ws, [], history).ledger
+    mine = [line for line in history if line.get("run_id") == run.run_id]
+    if not mine:
+        return Registration(version, champion, "keep", f"version {version} was not gated")
+    slices = (mine[-1].get("evidence") or {}).get("slices", [])
+    return Registration(version, champion, mine[-1]["verdict"], mine[-1]["reason"], slices)

@@ -1,0 +1,1 @@
+"""Run records in plain files, and DuckDB made from them."""

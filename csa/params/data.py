@@ -1,0 +1,81 @@
+"""Section `dataset`: what is read and how it is split."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from csa.params.base import Section
+
+DatasetKind = Literal[
+    "table",
+    "flickr",
+    "imagefolder",
+    "arrays",
+    "imagenet",
+    "karpathy",
+    "coco",
+    "cosmos",
+    "leafy_spurge",
+    "musiccaps",
+    "kitti",
+    "handwriting",
+    "webdataset",
+    "huggingface",
+]
+
+
+class SplitParams(Section):
+    """How pairs without a split of their own are divided: by a hash of their group, so that
+    growth moves nobody.
+    """
+
+    test: float = Field(0.2, gt=0, lt=1, description="share of groups held out for evaluation")
+    seed: int = Field(0, description="changes which groups are held out")
+
+
+class DatasetParams(Section):
+    """What to read and how its columns are called."""
+
+    kind: DatasetKind = Field(
+        "table", description="which reader; docs/datasets.md lists them with their layouts"
+    )
+    path: str = Field(
+        "data/openmoji",
+        description="the data set's folder or file, relative to the workspace or absolute",
+    )
+    table: str | None = Field(
+        None, description="for a table inside the folder `path`: its file name"
+    )
+    columns: dict[str, str] = Field(
+        default_factory=dict,
+        description="our name -> the table's column, for id, group, split, label, mislabelled and "
+        "each view (default: same name)",
+    )
+    arrays: dict[str, str] = Field(
+        default_factory=dict,
+        description="view -> file of precomputed features (.npy, .npz, .safetensors, .parquet), "
+        "row i for row i of the table",
+    )
+    language: str = Field(
+        "en",
+        description="of the built-in data set's names: en, de, fr, ja or another the `emoji` "
+        "package has",
+    )
+    template: str = Field(
+        "a photo of a {label}",
+        description="readers of classes: the text paired with an item of class {label}",
+    )
+    held_out: Literal["val", "test"] = Field(
+        "val",
+        description="where a data set gives train, val and test: the part held out here; the "
+        "other is left untouched",
+    )
+    on_error: Literal["refuse", "quarantine"] = Field(
+        "refuse",
+        description="an unusable row stops the run, or is set aside in data/quarantine.parquet "
+        "and counted",
+    )
+    max_image_pixels: int = Field(
+        50_000_000, gt=0, description="an image with more pixels is refused as a decompression bomb"
+    )
+    split: SplitParams = Field(default_factory=SplitParams)

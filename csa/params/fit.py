@@ -1,0 +1,51 @@
+"""Section `fit`: the alignment."""
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from csa.params.base import Section
+
+Preparation = Literal["auto", "raw", "unit", "root", "kernel"]
+
+
+class FitParams(Section):
+    """The alignment. `auto` means: chosen by grouped cross-fitting inside the training pairs."""
+
+    score: Literal["auto", "likelihood_ratio", "normalised_likelihood_ratio", "canonical"] = Field(
+        "auto", description="similarity to use; one that is named is taken exactly so"
+    )
+    shrinkage: Literal["auto"] | float | list[float] = Field(
+        "auto",
+        description="auto, one number for both views, or [first view, second view]; each in [0, 1]",
+    )
+    n_components: Literal["auto"] | int = Field(
+        "auto", description="canonical dimensions the canonical score keeps"
+    )
+    preparation: Preparation | list[Preparation] = Field(
+        "auto",
+        description="what is done to features first: one name for both views, or [first view, "
+        "second view]",
+    )
+    hubness: Literal["auto"] | bool = Field(
+        "auto", description="correct the score for hubs: items that are near everything"
+    )
+    folds: int = Field(5, ge=2, description="folds of the cross-fitting; a group is never split")
+    seed: int = Field(0, description="shuffles groups into folds")
+
+    @field_validator("preparation")
+    @classmethod
+    def _a_preparation_a_view(cls, value: Any) -> Any:
+        if isinstance(value, list) and len(value) != 2:
+            raise ValueError("a list of preparations has two names, one per view")
+        return value
+
+    @field_validator("shrinkage")
+    @classmethod
+    def _shrinkage_in_range(cls, value: Any) -> Any:
+        values = value if isinstance(value, list) else [value]
+        if isinstance(value, list) and len(value) != 2:
+            raise ValueError("a list of shrinkages has two numbers, one per view")
+        if any(not isinstance(v, str) and not 0 <= v <= 1 for v in values):
+            raise ValueError("a shrinkage lies in [0, 1]")
+        return value

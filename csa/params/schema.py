@@ -1,0 +1,120 @@
+"""The one typed schema of `params.yaml` and of every recipe.
+
+>>> from csa.params.schema import Params
+>>> Params.from_mapping({"dataset": {"kind": "flickr", "path": "photos"}}).views["text"].modality
+'text'
+"""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, field_validator
+
+from csa.errors import ParamsError
+from csa.params.base import Section
+from csa.params.checks import ChecksParams
+from csa.params.data import DatasetParams
+from csa.params.fit import FitParams
+from csa.params.gate import GateParams
+from csa.params.measure import EvaluateParams, TaskParams
+from csa.params.project import CardParams, ComputeParams, ModelParams, NotifyParams
+from csa.params.reading import explain, load_yaml
+from csa.params.views import ViewParams
+
+
+def _default_views() -> dict[str, ViewParams]:
+    return {
+        "image": ViewParams(modality="image", encoder="efficientnet-lite0"),
+        "text": ViewParams(modality="text", encoder="minilm-l6-v2", batch_size=64),
+    }
+
+
+class Params(Section):
+    """Everything a run depends on besides the data and the code."""
+
+    dataset: DatasetParams = Field(default_factory=DatasetParams)
+    views: dict[str, ViewParams] = Field(
+        default_factory=_default_views,
+        description="exactly two views, in order; the names are yours",
+    )
+    fit: FitParams = Field(default_factory=FitParams)
+    evaluate: EvaluateParams = Field(default_factory=EvaluateParams)
+    tasks: dict[str, TaskParams] = Field(
+        default_factory=dict,
+        description="name -> a further evaluation on another data set, see docs/tasks.md",
+    )
+    checks: ChecksParams = Field(default_factory=ChecksParams)
+    gate: GateParams = Field(default_factory=GateParams)
+    model: ModelParams = Field(default_factory=ModelParams)
+    card: CardParams = Field(default_factory=CardParams)
+    compute: ComputeParams = Field(default_factory=ComputeParams)
+    notify: NotifyParams = Field(default_factory=NotifyParams)
+
+    @field_validator("views")
+    @classmethod
+    def _two_views(cls, views: dict[str, ViewParams]) -> dict[str, ViewParams]:
+        if len(views) != 2:
+            raise ValueError(
+                f"exactly two views are needed, got {len(views)} ({', '.join(views) or 'none'})"
+            )
+        for name in views:
+            if not name.isidentifier() or name in RESERVED_COLUMNS:
+                raise ValueError(
+                    f"{name!r} cannot name a view: use a plain word that is none of "
+                    f"{', '.join(RESERVED_COLUMNS)}"
+                )
+        return views
+
+    @field_validator("tasks")
+    @classmethod
+    def _plain_names(cls, tasks: dict[str, TaskParams]) -> dict[str, TaskParams]:
+        for name in tasks:
+            if not name.replace("-", "_").isidentifier():
+                raise ValueError(f"{name!r} cannot name a task: use letters, digits, - and _")
+        return tasks
+
+    @property
+    def anchor_view(self) -> str:
+        """The view whose items make groups: the first that is no text, else the first."""
+        return next(
+            (name for name, view in self.views.items() if view.modality != "text"),
+            self.view_names[0],
+        )
+
+    @property
+    def view_names(self) -> tuple[str, str]:
+        """The names of the two views, first and second."""
+        first, second = self.views
+        return first, second
+
+    @classmethod
+    def from_mapping(cls, mapping: Any, source: str = "params") -> "Params":
+        """Validate a nested mapping; `source` names it in errors.
+
+        Raises:
+            ParamsError: an unknown key (with the nearest valid one), a wrong type, a value out of
+                range.
+        """
+        if not isinstance(mapping, dict):
+            raise ParamsError(
+                f"{source}: expected sections such as dataset: and views:, got "
+                f"{type(mapping).__name__}"
+            )
+        try:
+            return cls.model_validate(mapping)
+        except ValidationError as error:
+            raise ParamsError(
+                f"{source}: {'; '.join(explain(e, cls) for e in error.errors())}"
+            ) from None
+
+    @classmethod
+    def load(cls, path: Path) -> "Params":
+        """Read and validate a YAML file."""
+        return cls.from_mapping(load_yaml(path), source=str(path))
+
+    def dump(self) -> dict[str, Any]:
+        """The fully resolved parameters as plain data, every default written out."""
+        return self.model_dump(mode="json")
+
+
+RESERVED_COLUMNS = ("pair_id", "group", "split", "label", "mislabelled")

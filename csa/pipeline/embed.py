@@ -1,0 +1,34 @@
+"""Stage `embed`: features of one view."""
+
+from typing import Any
+
+from csa.datasets.ingest import dataset_root, item_loader
+from csa.datasets.pairs import read_pairs
+from csa.encoders import load_view_encoder
+from csa.errors import InputError
+from csa.features.embed import embed_view
+from csa.features.shards import write_shards
+from csa.pipeline.workspace import Workspace
+
+
+def embed_stage(ws: Workspace, view: str) -> dict[str, Any]:
+    """Compute the features of one view's items that the cache does not have; write all as
+    shards.
+    """
+    params = ws.params()
+    if view not in params.views:
+        raise InputError(f"embed {view!r}: no such view; params.yaml has {', '.join(params.views)}")
+    items = (
+        read_pairs(ws.pairs)
+        .select(f"{view}_hash", view)
+        .unique(f"{view}_hash", keep="first", maintain_order=True)
+    )
+    encoder = load_view_encoder(params.views[view])
+    load_item = item_loader(
+        params.views[view], dataset_root(params, ws.root), params.dataset.max_image_pixels
+    )
+    result = embed_view(
+        encoder, items.rows(), load_item, ws.cache, f"embed {view}", params.compute.dask
+    )
+    write_shards(ws.features(view), items[f"{view}_hash"].to_list(), result.features, encoder)
+    return {"computed": result.computed, "reused": result.reused}

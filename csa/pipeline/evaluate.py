@@ -1,0 +1,138 @@
+"""The stages that measure: `evaluate` on the held-out pairs, and `task@NAME` for each further
+evaluation.
+"""
+
+from typing import Any
+
+import polars as pl
+
+from csa.core.alignment import load
+from csa.datasets.pairs import read_pairs, write_pairs
+from csa.evaluation.classification import per_class
+from csa.evaluation.contenders import Contender, contenders
+from csa.evaluation.decisions import CURVE, measure_decisions
+from csa.evaluation.evaluation import Evaluation, evaluate, measure
+from csa.evaluation.held_out import HeldOut
+from csa.features.embedder import Embedder
+from csa.figures import figures, sheets, task_figures
+from csa.params.schema import Params
+from csa.pipeline.data import feature_tables, loaders, training
+from csa.pipeline.labelled import (
+    Labelled,
+    class_vectors,
+    held_out_labelled,
+    measure_class_sets,
+    measure_classes,
+)
+from csa.pipeline.workspace import Workspace
+from csa.storage.files import write_json
+
+
+def evaluate_stage(ws: Workspace) -> dict[str, Any]:
+    """Measure the alignment on the held-out pairs; write metrics, per-query tables and pictures."""
+    params, pairs, alignment = ws.params(), read_pairs(ws.pairs), load(ws.alignment)
+    held_out = HeldOut.of(pairs, params.view_names, feature_tables(ws, params))
+    result = evaluate(alignment, held_out, params.evaluate)
+    decisions = measure_decisions(result.vectors, held_out, result.pairs, params.evaluate)
+    metrics, curve = result.metrics | {"conformal": decisions.metrics}, decisions.curve
+    folder = ws.evaluation
+    folder.mkdir(parents=True, exist_ok=True)
+    write_pairs(result.queries, folder / "queries.parquet")
+    write_pairs(
+        pl.concat([result.pairs, decisions.pairs], how="horizontal"), folder / "pairs.parquet"
+    )
+    labelled = held_out_labelled(pairs, params.views, params.dataset, params.evaluate.prompts)
+    own, embedder = (
+        Contender("csa", alignment, params.views, own=True),
+        Embedder(ws.cache, params.compute.dask),
+    )
+    if labelled is not None:
+        images = _of_held_out(held_out, labelled)
+        metrics["classification"], results = measure_classes(
+            own, labelled, images, params.evaluate, embedder
+        )
+        write_classes(results, metrics["classification"], folder)
+        sets, of_sets = measure_class_sets(
+            labelled, *class_vectors(own, labelled, images, embedder), params.evaluate
+        )
+        metrics["conformal"]["classes"], curve = (
+            sets,
+            curve.extend(pl.DataFrame(of_sets, schema=CURVE)),
+        )
+    write_pairs(curve, folder / "calibration.parquet")
+    metrics["baselines"] = _measure_contenders(ws, params, pairs, held_out, labelled)
+    figures.spectrum(alignment, folder / "spectrum.png")
+    figures.recall_curve(result.queries, folder / "recall.png")
+    figures.mismatch_histogram(
+        result.pairs, result.metrics["mismatch"]["auc"]["value"], folder / "mismatch.png"
+    )
+    task_figures.roc(result.pairs, result.metrics, folder / "roc.png")
+    task_figures.calibration(curve, folder / "calibration.png")
+    if metrics["baselines"]:
+        task_figures.contenders(metrics, folder / "baselines.png")
+    sheets.held_out_sheets(
+        alignment,
+        held_out,
+        result.queries,
+        loaders(ws, params),
+        params.evaluate.sheet_queries,
+        folder,
+    )
+    write_json(ws.metrics, metrics)
+    return {"queries": len(result.queries)}
+
+
+def _measure_contenders(
+    ws: Workspace, params: Params, pairs: pl.DataFrame, held_out: HeldOut, labelled: Labelled | None
+) -> dict[str, Any]:
+    """Retrieval, mismatch and, where there are labels, classification of everything that CSA is
+    measured beside.
+    """
+    embedder, found = Embedder(ws.cache, params.compute.dask), {}
+    for contender in contenders(
+        params.evaluate, params.fit, params.views, lambda: training(ws, params)
+    ):
+        theirs = held_out
+        if not contender.own:
+            load = dict(zip(params.views, loaders(ws, params), strict=True))
+            first, second = (
+                embedder.items(
+                    contender.views[view.name],
+                    list(zip(view.items, view.values, strict=True)),
+                    load[view.name],
+                    f"embed {view.name} for {contender.name}",
+                )
+                for view in held_out.views
+            )
+            theirs = HeldOut.of(pairs, params.view_names, (first, second))
+        found[contender.name] = measure(contender.model, theirs, params.evaluate).metrics
+        if labelled is not None:
+            images = _of_held_out(theirs, labelled)
+            found[contender.name]["classification"] = measure_classes(
+                contender, labelled, images, params.evaluate, embedder
+            )[0]
+    return found
+
+
+def _of_held_out(held_out: HeldOut, labelled: Labelled) -> Any:
+    """Features of the labelled images, which are all held-out items, in order."""
+    view = next(view for view in held_out.views if view.name == labelled.image_view)
+    row = {item: i for i, item in enumerate(view.items)}
+    return view.features[[row[item] for item, _ in labelled.items]]
+
+
+def write_classes(results: pl.DataFrame, metrics: dict[str, Any], folder: Any) -> None:
+    """Tables and the picture of a classification, into a folder."""
+    classes = per_class(results)
+    write_pairs(results, folder / "images.parquet")
+    write_pairs(classes, folder / "classes.parquet")
+    task_figures.confusion(results, classes, metrics, folder / "confusion.png")
+
+
+def evaluate_elsewhere(ws: Workspace, alignment_file: Any) -> Evaluation:
+    """Measure another alignment, such as the champion's, on this workspace's held-out pairs;
+    writes nothing.
+    """
+    params = ws.params()
+    held_out = HeldOut.of(read_pairs(ws.pairs), params.view_names, feature_tables(ws, params))
+    return evaluate(load(alignment_file), held_out, params.evaluate)

@@ -1,0 +1,237 @@
+"""What `evaluate` and the tasks share: labelled images with their classes in words, and one
+model's results on them.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from csa.core.matrices import Array
+from csa.errors import DataError
+from csa.evaluation.bootstrap import number_groups
+from csa.evaluation.classification import (
+    PAPER_TEMPLATE,
+    Classes,
+    Protocol,
+    classify,
+    mean_by_class,
+    prompts_of,
+    protocol_of,
+    summarise_classes,
+)
+from csa.evaluation.conformal import fewest_groups
+from csa.evaluation.contenders import Contender
+from csa.evaluation.decisions import calibrating_groups, measure_sets
+from csa.evaluation.vectors import search_vectors
+from csa.features.embedder import Embedder
+from csa.params.data import DatasetParams
+from csa.params.measure import EvaluateParams, PromptParams
+from csa.params.views import ViewParams
+
+TEMPLATE_KINDS = ("imagefolder", "imagenet", "leafy_spurge", "handwriting")
+"""Readers that put a class into words by `dataset.template`, which is then what classes are
+asked by.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """Images with the class of each, the candidate classes, and the prompts that describe them.
+
+    Attributes:
+        images: one row an image, with columns of the pairs table.
+        image_view, text_view: names of the views.
+        images_first: whether images are the model's first view.
+        labels: candidate classes.
+        prompts: of each candidate.
+        protocol: by which numbers are named.
+        seen: how many of the images' classes occur in training.
+        asked: templates and names, for the record.
+    """
+
+    images: pl.DataFrame
+    image_view: str
+    text_view: str
+    images_first: bool
+    labels: list[str]
+    prompts: list[list[str]]
+    protocol: Protocol
+    seen: int
+    asked: dict[str, Any]
+
+    @property
+    def items(self) -> list[tuple[str, str]]:
+        """(hash, value) of the images."""
+        return self.images.select(f"{self.image_view}_hash", self.image_view).rows()
+
+    def classes(self, views: dict[str, ViewParams], embedder: Embedder) -> Classes:
+        """The candidates as features of a text encoder."""
+        texts = [text for prompts in self.prompts for text in prompts]
+        features = embedder.texts(views[self.text_view], texts, "embed prompts")
+        means = mean_by_class(features, [len(prompts) for prompts in self.prompts])
+        return Classes(self.labels, means, self.protocol, self.seen, self.asked)
+
+
+def held_out_labelled(
+    pairs: pl.DataFrame, views: dict[str, ViewParams], dataset: DatasetParams, prompts: PromptParams
+) -> Labelled | None:
+    """The held-out images that carry labels; None where there are none, or where the views are
+    no texts and something else.
+    """
+    names = view_pair(views)
+    labelled = pairs.filter(pl.col("label").is_not_null())
+    test = labelled.filter(pl.col("split") == "test")
+    if names is None or test.is_empty() or test["label"].n_unique() < 2:
+        return None
+    train = set(labelled.filter(pl.col("split") == "train")["label"])
+    protocol, labels, seen = protocol_of(train, set(test["label"]))
+    return _labelled(test, views, names, labels, protocol, seen, prompts, usual_template(dataset))
+
+
+def usual_template(dataset: DatasetParams) -> str:
+    """How a class is put into words where nothing else is said: as the data set's own classes
+    are, or as in the paper.
+    """
+    return dataset.template if dataset.kind in TEMPLATE_KINDS else PAPER_TEMPLATE
+
+
+def transfer_labelled(
+    pairs: pl.DataFrame, views: dict[str, ViewParams], prompts: PromptParams, name: str
+) -> Labelled:
+    """All images of another data set that carry labels.
+
+    Raises:
+        DataError: they have none, or one class alone.
+        DataError: the views are no texts and something else.
+    """
+    names = view_pair(views)
+    if names is None:
+        raise DataError(
+            f"task {name!r}: zero-shot classification needs one text view and another, but the "
+            f"views are "
+            f"{', '.join(f'{view}: {settings.modality}' for view, settings in views.items())}"
+        )
+    labelled = pairs.filter(pl.col("label").is_not_null())
+    if labelled["label"].n_unique() < 2:
+        raise DataError(
+            f"task {name!r}: {labelled['label'].n_unique()} classes in its data set, so there is "
+            f"nothing to tell apart; "
+            "give a data set with labels (kind imagefolder, or a table with a column label)"
+        )
+    return _labelled(
+        labelled,
+        views,
+        names,
+        sorted(set(labelled["label"])),
+        "transfer",
+        0,
+        prompts,
+        PAPER_TEMPLATE,
+    )
+
+
+def view_pair(views: dict[str, ViewParams]) -> tuple[str, str] | None:
+    """The view that is described and the text view; None unless exactly one view is texts."""
+    texts = [name for name, view in views.items() if view.modality == "text"]
+    others = [name for name in views if name not in texts]
+    return (others[0], texts[0]) if len(texts) == len(others) == 1 else None
+
+
+def measure_classes(
+    contender: Contender,
+    labelled: Labelled,
+    images: Array,
+    params: EvaluateParams,
+    embedder: Embedder,
+) -> tuple[dict[str, Any], pl.DataFrame]:
+    """Zero-shot classification by one model: its metrics, and one row an image (see
+    `csa.evaluation.classification.classify`).
+
+    Args:
+        contender: the model and its encoders.
+        labelled: images and classes.
+        images: features of the images, in order, by the contender's encoder.
+        params: bootstrap resamples, confidence level and seed.
+        embedder: for the prompts.
+    """
+    classes = labelled.classes(contender.views, embedder)
+    results = classify(
+        contender.model, images, labelled.images["label"].to_list(), classes, labelled.images_first
+    )
+    metrics = summarise_classes(results, labelled.images["group"].to_numpy(), classes, params)
+    about = labelled.images.select("pair_id", "group", pl.col(labelled.image_view).alias("item"))
+    return metrics, pl.concat([about, results], how="horizontal")
+
+
+def class_vectors(
+    contender: Contender, labelled: Labelled, images: Array, embedder: Embedder
+) -> tuple[Any, Any]:
+    """Index vectors of the images, shape (n, k), and of the candidate classes, shape (C, k)."""
+    classes = labelled.classes(contender.views, embedder).features
+    return search_vectors(contender.model, images, classes, labelled.images_first)
+
+
+def measure_class_sets(
+    labelled: Labelled, images: Any, classes: Any, params: EvaluateParams
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Prediction sets of classes, calibrated on half of the images' groups and measured on the
+    other half.
+
+    Args:
+        labelled: images and classes.
+        images, classes: index vectors, from `class_vectors`.
+        params: alpha, confidence level and seed.
+
+    Returns:
+        The protocol, and what `csa.tasks.decisions.measure_sets` says of them, or `too_few`: one
+        line, where the groups that calibrate can rule nothing out; and the rows of a calibration
+        curve, kind `classes`, none of them then.
+    """
+    groups = labelled.images["group"].to_numpy()
+    calibrate, needed = (
+        calibrating_groups(int(number_groups(groups).max()) + 1),
+        fewest_groups(params.alpha),
+    )
+    if calibrate < needed:
+        line = (
+            f"{calibrate} groups of labelled images calibrate; fewer than {needed} rule no "
+            f"class out at alpha {params.alpha:g}"
+        )
+        return {"protocol": labelled.protocol, "too_few": line}, []
+    sets, curve = measure_sets(images, classes, right_classes(labelled), groups, params)
+    return {"protocol": labelled.protocol, **sets}, [{"kind": "classes", **row} for row in curve]
+
+
+def _labelled(
+    rows: pl.DataFrame,
+    views: dict[str, ViewParams],
+    names: tuple[str, str],
+    labels: list[str],
+    protocol: Protocol,
+    seen: int,
+    prompts: PromptParams,
+    template: str,
+) -> Labelled:
+    image_view, text_view = names
+    images = rows.unique(f"{image_view}_hash", keep="first", maintain_order=True)
+    return Labelled(
+        images=images,
+        image_view=image_view,
+        text_view=text_view,
+        images_first=next(iter(views)) == image_view,
+        labels=labels,
+        prompts=[prompts_of(label, prompts, template) for label in labels],
+        protocol=protocol,
+        seen=seen,
+        asked={"templates": prompts.templates or [template], "names": prompts.names},
+    )
+
+
+def right_classes(labelled: Labelled) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """(image rows, class rows) of all right answers."""
+    number = {label: i for i, label in enumerate(labelled.labels)}
+    return np.arange(len(labelled.images)), np.array(
+        [number[label] for label in labelled.images["label"]], dtype=np.intp
+    )

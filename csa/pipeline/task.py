@@ -1,0 +1,251 @@
+"""Stage `task`: a further evaluation on another data set."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from csa.core.alignment import Alignment, load
+from csa.datasets.ingest import item_loader, read_dataset, root_of
+from csa.datasets.pairs import write_pairs
+from csa.datasets.readers.table import truth
+from csa.errors import DataError, InputError
+from csa.evaluation.bootstrap import group_draws, mean_estimate, number_groups
+from csa.evaluation.conformal import PairCalibration
+from csa.evaluation.contenders import Contender, contenders
+from csa.evaluation.decisions import CURVE
+from csa.evaluation.exchangeability import doubts
+from csa.evaluation.out_of_context import (
+    Similarities,
+    caption_similarity,
+    evaluate_out_of_context,
+    expected_image,
+)
+from csa.evaluation.vectors import HeldOutVectors
+from csa.features.embedder import Embedder
+from csa.figures import task_figures
+from csa.params.data import DatasetParams
+from csa.params.measure import TaskParams
+from csa.params.schema import Params
+from csa.params.views import ViewParams
+from csa.pipeline.data import training
+from csa.pipeline.evaluate import write_classes
+from csa.pipeline.labelled import (
+    Labelled,
+    class_vectors,
+    measure_class_sets,
+    measure_classes,
+    right_classes,
+    transfer_labelled,
+    view_pair,
+)
+from csa.pipeline.workspace import Workspace
+from csa.storage.files import write_json
+
+OUT_OF_CONTEXT = "out_of_context"
+
+
+def task_stage(ws: Workspace, name: str) -> dict[str, Any]:
+    """Measure the alignment on one task of the parameters; write its metrics, tables and
+    pictures.
+    """
+    params = ws.params()
+    if name not in params.tasks:
+        raise InputError(
+            f"task {name!r}: no such task; params.yaml has {', '.join(params.tasks) or 'none'}"
+        )
+    task = params.tasks[name]
+    measured = {"transfer": _transfer, "out_of_context": _out_of_context}[task.kind](
+        ws, params, task, name
+    )
+    write_json(ws.task(name) / "metrics.json", {"kind": task.kind, **measured})
+    return {"rows": int(measured["rows"]["all"])}
+
+
+def _transfer(ws: Workspace, params: Params, task: TaskParams, name: str) -> dict[str, Any]:
+    read = read_dataset(task.dataset, params.views, ws.root, to_fit=False)
+    labelled = transfer_labelled(read.pairs, params.views, task.prompts, name)
+    own, embedder = (
+        Contender("csa", load(ws.alignment), params.views, own=True),
+        Embedder(ws.cache, params.compute.dask),
+    )
+    images = _images(labelled, own, embedder, ws, task.dataset)
+    metrics, results = measure_classes(own, labelled, images, params.evaluate, embedder)
+    folder = ws.task(name) / "evaluation"
+    folder.mkdir(parents=True, exist_ok=True)
+    write_classes(results, metrics, folder)
+    conformal, curve = _transfer_decisions(ws, params, own, labelled, images, embedder)
+    write_pairs(curve, folder / "calibration.parquet")
+    if len(curve):
+        task_figures.calibration(curve, folder / "calibration.png")
+    others = {}
+    for contender in contenders(
+        params.evaluate, params.fit, params.views, lambda: training(ws, params)
+    ):
+        features = (
+            images if contender.own else _images(labelled, contender, embedder, ws, task.dataset)
+        )
+        others[contender.name] = {
+            "classification": measure_classes(
+                contender, labelled, features, params.evaluate, embedder
+            )[0]
+        }
+    rows = {"all": len(read.pairs), "set_aside": len(read.quarantine)}
+    return {"rows": rows, "classification": metrics, "conformal": conformal, "baselines": others}
+
+
+def _transfer_decisions(
+    ws: Workspace,
+    params: Params,
+    own: Contender,
+    labelled: Labelled,
+    images: Any,
+    embedder: Embedder,
+) -> tuple[dict[str, Any], pl.DataFrame]:
+    """Class sets calibrated on the data set itself, and what the workspace's own calibration is
+    worth here.
+    """
+    settings, groups = params.evaluate, number_groups(labelled.images["group"])
+    vectors = HeldOutVectors(*class_vectors(own, labelled, images, embedder))
+    sets, curve = measure_class_sets(labelled, vectors.left, vectors.right, settings)
+    scores = vectors.score(*right_classes(labelled))
+    known = pl.read_parquet(ws.evaluation / "pairs.parquet")
+    of_known = number_groups(known["group"])
+    judge = PairCalibration.of(
+        known["score"].to_numpy(), known["stranger_score"].to_numpy(), of_known
+    )
+    draws = group_draws(int(groups.max()) + 1, settings.bootstrap, settings.seed)
+    covered = (judge.decide(scores, settings.alpha).p_match > settings.alpha).astype(np.float64)
+    return {
+        "alpha": settings.alpha,
+        "classes": sets,
+        "by_the_held_out_pairs": {
+            "coverage": mean_estimate(covered, groups, draws, settings.confidence).as_dict(),
+            "exchangeability": doubts(
+                known["score"].to_numpy(), of_known, scores, groups, settings.alpha
+            ).as_dict(),
+        },
+    }, pl.DataFrame(curve, schema=CURVE)
+
+
+def _out_of_context(ws: Workspace, params: Params, task: TaskParams, name: str) -> dict[str, Any]:
+    names = view_pair(params.views)
+    if names is None:
+        raise DataError(
+            f"task {name!r}: out_of_context needs one text view and another; the views are "
+            f"{', '.join(params.views)}"
+        )
+    image, text = names
+    views = {
+        image: params.views[image],
+        "caption1": params.views[text],
+        "caption2": params.views[text],
+    }
+    dataset = task.dataset
+    if dataset.kind == "table" and "label" not in dataset.columns:
+        dataset = dataset.model_copy(
+            update={"columns": {**dataset.columns, "label": OUT_OF_CONTEXT}}
+        )
+    read = read_dataset(dataset, views, ws.root, to_fit=False)
+    out = [
+        truth(label, f"task {name!r}: {pair}")
+        for pair, label in read.pairs.select("pair_id", "label").iter_rows()
+    ]
+    labelled = read.pairs.filter(pl.Series([value is not None for value in out], dtype=pl.Boolean))
+    if labelled.is_empty():
+        raise DataError(
+            f"task {name!r}: no row says whether it is out of context; give a column "
+            f"{OUT_OF_CONTEXT}"
+        )
+    known = np.array([value for value in out if value is not None], dtype=np.bool_)
+    embedder = Embedder(ws.cache, params.compute.dask)
+
+    def similarities(contender: Contender) -> Similarities:
+        features = {
+            view: _features(
+                labelled,
+                view,
+                contender.views[image if view == image else text],
+                embedder,
+                ws,
+                dataset,
+            )
+            for view in views
+        }
+        return _similarities(
+            contender, features, image, text, task, known, number_groups(labelled["group"])
+        )
+
+    own = Contender("csa", load(ws.alignment), params.views, own=True)
+    rows = similarities(own)
+    metrics, table, detector = evaluate_out_of_context(rows, params.evaluate)
+    folder = ws.task(name) / "evaluation"
+    folder.mkdir(parents=True, exist_ok=True)
+    about = labelled.select("pair_id", "group", *views)
+    write_pairs(pl.concat([about, table], how="horizontal"), folder / "rows.parquet")
+    task_figures.out_of_context(table, detector, metrics, folder / "out_of_context.png")
+    others = {
+        contender.name: {
+            "out_of_context": evaluate_out_of_context(similarities(contender), params.evaluate)[0]
+        }
+        for contender in contenders(
+            params.evaluate, params.fit, params.views, lambda: training(ws, params)
+        )
+    }
+    counts = {"all": len(read.pairs), "set_aside": len(read.quarantine)}
+    return {
+        "rows": counts,
+        "text_similarity": task.text_similarity,
+        "out_of_context": metrics,
+        "baselines": others,
+    }
+
+
+def _similarities(
+    contender: Contender,
+    features: dict[str, Any],
+    image: str,
+    text: str,
+    task: TaskParams,
+    out: Any,
+    group: Any,
+) -> Similarities:
+    """Captions compared in the canonical space where the model has one and the task does not ask
+    for the encoder's.
+    """
+    texts_second = list(contender.views)[1] == text
+    first, second = features["caption1"], features["caption2"]
+    views = (features[image], second) if texts_second else (second, features[image])
+    vectors = HeldOutVectors(*contender.model.index_vectors(*views))
+    rows = np.arange(len(out))
+    if isinstance(contender.model, Alignment) and task.text_similarity == "canonical":
+        first, second = (
+            expected_image(contender.model, side, texts_second) for side in (first, second)
+        )
+    return Similarities(caption_similarity(first, second), vectors.score(rows, rows), out, group)
+
+
+def _images(
+    labelled: Labelled,
+    contender: Contender,
+    embedder: Embedder,
+    ws: Workspace,
+    dataset: DatasetParams,
+) -> Any:
+    view = contender.views[labelled.image_view]
+    return _features(labelled.images, labelled.image_view, view, embedder, ws, dataset)
+
+
+def _features(
+    rows: pl.DataFrame,
+    name: str,
+    view: ViewParams,
+    embedder: Embedder,
+    ws: Workspace,
+    dataset: DatasetParams,
+) -> Any:
+    """Features of one column of items of a table, row by row."""
+    hashes = rows[f"{name}_hash"].to_list()
+    items = dict(zip(hashes, rows[name].to_list(), strict=True))
+    load_item = item_loader(view, root_of(dataset, ws.root), dataset.max_image_pixels)
+    return embedder.items(view, list(items.items()), load_item, f"embed {name}").rows(hashes)

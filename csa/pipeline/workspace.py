@@ -1,0 +1,208 @@
+"""Where everything lies: the one place that knows a path.
+
+A workspace is a folder with `dvc.yaml`, `params.yaml` and the `data/` its stages write. The
+repository is one; a recipe runs in another, `.csa/workspaces/NAME`, a private copy of the pipeline.
+A scheduled run works in a git worktree of its own, `.csa/worktrees/NAME`. All of them share the
+repository's state folder `.csa/`: the item cache, the run records, and the local databases of
+Prefect, MLflow and DuckDB.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from csa.errors import WorkspaceError
+from csa.params.schema import Params
+from csa.storage.files import read_json, write_atomic, write_json
+
+__all__ = ["Workspace", "read_json", "write_atomic", "write_json"]
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The paths of one workspace (`root`) and of the state it shares (`state`)."""
+
+    root: Path
+    state: Path
+
+    @classmethod
+    def find(cls, start: Path | None = None) -> "Workspace":
+        """The workspace that `start` (default: the current folder) lies in.
+
+        Raises:
+            WorkspaceError: no folder upward of `start` has a dvc.yaml.
+        """
+        here = (start or Path.cwd()).resolve()
+        for root in (here, *here.parents):
+            if (root / "dvc.yaml").is_file():
+                home = _home(root)
+                return cls(root, home.parents[1] if _lies_in(home, "worktrees") else home / ".csa")
+        raise WorkspaceError(
+            f"{here}: no dvc.yaml here or above; run csa inside a clone of the repository"
+        )
+
+    @property
+    def home(self) -> Path:
+        """The repository, or the private worktree of it, that this workspace was opened in."""
+        return _home(self.root)
+
+    @property
+    def name(self) -> str:
+        """`main` for the repository itself and its worktrees, else the recipe's name."""
+        return "main" if self.home == self.root else self.root.name
+
+    @property
+    def params_file(self) -> Path:
+        """The validated parameters of this workspace."""
+        return self.root / "params.yaml"
+
+    def params(self) -> Params:
+        """Load and validate `params.yaml`."""
+        return Params.load(self.params_file)
+
+    @property
+    def data(self) -> Path:
+        """What the stages write."""
+        return self.root / "data"
+
+    @property
+    def pairs(self) -> Path:
+        """The pairs table, written by ingest."""
+        return self.data / "pairs.parquet"
+
+    @property
+    def quarantine(self) -> Path:
+        """Rows that ingest set aside, with the reason of each."""
+        return self.data / "quarantine.parquet"
+
+    def features(self, view: str) -> Path:
+        """The folder of feature shards of one view, written by embed."""
+        return self.data / "features" / view
+
+    @property
+    def checks(self) -> Path:
+        """What the data checks found, written by check."""
+        return self.data / "checks.json"
+
+    @property
+    def admitted(self) -> Path:
+        """That the data may be fitted on, written by check; the same bytes whatever the numbers
+        were.
+        """
+        return self.data / "admitted.json"
+
+    @property
+    def alignment(self) -> Path:
+        """The fitted alignment, written by fit."""
+        return self.data / "alignment.safetensors"
+
+    @property
+    def moments(self) -> Path:
+        """The moments the alignment was solved from, written by fit."""
+        return self.data / "moments.safetensors"
+
+    @property
+    def fit_report(self) -> Path:
+        """The choices and diagnostics of the fit."""
+        return self.data / "fit.json"
+
+    @property
+    def evaluation(self) -> Path:
+        """The folder of per-query tables and pictures, written by evaluate."""
+        return self.data / "evaluation"
+
+    @property
+    def suspects(self) -> Path:
+        """What `csa suspects` found: a ranked table and a summary; no stage reads it."""
+        return self.data / "suspects"
+
+    @property
+    def metrics(self) -> Path:
+        """The metrics of the evaluation, which DVC reads too."""
+        return self.data / "metrics.json"
+
+    def task(self, name: str) -> Path:
+        """The folder of one task's metrics.json and evaluation/, written by its stage."""
+        return self.data / "tasks" / name
+
+    @property
+    def report(self) -> Path:
+        """The report of the last run, one HTML file; made from the artifacts, no output of a
+        stage.
+        """
+        return self.data / "report.html"
+
+    @property
+    def cache(self) -> Path:
+        """Item features, addressed by encoder fingerprint and item hash; outside every DVC
+        output.
+        """
+        return self.state / "cache"
+
+    @property
+    def runs(self) -> Path:
+        """Run records, one folder a run; DuckDB is rebuilt from them."""
+        return self.state / "runs"
+
+    @property
+    def duckdb(self) -> Path:
+        """The local metrics database."""
+        return self.state / "metrics.duckdb"
+
+    @property
+    def ledger(self) -> Path:
+        """The append-only record of promotion decisions."""
+        return self.state / "promotions.jsonl"
+
+    @property
+    def prefect_home(self) -> Path:
+        """Prefect's local database and settings."""
+        return self.state / "prefect"
+
+    @property
+    def mlflow_uri(self) -> str:
+        """The MLflow tracking and registry address: MLFLOW_TRACKING_URI, else a SQLite file in
+        the state folder.
+        """
+        return (
+            os.environ.get("MLFLOW_TRACKING_URI")
+            or f"sqlite:///{self.state / 'mlflow' / 'mlflow.db'}"
+        )
+
+    @property
+    def drift(self) -> Path:
+        """What the last comparison with the champion found. It depends on the registry, so it is
+        no DVC output.
+        """
+        return self.state / "drift" / f"{self.name}.json"
+
+    def stage_record(self, stage: str) -> Path:
+        """What one stage did when it last ran here (items computed and reused, seconds): never a
+        DVC output.
+        """
+        return self.state / "stages" / self.name / f"{stage.replace('@', '-')}.json"
+
+    def prepare_state(self) -> None:
+        """Create the state folder and prove that it can be written.
+
+        Raises:
+            WorkspaceError: it cannot.
+        """
+        try:
+            self.state.mkdir(parents=True, exist_ok=True)
+            probe = self.state / f".probe-{os.getpid()}"
+            probe.write_bytes(b"")
+            probe.unlink()
+        except OSError as error:
+            raise WorkspaceError(
+                f"{self.state}: the state folder cannot be written ({error.strerror}); free space "
+                f"or fix its permissions"
+            ) from None
+
+
+def _home(root: Path) -> Path:
+    return root.parents[2] if _lies_in(root, "workspaces") else root
+
+
+def _lies_in(root: Path, folder: str) -> bool:
+    return root.parent.name == folder and root.parent.parent.name == ".csa"

@@ -1,0 +1,1 @@
+"""What a person asks of a fitted workspace. These read, and are no stages."""

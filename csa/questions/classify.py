@@ -1,0 +1,243 @@
+"""`csa classify`: zero-shot classification of files by labels of the user's own choice."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from csa.core.alignment import load
+from csa.core.matrices import Float64
+from csa.core.search import top_k
+from csa.datasets.items import check_file, files_in, load_file
+from csa.datasets.pairs import check_files
+from csa.errors import DataError, InputError
+from csa.evaluation.classification import mean_by_class, prompts_of
+from csa.evaluation.conformal import PairCalibration
+from csa.evaluation.vectors import search_vectors
+from csa.features.embedder import Embedder
+from csa.figures.sheet import draw_grid, showable
+from csa.params.views import Modality
+from csa.pipeline.labelled import usual_template, view_pair
+from csa.pipeline.workspace import Workspace
+from csa.questions.score import UNFAMILIAR, familiar
+from csa.storage.files import write_atomic
+
+MOST_DRAWN = 40
+"""Files that fit on a picture sheet."""
+
+
+@dataclass(frozen=True, eq=False)
+class Classified:
+    """Files with their best labels.
+
+    Attributes:
+        files: as they were named, or found in a folder that was.
+        labels: of each file, the best first.
+        scores: of these labels, shape (files, labels).
+        p_match: p-value of "this file and its best label belong together" among the held-out pairs,
+            shape (files,); None where nothing was evaluated.
+        p_familiar: p-value of "this file is as much like some training item as held-out ones are"
+            (`csa.questions.score.familiar`), shape (files,).
+        alpha: from which p_match on down it is said that none fits.
+        unusable: (file, what is wrong with it).
+        templates: what the labels were put into.
+        load: from file to item.
+    """
+
+    files: list[str]
+    labels: list[list[str]]
+    scores: Float64
+    p_match: Float64 | None
+    p_familiar: Float64
+    alpha: float
+    unusable: list[tuple[str, str]]
+    templates: list[str]
+    load: Callable[[str], Any]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """A file each: file, labels (label and score, the best first), p_match and p_familiar."""
+        p_match = [None] * len(self.files) if self.p_match is None else self.p_match.tolist()
+        return [
+            {
+                "file": file,
+                "labels": [
+                    {"label": label, "score": round(float(score), 4)}
+                    for label, score in zip(*best, strict=True)
+                ],
+                "p_match": p,
+                "p_familiar": float(known),
+            }
+            for file, *best, p, known in zip(
+                self.files, self.labels, self.scores, p_match, self.p_familiar, strict=True
+            )
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        unusable = [{"file": file, "fault": fault} for file, fault in self.unusable]
+        return {
+            "templates": self.templates,
+            "alpha": self.alpha,
+            "files": self.rows(),
+            "unusable": unusable,
+        }
+
+    def __str__(self) -> str:
+        width, lines = max(map(len, self.files)), []
+        for row in self.rows():
+            best = "  ".join(f"{one['label']} {one['score']:.2f}" for one in row["labels"])
+            if row["p_match"] is not None and row["p_match"] <= self.alpha:
+                best += f"  (none fits: p = {row['p_match']:.2g})"
+            if row["p_familiar"] <= UNFAMILIAR:
+                best += f"  (unfamiliar: p = {row['p_familiar']:.2g})"
+            lines.append(f"{row['file']:<{width}}  {best}")
+        return "\n".join(lines)
+
+    def write(self, path: Path) -> None:
+        """Write a CSV: file, label, score, p_match, p_familiar, and the runner-up with its
+        score.
+        """
+        table = [
+            {
+                "file": row["file"],
+                "label": row["labels"][0]["label"],
+                "score": row["labels"][0]["score"],
+                "p_match": row["p_match"],
+                "p_familiar": row["p_familiar"],
+                "runner_up": row["labels"][1]["label"] if len(row["labels"]) > 1 else None,
+                "runner_up_score": row["labels"][1]["score"] if len(row["labels"]) > 1 else None,
+            }
+            for row in self.rows()
+        ]
+        text = StringIO()
+        pl.DataFrame(table, infer_schema_length=None).write_csv(text)
+        write_atomic(path, text.getvalue().encode())
+
+    def draw(self, path: Path) -> None:
+        """Write the first files with their best labels as a picture sheet."""
+        cells = [
+            (showable(self.load, file), f"{labels[0]} {scores[0]:.2f}")
+            for file, labels, scores in zip(
+                self.files[:MOST_DRAWN], self.labels, self.scores, strict=False
+            )
+        ]
+        draw_grid(cells, " | ".join(self.templates), path)
+
+
+def classify_files(
+    ws: Workspace, named: Sequence[str], labels: Sequence[str], templates: Sequence[str], top: int
+) -> Classified:
+    """Put every file to the labels it is most similar to.
+
+    Args:
+        ws: a workspace that was run; one of its two views is texts.
+        named: files of the other view, and folders of them.
+        labels: the candidates, two or more; blank and repeated ones are left out.
+        templates: sentences with {label}; a label is the mean of its prompts' features. None: those
+            of evaluate.prompts, or how the data set's own classes are put, or the paper's.
+        top: how many labels a file gets.
+
+    Raises:
+        ArtifactError: the workspace was not run yet.
+        InputError: fewer than two labels, a template without {label}, nothing of that modality, or
+            views that are not a text view and another.
+        DataError: not one file is usable.
+    """
+    params, alignment = ws.params(), load(ws.alignment)
+    names = view_pair(params.views)
+    if names is None or params.views[names[0]].modality == "array":
+        views = ", ".join(
+            f"{view} ({settings.modality})" for view, settings in params.views.items()
+        )
+        raise InputError(
+            f"labels need one view of texts and another of files, but the views are {views}"
+        )
+    view, text_view = names
+    candidates = list(dict.fromkeys(label.strip() for label in labels if label.strip()))
+    if len(candidates) < 2:
+        raise InputError(
+            f"{len(candidates)} labels: there is nothing to choose from; give two or more "
+            f"different ones"
+        )
+    prompts = params.evaluate.prompts
+    if templates:
+        prompts = prompts.model_copy(update={"templates": list(templates)})
+    if without := [template for template in prompts.templates if "{label}" not in template]:
+        raise InputError(
+            f"the template {without[0]!r} has no {{label}}, the place of the label, as in 'a "
+            f"photo of a {{label}}'"
+        )
+    asked = [prompts_of(label, prompts, usual_template(params.dataset)) for label in candidates]
+    modality, most = params.views[view].modality, params.dataset.max_image_pixels
+    files, hashes, unusable = _check(named, modality, most)
+    load_item = partial(load_file, modality=modality, max_pixels=most)
+    embedder = Embedder(ws.cache, params.compute.dask)
+    items = {digest: file for file, digest in zip(reversed(files), reversed(hashes), strict=True)}
+    features = embedder.items(
+        params.views[view], list(items.items()), load_item, f"embed {view}"
+    ).rows(hashes)
+    texts = embedder.texts(
+        params.views[text_view], [prompt for group in asked for prompt in group], "embed prompts"
+    )
+    classes = mean_by_class(texts, [len(group) for group in asked])
+    queries, vectors = search_vectors(alignment, features, classes, params.view_names[0] == view)
+    best, scores = top_k(queries, vectors, top)
+    judge = PairCalibration.read(ws.evaluation / "pairs.parquet")
+    return Classified(
+        files=files,
+        labels=[[candidates[i] for i in row] for row in best],
+        scores=scores,
+        p_match=None if judge is None else judge.true.p_value(scores[:, 0]),
+        p_familiar=familiar(ws, view, features),
+        alpha=params.evaluate.alpha,
+        unusable=unusable,
+        templates=prompts.templates or [usual_template(params.dataset)],
+        load=load_item,
+    )
+
+
+def read_labels(path: Path) -> list[str]:
+    """Labels from a text file, one a line.
+
+    Raises:
+        InputError: no such file, or not text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise InputError(
+            f"--labels {path}: cannot be read ({reason}); give a text file with a label a line"
+        ) from None
+
+
+def _check(
+    named: Sequence[str], modality: Modality, max_pixels: int
+) -> tuple[list[str], list[str], list[tuple[str, str]]]:
+    """Usable files, their hashes, and the others with what is wrong with them."""
+    files: list[str] = []
+    for name in named:
+        if Path(name).is_dir():
+            found = [str(file) for file in files_in(Path(name), modality)]
+            if not found:
+                raise InputError(
+                    f"{name}: no {modality} file in this folder or below it; is it the right one?"
+                )
+            files += found
+        else:
+            files.append(name)
+    files = list(dict.fromkeys(files))
+    check = partial(check_file, modality=modality, max_pixels=max_pixels)
+    outcomes = check_files(files, check, f"check {modality}", progress=len(files) > 1)
+    unusable = [(file, fault) for file, (_, fault) in outcomes.items() if fault]
+    if len(unusable) == len(files):
+        raise DataError(
+            unusable[0][1]
+            + (f"; nor is any of the other {len(files) - 1} usable" if len(files) > 1 else "")
+        )
+    usable = [(file, digest) for file, (digest, fault) in outcomes.items() if not fault]
+    return [file for file, _ in usable], [digest for _, digest in usable], unusable

@@ -1,0 +1,64 @@
+"""A workspace that was run, opened for questions."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from csa.core.alignment import Alignment, load
+from csa.core.matrices import Array
+from csa.datasets.items import load_file, modality_of, names_a_file
+from csa.encoders import ViewEncoder, load_view_encoder
+from csa.errors import InputError
+from csa.params.schema import Params
+from csa.pipeline.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A workspace that was run: what asking it needs."""
+
+    ws: Workspace
+    params: Params
+    alignment: Alignment
+    encoders: dict[str, ViewEncoder] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, ws: Workspace) -> "Fitted":
+        """Open a workspace that was run."""
+        return cls(ws, ws.params(), load(ws.alignment))
+
+    def read(self, view: str, value: str) -> Any:
+        """What the user named: a text, or a file."""
+        modality = self.params.views[view].modality
+        if modality == "text":
+            if not value.strip():
+                raise InputError("the text is empty; say what to look for")
+            return value
+        if modality == "array":
+            raise InputError(
+                f"view {view!r} holds features computed elsewhere, so nothing new can be encoded "
+                f"for it here"
+            )
+        return load_file(value, modality, self.params.dataset.max_image_pixels)
+
+    def encode(self, view: str, item: Any) -> Array:
+        """Features (1, d) of one item."""
+        if view not in self.encoders:
+            self.encoders[view] = load_view_encoder(self.params.views[view])
+        return self.encoders[view].encode([item])
+
+    def view_of(self, value: str) -> str:
+        """The view a query belongs to: that of its kind of file if it is one, else that of
+        texts.
+        """
+        is_file = Path(value).is_file()
+        if not is_file and names_a_file(value):
+            raise InputError(f"{value!r} reads as a file, but there is none; correct the path")
+        modality = modality_of(value) if is_file else "text"
+        for name, view in self.params.views.items():
+            if view.modality == modality:
+                return name
+        views = ", ".join(f"{name} ({view.modality})" for name, view in self.params.views.items())
+        raise InputError(
+            f"{value!r} reads as {modality}, but no view is of that modality; the views are {views}"
+        )

@@ -1,0 +1,88 @@
+"""The model card: what a team says of its model, and limits drawn from the facts of the run."""
+
+from typing import Any
+
+import numpy as np
+
+from csa.figures.charts import strangers
+from csa.report.html import decimal
+from csa.report.source import Source
+
+_FEW_GROUPS = 300
+_WIDE_GAP = 0.3
+_KEPT = 0.95
+
+
+def card(source: Source) -> dict[str, Any]:
+    """What the card shows: the team's own words, and what the run's facts say of data and
+    limits.
+    """
+    views = source.params.views
+    return {
+        "words": source.params.card,
+        "purpose": "Retrieval and mismatch detection between "
+        + " and ".join(
+            f"{name} ({view.modality}, {view.encoders})" for name, view in views.items()
+        ),
+        "limits": _limits(source),
+    }
+
+
+def _limits(source: Source) -> list[str]:
+    metrics, fit = source.metrics, source.fit
+    galleries = " and ".join(
+        f"{count:,} {view} items" for view, count in metrics["galleries"].items()
+    )
+    limits = [
+        f"Measured on {metrics['pairs']['test']:,} held-out pairs of the same data set, in "
+        f"galleries of {galleries}. "
+        "Other data and larger galleries were not measured; recall falls as a gallery grows.",
+        _threshold(source),
+    ]
+    if fit["diagnostics"].get("shared_signal") is False:
+        limits.insert(
+            0,
+            "Held-out folds do not show that the two views have anything in common. Do not use "
+            "this model.",
+        )
+    groups = metrics["groups"]["test"]
+    if groups < _FEW_GROUPS:
+        limits.append(
+            f"Only {groups:,} independent held-out groups stand behind the intervals, which are "
+            f"wide."
+        )
+    gap = fit["diagnostics"].get("overfit_gap")
+    if gap is not None and gap > _WIDE_GAP:
+        limits.append(
+            f"Training correlations exceed what held-out folds confirm by {gap:.2f} on average: "
+            f"more training pairs should help."
+        )
+    if not np.isclose(fit["pairs"], fit["groups"]):
+        limits.append(
+            f"The {fit['pairs']:,} training pairs are {fit['groups']:,} independent groups; pairs "
+            f"of one group repeat an item."
+        )
+    if source.quarantine.height:
+        limits.append(
+            f"{source.quarantine.height:,} unusable rows were set aside and are in no number here."
+        )
+    if source.run is not None and source.run["git_dirty"]:
+        limits.append(
+            "Made from code that differs from its commit: it cannot be made again exactly from "
+            "that commit."
+        )
+    return limits
+
+
+def _threshold(source: Source) -> str:
+    """What a threshold on the score is worth: mismatched pairs that pass where most true pairs
+    do.
+    """
+    true, wrong = source.scores["score"].to_numpy(), strangers(source.scores)
+    threshold = float(np.quantile(true, 1 - _KEPT))
+    passing = float(np.mean(wrong >= threshold))
+    return (
+        f"A score is no probability. On the held-out pairs, a threshold of "
+        f"{decimal(threshold, 2)} keeps {100 * _KEPT:.0f} % of "
+        f"true pairs and lets {100 * passing:.0f} % of mismatched ones pass."
+    )

@@ -1,0 +1,106 @@
+"""What a report is made from: artifacts of one run and facts about it, as plain data."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from csa.core.alignment import Alignment
+from csa.evaluation.held_out import HeldOut
+from csa.params.schema import Params
+
+Loader = Callable[[str], Any]
+
+
+@dataclass(frozen=True)
+class Registration:
+    """What the registry and the ledger say of a run.
+
+    Attributes:
+        version: it is registered as.
+        champion: the version that is champion, or None.
+        verdict, reason: the gate's.
+        slices: rows of slice, gain and at_most, where the gate compared slices.
+    """
+
+    version: int
+    champion: int | None
+    verdict: str
+    reason: str
+    slices: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What was measured of one data set beyond retrieval, where it was: the held-out pairs' own, or
+    a further task's.
+
+    Attributes:
+        metrics: metrics.json.
+        classes: a row a class: label, images, top_1, top_5, predicted, confused_with, confused.
+        calibration: a row a kind of decision and error rate: kind, alpha, coverage, low, high,
+            size.
+    """
+
+    metrics: dict[str, Any]
+    classes: pl.DataFrame | None = None
+    calibration: pl.DataFrame | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Suspects:
+    """Training pairs that look mislabelled: the summary, and a row a pair, the most suspect
+    first.
+    """
+
+    summary: dict[str, Any]
+    table: pl.DataFrame
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """One run's artifacts and facts.
+
+    Attributes:
+        workspace: its name.
+        params: of the run.
+        alignment: the fitted model.
+        held_out: the held-out pairs with their features.
+        pairs: the whole pairs table.
+        quarantine: rows set aside, with the reason of each.
+        queries, scores: the evaluation's tables, a row a query and a row a pair.
+        fit, metrics: fit.json and metrics.json.
+        features: view -> the index.json of its features.
+        loaders: of the items of each view, in order.
+        further: classes and calibration of the held-out pairs.
+        tasks: name -> what a further task measured.
+        sweep: sweep.json of these held-out pairs, or None where there is none.
+        suspects: what was found of this alignment's training pairs, or None.
+        run: the run record as a mapping, or None where the run is not recorded.
+        registration: or None where it is not registered.
+    """
+
+    workspace: str
+    params: Params
+    alignment: Alignment
+    held_out: HeldOut
+    pairs: pl.DataFrame
+    quarantine: pl.DataFrame
+    queries: pl.DataFrame
+    scores: pl.DataFrame
+    fit: dict[str, Any]
+    metrics: dict[str, Any]
+    features: dict[str, dict[str, Any]]
+    loaders: tuple[Loader, Loader]
+    further: Measured
+    tasks: dict[str, Measured]
+    sweep: dict[str, Any] | None = None
+    suspects: Suspects | None = None
+    run: dict[str, Any] | None = None
+    registration: Registration | None = None
+
+    @property
+    def views(self) -> tuple[str, str]:
+        """Names of both views."""
+        return self.params.view_names

@@ -1,0 +1,191 @@
+"""The checks before a fit: clean data pass, every planted fault is found by its own check, and
+noise alone raises no alarm.
+"""
+
+import numpy as np
+import polars as pl
+import pytest
+from factory import shared_signal
+
+import csa
+from csa.checks.checks import admit, judge
+from csa.checks.data_checks import check_data
+from csa.checks.drift import Profile, check_drift, check_new_pairs, shift
+from csa.errors import RefusedError
+from csa.params.checks import ChecksParams
+
+VIEWS = ("image", "text")
+LIMITS = ChecksParams()
+
+
+class Table:
+    """Features by item hash."""
+
+    def __init__(self, features):
+        self.features = features
+
+    def rows(self, hashes):
+        return np.stack([self.features[item] for item in hashes])
+
+
+def clean(n=200):
+    rng = np.random.default_rng(0)
+    pairs = pl.DataFrame(
+        {
+            "group": [f"g{i}" for i in range(n)],
+            "split": ["test" if i % 5 == 0 else "train" for i in range(n)],
+            "image_hash": [f"i{i}" for i in range(n)],
+            "text_hash": [f"t{i}" for i in range(n)],
+        }
+    )
+    features = [
+        {f"{view[0]}{i}": row for i, row in enumerate(rng.normal(size=(n, 8)).astype(np.float32))}
+        for view in VIEWS
+    ]
+    return pairs, features
+
+
+def outcomes(pairs, features, limits=LIMITS):
+    found = check_data(pairs, VIEWS, tuple(map(Table, features)), "image", limits)
+    return {
+        check.name: (check.outcome, round(check.value, 3))
+        for check in found
+        if check.outcome != "pass"
+    }
+
+
+def few_groups(pairs, features):
+    return pairs.with_columns(
+        group=pl.when(pl.col("split") == "train").then(pl.lit("g1")).otherwise(pl.col("group"))
+    ), features
+
+
+def repeated_pairs(pairs, features):
+    train = pairs.filter(pl.col("split") == "train")
+    return pl.concat([pairs, *[train] * 12]), features
+
+
+def dead_image_encoder(pairs, features):
+    return pairs, [
+        {item: row * (int(item[1:]) % 10 > 0) for item, row in features[0].items()},
+        features[1],
+    ]
+
+
+def constant_text_encoder(pairs, features):
+    return pairs, [features[0], dict.fromkeys(features[1], features[1]["t0"])]
+
+
+def leaked_images(pairs, features):
+    leak = (
+        pairs.filter(pl.col("split") == "train")
+        .head(3)
+        .with_columns(split=pl.lit("test"), group=pl.lit("other"))
+    )
+    return pl.concat([pairs, leak]), features
+
+
+def twins_across_splits(pairs, features):
+    twins = {f"i{i}": features[0][f"i{i + 1}"] * np.float32(1.001) for i in range(0, 100, 5)}
+    return pairs, [features[0] | twins, features[1]]
+
+
+def test_clean_data_pass():
+    assert outcomes(*clean()) == {}
+
+
+@pytest.mark.parametrize(
+    ("fault", "found"),
+    [
+        (few_groups, {"fewest_groups": ("refuse", 1.0)}),
+        (repeated_pairs, {"duplicate_pairs": ("refuse", 0.923)}),
+        (dead_image_encoder, {"dead_features": ("refuse", 0.1)}),
+        (constant_text_encoder, {"repeated_features": ("refuse", 0.995)}),
+        (leaked_images, {"leakage": ("refuse", 0.07)}),
+        (twins_across_splits, {"near_duplicates": ("warn", 0.5)}),
+    ],
+)
+def test_each_fault_is_found_by_its_own_check(fault, found):
+    assert outcomes(*fault(*clean())) == found
+
+
+def test_a_refusal_names_number_limit_and_remedy():
+    checks = [
+        judge("leakage", 0.07, [None, 0.0], "3 of 43 held-out groups are in training pairs too")
+    ]
+    with pytest.raises(RefusedError, match=r"leakage: 3 of 43 .* limit is 0; .* checks\.leakage"):
+        admit(checks)
+    admit([judge("leakage", 0.07, [0.0, None], "")])
+
+
+def fitted(n, seed=0):
+    rng = np.random.default_rng(seed)
+    X, Y = shared_signal(n, 12, 10, 4, 0.5, rng)
+    return csa.CSA(score="likelihood_ratio", shrinkage=0.1).fit(X, Y).alignment_, X, Y
+
+
+def test_fresh_samples_of_the_same_source_hardly_move():
+    alignment, X, Y = fitted(2000)
+    worst = np.zeros(2)
+    for seed in range(20):
+        half = np.random.default_rng(seed).random(2000) < 0.5
+        profiles = [
+            Profile.of(alignment, X[part], Y[part], np.arange(part.sum())) for part in (half, ~half)
+        ]
+        worst = np.maximum(worst, [values.max() for values in shift(*profiles)])
+    assert worst[0] < 0.1 and worst[1] < 0.05, "half of what is warned about"
+
+
+def test_moved_means_and_covariances_are_measured_in_their_units():
+    alignment, X, Y = fitted(2000)
+    group = np.arange(2000)
+    before = Profile.of(alignment, X, Y, group)
+    a = alignment.transform(X=X)
+    # one unit in every coordinate
+    step = np.linalg.lstsq(a - a.mean(axis=0), X - X.mean(axis=0), rcond=None)[0].sum(axis=0)
+    means, covariances = shift(before, Profile.of(alignment, X + step, Y, group))
+    assert (
+        means[0] == pytest.approx(1 / a.std(axis=0).mean(), rel=0.2)
+        and means[1] == 0
+        and covariances.max() == 0
+    )
+    wide = X.mean(axis=0) + 2 * (X - X.mean(axis=0))
+    means, covariances = shift(before, Profile.of(alignment, wide, Y, group))
+    assert (
+        covariances[0] == pytest.approx((4 - 1 - np.log(4)) / 2, rel=0.02) and covariances[1] == 0
+    )
+    found = {
+        c.name: c.outcome
+        for c in check_drift(before, Profile.of(alignment, wide, Y, group), VIEWS, LIMITS)
+    }
+    assert found == {"lost_groups": "pass", "mean_shift": "pass", "covariance_shift": "refuse"}
+
+
+def test_a_profile_survives_json():
+    alignment, X, Y = fitted(400)
+    profile = Profile.of(alignment, X, Y, np.arange(400) // 2)
+    again = Profile.from_dict(profile.as_dict())
+    assert (
+        again.groups == 200
+        and (again.covariance == profile.covariance).all()
+        and max(map(np.max, shift(again, profile))) == 0
+    )
+
+
+@pytest.mark.parametrize(("wrong", "outcome"), [(0.0, "pass"), (0.15, "warn"), (0.6, "refuse")])
+def test_mismatched_new_pairs_are_found_and_true_ones_are_not(wrong, outcome):
+    rng = np.random.default_rng(1)
+    X, Y = shared_signal(3200, 12, 10, 4, 0.5, rng)
+    alignment = csa.CSA(score="likelihood_ratio", shrinkage=0.1).fit(X[1200:], Y[1200:]).alignment_
+    scores = alignment.score_pairs(X[:600], Y[:600])
+    bad = rng.permutation(600)[: int(wrong * 600)] + 600
+    partner = np.arange(1200)
+    partner[bad] = np.roll(bad, 1)
+    new = alignment.score_pairs(X[600:1200], Y[partner[600:]])
+    check = check_new_pairs(scores, np.arange(600), new, np.arange(600), LIMITS)
+    assert check.outcome == outcome and check.value <= wrong
+
+
+def test_too_few_new_groups_are_not_judged():
+    scores = np.arange(100.0)
+    assert check_new_pairs(scores, np.arange(100), scores[:40], np.arange(40) % 10, LIMITS) is None

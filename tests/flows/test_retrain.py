@@ -1,0 +1,192 @@
+"""The flow, with real Prefect, DVC, DuckDB and MLflow around stages that only write files."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from report_workspace import make_report_workspace
+
+from csa.errors import StageError, WorkspaceError
+from csa.operations.cache import dvc
+from csa.operations.registry import versions as registry
+from csa.operations.runs.records import recorded_runs
+
+# Each stage copies what `made/` holds for it, so that a test decides what a stage computes.
+STAGE = """
+import shutil, sys
+from pathlib import Path
+if Path("made/bad").exists():
+    sys.exit(print("csa: error: row 3: empty caption", file=sys.stderr) or 2)
+for out in sys.argv[1:]:
+    source = Path("made") / out
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    (shutil.copytree if source.is_dir() else shutil.copyfile)(source, out)
+"""
+OUTS = {
+    "ingest": ["data/pairs.parquet", "data/quarantine.parquet"],
+    "embed@image": ["data/features/image"],
+    "embed@text": ["data/features/text"],
+    "fit": ["data/alignment.safetensors", "data/fit.json"],
+    "evaluate": ["data/evaluation", "data/metrics.json"],
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def prefect_server():
+    from prefect.testing.utilities import prefect_test_harness
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        patch.setenv(
+            "PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        )
+        with prefect_test_harness(server_startup_timeout=120):
+            yield
+
+
+@pytest.fixture(scope="module")
+def ws(tmp_path_factory):
+    root = tmp_path_factory.mktemp("flow") / "repo"
+    ws = make_report_workspace(root)
+    (root / "dvc.lock").unlink()
+    ws.data.rename(root / "made")
+    (root / "made").rename(root / "data-made")
+    (root / "made").mkdir()
+    (root / "data-made").rename(root / "made" / "data")
+    (root / "stage.py").write_text(STAGE)
+    stages = {
+        name.replace("@", "-"): {
+            "cmd": f"python stage.py {' '.join(outs)}",
+            "deps": [f"made/{out}" for out in outs],
+            "outs": outs,
+        }
+        for name, outs in OUTS.items()
+    }
+    stages["fit"]["deps"] += ["data/pairs.parquet", "data/features/image", "data/features/text"]
+    stages["evaluate"]["deps"].append("data/alignment.safetensors")
+    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    (root / ".dvc").mkdir()
+    (root / ".dvc" / "config").write_text(
+        "[core]\n    no_scm = True\n    analytics = false\n    check_update = false\n"
+    )
+    return ws
+
+
+def test_the_second_run_does_nothing(ws, monkeypatch):
+    from csa.flows.retrain import run_retrain
+
+    first = run_retrain(ws)
+    assert {outcome.status for outcome in first.outcomes} == {"ran"} and len(first.outcomes) == 5
+    assert (first.new_run, first.version, first.created, first.decision.verdict) == (
+        True,
+        1,
+        True,
+        "promote",
+    )
+    before = (
+        ws.ledger.read_bytes(),
+        ws.duckdb.stat().st_size,
+        recorded_runs(ws),
+        ws.report.read_bytes(),
+    )
+
+    with monkeypatch.context() as patch:  # nothing to do: no stage is asked, nor is MLflow
+        patch.setattr(dvc, "repro", None)
+        patch.setattr(registry, "register", None)
+        second = run_retrain(ws)
+    assert {outcome.status for outcome in second.outcomes} == {"unchanged"}
+    assert (second.run_id, second.new_run, second.version, second.created) == (
+        first.run_id,
+        False,
+        1,
+        False,
+    )
+    assert second.decision.reason == "version 1 is the champion already"
+    assert (
+        ws.ledger.read_bytes(),
+        ws.duckdb.stat().st_size,
+        recorded_runs(ws),
+        ws.report.read_bytes(),
+    ) == before
+
+
+def test_the_report_is_in_the_workspace_and_in_mlflow(ws):
+    from csa.flows.retrain import run_retrain
+
+    result = run_retrain(ws)
+    page = ws.report.read_text(encoding="utf-8")
+    assert (
+        f"run <code>{result.run_id}</code>" in page
+        and "version 1 · champion" in page
+        and "there is no champion yet" in page
+    )
+    logged = list((ws.state / "mlflow" / "artifacts").rglob("report.html"))
+    assert [file.read_text(encoding="utf-8") for file in logged] == [page]
+    ws.report.unlink()  # what is gone is made again, though nothing else has to be done
+    run_retrain(ws)
+    assert ws.report.read_text(encoding="utf-8") == page
+
+
+def test_the_runs_page_in_prefect_shows_what_came_of_it(ws):
+    from prefect.client.orchestration import get_client
+
+    from csa.flows.retrain import run_retrain
+
+    run_retrain(ws)
+    with get_client(sync_client=True) as client:
+        body = {"sort": "UPDATED_DESC", "limit": 1}
+        found = {
+            one["key"]: one for one in client.request("POST", "/artifacts/filter", json=body).json()
+        }
+    key = ws.params().model.name
+    summary = found[f"{key}-summary"]
+    assert summary["type"] == "markdown" and summary["flow_run_id"] is not None
+    assert all(part in summary["data"] for part in ("| image → text |", "Gate: **", "| fit | "))
+    assert "](data:image/png;base64," in summary["data"]
+
+
+def test_a_failing_stage_is_one_error_and_changes_nothing(ws):
+    from csa.flows.retrain import run_retrain
+
+    run_retrain(ws)
+    runs, lines = recorded_runs(ws), ws.ledger.read_bytes()
+    pairs = ws.pairs.read_bytes()
+    (ws.root / "made" / "bad").write_text("")
+    pairs = (ws.root / "made" / "data" / "pairs.parquet").read_bytes()
+    (ws.root / "made" / "data" / "pairs.parquet").write_bytes(b"other pairs")
+    try:
+        with pytest.raises(StageError, match=r"^row 3: empty caption$"):
+            run_retrain(ws)
+        assert recorded_runs(ws) == runs and ws.ledger.read_bytes() == lines
+    finally:
+        (ws.root / "made" / "bad").unlink()
+        (ws.root / "made" / "data" / "pairs.parquet").write_bytes(pairs)
+    assert run_retrain(ws).run_id == runs[0]
+
+
+def test_a_second_run_at_once_is_refused_and_told_who_is_at_work(ws):
+    from csa.operations.runs.locked import only_run
+
+    code = (
+        "import sys; from pathlib import Path; from csa.pipeline.workspace import Workspace; from "
+        "csa.operations.runs.locked import only_run\n"
+        "with only_run(Workspace.find(Path(sys.argv[1]))): print('in', flush=True); "
+        "sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(ws.root)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        with (
+            pytest.raises(
+                WorkspaceError,
+                match=rf"another run is at work here \(.*process {process.pid}, workspace main",
+            ),
+            only_run(ws),
+        ):
+            pass
+        process.kill()
+    with only_run(ws), only_run(ws):
+        pass

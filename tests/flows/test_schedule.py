@@ -1,0 +1,294 @@
+"""Scheduled retraining: private worktrees, the slot, and a run that a schedule really fires."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+
+import pytest
+from small_repo import ROOT, SmallRepo
+
+from csa.errors import InputError, WorkspaceError
+from csa.flows.worktrees import private_worktree, remove_stale
+from csa.pipeline.workspace import Workspace
+
+
+def git(folder, *arguments):
+    command = [
+        "git",
+        "-c",
+        "user.name=t",
+        "-c",
+        "user.email=t@example.org",
+        "-C",
+        str(folder),
+        *arguments,
+    ]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A git repository with a workspace's files and a data set that is not in git."""
+    root = tmp_path / "repo"
+    (root / ".dvc").mkdir(parents=True)
+    (root / ".dvc" / "config").write_text("[core]\n    analytics = false\n")
+    (root / "dvc.yaml").write_text("stages: {}\n")
+    (root / "params.yaml").write_text("dataset: {kind: flickr, path: photos}\n")
+    (root / ".gitignore").write_text("photos/\n.csa/\n")
+    (root / "photos").mkdir()
+    git(tmp_path, "init", "-q", "repo")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "start")
+    return Workspace.find(root)
+
+
+def test_a_worktree_shares_the_state_and_leaves_nothing(repository):
+    # not committed: not in it
+    (repository.root / "params.yaml").write_text("dataset: {kind: table, path: other}\n")
+    with private_worktree(repository, "HEAD") as ws:
+        assert ws.root != repository.root and ws.state == repository.state
+        assert Workspace.find(ws.root / ".dvc") == ws, "found again by a process that runs there"
+        assert ws.name == "main" and ws.params().dataset.kind == "flickr"
+        assert (ws.root / "photos").resolve() == repository.root / "photos"
+        (ws.root / ".dvc" / "config").write_text("[core]\n    no_scm = true\n")
+        assert git(ws.root, "status", "--porcelain", "--untracked-files=no") == ""
+        with private_worktree(repository, "HEAD") as second:
+            assert second.root != ws.root
+        root = ws.root
+    assert not root.exists() and not list((repository.state / "worktrees").iterdir())
+    assert len(git(repository.root, "worktree", "list").splitlines()) == 1
+
+
+def test_a_recipe_in_a_worktree_has_a_workspace_of_its_own(repository):
+    with private_worktree(repository, "HEAD") as ws:
+        recipe = Workspace(ws.root / ".csa" / "workspaces" / "flickr", ws.state)
+        recipe.root.mkdir(parents=True)
+        (recipe.root / "dvc.yaml").write_text("stages: {}\n")
+        assert Workspace.find(recipe.root) == recipe
+        assert recipe.name == "flickr" and recipe.home == ws.root and recipe.runs == repository.runs
+
+
+def test_what_failed_is_kept_for_a_look_but_not_for_ever(repository):
+    kept = []
+    for _ in range(3):
+        with pytest.raises(RuntimeError, match="broke"), private_worktree(repository, "HEAD") as ws:
+            kept.append(ws.root)
+            raise RuntimeError("broke")
+    assert [root for root in kept if root.exists()] == kept
+    assert remove_stale(repository, kept=1) == kept[:2]
+    with private_worktree(repository, "HEAD") as ws:
+        assert remove_stale(repository, kept=0) == kept[2:], "one that is in use stays"
+        assert ws.root.is_dir()
+
+
+def test_a_killed_run_frees_its_worktree(repository):
+    code = (
+        "import sys; from pathlib import Path; from csa.pipeline.workspace import Workspace\n"
+        "from flows.worktrees import private_worktree\n"
+        "with private_worktree(Workspace.find(Path(sys.argv[1])), 'HEAD'): print('in', "
+        "flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(repository.root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "in\n"
+        assert remove_stale(repository, kept=0) == []
+        process.kill()
+    assert len(remove_stale(repository, kept=0)) == 1
+
+
+def test_what_cannot_be_checked_out_is_said(repository, tmp_path):
+    with (
+        pytest.raises(WorkspaceError, match="git worktree add failed"),
+        private_worktree(repository, "no-such-branch"),
+    ):
+        pass
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "dvc.yaml").write_text("stages: {}\n")
+    with (
+        pytest.raises(WorkspaceError, match="needs a git repository"),
+        private_worktree(Workspace.find(tmp_path / "bare"), "HEAD"),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("cron", "minutes", "said"),
+    [
+        (None, None, "either --cron"),
+        ("0 3 * * *", 5, "either --cron"),
+        ("soon", None, "not a cron"),
+        (None, -1, "above 0"),
+    ],
+)
+def test_what_is_no_schedule_is_refused(cron, minutes, said):
+    from csa.flows.schedule import check_times
+
+    with pytest.raises(InputError, match=said):
+        check_times(cron, minutes)
+
+
+def test_the_command_is_what_a_person_would_type():
+    from csa.flows.schedule import Plan
+
+    plan = Plan(recipe="recipes/x.yaml", data="/photos", overrides=("fit.folds=3",), wait=60)
+    assert plan.command()[1:] == [
+        *[
+            "-m",
+            "csa.cli",
+            "run",
+            "recipes/x.yaml",
+            "--data",
+            "/photos",
+            "--set",
+            "fit.folds=3",
+            "--wait",
+            "60",
+            "--json",
+        ]
+    ]
+
+
+@pytest.mark.pipeline
+def test_a_schedule_fires_and_the_run_can_be_read_back(tmp_path):
+    repo, store = SmallRepo(tmp_path / "repo"), tmp_path / "store"
+    assert repo.run("remote", "add", "team", str(store), "--local").returncode == 0
+    process = repo.start("schedule", "--cron", "* * * * *")
+    try:
+        address = _await(
+            lambda: json.loads((repo.ws.prefect_home / "server.json").read_text())["address"], 150
+        )
+        # The server answers before the schedule is with it.
+        _await(lambda: json.loads(repo.run("status", "--json").stdout)["next_run"], 100)
+        done = _await(lambda: _scheduled_run(address, "COMPLETED"), 400)
+        assert done["auto_scheduled"] and done["deployment_id"]
+        runs = list(repo.ws.runs.glob("[0-9a-f]*"))
+        assert len(runs) == 1, "one run is on record in the repository's state"
+        _await(lambda: not list((repo.ws.state / "worktrees").glob("*/")) or None, 100)
+        assert not (repo.root / "data" / "alignment.safetensors").exists(), (
+            "it did not work in the repository itself"
+        )
+        assert list(store.glob("files/md5/*/*")) and list(store.glob("runs/*/*")), (
+            "a scheduled run shares what it computed"
+        )
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=90)
+    assert "gate: promote: there is no champion yet" in said
+    assert "nothing is scheduled any more" in said and process.returncode == 0
+    by_hand = repo.run("run", "--json")
+    outcome = json.loads(by_hand.stdout)
+    assert outcome["run_id"] == runs[0].name and {
+        stage["status"] for stage in outcome["stages"]
+    } == {"restored"}
+
+
+@pytest.mark.pipeline
+def test_one_slot_for_all_machines_of_a_server(repository, monkeypatch, capsys):
+    """Other machines are other processes here: a slot knows no folders. The second waits and then
+    gets a reason; one that was killed loses its slot when Prefect's lease ends."""
+    from csa.flows import server
+
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("PREFECT_HOME", str(repository.prefect_home))
+    code = (
+        "import sys; from flows.server import slot\nwith slot(0): print('in', flush=True); "
+        "sys.stdin.read()"
+    )
+    with server.local_server(repository) as address:
+        with subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as first:
+            assert first.stdout.readline() == "in\n"
+            with monkeypatch.context() as patch:
+                patch.setattr(server, "_LEASE_GRACE", 2 - server._LEASE_SECONDS)
+                with pytest.raises(
+                    WorkspaceError,
+                    match=f"holds the slot 'csa-retrain' at {address} and did not end within 2 s",
+                ):
+                    server.slot(0).__enter__()
+            assert "waiting for it, at most 2 s" in capsys.readouterr().err
+            first.kill()
+        with server.slot(0):
+            assert "a killed one's comes free within 60 s" in capsys.readouterr().err
+        with server.slot(0):
+            assert not capsys.readouterr().err, "given back at once by one that ends"
+
+
+@pytest.mark.pipeline
+def test_a_worker_runs_what_prefect_yaml_deploys(repository, monkeypatch):
+    """The pool, the deployment and a real worker by the three commands in prefect.yaml; the ref is
+    one that is not there, so that the run ends at once, and with our own words."""
+    from csa.flows.server import local_server
+
+    root = repository.root
+    for name in ("csa", "flows", "prefect.yaml"):
+        source = ROOT / name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "the code")
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("PREFECT_HOME", str(repository.prefect_home))
+    monkeypatch.setenv("CSA_REPOSITORY", str(root))
+
+    def prefect(*arguments):
+        command = [sys.executable, "-m", "prefect", "--no-prompt", *arguments]
+        done = subprocess.run(
+            command, cwd=root, capture_output=True, text=True, timeout=200, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    with local_server(repository) as address:
+        with urllib.request.urlopen(
+            f"{address.removesuffix('/api')}/ui-settings", timeout=20
+        ) as answer:
+            assert json.load(answer)["api_url"] == address, "the page would ask another server"
+        prefect("work-pool", "create", "csa", "--type", "process")
+        prefect("deploy", "--all")
+        wanted = json.dumps({"repository": str(root), "plan": {"ref": "no-such-branch"}})
+        prefect("deployment", "run", "csa-scheduled-retrain/main", "--params", wanted)
+        prefect("worker", "start", "--pool", "csa", "--run-once", "--install-policy", "never")
+        run = _await(lambda: _scheduled_run(address, "FAILED"), 100)
+        assert run["parameters"] == json.loads(wanted) and run["work_pool_name"] == "csa"
+        assert (
+            "no-such-branch" in run["state"]["message"]
+            or "git worktree add failed" in run["state"]["message"]
+        )
+
+
+def _scheduled_run(address, state):
+    query = json.dumps(
+        {"flow_runs": {"state": {"type": {"any_": sorted({state, "FAILED", "CRASHED"})}}}}
+    ).encode()
+    request = urllib.request.Request(
+        f"{address}/flow_runs/filter", query, {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        runs = [run for run in json.load(answer) if run["deployment_id"]]
+    assert all(run["state_type"] == state for run in runs), runs
+    return runs[0] if runs else None
+
+
+def _await(ask, seconds):
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            answer = ask()
+        except (OSError, ValueError):
+            answer = None
+        if answer is not None:
+            return answer
+        assert time.monotonic() < deadline, f"nothing within {seconds} s"
+        time.sleep(1)

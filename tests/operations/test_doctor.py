@@ -1,0 +1,40 @@
+"""The checks of the installation, and that they can fail."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from csa.cli import main
+from csa.operations.inspection import doctor
+
+
+@pytest.mark.parametrize(
+    ("requirement", "installed", "ok"),
+    [
+        ("sqlalchemy>=2.0,<2.1", "2.0.58", True),
+        ("sqlalchemy>=2.0,<2.1", "2.1.0", False),
+        ("fastapi>=0.139,<0.148", "0.155.1", False),
+        ("torch>=2.13,<2.14", "2.13.0+cpu", True),
+    ],
+)
+def test_the_pins_that_break_silently(requirement, installed, ok):
+    check = doctor.check_requirement(requirement, "schedules never fire", lambda name: installed)
+    assert check.ok == ok and "schedules never fire" in check.remedy
+
+
+def test_this_installation_is_sound():
+    result = CliRunner().invoke(main, ["doctor", "--json"])
+    checks = {check["name"]: check["ok"] for check in json.loads(result.output)}
+    assert result.exit_code == 0 and all(checks.values())
+    assert {"fastapi", "sqlalchemy", "encoders", "state folder"} <= checks.keys()
+
+
+def test_a_failed_check_is_exit_code_1_with_its_remedy(monkeypatch):
+    monkeypatch.setattr(doctor, "_REQUIREMENTS", {"sqlalchemy>=9": "nothing works"})
+    result = CliRunner().invoke(main, ["doctor"])
+    assert result.exit_code == 1
+    assert (
+        "FAIL  sqlalchemy" in result.output
+        and "pip install 'sqlalchemy>=9' (nothing works)" in result.output
+    )

@@ -1,0 +1,206 @@
+"""The registry, with real MLflow on SQLite."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from flow_workspace import STAGES, make_workspace
+
+import csa
+from csa.errors import ArtifactError, InputError
+from csa.operations.environment import prepare_environment
+from csa.operations.registry import downloads
+from csa.operations.registry import versions as registry
+from csa.operations.runs.records import file_sha256, record_run
+
+pytestmark = pytest.mark.usefixtures("local_registry")
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory):
+    """A workspace with two versions of one model; the second is the workspace's content."""
+    root = tmp_path_factory.mktemp("registry") / "repo"
+    results = []
+    for seed in range(2):
+        ws = make_workspace(root, seed=seed)
+        run, _ = record_run(ws, STAGES)
+        results.append(registry.register(ws, run))
+    return SimpleNamespace(ws=ws, run=run, results=results)
+
+
+def test_each_run_is_one_version(registered, monkeypatch, tmp_path):
+    assert [(result.version, result.created) for result in registered.results] == [
+        (1, True),
+        (2, True),
+    ]
+    monkeypatch.chdir(tmp_path)
+    again = registry.register(registered.ws, registered.run)
+    assert again == registry.Registered(2, created=False)
+    assert list(tmp_path.iterdir()) == []  # nothing lands where the command happens to run
+    newest, oldest = registry.versions(registered.ws)
+    assert (newest.version, newest.aliases) == (2, ("challenger",)) and oldest.aliases == ()
+
+
+def test_the_version_knows_its_lineage(registered):
+    run, tags = registered.run, registry.version_of(registered.ws, 2).tags
+    assert (
+        tags["run_id"] == run.run_id
+        and tags["git_commit"] == "none"
+        and tags["git_dirty"] == "false"
+    )
+    assert tags["params_hash"] == run.params_hash and tags["evaluation_id"] == run.evaluation_id
+    assert tags["alignment_sha256"] == file_sha256(registered.ws.alignment)
+    for path in (
+        "data/pairs.parquet",
+        "data/features/image",
+        "data/features/text",
+        "data/alignment.safetensors",
+    ):
+        assert tags[f"dvc.{path}"] == run.outputs[path]
+    assert '"encoder of text"' in tags["encoders"]
+
+
+def test_nothing_is_pickled_and_pictures_are_there(registered):
+    artifacts = registered.ws.state / "mlflow" / "artifacts"
+    names = {path.name for path in artifacts.rglob("*") if path.is_file()}
+    assert {
+        "alignment.safetensors",
+        "mlflow_model.py",
+        "spectrum.png",
+        "queries.parquet",
+        "fit.json",
+    } <= names
+    assert not [
+        name
+        for name in names
+        if name.endswith((".pkl", ".pickle", ".joblib", ".pt", ".cloudpickle"))
+    ]
+
+
+def test_the_loaded_model_predicts_from_both_views_or_either(registered):
+    import mlflow
+
+    registry.versions(registered.ws)  # points MLflow at this registry
+    model = mlflow.pyfunc.load_model("models:/csa-openmoji/2")
+    alignment = csa.load(registered.ws.alignment)
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(7, 6)), rng.normal(size=(7, 5))
+    both = pd.DataFrame({"image": list(X), "text": list(Y)})
+    np.testing.assert_allclose(model.predict(both), alignment.score_pairs(X, Y))
+    np.testing.assert_allclose(model.predict(both[["image"]]), alignment.transform(X=X))
+    np.testing.assert_allclose(model.predict(both[["text"]]), alignment.transform(Y=Y))
+    single = pd.DataFrame({"text": list(Y.astype(np.float32))})
+    np.testing.assert_allclose(
+        model.predict(single), alignment.transform(Y=Y), rtol=1e-4, atol=1e-5
+    )
+    with pytest.raises(InputError, match="give a column 'image', 'text' or both"):
+        model.predict(pd.DataFrame({"audio": list(X)}))
+
+
+def test_champion_is_an_alias_that_moves(registered):
+    ws = registered.ws
+    assert registry.champion(ws) is None
+    for number in (2, 1):
+        registry.set_champion(ws, number)
+        assert registry.champion(ws).version == number
+    table = registry.versions_table(ws)
+    assert table["version"].to_list() == [2, 1] and table["aliases"].to_list() == [
+        "challenger",
+        "champion",
+    ]
+    assert table["mrr_forward"].dtype == pl.Float64
+    with pytest.raises(InputError, match="has no version 9; there are: 2, 1"):
+        registry.version_of(ws, 9)
+
+
+def test_downloads_are_checked_against_their_hash(registered):
+    ws, version = registered.ws, registry.version_of(registered.ws, 2)
+    path = downloads.alignment_file(ws, version)
+    assert path.read_bytes() == ws.alignment.read_bytes()
+    path.write_bytes(b"edited")
+    assert downloads.alignment_file(ws, version).read_bytes() == ws.alignment.read_bytes()
+    path.unlink()
+    assert len(downloads.queries_of(ws, version)) == 160
+    (stored,) = [
+        file
+        for file in (ws.state / "mlflow" / "artifacts").rglob("alignment.safetensors")
+        if file_sha256(file) == version.tags["alignment_sha256"]
+    ]
+    whole = stored.read_bytes()
+    stored.write_bytes(whole[:-1] + b"x")
+    with pytest.raises(ArtifactError, match="was changed or damaged"):
+        downloads.alignment_file(ws, version)
+    stored.unlink()
+    with pytest.raises(ArtifactError, match="cannot be fetched"):
+        downloads.alignment_file(ws, version)
+    assert not path.exists()
+    stored.write_bytes(whole)
+
+
+def test_another_alignment_than_the_recorded_is_refused(registered, tmp_path):
+    ws = make_workspace(tmp_path / "repo", seed=7)
+    run, _ = record_run(ws, STAGES)
+    ws.alignment.write_bytes(b"edited since")
+    with pytest.raises(ArtifactError, match="not the alignment of run"):
+        registry.register(ws, run)
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+import mlflow
+sys.path.insert(0, sys.argv[2])
+from csa.pipeline.workspace import Workspace
+from flow_workspace import STAGES
+from flows import downloads, registry
+from flows.records import record_run
+ws = Workspace.find(Path(sys.argv[1]))
+run, _ = record_run(ws, STAGES)
+die = lambda *a, **k: os.kill(os.getpid(), 9)
+moment = sys.argv[3]
+if moment == "before the version":
+    mlflow.MlflowClient.create_model_version = die
+elif moment == "within the log":
+    mlflow.log_metrics = die
+else:
+    mlflow.MlflowClient.set_tag = die
+registry.register(ws, run)
+"""
+
+
+@pytest.mark.parametrize("moment", ["within the log", "before the version", "after the version"])
+def test_a_kill_leaves_no_second_version_and_no_leftover(tmp_path, request, moment):
+    import mlflow
+
+    ws = make_workspace(tmp_path / "repo", seed=1)
+    command = [sys.executable, "-c", KILLED, str(ws.root), str(request.path.parent), moment]
+    assert subprocess.run(command, check=False, cwd=request.config.rootpath).returncode == -9
+    run, new = record_run(ws, STAGES)
+    result = registry.register(ws, run)
+    assert not new and result == registry.Registered(1, created=moment != "after the version")
+    assert registry.register(ws, run) == registry.Registered(1, created=False)
+    (version,) = registry.versions(ws)
+    assert version.aliases == ("challenger",)
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name("csa-openmoji").experiment_id
+    (alive,) = client.search_runs([experiment])
+    assert alive.info.run_id == version.mlflow_run and alive.info.status == "FINISHED"
+    assert len(client.search_logged_models([experiment])) == 1
+
+
+def test_mlflow_says_nothing(tmp_path, request):
+    ws = make_workspace(tmp_path / "repo")
+    code = KILLED.replace("die =", "sys.exit(registry.register(ws, run).version - 1)\ndie =")
+    command = [sys.executable, "-c", code, str(ws.root), str(request.path.parent), ""]
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("PREFECT_HOME", "PATH"):
+            patch.setenv(name, __import__("os").environ.get(name, ""))
+        prepare_environment(ws)
+        done = subprocess.run(
+            command, check=True, capture_output=True, text=True, cwd=request.config.rootpath
+        )
+    assert done.stdout == "" and done.stderr == ""

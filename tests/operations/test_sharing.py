@@ -1,0 +1,266 @@
+"""Two clones that share through a remote: nothing is computed twice, nothing damaged is used,
+and no remote is no obstacle.
+"""
+
+import csv
+import dataclasses
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+from small_repo import SmallRepo, draw_shape
+
+import csa
+from csa.errors import InputError
+from csa.operations.cache import belonging, dvc, sharing
+from csa.pipeline.recipes import main_workspace
+
+
+@pytest.fixture
+def repo(tmp_path, monkeypatch):
+    repo = SmallRepo(tmp_path / "repo")
+    monkeypatch.chdir(repo.root)
+    return repo
+
+
+def test_a_remote_is_named_listed_and_forgotten(repo, tmp_path):
+    ws = main_workspace()
+    assert sharing.remotes(ws) == {} and sharing.push(ws) is None
+    long = str(tmp_path / "a folder whose name is longer than a terminal is wide=" / ("x" * 80))
+    sharing.add_remote(ws, "team", long, None, local=False)
+    sharing.add_remote(ws, "cloud", "s3://bucket/csa", "http://127.0.0.1:9", local=True)
+    assert sharing.remotes(ws) == {"team": long, "cloud": "s3://bucket/csa"}
+    assert "endpointurl = http://127.0.0.1:9" in (repo.root / ".dvc" / "config.local").read_text()
+    assert "team" in (repo.root / ".dvc" / "config").read_text(), "git carries it to the team"
+    sharing.remove_remote(ws, "cloud")
+    assert list(sharing.remotes(ws)) == ["team"]
+    with pytest.raises(InputError, match="no remote 'cloud'; there are team"):
+        sharing.remove_remote(ws, "cloud")
+
+
+def stage_of(text):
+    """A pipeline of one stage that writes a file and a folder with a file in it."""
+    command = (
+        f"mkdir -p data/d/e && echo {text} > data/f && echo {text} > data/d/e/g && echo 2 > "
+        f"data/d/a.b"
+    )
+    return {
+        "stages": {"one": {"cmd": command, "deps": ["params.yaml"], "outs": ["data/f", "data/d"]}}
+    }
+
+
+def one_stage(repo):
+    (repo.root / "dvc.yaml").write_text(yaml.safe_dump(stage_of("hello")))
+    return repo.ws
+
+
+def test_restored_bytes_are_held_against_dvc_lock(repo):
+    ws = one_stage(repo)
+    assert dvc.repro(ws, "one").status == "ran" and sharing.check_restored(ws, "one") == []
+    for path, found in (("data/f", ["data/f"]), ("data/d/e/g", ["data/d"])):
+        file = repo.root / path
+        whole = file.read_bytes()
+        file.chmod(0o644)
+        file.write_bytes(whole[:-2])
+        assert sharing.check_restored(ws, "one") == found
+        file.write_bytes(whole)
+    (repo.root / "data/d/more").touch()
+    assert sharing.check_restored(ws, "one") == ["data/d"]
+    shutil.rmtree(repo.root / "data/d")
+    assert sharing.check_restored(ws, "one") == ["data/d"]
+
+
+def forget_locally(repo):
+    """What a clean clone lacks: outputs and cache; dvc.lock stays."""
+    shutil.rmtree(repo.root / "data/d")
+    (repo.root / "data/f").unlink()
+    shutil.rmtree(repo.root / ".dvc" / "cache")
+
+
+@pytest.mark.parametrize("out", ["data/f", "data/d"])
+@pytest.mark.parametrize("fault", ["flipped", "truncated", "swapped"])
+def test_a_damaged_object_of_the_shared_cache_is_named_and_computed_again(
+    repo, tmp_path, capsys, fault, out
+):
+    ws, store = one_stage(repo), tmp_path / "store"
+    sharing.add_remote(ws, "team", str(store), None, local=True)
+    dvc.repro(ws, "one")
+    assert sharing.push(ws).endswith("to team") and sharing.push(ws) is None
+    made = (repo.root / "data/f").read_bytes()
+    outs = yaml.safe_load((repo.root / "dvc.lock").read_text())["stages"]["one"]["outs"]
+    stored = next(store.rglob(next(one["md5"] for one in outs if one["path"] == out)[2:]))
+    whole = stored.read_bytes()
+    stored.chmod(0o644)
+    stored.write_bytes({"flipped": b"hellO\n", "truncated": b"hel", "swapped": b"another\n"}[fault])
+    forget_locally(repo)
+    outcome = sharing.bring_up_to_date(ws, "one")
+    assert (repo.root / "data/f").read_bytes() == made and sharing.check_restored(ws, "one") == []
+    assert outcome.status == "ran"
+    said = (
+        "data/f came damaged from the shared cache; computing one here"
+        if out == "data/f"
+        else "the shared cache is damaged: "
+    )
+    assert said in capsys.readouterr().err
+    assert stored.read_bytes() == whole, "the remote is mended"
+    forget_locally(repo)
+    assert sharing.bring_up_to_date(ws, "one").status == "restored"
+
+
+def test_a_remote_out_of_reach_is_said_and_tried_again(repo, tmp_path, monkeypatch):
+    monkeypatch.setattr(sharing, "_PAUSE_SECONDS", 0.01)
+    ws, store = one_stage(repo), tmp_path / "store"
+    dvc.repro(ws, "one")
+    store.write_text("a file where a folder should be")
+    sharing.add_remote(ws, "team", str(store), None, local=True)
+    assert sharing.push(ws).startswith(
+        "nothing was pushed to team, the next run tries again (dvc push failed"
+    )
+    store.unlink()
+    assert sharing.push(ws).endswith("to team")
+
+
+@pytest.mark.parametrize("fault", ["hangs", "no credentials"])
+def test_a_remote_that_hangs_or_refuses_us_costs_no_second_try(repo, tmp_path, monkeypatch, fault):
+    ws, asked = one_stage(repo), []
+    dvc.repro(ws, "one")
+    sharing.add_remote(ws, "team", str(tmp_path / "store"), None, local=True)
+    real = dvc.ask
+
+    def ask(ws, *arguments, timeout=None):
+        if arguments[0] != "push":
+            return real(ws, *arguments)
+        asked.append(timeout)
+        if fault == "hangs":
+            return real(ws, *arguments, timeout=0.01)  # it takes a second to start
+        raise dvc.DvcError("dvc push failed: Unable to locate credentials")
+
+    monkeypatch.setattr(dvc, "ask", ask)
+    said = sharing.push(ws)
+    assert said.startswith("nothing was pushed to team") and (
+        "timed out" in said or "credentials" in said
+    )
+    assert asked == [sharing._PUSH_SECONDS]
+
+
+def test_pushes_at_once_and_a_killed_push_leave_a_whole_store(repo, tmp_path):
+    ws, store = one_stage(repo), tmp_path / "store"
+    sharing.add_remote(ws, "team", str(store), None, local=True)
+    dvc.repro(ws, "one")
+    command = [sys.executable, "-m", "dvc", "push", "--run-cache", "--quiet"]
+    pushes = [subprocess.Popen(command, cwd=repo.root, stderr=subprocess.PIPE) for _ in range(2)]
+    assert {push.wait(timeout=100) for push in pushes} == {0}, [
+        push.stderr.read() for push in pushes
+    ]
+    for push in pushes:
+        push.stderr.close()
+    shutil.rmtree(store)
+    with subprocess.Popen(command, cwd=repo.root) as killed:
+        for _ in range(2000):
+            if store.is_dir() or killed.poll() is not None:
+                break
+            time.sleep(0.005)
+        killed.kill()
+    assert sharing.push(ws).endswith("to team")
+    forget_locally(repo)
+    (repo.root / "dvc.lock").unlink()
+    assert (
+        sharing.bring_up_to_date(ws, "one").status == "restored"
+        and sharing.check_restored(ws, "one") == []
+    )
+
+
+def test_an_s3_store_serves_as_well(repo, monkeypatch):
+    server = pytest.importorskip("moto.server").ThreadedMotoServer(port=0, verbose=False)
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "t",
+        "AWS_SECRET_ACCESS_KEY": "t",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    server.start()
+    try:
+        import boto3
+
+        endpoint = "http://{}:{}".format(*server.get_host_and_port())
+        boto3.client("s3", endpoint_url=endpoint).create_bucket(Bucket="team")
+        ws = one_stage(repo)
+        sharing.add_remote(ws, "team", "s3://team/csa", endpoint, local=True)
+        dvc.repro(ws, "one")
+        assert sharing.push(ws).endswith("to team")
+        shutil.rmtree(repo.root / ".dvc" / "cache")
+        for path in ("data/d", "data/f", "dvc.lock"):
+            shutil.rmtree(repo.root / path) if (repo.root / path).is_dir() else (
+                repo.root / path
+            ).unlink()
+        outcome = sharing.bring_up_to_date(ws, "one")
+        assert outcome.status == "restored" and (repo.root / "data/d/e/g").read_text() == "hello\n"
+    finally:
+        server.stop()
+
+
+@pytest.mark.pipeline
+def test_a_teammates_clone_computes_nothing_and_a_new_image_costs_one(tmp_path):
+    first, second = SmallRepo(tmp_path / "first"), SmallRepo(tmp_path / "second")
+    for repo in (first, second):
+        done = repo.run("remote", "add", "team", str(tmp_path / "store"), "--local")
+        assert done.returncode == 0, done.stderr
+    done = first.run("run", "--json")
+    assert "push" in done.stderr and (tmp_path / "store").is_dir(), done.stderr
+    mine, theirs = json.loads(done.stdout), second.csa_run()
+    assert {stage["status"] for stage in theirs["stages"]} == {"restored"} and theirs[
+        "run_id"
+    ] == mine["run_id"]
+    add_a_magenta_star(second)
+    grown = second.csa_run()
+    assert [grown["features"][view]["computed"] for view in ("image", "text")] == [1, 1]
+    assert [grown["features"][view]["reused"] for view in ("image", "text")] == [64, 64]
+
+    third = SmallRepo(tmp_path / "third")  # its first run has a new image at once
+    assert third.run("remote", "add", "team", str(tmp_path / "store"), "--local").returncode == 0
+    add_a_magenta_star(third, "a star that is magenta")
+    grown = third.csa_run()
+    assert [grown["features"][view]["computed"] for view in ("image", "text")] == [0, 1], (
+        "the second clone pushed the image's"
+    )
+
+    # What a wrong entry of the run cache would bring: whole objects, of another fit on other pairs.
+    assert [
+        belonging.objection(third.ws, stage) for stage in ("embed@image", "fit", "evaluate")
+    ] == [None] * 3
+    for file in (
+        third.ws.alignment,
+        third.ws.evaluation / "queries.parquet",
+        third.ws.features("image") / "index.json",
+    ):
+        mine, theirs = file.read_bytes(), (first.root / file.relative_to(third.root)).read_bytes()
+        replace(file, theirs)
+        found = [
+            belonging.objection(third.ws, stage) for stage in ("embed@image", "fit", "evaluate")
+        ]
+        assert any(found) and any(
+            "its " in (one or "") or "cannot be read" in (one or "") for one in found
+        ), file
+        replace(file, mine)
+    alignment = csa.load(third.ws.alignment)
+    third.ws.alignment.chmod(0o644)
+    dataclasses.replace(alignment, mean_x=alignment.mean_x + 0.01).save(third.ws.alignment)
+    assert "other features of image" in belonging.objection(third.ws, "fit")
+
+
+def replace(file, content):
+    file.unlink()  # DVC leaves links to its read-only cache
+    file.write_bytes(content)
+
+
+def add_a_magenta_star(repo, text="a magenta star"):
+    draw_shape("magenta", "star").save(repo.root / "shapes" / "images" / "magenta-star.png")
+    with (repo.root / "shapes" / "pairs.csv").open("a", newline="") as table:
+        csv.writer(table).writerow(["magenta-star", "images/magenta-star.png", text])

@@ -1,0 +1,176 @@
+"""The sweep: cells that are kept, resumed and addressed by all they depend on; planted noise;
+honest sizes.
+"""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from click.testing import CliRunner
+from factory import Arrays, shared_signal
+
+from csa.baselines import ASIF
+from csa.cli import main as cli
+from csa.datasets.pairs import write_pairs
+from csa.errors import ArtifactError, InputError
+from csa.features.shards import write_shards
+from csa.params.measure import EvaluateParams
+from csa.params.schema import Params
+from csa.pipeline.workspace import Workspace
+from csa.questions import sweep as module
+from csa.questions.noise import shuffled_pairs
+from csa.questions.sweep import METHODS, SweepData, fit_subset, retrieval, run_sweep
+
+FAST = ("ridge", "procrustes")
+
+
+@pytest.fixture
+def ws(tmp_path, monkeypatch):
+    """80 groups of two pairs to train on, 20 held out."""
+    ws = Workspace(tmp_path, tmp_path / ".csa")
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    ws.params_file.write_text(
+        json.dumps(Params.from_mapping({"evaluate": {"bootstrap": 100}}).dump())
+    )
+    X, Y = shared_signal(200, 10, 8, 5, 0.5, np.random.default_rng(0))
+    rows = [
+        {
+            **{
+                "pair_id": f"p{i}",
+                "group": f"g{i // 2}",
+                "split": "test" if i >= 160 else "train",
+                "label": None,
+            },
+            **{
+                "image": f"i{i}",
+                "image_hash": f"{i:064x}",
+                "text": f"t{i}",
+                "text_hash": f"{i + 500:064x}",
+            },
+        }
+        for i in range(200)
+    ]
+    write_pairs(pl.DataFrame(rows, schema_overrides={"label": pl.String}), ws.pairs)
+    for view, features in (("image", X), ("text", Y)):
+        hashes = [row[f"{view}_hash"] for row in rows]
+        write_shards(
+            ws.features(view), hashes, features.astype(np.float32), Arrays({"encoder": view}, 1)
+        )
+    monkeypatch.chdir(tmp_path)
+    return ws
+
+
+def test_cells_are_kept_and_an_interrupted_sweep_goes_on(ws, monkeypatch):
+    fits = []
+    original = module.fit_subset
+
+    def counted(make, data, groups, noise, seed):
+        if len(fits) == 5:
+            raise KeyboardInterrupt
+        fits.append((groups, noise, seed))
+        return original(make, data, groups, noise, seed)
+
+    monkeypatch.setattr(module, "fit_subset", counted)
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(ws, FAST, (20, 80), (0.0, 1.0), 20, seeds=2)
+    assert len(list((ws.state / "sweep").glob("*.json"))) == 5
+    monkeypatch.setattr(module, "fit_subset", original)
+    first = run_sweep(ws, FAST, (20, 80), (0.0, 1.0), 20, seeds=2)
+    # noise 0 at 20 groups is shared by both sweeps
+    assert len(list((ws.state / "sweep").glob("*.json"))) == 2 * (2 + 1 + 2)
+    monkeypatch.setattr(module, "fit_subset", None)  # nothing is fitted any more
+    second = run_sweep(ws, FAST, (20, 80), (0.0, 1.0), 20, seeds=2)
+    assert (
+        second.as_dict()
+        == first.as_dict()
+        == json.loads((ws.data / "sweep" / "sweep.json").read_text())
+    )
+    assert all(
+        (ws.data / "sweep" / name).stat().st_size > 5000
+        for name in ("data_efficiency.png", "noise.png")
+    )
+
+
+def test_a_cell_is_another_when_what_it_depends_on_is(ws):
+    data, params = SweepData.of(ws), EvaluateParams()
+    cell = module.Cell("ridge", 20, 0.0, 0)
+    address = module._address(cell, data, params)
+    assert module._address(cell, SweepData.of(ws), params) == address
+    others = [
+        (module.Cell("ridge", 20, 0.1, 0), data, params),
+        (cell, data, EvaluateParams(bootstrap=200)),
+    ]
+    pairs = pl.read_parquet(ws.pairs)
+    write_pairs(pairs.filter(pl.col("pair_id") != "p3"), ws.pairs)
+    others.append((cell, SweepData.of(ws), params))
+    assert len({address, *(module._address(*other) for other in others)}) == 4
+
+
+def test_more_pairs_help_and_noise_hurts(ws):
+    sweep = run_sweep(ws, ("procrustes",), (10, 80), (0.0, 1.0), 80, seeds=3)
+
+    def mean(rows, **wanted):
+        some = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+        return np.mean([way["mrr"]["value"] for row in some for way in row["retrieval"].values()])
+
+    assert mean(sweep.efficiency, groups=10) < mean(sweep.efficiency, groups=80)
+    assert mean(sweep.noise, noise=1.0) < 0.3 < 0.5 < mean(sweep.noise, noise=0.0)
+    assert {row["pairs"] for row in sweep.efficiency} == {20, 160}
+    assert sum(row["groups"] == 80 for row in sweep.efficiency) == 1  # all there are: one subset
+
+
+def test_retrieval_of_sparse_index_vectors_is_that_of_dense_ones(ws):
+    data = SweepData.of(ws)
+    model, pairs, _ = fit_subset(ASIF, data, 40, 0.0, 1)
+    found = retrieval(model, data.held_out, EvaluateParams(bootstrap=100))
+    first, second = data.held_out.views
+    scores = model.similarity(first.features, second.features)
+    by_hand = (scores > np.diag(scores)[:, None] - 1e-12).sum(axis=1)
+    assert pairs == 80
+    assert found["image_to_text"]["recall_at_1"]["value"] == pytest.approx((by_hand == 1).mean())
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_shuffled_pairs_leave_their_groups(share):
+    group = np.repeat(np.arange(60), 5)
+    source = shuffled_pairs(group, share, 1)
+    assert sorted(source) == list(range(300))
+    assert ((group[source] != group).mean()) == pytest.approx(share)
+
+
+def test_impossible_sweeps_are_one_clear_line(ws):
+    for asked, message in (
+        ({"methods": ("magic",)}, "unknown method 'magic'"),
+        ({"sizes": (5,)}, "between 10 and 80"),
+        ({"sizes": (81,)}, "between 10 and 80"),
+        ({"noise": (2.0,)}, "shares"),
+        ({"noise_groups": 100}, "between 10 and 80"),
+    ):
+        with pytest.raises(InputError, match=message):
+            run_sweep(ws, **asked)
+    ws.pairs.unlink()
+    with pytest.raises(ArtifactError, match="csa run"):
+        run_sweep(ws)
+
+
+def test_the_command(ws):
+    command = [
+        "sweep",
+        "--methods",
+        "ridge",
+        "--sizes",
+        "20",
+        "--noise",
+        "0,0.5",
+        "--noise-groups",
+        "20",
+        "--seeds",
+        "1",
+    ]
+    done = CliRunner().invoke(cli, command)
+    assert done.exit_code == 0, done.output
+    assert "ridge map" in done.stdout and "shuffled pairs" in done.stdout and "50%" in done.stdout
+    answer = json.loads(CliRunner().invoke(cli, [*command, "--json"]).stdout)
+    assert answer["methods"] == {"ridge": METHODS["ridge"][0]} and len(answer["noise"]) == 2
+    assert CliRunner().invoke(cli, ["sweep", "--sizes", "few"]).exit_code == 2

@@ -1,0 +1,201 @@
+"""A clone of the pipeline with a small data set of real pictures and texts, driven as a user
+drives it.
+"""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import yaml
+from PIL import Image, ImageDraw
+
+from csa.params.schema import Params
+from csa.pipeline.workspace import Workspace
+
+ROOT = Path(__file__).parents[2]
+COLOURS = ["red", "green", "blue", "yellow", "purple", "orange", "black", "brown"]
+SHAPES = ["circle", "square", "triangle", "cross", "ring", "star", "line", "arrow"]
+
+
+class SmallRepo:
+    """The code, dvc.yaml and a table data set in a folder of their own, under git."""
+
+    def __init__(self, folder, params=None):
+        self.root = folder
+        folder.mkdir(parents=True)
+        for name in ("csa", "flows", ".dvc"):
+            shutil.copytree(
+                ROOT / name,
+                folder / name,
+                ignore=shutil.ignore_patterns("__pycache__", "tmp", "cache"),
+            )
+        for name in ("dvc.yaml", "exclude.csv", ".dvcignore", ".gitignore"):
+            shutil.copy(ROOT / name, folder / name)
+        (folder / "data").mkdir()
+        shutil.copy(ROOT / "data" / ".gitignore", folder / "data")
+        make_shapes(folder / "shapes")
+        self.set_params(params or SHAPES_PARAMS)
+        git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-C", str(folder)]
+        for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "start"]):
+            subprocess.run([*git, *command], check=True)
+        self.ws = Workspace(folder, folder / ".csa")
+
+    def set_params(self, params):
+        (self.root / "params.yaml").write_text(
+            yaml.safe_dump(Params.from_mapping(params).dump(), sort_keys=False)
+        )
+
+    def start(self, *arguments, module="csa.cli", **options):
+        environment = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("PREFECT", "MLFLOW_TRACKING"))
+        }
+        environment["PATH"] = os.pathsep.join(
+            [str(Path(sys.executable).parent), environment["PATH"]]
+        )
+        return subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            cwd=self.root,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,
+        )
+
+    def run(self, *arguments, module="csa.cli", typed=None):
+        process = self.start(*arguments, module=module, stdin=subprocess.PIPE)
+        out, err = process.communicate(typed, timeout=300)
+        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+
+    def csa_run(self):
+        """`csa run --json` that has to work; its summary."""
+        done = self.run("run", "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def kill_when(self, condition, everything=True):
+        """Start `csa run` and kill -9 it, with all it started, as soon as the condition holds."""
+        process = self.start("run")
+        deadline = time.monotonic() + 200
+        while not condition(psutil.Process(process.pid)):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        victims = [
+            process,
+            *(psutil.Process(process.pid).children(recursive=True) if everything else []),
+        ]
+        for victim in victims:
+            try:
+                os.kill(victim.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        assert process.wait() == -signal.SIGKILL
+        process.stdout.close()  # what lives on may hold the other ends open for long
+        process.stderr.close()
+
+    def stage_record(self, stage):
+        return json.loads(self.ws.stage_record(stage).read_text())
+
+    def table(self):
+        with (self.root / "shapes" / "pairs.csv").open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    def write_table(self, rows):
+        write_table(self.root / "shapes" / "pairs.csv", rows)
+
+    def state(self):
+        """All that a run could change, file by file, but for its logs and Prefect's own
+        database.
+        """
+        kept = [
+            self.root / "dvc.lock",
+            self.ws.ledger,
+            *self.ws.runs.rglob("*"),
+            *(self.root / "data").rglob("*"),
+        ]
+        kept += (self.ws.state / "mlflow" / "artifacts").rglob("*")
+        return {
+            str(file.relative_to(self.root)): file.read_bytes() for file in kept if file.is_file()
+        }
+
+
+SHAPES_PARAMS = {
+    "dataset": {"kind": "table", "path": "shapes", "split": {"test": 0.3}},
+    "views": {
+        "image": {"modality": "image", "encoder": "efficientnet-lite0", "batch_size": 4},
+        "text": {"modality": "text", "encoder": "minilm-l6-v2", "batch_size": 4},
+    },
+    "evaluate": {"bootstrap": 100, "sheet_queries": 2},
+    "model": {"name": "shapes"},
+}
+
+
+def make_shapes(folder):
+    """64 pictures, one for each colour and shape, named in words."""
+    (folder / "images").mkdir(parents=True)
+    rows = []
+    for colour in COLOURS:
+        for shape in SHAPES:
+            name = f"images/{colour}-{shape}.png"
+            draw_shape(colour, shape).save(folder / name)
+            rows.append({"id": f"{colour}-{shape}", "image": name, "text": f"a {colour} {shape}"})
+    write_table(folder / "pairs.csv", rows)
+
+
+def draw_shape(colour, shape, size=96):
+    image = Image.new("RGB", (size, size), "white")
+    draw, box = ImageDraw.Draw(image), (20, 20, 76, 76)
+    if shape in ("circle", "square"):
+        (draw.ellipse if shape == "circle" else draw.rectangle)(box, fill=colour)
+    elif shape == "ring":
+        draw.ellipse(box, outline=colour, width=9)
+    else:
+        outlines = {
+            "triangle": [(48, 16), (80, 78), (16, 78)],
+            "cross": [
+                (40, 16),
+                (56, 16),
+                (56, 40),
+                (80, 40),
+                (80, 56),
+                (56, 56),
+                (56, 80),
+                (40, 80),
+                (40, 56),
+                (16, 56),
+                (16, 40),
+            ],
+            "star": [
+                (48, 10),
+                (58, 38),
+                (88, 38),
+                (64, 56),
+                (74, 86),
+                (48, 68),
+                (22, 86),
+                (32, 56),
+                (8, 38),
+                (38, 38),
+            ],
+            "line": [(10, 44), (86, 44), (86, 52), (10, 52)],
+            "arrow": [(10, 42), (56, 42), (56, 24), (88, 48), (56, 72), (56, 54), (10, 54)],
+        }
+        draw.polygon(outlines[shape], fill=colour)
+    return image
+
+
+def write_table(path, rows):
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
