@@ -24,7 +24,7 @@ import csa
 from benchmarks.measure import SEED, record
 from csa.core.search import best_ranks
 from csa.core.threads import one_thread_a_product
-from csa.datasets.pairs import read_pairs
+from csa.datasets.pairs_table import read_pairs
 from csa.evaluation.bootstrap import group_draws, mean_estimate
 from csa.features.shards import FeatureTable
 from csa.pipeline.recipes import existing_workspace

@@ -22,7 +22,7 @@ from benchmarks.measure import SEED, record
 from csa.core.alignment import load
 from csa.core.preparation import unit
 from csa.core.threads import one_thread_a_product
-from csa.datasets.pairs import read_pairs
+from csa.datasets.pairs_table import read_pairs
 from csa.evaluation.bootstrap import estimate, group_draws
 from csa.evaluation.detection import Ranked
 from csa.evaluation.out_of_context import (

@@ -20,7 +20,7 @@ import csa
 from benchmarks.measure import SEED, record
 from csa.core.refit import Refit
 from csa.core.threads import one_thread_a_product
-from csa.datasets.pairs import read_pairs
+from csa.datasets.pairs_table import read_pairs
 from csa.evaluation.bootstrap import number_groups
 from csa.evaluation.held_out import HeldOut
 from csa.features.shards import FeatureTable

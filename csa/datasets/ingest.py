@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from csa.datasets.exclude import EXCLUDE_FILE, leave_out, read_excluded
-from csa.datasets.items import Item, item_loader
+from csa.datasets.items import Item
 from csa.datasets.pairs import Ingested, build_pairs, quarantine_table
 from csa.datasets.readers.arrays import read_arrays
 from csa.datasets.readers.captions import read_coco, read_karpathy
@@ -22,6 +22,7 @@ from csa.datasets.readers.imagefolder import read_imagefolder
 from csa.datasets.readers.imagenet import read_imagenet
 from csa.datasets.readers.table import read_table
 from csa.datasets.readers.webdataset import read_webdataset
+from csa.datasets.roots import dataset_root
 from csa.datasets.rows import Reader
 from csa.errors import DataError
 from csa.params.data import DatasetKind, DatasetParams
@@ -32,11 +33,8 @@ __all__ = [
     "READERS",
     "Ingested",
     "Item",
-    "dataset_root",
     "ingest",
-    "item_loader",
     "read_dataset",
-    "root_of",
 ]
 
 READERS: dict[DatasetKind, Reader] = {
@@ -117,7 +115,7 @@ def read_dataset(
         rows,
         views,
         dataset,
-        root_of(dataset, workspace_root),
+        dataset_root(dataset, workspace_root),
         progress,
         to_fit,
         frozenset(listed.items),
@@ -130,19 +128,6 @@ def read_dataset(
     if progress:
         print("".join(f"note: {note}\n" for note in notes), end="", file=sys.stderr)
     return Ingested(result.pairs, result.quarantine.vstack(aside), notes)
-
-
-def dataset_root(params: Params, workspace_root: Path) -> Path:
-    """The folder that paths in the pairs table are relative to: `dataset.path`, or the folder of
-    the table it names.
-    """
-    return root_of(params.dataset, workspace_root)
-
-
-def root_of(dataset: DatasetParams, workspace_root: Path) -> Path:
-    """The folder that paths of a data set's items are relative to."""
-    path = workspace_root / dataset.path
-    return path.parent if path.is_file() else path
 
 
 def _check_arrays(dataset: DatasetParams, views: dict[str, ViewParams]) -> None:

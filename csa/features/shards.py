@@ -4,15 +4,18 @@ import hashlib
 import io
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from csa.core.matrices import Float32
-from csa.encoders.base import Encoder
-from csa.encoders.several import ViewEncoder
 from csa.errors import ArtifactError, InputError
 from csa.storage.files import read_json, write_atomic, write_json
+
+if TYPE_CHECKING:  # a fit reads shards, and does not depend on what wrote them
+    from csa.encoders.base import Encoder
+    from csa.encoders.several import ViewEncoder
 
 # A shard ends after an item whose hash is 0 modulo this, so it holds about as many.
 _SHARD_ITEMS = 1024
@@ -58,7 +61,7 @@ class FeatureTable:
 
 
 def write_shards(
-    folder: Path, items: list[str], features: Float32, encoder: Encoder | ViewEncoder
+    folder: Path, items: list[str], features: Float32, encoder: "Encoder | ViewEncoder"
 ) -> None:
     """Write features as Parquet shards with an index.
 

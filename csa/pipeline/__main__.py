@@ -1,37 +1,25 @@
 """The pipeline's stages as commands: read parameters, call the library, write artifacts.
 
     python -m csa.pipeline demo | ingest | embed VIEW | check | fit | evaluate | task NAME
+    python -m csa.pipeline code
 
 DVC runs them from dvc.yaml, in the workspace's folder. They know nothing of Prefect, DVC, MLflow or
-DuckDB. Bad input is one line on standard error and exit code 2.
+DuckDB. Bad input is one line on standard error and exit code 2. `code` writes the hashes of the
+stages' code, which DVC compares.
 """
 
 import resource
 import sys
 import time
-from collections.abc import Callable
-from typing import Any
+from importlib import import_module
 
 from csa.core.threads import one_thread_a_product
 from csa.errors import CSAError, InputError, RefusedError
-from csa.pipeline.check import check_stage
-from csa.pipeline.embed import embed_stage
-from csa.pipeline.evaluate import evaluate_stage
-from csa.pipeline.fit import fit_stage
-from csa.pipeline.ingest import demo_stage, ingest_stage
-from csa.pipeline.task import task_stage
+from csa.pipeline.code import STAGES, write_hashes
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_json
 
-STAGES: dict[str, Callable[..., dict[str, Any]]] = {
-    "demo": demo_stage,
-    "ingest": ingest_stage,
-    "embed": embed_stage,
-    "check": check_stage,
-    "fit": fit_stage,
-    "evaluate": evaluate_stage,
-    "task": task_stage,
-}
+_WITH_A_NAME = ("embed", "task")
 
 
 def _peak_megabytes() -> float:
@@ -40,29 +28,38 @@ def _peak_megabytes() -> float:
     return round(peak / (1e6 if sys.platform == "darwin" else 1e3), 1)
 
 
+def _run(ws: Workspace, name: str, rest: list[str]) -> None:
+    """Run one stage and write the record of what it did."""
+    stage = getattr(import_module(STAGES[name]), f"{name}_stage")
+    key = "@".join([name, *rest])
+    started, cpu = time.perf_counter(), time.process_time()
+    with one_thread_a_product():
+        done = stage(ws, *rest)
+    record = {
+        "stage": key,
+        **done,
+        "seconds": round(time.perf_counter() - started, 3),
+        "cpu_seconds": round(time.process_time() - cpu, 3),
+        "peak_megabytes": _peak_megabytes(),
+    }
+    write_json(ws.stage_record(key), record)
+
+
 def main(arguments: list[str]) -> int:
     """Run one stage; returns the exit code."""
     name, *rest = arguments or [""]
     try:
-        if name not in STAGES or len(rest) != (name in ("embed", "task")):
+        if name not in (*STAGES, "code") or len(rest) != (name in _WITH_A_NAME):
             raise InputError(
-                f"usage: python -m csa.pipeline {' | '.join(STAGES)}, embed with the name of a "
-                f"view and task with that of a task; "
-                f"got {arguments}"
+                f"usage: python -m csa.pipeline {' | '.join(STAGES)} | code, embed with the name "
+                f"of a view and task with that of a task; got {arguments}"
             )
         ws = Workspace.find()
         ws.prepare_state()
-        started, cpu = time.perf_counter(), time.process_time()
-        with one_thread_a_product():
-            done = STAGES[name](ws, *rest)
-        record = {
-            "stage": "@".join(arguments),
-            **done,
-            "seconds": round(time.perf_counter() - started, 3),
-            "cpu_seconds": round(time.process_time() - cpu, 3),
-            "peak_megabytes": _peak_megabytes(),
-        }
-        write_json(ws.stage_record("@".join(arguments)), record)
+        if name == "code":
+            write_hashes(ws.code, ws.code_memory)
+        else:
+            _run(ws, name, rest)
     except RefusedError as error:
         print(f"csa: refused: {' '.join(str(error).split())}", file=sys.stderr)
         return 1

@@ -4,20 +4,21 @@ from typing import Any
 
 from csa.checks.checks import admit
 from csa.checks.data_checks import check_data
-from csa.datasets.pairs import read_pairs
-from csa.pipeline.data import feature_tables
+from csa.params.checks import ChecksParams
+from csa.pipeline.data import PipelineData
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_json
 
 
 def check_stage(ws: Workspace) -> dict[str, Any]:
     """Check that the data may be fitted on; what was found is written even where it may not."""
-    params = ws.params()
-    first, second = feature_tables(ws, params)
-    found = check_data(
-        read_pairs(ws.pairs), params.view_names, (first, second), params.anchor_view, params.checks
+    data = PipelineData(ws)
+    params = data.params
+    limits: ChecksParams = params.checks
+    checks = check_data(
+        data.pairs, params.view_names, data.feature_tables, params.anchor_view, limits
     )
-    write_json(ws.checks, [check.as_dict() for check in found])
-    admit(found)
+    write_json(ws.checks, [check.as_dict() for check in checks])
+    admit(checks)
     write_json(ws.admitted, {"admitted": True})
-    return {"checks": len(found), "warnings": sum(check.outcome == "warn" for check in found)}
+    return {"checks": len(checks), "warnings": sum(check.outcome == "warn" for check in checks)}

@@ -1,35 +1,87 @@
-"""What the stages have written, opened for the next one."""
+"""What ingest and embed have written, opened once: pairs, features, training data."""
 
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
 
 import polars as pl
 
-from csa.datasets.ingest import dataset_root, item_loader
-from csa.datasets.pairs import read_pairs
+from csa.core.matrices import Array
+from csa.datasets.pairs_table import read_pairs
 from csa.features.shards import FeatureTable
 from csa.params.schema import Params
 from csa.pipeline.workspace import Workspace
+from csa.storage.files import read_json
 
 
-def training(ws: Workspace, params: Params) -> tuple[Any, Any, Any]:
-    """X, Y and groups of the training pairs."""
-    train = read_pairs(ws.pairs).filter(pl.col("split") == "train")
-    X, Y = (
-        table.rows(train[f"{name}_hash"].to_list())
-        for name, table in zip(params.view_names, feature_tables(ws, params), strict=True)
-    )
-    return X, Y, train["group"].to_numpy()
+class Training(NamedTuple):
+    """The training pairs: features X (n, p) and Y (n, q), and the group of each, shape (n,)."""
+
+    X: Array
+    Y: Array
+    groups: Array
 
 
-def feature_tables(ws: Workspace, params: Params) -> tuple[FeatureTable, FeatureTable]:
-    """Features of all items of either view, as `embed` left them."""
-    first, second = params.view_names
-    return FeatureTable.read(ws.features(first)), FeatureTable.read(ws.features(second))
+@dataclass(frozen=True)
+class PipelineData:
+    """The data of a workspace, each part read when it is first asked for and then kept.
 
+    Attributes:
+        ws: a workspace whose stages ingest and embed have run.
+    """
 
-def loaders(ws: Workspace, params: Params) -> list[Any]:
-    """What turns a value of the pairs table into an item, for either view."""
-    root = dataset_root(params, ws.root)
-    return [
-        item_loader(view, root, params.dataset.max_image_pixels) for view in params.views.values()
-    ]
+    ws: Workspace
+
+    @cached_property
+    def params(self) -> Params:
+        """The validated parameters."""
+        return Params.load(self.ws.params_file)
+
+    @cached_property
+    def pairs(self) -> pl.DataFrame:
+        """The pairs table.
+
+        Raises:
+            ArtifactError: missing or damaged.
+        """
+        return read_pairs(self.ws.pairs)
+
+    @cached_property
+    def _tables(self) -> dict[str, FeatureTable]:
+        return {}
+
+    def features(self, view: str) -> FeatureTable:
+        """Features of all items of a view, as embed left them.
+
+        Raises:
+            ArtifactError: a shard is missing or damaged.
+        """
+        if view not in self._tables:
+            self._tables[view] = FeatureTable.read(self.ws.features(view))
+        return self._tables[view]
+
+    @property
+    def feature_tables(self) -> tuple[FeatureTable, FeatureTable]:
+        """Features of all items of either view."""
+        first, second = self.params.view_names
+        return self.features(first), self.features(second)
+
+    def training(self) -> Training:
+        """Features and groups of the training pairs.
+
+        Raises:
+            InputError: an item has no features, because the pairs table is newer.
+        """
+        train = self.pairs.filter(pl.col("split") == "train")
+        X, Y = (
+            table.rows(train[f"{view}_hash"].to_list())
+            for view, table in zip(self.params.view_names, self.feature_tables, strict=True)
+        )
+        return Training(X, Y, train["group"].to_numpy())
+
+    def fingerprints(self) -> dict[str, str]:
+        """View -> fingerprint of the encoder that its features are from."""
+        return {
+            view: str(read_json(self.ws.features(view) / "index.json")["fingerprint"])
+            for view in self.params.views
+        }

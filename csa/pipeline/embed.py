@@ -2,12 +2,14 @@
 
 from typing import Any
 
-from csa.datasets.ingest import dataset_root, item_loader
-from csa.datasets.pairs import read_pairs
+from csa.datasets.items import item_loader
+from csa.datasets.pairs_table import read_pairs
+from csa.datasets.roots import dataset_root
 from csa.encoders import load_view_encoder
 from csa.errors import InputError
 from csa.features.embed import embed_view
 from csa.features.shards import write_shards
+from csa.params.schema import Params
 from csa.pipeline.workspace import Workspace
 
 
@@ -15,7 +17,7 @@ def embed_stage(ws: Workspace, view: str) -> dict[str, Any]:
     """Compute the features of one view's items that the cache does not have; write all as
     shards.
     """
-    params = ws.params()
+    params = Params.load(ws.params_file)
     if view not in params.views:
         raise InputError(f"embed {view!r}: no such view; params.yaml has {', '.join(params.views)}")
     items = (
@@ -25,7 +27,7 @@ def embed_stage(ws: Workspace, view: str) -> dict[str, Any]:
     )
     encoder = load_view_encoder(params.views[view])
     load_item = item_loader(
-        params.views[view], dataset_root(params, ws.root), params.dataset.max_image_pixels
+        params.views[view], dataset_root(params.dataset, ws.root), params.dataset.max_image_pixels
     )
     result = embed_view(
         encoder, items.rows(), load_item, ws.cache, f"embed {view}", params.compute.dask

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from csa.core.alignment import load
-from csa.datasets.pairs import read_pairs, write_pairs
+from csa.datasets.pairs_table import write_pairs
 from csa.evaluation.classification import per_class
 from csa.evaluation.contenders import Contender, contenders
 from csa.evaluation.decisions import CURVE, measure_decisions
@@ -15,8 +15,7 @@ from csa.evaluation.evaluation import Evaluation, evaluate, measure
 from csa.evaluation.held_out import HeldOut
 from csa.features.embedder import Embedder
 from csa.figures import figures, sheets, task_figures
-from csa.params.schema import Params
-from csa.pipeline.data import feature_tables, loaders, training
+from csa.pipeline.held_out import EvaluationData
 from csa.pipeline.labelled import (
     Labelled,
     class_vectors,
@@ -30,8 +29,9 @@ from csa.storage.files import write_json
 
 def evaluate_stage(ws: Workspace) -> dict[str, Any]:
     """Measure the alignment on the held-out pairs; write metrics, per-query tables and pictures."""
-    params, pairs, alignment = ws.params(), read_pairs(ws.pairs), load(ws.alignment)
-    held_out = HeldOut.of(pairs, params.view_names, feature_tables(ws, params))
+    data = EvaluationData(ws)
+    params, pairs, alignment = data.params, data.pairs, load(ws.alignment)
+    held_out = data.held_out()
     result = evaluate(alignment, held_out, params.evaluate)
     decisions = measure_decisions(result.vectors, held_out, result.pairs, params.evaluate)
     metrics, curve = result.metrics | {"conformal": decisions.metrics}, decisions.curve
@@ -60,7 +60,7 @@ def evaluate_stage(ws: Workspace) -> dict[str, Any]:
             curve.extend(pl.DataFrame(of_sets, schema=CURVE)),
         )
     write_pairs(curve, folder / "calibration.parquet")
-    metrics["baselines"] = _measure_contenders(ws, params, pairs, held_out, labelled)
+    metrics["baselines"] = _measure_contenders(data, held_out, labelled)
     figures.spectrum(alignment, folder / "spectrum.png")
     figures.recall_curve(result.queries, folder / "recall.png")
     figures.mismatch_histogram(
@@ -74,7 +74,7 @@ def evaluate_stage(ws: Workspace) -> dict[str, Any]:
         alignment,
         held_out,
         result.queries,
-        loaders(ws, params),
+        list(data.loaders().values()),
         params.evaluate.sheet_queries,
         folder,
     )
@@ -83,18 +83,17 @@ def evaluate_stage(ws: Workspace) -> dict[str, Any]:
 
 
 def _measure_contenders(
-    ws: Workspace, params: Params, pairs: pl.DataFrame, held_out: HeldOut, labelled: Labelled | None
+    data: EvaluationData, held_out: HeldOut, labelled: Labelled | None
 ) -> dict[str, Any]:
     """Retrieval, mismatch and, where there are labels, classification of everything that CSA is
     measured beside.
     """
-    embedder, found = Embedder(ws.cache, params.compute.dask), {}
-    for contender in contenders(
-        params.evaluate, params.fit, params.views, lambda: training(ws, params)
-    ):
+    params = data.params
+    embedder, found = Embedder(data.ws.cache, params.compute.dask), {}
+    for contender in contenders(params.evaluate, params.fit, params.views, data.training):
         theirs = held_out
         if not contender.own:
-            load = dict(zip(params.views, loaders(ws, params), strict=True))
+            load = data.loaders()
             first, second = (
                 embedder.items(
                     contender.views[view.name],
@@ -104,7 +103,7 @@ def _measure_contenders(
                 )
                 for view in held_out.views
             )
-            theirs = HeldOut.of(pairs, params.view_names, (first, second))
+            theirs = HeldOut.of(data.pairs, params.view_names, (first, second))
         found[contender.name] = measure(contender.model, theirs, params.evaluate).metrics
         if labelled is not None:
             images = _of_held_out(theirs, labelled)
@@ -133,6 +132,5 @@ def evaluate_elsewhere(ws: Workspace, alignment_file: Any) -> Evaluation:
     """Measure another alignment, such as the champion's, on this workspace's held-out pairs;
     writes nothing.
     """
-    params = ws.params()
-    held_out = HeldOut.of(read_pairs(ws.pairs), params.view_names, feature_tables(ws, params))
-    return evaluate(load(alignment_file), held_out, params.evaluate)
+    data = EvaluationData(ws)
+    return evaluate(load(alignment_file), data.held_out(), data.params.evaluate)

@@ -1,6 +1,7 @@
-"""Opening a workspace: the repository's own, or a private copy of the pipeline for a recipe."""
+"""Opening a workspace: the project's own, or one that is made for a recipe."""
 
-import shutil
+import difflib
+import re
 from pathlib import Path
 
 import yaml
@@ -12,10 +13,51 @@ from csa.params.schema import Params
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_atomic
 
-# What a workspace needs of the repository to run its stages. With the same code under the same
-# names, the stages of a recipe and of the repository have the same keys in DVC's run cache, so a
-# result is shared wherever it was computed.
-_COPIED = ("dvc.yaml", ".dvcignore", "csa")
+DVC_IGNORED = "__pycache__\n*.tmp\n.csa\n"
+"""Content of `.dvcignore`."""
+
+DEMO = "data/openmoji"
+"""`dataset.path` of the built-in data set, which a stage makes."""
+
+_PACKAGED = Path(__file__).parents[1] / "recipes"
+
+
+def stage_graph(with_demo: bool) -> str:
+    """The text of dvc.yaml: the same stages everywhere, so that a result is shared wherever it was
+    computed.
+
+    Args:
+        with_demo: whether the stage that renders the built-in data set belongs to it.
+    """
+    text = Path(__file__).with_name("graph.yaml").read_text(encoding="utf-8")
+    return text if with_demo else re.sub(r"  demo:\n(?:    .*\n)+\n", "", text)
+
+
+def find_recipe(recipe: Path) -> Path:
+    """A params file, or the recipe of that name that comes with the package.
+
+    Args:
+        recipe: a path, or a name such as `flickr8k`.
+
+    Raises:
+        InputError: neither is there.
+    """
+    if recipe.is_file() or recipe.suffix or len(recipe.parts) > 1:
+        return recipe
+    packaged = _PACKAGED / f"{recipe}.yaml"
+    if packaged.is_file():
+        return packaged
+    names = packaged_recipes()
+    near = difflib.get_close_matches(str(recipe), names, n=1)
+    raise InputError(
+        f"{recipe}: no such file, and no recipe of that name"
+        + (f"; did you mean {near[0]}?" if near else f"; the recipes are {', '.join(names)}")
+    )
+
+
+def packaged_recipes() -> list[str]:
+    """Names of the recipes that come with the package."""
+    return sorted(path.stem for path in _PACKAGED.glob("*.yaml"))
 
 
 def open_workspace(
@@ -44,6 +86,7 @@ def open_workspace(
         _check_sections(repository)
         repository.prepare_state()
         return repository
+    recipe = find_recipe(recipe)
     mapping = load_yaml(recipe)
     if not isinstance(mapping, dict):
         raise ParamsError(
@@ -54,8 +97,9 @@ def open_workspace(
         mapping.setdefault("dataset", {})["path"] = str(Path(data).resolve())
     params = Params.from_mapping(mapping, source=str(recipe))
     repository.prepare_state()
-    ws = Workspace(repository.root / ".csa" / "workspaces" / recipe.stem, repository.state)
-    _copy_pipeline(repository.root, ws.root)
+    ws = Workspace(repository.home / ".csa" / "workspaces" / recipe.stem, repository.state)
+    write_if_changed(ws.root / "dvc.yaml", stage_graph(params.dataset.path == DEMO))
+    write_if_changed(ws.root / ".dvcignore", DVC_IGNORED)
     listed = read_excluded(recipe.with_suffix(f".{EXCLUDE_FILE}"))
     everywhere = read_excluded(repository.root / EXCLUDE_FILE).items
     write_excluded(ws.root / EXCLUDE_FILE, Excluded(listed.pairs, everywhere | listed.items))
@@ -101,22 +145,7 @@ def _check_sections(repository: Workspace) -> None:
         )
 
 
-def _copy_pipeline(source: Path, target: Path) -> None:
-    """Bring a recipe's copy of the pipeline up to date; files that are the same keep their
-    times, so DVC need not hash them.
-    """
-    wanted = {
-        file.relative_to(source): file
-        for name in _COPIED
-        for file in (
-            [source / name] if (source / name).is_file() else (source / name).rglob("*.py")
-        )
-    }
-    for relative, file in wanted.items():
-        copy = target / relative
-        if not copy.is_file() or copy.read_bytes() != file.read_bytes():
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(file, copy)
-    for stale in (target / "csa").rglob("*.py"):
-        if stale.relative_to(target) not in wanted:
-            stale.unlink()
+def write_if_changed(path: Path, text: str) -> None:
+    """Write a file unless it holds this text already: DVC need not hash it again then."""
+    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+        write_atomic(path, text.encode())

@@ -6,9 +6,11 @@ import numpy as np
 import polars as pl
 
 from csa.core.alignment import Alignment, load
-from csa.datasets.ingest import item_loader, read_dataset, root_of
-from csa.datasets.pairs import write_pairs
+from csa.datasets.ingest import read_dataset
+from csa.datasets.items import item_loader
+from csa.datasets.pairs_table import write_pairs
 from csa.datasets.readers.table import truth
+from csa.datasets.roots import dataset_root
 from csa.errors import DataError, InputError
 from csa.evaluation.bootstrap import group_draws, mean_estimate, number_groups
 from csa.evaluation.conformal import PairCalibration
@@ -28,7 +30,7 @@ from csa.params.data import DatasetParams
 from csa.params.measure import TaskParams
 from csa.params.schema import Params
 from csa.params.views import ViewParams
-from csa.pipeline.data import training
+from csa.pipeline.data import PipelineData
 from csa.pipeline.evaluate import write_classes
 from csa.pipeline.labelled import (
     Labelled,
@@ -49,7 +51,7 @@ def task_stage(ws: Workspace, name: str) -> dict[str, Any]:
     """Measure the alignment on one task of the parameters; write its metrics, tables and
     pictures.
     """
-    params = ws.params()
+    params = Params.load(ws.params_file)
     if name not in params.tasks:
         raise InputError(
             f"task {name!r}: no such task; params.yaml has {', '.join(params.tasks) or 'none'}"
@@ -80,7 +82,7 @@ def _transfer(ws: Workspace, params: Params, task: TaskParams, name: str) -> dic
         task_figures.calibration(curve, folder / "calibration.png")
     others = {}
     for contender in contenders(
-        params.evaluate, params.fit, params.views, lambda: training(ws, params)
+        params.evaluate, params.fit, params.views, PipelineData(ws).training
     ):
         features = (
             images if contender.own else _images(labelled, contender, embedder, ws, task.dataset)
@@ -189,7 +191,7 @@ def _out_of_context(ws: Workspace, params: Params, task: TaskParams, name: str) 
             "out_of_context": evaluate_out_of_context(similarities(contender), params.evaluate)[0]
         }
         for contender in contenders(
-            params.evaluate, params.fit, params.views, lambda: training(ws, params)
+            params.evaluate, params.fit, params.views, PipelineData(ws).training
         )
     }
     counts = {"all": len(read.pairs), "set_aside": len(read.quarantine)}
@@ -247,5 +249,5 @@ def _features(
     """Features of one column of items of a table, row by row."""
     hashes = rows[f"{name}_hash"].to_list()
     items = dict(zip(hashes, rows[name].to_list(), strict=True))
-    load_item = item_loader(view, root_of(dataset, ws.root), dataset.max_image_pixels)
+    load_item = item_loader(view, dataset_root(dataset, ws.root), dataset.max_image_pixels)
     return embedder.items(view, list(items.items()), load_item, f"embed {name}").rows(hashes)

@@ -1,21 +1,22 @@
 """Where everything lies: the one place that knows a path.
 
-A workspace is a folder with `dvc.yaml`, `params.yaml` and the `data/` its stages write. The
-repository is one; a recipe runs in another, `.csa/workspaces/NAME`, a private copy of the pipeline.
-A scheduled run works in a git worktree of its own, `.csa/worktrees/NAME`. All of them share the
-repository's state folder `.csa/`: the item cache, the run records, and the local databases of
-Prefect, MLflow and DuckDB.
+A workspace is a folder with `dvc.yaml`, `params.yaml` and the `data/` its stages write. A project
+is one, made by `csa init`; a repository may hold several. A recipe runs in another,
+`.csa/workspaces/NAME`, with parameters of its own. A scheduled run works in a git worktree of the
+repository, `.csa/worktrees/NAME`. All of them share one state folder, `.csa/` beside the
+repository's `.dvc/`: the item cache, the run records, and the local databases of Prefect, MLflow
+and DuckDB.
 """
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from csa.errors import WorkspaceError
-from csa.params.schema import Params
-from csa.storage.files import read_json, write_atomic, write_json
 
-__all__ = ["Workspace", "read_json", "write_atomic", "write_json"]
+if TYPE_CHECKING:
+    from csa.params.schema import Params
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class Workspace:
                 home = _home(root)
                 return cls(root, home.parents[1] if _lies_in(home, "worktrees") else home / ".csa")
         raise WorkspaceError(
-            f"{here}: no dvc.yaml here or above; run csa inside a clone of the repository"
+            f"{here}: no project here or above, as no folder has a dvc.yaml; `csa init` makes one, "
+            "and `csa run RECIPE` works from inside one"
         )
 
     @property
@@ -47,23 +49,44 @@ class Workspace:
         return _home(self.root)
 
     @property
+    def is_recipe(self) -> bool:
+        """Whether a recipe made it, and no person."""
+        return _lies_in(self.root, "workspaces")
+
+    @property
     def name(self) -> str:
-        """`main` for the repository itself and its worktrees, else the recipe's name."""
-        return "main" if self.home == self.root else self.root.name
+        """`main` for a project at the top of its repository and its worktrees; the folders from
+        there for a project below, joined by a hyphen; else the recipe's name.
+        """
+        if self.is_recipe:
+            return self.root.name
+        return "-".join(self.root.relative_to(self.home).parts) or "main"
 
     @property
     def params_file(self) -> Path:
         """The validated parameters of this workspace."""
         return self.root / "params.yaml"
 
-    def params(self) -> Params:
+    def params(self) -> "Params":
         """Load and validate `params.yaml`."""
+        from csa.params.schema import Params
+
         return Params.load(self.params_file)
 
     @property
     def data(self) -> Path:
         """What the stages write."""
         return self.root / "data"
+
+    @property
+    def code(self) -> Path:
+        """The hash of each stage's code, which DVC compares; see `csa.pipeline.code`."""
+        return self.data / "code.json"
+
+    @property
+    def code_memory(self) -> Path:
+        """What is known of each source file, so that it is not looked at again."""
+        return self.state / "code.json"
 
     @property
     def pairs(self) -> Path:
@@ -201,8 +224,11 @@ class Workspace:
 
 
 def _home(root: Path) -> Path:
-    return root.parents[2] if _lies_in(root, "workspaces") else root
+    """The folder whose `.dvc` a workspace belongs to; itself, where there is none."""
+    if _lies_in(root, "workspaces"):
+        return root.parents[2]
+    return next((above for above in (root, *root.parents) if (above / ".dvc").is_dir()), root)
 
 
 def _lies_in(root: Path, folder: str) -> bool:
-    return root.parent.name == folder and root.parent.parent.name == ".csa"
+    return root.parent.name == folder and root.parents[1].name == ".csa"

@@ -19,7 +19,9 @@ from csa.core.matrices import Array, Float64
 from csa.core.refit import Refit
 from csa.core.search import best_ranks
 from csa.core.threads import one_thread_a_product
-from csa.datasets.ingest import dataset_root, ingest, item_loader
+from csa.datasets.ingest import ingest
+from csa.datasets.items import item_loader
+from csa.datasets.roots import dataset_root
 from csa.encoders import load_view_encoder
 from csa.errors import InputError
 from csa.evaluation.bootstrap import Estimate, group_draws, mean_estimate
@@ -193,7 +195,7 @@ def advise(ws: Workspace, candidates: tuple[str, ...] = (), sample: int = 500) -
         for name, settings in encoders.items():
             encoder = load_view_encoder(settings)
             load_item = item_loader(
-                settings, dataset_root(params, ws.root), params.dataset.max_image_pixels
+                settings, dataset_root(params.dataset, ws.root), params.dataset.max_image_pixels
             )
             done = embed_view(
                 encoder, items.rows(), load_item, ws.cache, f"embed {name}", params.compute.dask

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from csa.core.matrices import Array, Float64
-from csa.datasets.pairs import read_pairs
+from csa.datasets.pairs_table import read_pairs
 from csa.evaluation.bootstrap import number_groups
 from csa.evaluation.conformal import Calibration, PairCalibration, PairDecisions
 from csa.evaluation.exchangeability import familiarity

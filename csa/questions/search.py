@@ -8,8 +8,9 @@ import polars as pl
 
 from csa.core.matrices import Array
 from csa.core.search import top_k
-from csa.datasets.ingest import dataset_root, item_loader
-from csa.datasets.pairs import read_pairs
+from csa.datasets.items import item_loader
+from csa.datasets.pairs_table import read_pairs
+from csa.datasets.roots import dataset_root
 from csa.features.shards import FeatureTable
 from csa.figures.sheet import Result, Row, draw_sheet, showable
 from csa.pipeline.workspace import Workspace
@@ -80,7 +81,7 @@ class Searcher:
         rows, scores = top_k(vectors, gallery, top)
         load_item = item_loader(
             fitted.params.views[other],
-            dataset_root(fitted.params, self._ws.root),
+            dataset_root(fitted.params.dataset, self._ws.root),
             fitted.params.dataset.max_image_pixels,
         )
         found, items = [], []

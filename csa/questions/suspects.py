@@ -12,8 +12,9 @@ import polars as pl
 from csa.core.alignment import Alignment, load
 from csa.core.refit import Refit
 from csa.datasets.exclude import Excluded, write_excluded
-from csa.datasets.ingest import dataset_root, item_loader
-from csa.datasets.pairs import read_pairs, write_pairs
+from csa.datasets.items import item_loader
+from csa.datasets.pairs_table import read_pairs, write_pairs
+from csa.datasets.roots import dataset_root
 from csa.errors import InputError
 from csa.evaluation.bootstrap import Estimate, group_draws, mean_estimate, number_groups
 from csa.evaluation.held_out import HeldOut
@@ -241,7 +242,7 @@ def _write(ws: Workspace, answer: SuspectsAnswer) -> None:
 
 
 def _write_page(ws: Workspace, params: Params, answer: SuspectsAnswer, page: Path) -> None:
-    root = dataset_root(params, ws.root)
+    root = dataset_root(params.dataset, ws.root)
     first, second = (
         Shower(
             view,

@@ -24,7 +24,7 @@ from csa.baselines import ASIF, PlainCCA, Procrustes, RidgeMap
 from csa.core.base import PairModel
 from csa.core.matrices import Array
 from csa.core.threads import one_thread_a_product
-from csa.datasets.pairs import read_pairs
+from csa.datasets.pairs_table import read_pairs
 from csa.errors import InputError
 from csa.evaluation.bootstrap import Estimate, number_groups
 from csa.evaluation.held_out import HeldOut

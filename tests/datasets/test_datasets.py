@@ -13,8 +13,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import save_file
 
-from csa.datasets.ingest import dataset_root, ingest, item_loader
-from csa.datasets.pairs import build_pairs, read_pairs, split_fraction, write_pairs
+from csa.datasets.ingest import ingest
+from csa.datasets.items import item_loader
+from csa.datasets.pairs import build_pairs, split_fraction
+from csa.datasets.pairs_table import read_pairs, write_pairs
+from csa.datasets.roots import dataset_root
 from csa.datasets.rows import RawPair
 from csa.errors import ArtifactError, DataError
 from csa.params.data import DatasetParams

@@ -15,7 +15,8 @@ import soundfile
 from PIL import Image
 from scipy.io import savemat
 
-from csa.datasets.ingest import ingest, item_loader, read_dataset
+from csa.datasets.ingest import ingest, read_dataset
+from csa.datasets.items import item_loader
 from csa.errors import DataError
 from csa.params.data import DatasetParams
 from csa.params.schema import Params

@@ -12,7 +12,8 @@ import tiny_models
 import torch
 from transformers import AutoFeatureExtractor, AutoModel
 
-from csa.datasets.ingest import ingest, item_loader
+from csa.datasets.ingest import ingest
+from csa.datasets.items import item_loader
 from csa.encoders import load_encoder, whisper
 from csa.errors import DataError, EncoderError
 from csa.figures.sheet import showable

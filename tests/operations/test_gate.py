@@ -14,7 +14,7 @@ import yaml
 from flow_workspace import item_hash, lock, queries_table
 
 import csa
-from csa.datasets.pairs import read_pairs, write_pairs
+from csa.datasets.pairs_table import read_pairs, write_pairs
 from csa.errors import ArtifactError, ParamsError
 from csa.operations.gate import decide as promotion
 from csa.operations.gate.paired import decide

@@ -16,7 +16,7 @@ from flow_workspace import (
     queries_table,
 )
 
-from csa.datasets.pairs import write_pairs
+from csa.datasets.pairs_table import write_pairs
 from csa.errors import ArtifactError, InputError
 from csa.operations.gate import decide as promotion
 from csa.operations.gate import settled

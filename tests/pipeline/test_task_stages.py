@@ -11,7 +11,7 @@ import yaml
 from PIL import Image
 from small_repo import COLOURS, SHAPES, draw_shape, write_table
 
-from csa.datasets.pairs import read_pairs
+from csa.datasets.pairs_table import read_pairs
 from csa.errors import DataError, InputError
 from csa.evaluation.classification import per_class
 from csa.evaluation.conformal import fewest_groups

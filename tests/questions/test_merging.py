@@ -8,7 +8,8 @@ from factory import shared_signal
 
 import csa
 from csa.cli import main
-from csa.datasets.pairs import split_fraction, write_pairs
+from csa.datasets.pairs import split_fraction
+from csa.datasets.pairs_table import write_pairs
 from csa.errors import ArtifactError, FeatureError, InputError
 from csa.features.shards import FeatureTable
 from csa.params.schema import Params

@@ -16,7 +16,7 @@ from csa.cli import main as cli
 from csa.core.refit import Refit
 from csa.datasets.exclude import Excluded, read_excluded, write_excluded
 from csa.datasets.ingest import ingest
-from csa.datasets.pairs import write_pairs
+from csa.datasets.pairs_table import write_pairs
 from csa.errors import DataError, InputError
 from csa.features.shards import FeatureTable, write_shards
 from csa.params.measure import EvaluateParams

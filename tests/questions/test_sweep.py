@@ -12,7 +12,7 @@ from factory import Arrays, shared_signal
 
 from csa.baselines import ASIF
 from csa.cli import main as cli
-from csa.datasets.pairs import write_pairs
+from csa.datasets.pairs_table import write_pairs
 from csa.errors import ArtifactError, InputError
 from csa.features.shards import write_shards
 from csa.params.measure import EvaluateParams

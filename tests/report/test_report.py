@@ -13,7 +13,7 @@ from flow_workspace import STAGES
 from report_workspace import HOSTILE, make_report_workspace, two_versions
 
 import csa
-from csa.datasets.pairs import read_pairs
+from csa.datasets.pairs_table import read_pairs
 from csa.errors import ArtifactError
 from csa.operations.inspection.compare import compare
 from csa.operations.report.comparison import write_comparison

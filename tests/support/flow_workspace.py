@@ -8,7 +8,7 @@ import yaml
 from factory import shared_signal
 
 import csa
-from csa.datasets.pairs import write_pairs
+from csa.datasets.pairs_table import write_pairs
 from csa.evaluation.held_out import evaluation_id
 from csa.params.schema import Params
 from csa.pipeline.workspace import Workspace

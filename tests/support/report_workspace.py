@@ -12,7 +12,7 @@ from factory import shared_signal
 from flow_workspace import STAGES, lock
 from small_repo import COLOURS, SHAPES, draw_shape, write_table
 
-from csa.datasets.pairs import read_pairs
+from csa.datasets.pairs_table import read_pairs
 from csa.features.shards import write_shards
 from csa.params.schema import Params
 from csa.pipeline import __main__ as stages

@@ -10,7 +10,7 @@ import polars as pl
 
 from csa.core.alignment import load
 from csa.core.matrices import Array
-from csa.datasets.pairs import read_pairs
+from csa.datasets.pairs_table import read_pairs
 from csa.errors import CSAError
 from csa.features.shards import FeatureTable
 from csa.pipeline.workspace import Workspace

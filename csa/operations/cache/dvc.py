@@ -23,11 +23,13 @@ import yaml
 
 from csa.errors import ArtifactError, CSAError, RefusedError, StageError, WorkspaceError
 from csa.operations.environment import is_verbose
+from csa.pipeline.code import PACKAGE, write_hashes
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_atomic
 
 StageStatus = Literal["ran", "restored", "unchanged"]
 
+_CODE = "code"  # the stage that hashes the code; `csa` itself does its work
 _BUSY = ("is busy, it is being blocked by", "Unable to acquire lock")
 _STATE_SECONDS = 30.0
 _STARTED = "Running stage '"
@@ -82,9 +84,10 @@ def ensure_repo(ws: Workspace) -> None:
     """Make a recipe's workspace, or a worktree, a DVC repository of its own with the cache and the
     remotes of the main one.
 
-    The repository itself has its committed `.dvc/config`; nothing is done there.
+    A project has its committed `.dvc/config`; nothing is done there.
     """
-    if ws.root == ws.state.parent:
+    write_hashes(ws.code, ws.code_memory)
+    if ws.home == ws.state.parent and not ws.is_recipe:
         return
     main = ws.state.parent / ".dvc"
     for name in ("config", "config.local"):
@@ -135,7 +138,9 @@ def stages(ws: Workspace) -> list[str]:
         if stage not in wanted:
             wanted.add(stage)
             rest += needed.get(stage, ())
-    return [stage for stage in TopologicalSorter(needed).static_order() if stage in wanted]
+    return [
+        stage for stage in TopologicalSorter(needed).static_order() if stage in wanted - {_CODE}
+    ]
 
 
 def status(ws: Workspace) -> list[str]:
@@ -145,7 +150,9 @@ def status(ws: Workspace) -> list[str]:
     Raises:
         WorkspaceError: DVC cannot read the pipeline.
     """
-    return list(json.loads(ask(ws, "status", "--json", "--with-deps", *targets(ws))))
+    write_hashes(ws.code, ws.code_memory)
+    found = json.loads(ask(ws, "status", "--json", "--with-deps", *targets(ws)))
+    return [stage for stage in found if stage != _CODE]
 
 
 def repro(ws: Workspace, stage: str) -> StageOutcome:
@@ -282,6 +289,7 @@ def ask(ws: Workspace, *arguments: str, timeout: float | None = None) -> str:
         answer = subprocess.run(
             [sys.executable, "-m", "dvc", *arguments],
             cwd=ws.root,
+            env=_environment(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -300,6 +308,14 @@ def ask(ws: Workspace, *arguments: str, timeout: float | None = None) -> str:
     return answer.stdout
 
 
+def _environment() -> dict[str, str]:
+    """Of a DVC process: its stages run the csa that runs here, wherever that lies."""
+    if PACKAGE.parent.name in ("site-packages", "dist-packages"):
+        return dict(os.environ)  # found without help, and not to be put before the standard library
+    path = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(path)}
+
+
 def _run(ws: Workspace, *arguments: str) -> _Finished:
     """Run DVC to its end with its output forwarded; whatever interrupts us ends its whole
     process group.
@@ -310,6 +326,7 @@ def _run(ws: Workspace, *arguments: str) -> _Finished:
         subprocess.Popen(
             command,
             cwd=ws.root,
+            env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from csa.datasets.pairs import read_pairs
+from csa.datasets.pairs_table import read_pairs
 from csa.errors import ArtifactError
 from csa.features.cache import FeatureCache
 from csa.features.shards import FeatureTable

@@ -15,7 +15,7 @@ import polars as pl
 import yaml
 
 from csa.datasets.exclude import EXCLUDE_FILE
-from csa.datasets.pairs import read_pairs
+from csa.datasets.pairs_table import read_pairs
 from csa.errors import ArtifactError, InputError
 from csa.features.cache import forget_items
 from csa.operations.forgetting import forgotten

@@ -12,7 +12,7 @@ import polars as pl
 from csa.checks.checks import Check, admit
 from csa.checks.drift import Profile, check_drift, check_new_pairs
 from csa.core.alignment import Alignment, load
-from csa.datasets.pairs import read_pairs
+from csa.datasets.pairs_table import read_pairs
 from csa.errors import ArtifactError
 from csa.evaluation.bootstrap import number_groups
 from csa.features.shards import FeatureTable

@@ -10,8 +10,8 @@ from typing import Any
 
 import polars as pl
 
-from csa.datasets.ingest import dataset_root
-from csa.datasets.pairs import read_pairs
+from csa.datasets.pairs_table import read_pairs
+from csa.datasets.roots import dataset_root
 from csa.errors import ArtifactError, InputError
 from csa.operations.ledger import team_ledger
 from csa.operations.registry import downloads
@@ -186,7 +186,7 @@ def hashes_of(ws: Workspace, item: str) -> set[str]:
     if is_hash(item):
         return {item}
     found = set()
-    for folder in (Path(), ws.root, dataset_root(ws.params(), ws.root)):
+    for folder in (Path(), ws.root, dataset_root(ws.params().dataset, ws.root)):
         try:
             if (folder / item).is_file():
                 found.add(file_sha256(folder / item))

@@ -7,9 +7,11 @@ import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from csa.datasets.ingest import dataset_root, ingest, item_loader
+from csa.datasets.ingest import ingest
+from csa.datasets.items import item_loader
 from csa.datasets.openmoji import load_emojis
-from csa.datasets.pairs import read_pairs
+from csa.datasets.pairs_table import read_pairs
+from csa.datasets.roots import dataset_root
 from csa.encoders import BUILTIN, ViewEncoder, load_encoder
 from csa.encoders.base import Encoder, batches
 from csa.encoders.models import find_model, is_elsewhere
@@ -279,7 +281,7 @@ def _trial(ws: Workspace, view: str, encoder: Encoder, items: list[tuple[str, st
     params = ws.params()
     print(f"timing {encoder.description['encoder']} on one batch", file=sys.stderr)
     load = item_loader(
-        params.views[view], dataset_root(params, ws.root), params.dataset.max_image_pixels
+        params.views[view], dataset_root(params.dataset, ws.root), params.dataset.max_image_pixels
     )
     lengths = encoder.padded_lengths([value for _, value in items])
     plan = batches(lengths, encoder.batch_size)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from csa.core.alignment import load
-from csa.datasets.ingest import dataset_root, item_loader
-from csa.datasets.pairs import read_pairs, read_written
+from csa.datasets.items import item_loader
+from csa.datasets.pairs_table import read_pairs, read_written
+from csa.datasets.roots import dataset_root
 from csa.errors import ArtifactError
 from csa.evaluation.held_out import HeldOut
 from csa.features.shards import FeatureTable
@@ -107,7 +108,7 @@ def held_out_of(ws: Workspace, params: Params) -> HeldOut:
 
 def loaders_of(ws: Workspace, params: Params) -> tuple[Loader, Loader]:
     """What loads the items of each view."""
-    root = dataset_root(params, ws.root)
+    root = dataset_root(params.dataset, ws.root)
     first, second = (
         item_loader(view, root, params.dataset.max_image_pixels) for view in params.views.values()
     )

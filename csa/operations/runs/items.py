@@ -10,7 +10,7 @@ from pathlib import Path
 
 import polars as pl
 
-from csa.datasets.pairs import read_pairs
+from csa.datasets.pairs_table import read_pairs
 from csa.errors import ArtifactError
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_atomic

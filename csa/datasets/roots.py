@@ -1,0 +1,17 @@
+"""Where the items of a data set lie."""
+
+from pathlib import Path
+
+from csa.params.data import DatasetParams
+
+
+def dataset_root(dataset: DatasetParams, workspace_root: Path) -> Path:
+    """The folder that paths of a data set's items are relative to: `dataset.path`, or the folder of
+    the table that it names.
+
+    Args:
+        dataset: which data set.
+        workspace_root: what a relative `dataset.path` is relative to.
+    """
+    path = workspace_root / dataset.path
+    return path.parent if path.is_file() else path
