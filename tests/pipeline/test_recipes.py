@@ -49,9 +49,9 @@ def plan(recipe, tmp_path, monkeypatch):
     ws.root.mkdir(parents=True)
     ws.params_file.write_text(recipe.read_text(encoding="utf-8"))
     stages = ["ingest", *(f"embed@{view}" for view in ws.params().views), "fit", "evaluate"]
-    monkeypatch.setattr("flows.dvc.ensure_repo", lambda ws: None)
-    monkeypatch.setattr("flows.dvc.stages", lambda ws: stages)
-    monkeypatch.setattr("flows.dvc.status", lambda ws: {"ingest": []})
+    monkeypatch.setattr("csa.operations.cache.dvc.ensure_repo", lambda ws: None)
+    monkeypatch.setattr("csa.operations.cache.dvc.stages", lambda ws: stages)
+    monkeypatch.setattr("csa.operations.cache.dvc.status", lambda ws: {"ingest": []})
     return make_plan(ws)
 
 

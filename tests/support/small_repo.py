@@ -1,6 +1,4 @@
-"""A clone of the pipeline with a small data set of real pictures and texts, driven as a user
-drives it.
-"""
+"""A project with a small data set of real pictures and texts, driven as a user drives it."""
 
 import csv
 import json
@@ -17,6 +15,7 @@ import yaml
 from PIL import Image, ImageDraw
 
 from csa.params.schema import Params
+from csa.pipeline.recipes import stage_graph
 from csa.pipeline.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
@@ -25,19 +24,17 @@ SHAPES = ["circle", "square", "triangle", "cross", "ring", "star", "line", "arro
 
 
 class SmallRepo:
-    """The code, dvc.yaml and a table data set in a folder of their own, under git."""
+    """A project with a table data set, under git."""
 
     def __init__(self, folder, params=None):
         self.root = folder
         folder.mkdir(parents=True)
-        for name in ("csa", "flows", ".dvc"):
-            shutil.copytree(
-                ROOT / name,
-                folder / name,
-                ignore=shutil.ignore_patterns("__pycache__", "tmp", "cache"),
-            )
-        for name in ("dvc.yaml", "exclude.csv", ".dvcignore", ".gitignore"):
+        shutil.copytree(
+            ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("tmp", "cache")
+        )
+        for name in ("exclude.csv", ".dvcignore", ".gitignore"):
             shutil.copy(ROOT / name, folder / name)
+        (folder / "dvc.yaml").write_text(stage_graph(with_demo=False))
         (folder / "data").mkdir()
         shutil.copy(ROOT / "data" / ".gitignore", folder / "data")
         make_shapes(folder / "shapes")
