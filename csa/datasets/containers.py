@@ -10,6 +10,7 @@ import re
 import tarfile
 import threading
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
@@ -95,6 +96,22 @@ def tar_members(path: Path, name: str) -> dict[str, tuple[int, int]]:
                 for member in tar
                 if member.isfile()
             }
+    except tarfile.TarError as error:
+        raise DataError(
+            f"{name}: not readable as an uncompressed tar ({error}); fetch it again, or "
+            f"decompress it"
+        ) from None
+
+
+def first_members(path: Path, name: str, count: int = 50) -> list[str]:
+    """Names of the first files in an uncompressed tar, however long it is.
+
+    Raises:
+        DataError: missing, damaged or compressed.
+    """
+    try:
+        with open_item(path, name, "tar") as file, tarfile.open(fileobj=file, mode="r:") as tar:
+            return [member.name for member in islice(tar, count) if member.isfile()]
     except tarfile.TarError as error:
         raise DataError(
             f"{name}: not readable as an uncompressed tar ({error}); fetch it again, or "

@@ -30,6 +30,39 @@ def open_item(path: Path, name: str, what: str) -> BufferedReader:
         ) from None
 
 
+def walk(root: Path, limit: int | None = None) -> list[str]:
+    """Paths of all files below a folder, relative to it with forward slashes, in order of their
+    names; what begins with a dot is left out, and links to folders are not followed.
+
+    Args:
+        root: the folder.
+        limit: stop after about so many; None: never.
+
+    Raises:
+        DataError: a folder cannot be read.
+    """
+    found: list[str] = []
+    folders = [""]
+    for below in folders:  # grows: the top is seen whole before what lies deeper
+        try:
+            with os.scandir(root / below) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(f"{below}{entry.name}/")
+                    else:
+                        found.append(f"{below}{entry.name}")
+        except OSError as error:
+            raise DataError(
+                f"{root / below}: the folder cannot be read ({error.strerror}); check its "
+                f"permissions"
+            ) from None
+        if limit is not None and len(found) >= limit:
+            break
+    return sorted(found)
+
+
 def write_atomic(path: Path, content: bytes) -> None:
     """Write a file whole or not at all: a temporary file beside it, flushed to disk, then
     renamed over it.

@@ -205,6 +205,17 @@ def _read_separated(file: Path, separator: str) -> Cells:
     return columns
 
 
+def first_cells(file: Path, count: int = 200) -> Cells:
+    """The first rows of a table, as text.
+
+    Raises:
+        DataError: not a table, or damaged.
+    """
+    if file.suffix.lower() == ".parquet":
+        return _read_parquet(file, count)
+    return {name: column[:count] for name, column in _read_cells(file).items()}
+
+
 def _check_header(header: list[str], file: Path) -> None:
     if not header:
         raise DataError(f"{file}: the table is empty; its first line must name the columns")
@@ -247,9 +258,9 @@ def _json_text(value: Any, place: str) -> str | None:
     return json.dumps(value)
 
 
-def _read_parquet(file: Path) -> Cells:
+def _read_parquet(file: Path, count: int | None = None) -> Cells:
     try:
-        frame = pl.read_parquet(file)
+        frame = pl.read_parquet(file, glob=False, n_rows=count)
     except (pl.exceptions.PolarsError, OSError) as error:
         raise DataError(
             f"{file}: not readable as Parquet ({' '.join(str(error).split())}); write it again"
@@ -269,3 +280,4 @@ _READERS: dict[str, Callable[[Path], Cells]] = {
     ".jsonl": _read_jsonl,
     ".parquet": _read_parquet,
 }
+TABLE_ENDINGS = tuple(_READERS)
