@@ -4,7 +4,7 @@
 
 import click
 
-from csa.cli import pipeline, registry, results, team
+from csa.cli import pipeline, project, registry, results, team
 from csa.cli.common import Group
 
 
@@ -18,5 +18,11 @@ def main() -> None:
     """
 
 
-for _command in (*pipeline.COMMANDS, *results.COMMANDS, *registry.COMMANDS, *team.COMMANDS):
+for _command in (
+    *project.COMMANDS,
+    *pipeline.COMMANDS,
+    *results.COMMANDS,
+    *registry.COMMANDS,
+    *team.COMMANDS,
+):
     main.add_command(_command)
