@@ -35,7 +35,7 @@ _FIRST_ENCODER: dict[Modality, str] = {
     "array": "precomputed",
 }
 _SECTIONS = ("dataset", "views", "fit", "evaluate", "checks", "gate", "model")
-_COMMENT_WIDTH = 64
+_COMMENT_WIDTH = 62
 
 _README = """# {name}
 

@@ -22,6 +22,7 @@ from typing import IO, Literal
 import yaml
 
 from csa.errors import ArtifactError, CSAError, RefusedError, StageError, WorkspaceError
+from csa.operations.cache.lock import settle_conflict
 from csa.operations.environment import is_verbose
 from csa.pipeline.code import PACKAGE, write_hashes
 from csa.pipeline.workspace import Workspace
@@ -87,6 +88,7 @@ def ensure_repo(ws: Workspace) -> None:
     A project has its committed `.dvc/config`; nothing is done there.
     """
     write_hashes(ws.code, ws.code_memory)
+    settle_conflict(ws)
     if ws.home == ws.state.parent and not ws.is_recipe:
         return
     main = ws.state.parent / ".dvc"
