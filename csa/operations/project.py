@@ -44,7 +44,7 @@ one multimodal model.
 
 - `csa plan` says what a run would do, `csa run` does it, `csa status` says what is out of date.
 - `csa search "some words"` asks the model. `data/report.html` is the report of the last run.
-- The settings are in `params.yaml`. Commit it with `dvc.lock` after a run:
+- The settings are in `params.yaml`. Commit it with `dvc.lock` and `data/code.json` after a run:
   `git checkout` of that commit and `dvc checkout` bring back its features, model and metrics.
 - `csa remote add team /a/shared/folder` shares what was computed with the team.
 """
@@ -269,8 +269,9 @@ def _as_seen_from(root: Path, data: Path) -> str:
 def _outputs() -> Iterator[str]:
     """What the stages and a run write below data/, as lines of its .gitignore."""
     names = re.findall(r"^\s+- data/(?:([\w.]+))", stage_graph(with_demo=True), re.MULTILINE)
-    for name in dict.fromkeys([*names, "code.json", "report", "report.html", "suspects"]):
-        yield f"/{name}"
+    for name in dict.fromkeys([*names, "report", "report.html", "suspects"]):
+        if name != "code.json":  # it goes into git beside dvc.lock
+            yield f"/{name}"
 
 
 def _write(made: Made, name: str, text: str) -> None:

@@ -78,7 +78,8 @@ def test_what_is_there_is_kept(tmp_path, shapes):
     assert (tmp_path / "README.md").read_text() == "mine\n" and "README.md" in made.kept
     assert (tmp_path / ".gitignore").read_text() == "secret\n.csa/\n"
     assert git(tmp_path, "check-ignore", "data/photo.jpg").returncode == 1
-    assert git(tmp_path, "check-ignore", "data/metrics.json", "data/code.json").returncode == 0
+    assert git(tmp_path, "check-ignore", "data/metrics.json").returncode == 0
+    assert git(tmp_path, "check-ignore", "data/code.json").returncode == 1
 
 
 def test_projects_of_one_repository_share_one_state(tmp_path, shapes):

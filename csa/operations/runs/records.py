@@ -258,9 +258,8 @@ def _git_state(root: Path) -> tuple[str, bool]:
     head = ask("rev-parse", "HEAD")
     if head.returncode:
         return "none", False
-    changed = ask(
-        "status", "--porcelain", "--untracked-files=no", "--", ":/", ":(exclude,top)dvc.lock"
-    )
+    ours = (f":(exclude,glob,top)**/{name}" for name in ("dvc.lock", "data/code.json"))
+    changed = ask("status", "--porcelain", "--untracked-files=no", "--", ":/", *ours)
     return head.stdout.strip(), bool(changed.stdout.strip())
 
 
