@@ -6,11 +6,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from csa.core.base import PairModel, one_or_both
-from csa.core.crossfit import Held, Shrinkage
+from csa.core.held import Held
 from csa.core.matrices import check_features, check_pairs
 from csa.core.routes import decompose
 from csa.core.scores import CanonicalScore
-from csa.core.select import best_shrinkage, climb
+from csa.core.select import best_shrinkage, raise_shrinkage
+from csa.core.shrinkage import Shrinkage
 from csa.core.training import Training
 
 
@@ -39,9 +40,9 @@ class PlainCCA(PairModel):
             training = Training.of(
                 x, y, np.arange(len(x)) if groups is None else groups, self.folds, self.seed
             )
-            shrinkage: Shrinkage = climb(training, best_shrinkage(training), _equal_weights)[0]
+            shrinkage, _ = raise_shrinkage(training, best_shrinkage(training), _equal_weights)
         else:
-            shrinkage = self.shrinkage
+            shrinkage = Shrinkage(*self.shrinkage)
         self.shrinkage_ = shrinkage
         self.moments_, self.decomposition_ = decompose(x, y, shrinkage)
         return self

@@ -114,9 +114,8 @@ class Moments:
         )
         try:
             worth = single and worth_single(p, q, n)
-            return cls._in_one_pass(
-                ((x[part], y[part]) for part in taken), p, q, worth, rows=n
-            ), single
+            total = Accumulator(p, q, worth, rows=n)
+            return cls._in_one_pass(((x[part], y[part]) for part in taken), total), single
         except PrecisionError:
             return cls._of_rows(x, y, rows, single=False)
         except FeatureError:
@@ -146,9 +145,10 @@ class Moments:
                 "no blocks of features; the stream was empty, so check what it reads"
             )
         x, y = paired_matrices(*first)
-        single = _may_be_single(x, y, precision) and worth_single(x.shape[1], y.shape[1])
+        p, q = x.shape[1], y.shape[1]
+        single = _may_be_single(x, y, precision) and worth_single(p, q)
         try:
-            return cls._in_one_pass(_rest(x, y, stream), x.shape[1], y.shape[1], single, early=True)
+            return cls._in_one_pass(_rest(x, y, stream), Accumulator(p, q, single, early=True))
         except PrecisionError:
             if stream is blocks:
                 raise FeatureError(
@@ -159,16 +159,7 @@ class Moments:
             return cls.from_blocks(blocks, precision="float64")
 
     @classmethod
-    def _in_one_pass(
-        cls,
-        blocks: Iterable[tuple[Array, Array]],
-        p: int,
-        q: int,
-        single: bool,
-        rows: int | None = None,
-        early: bool = False,
-    ) -> "Moments":
-        total = Accumulator(p, q, single, rows, early)
+    def _in_one_pass(cls, blocks: Iterable[tuple[Array, Array]], total: Accumulator) -> "Moments":
         for x, y in blocks:
             total.add(x, y)
             release_pages(x)

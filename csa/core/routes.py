@@ -114,6 +114,5 @@ def _spectrum(
     cut = _FLOAT32_CUT if view.dtype.itemsize <= 4 else max(n, d) * np.finfo(np.float64).eps
     keep = s > cut * s[0]
     keep[n - 1 :] = False
-    return Spectrum.checked(
-        s[keep] ** 2, np.ascontiguousarray(V[:, keep]), float((s**2).sum()) / d, mean, n, name
-    ), keep
+    spectrum = Spectrum(s[keep] ** 2, np.ascontiguousarray(V[:, keep]), float((s**2).sum()) / d)
+    return spectrum.varying(mean, n, name), keep

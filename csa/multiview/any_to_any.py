@@ -35,6 +35,7 @@ from csa.core.base import Estimator
 from csa.core.estimator import CSA
 from csa.core.matrices import Array, Float64
 from csa.core.refit import Refit
+from csa.core.training import Training
 from csa.errors import FeatureError, InputError
 from csa.multiview.views import Views
 
@@ -160,7 +161,8 @@ class AnyToAny(Estimator):
         estimator = CSA(**(self.csa or CSA()).get_params())
         if self.calibration == "cross_fit":
             alignment = estimator.fit(X, Y, groups=group).alignment_
-            refit = Refit(alignment, X, Y, group, estimator.folds, estimator.seed)
+            training = Training.of(X, Y, group, estimator.folds, estimator.seed)
+            refit = Refit(alignment, training)
             fitted = refit.on(np.ones(len(X), dtype=np.bool_))
             parts = [
                 (fitted.without(k), np.flatnonzero(refit.fold == k)) for k in range(fitted.folds)
