@@ -34,7 +34,20 @@ class PlainCCA(PairModel):
         self.seed = seed
 
     def fit(self, X: ArrayLike, Y: ArrayLike, groups: ArrayLike | None = None) -> "PlainCCA":
-        """Fit on paired features X (n, p), Y (n, q); a group is never split between folds."""
+        """Fit on paired features.
+
+        Args:
+            X: first view, shape (n, p).
+            Y: second view, shape (n, q); row i belongs to row i of X.
+            groups: label of the item each pair belongs to, shape (n,); a group is never split
+                between folds.
+
+        Returns:
+            The estimator itself, fitted.
+
+        Raises:
+            FeatureError: unusable arrays: shapes, NaN or infinity.
+        """
         x, y = check_pairs(X, Y)
         if self.shrinkage == "auto":
             training = Training.of(
@@ -48,7 +61,19 @@ class PlainCCA(PairModel):
         return self
 
     def index_vectors(self, X: ArrayLike | None = None, Y: ArrayLike | None = None) -> Any:
-        """Unit vectors of canonical coordinates, shapes (n, r) and (m, r)."""
+        """Unit vectors of canonical coordinates.
+
+        Args:
+            X: first-view features, shape (n, p).
+            Y: second-view features, shape (m, q).
+
+        Returns:
+            Unit vectors (n, r) or (m, r); a tuple of both when both views are given.
+
+        Raises:
+            FeatureError: a shape that does not fit, NaN or infinity.
+            InputError: neither view was given.
+        """
         m, d = self.moments_, self.decomposition_
         score = CanonicalScore(np.ones(len(d.rho)))
         left = (

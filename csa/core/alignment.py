@@ -165,15 +165,35 @@ class Alignment:
         return one_or_both(left, right)
 
     def similarity(self, X: ArrayLike, Y: ArrayLike) -> Float64:
-        """Similarity of every row of X (n, p) to every row of Y (m, q); shape (n, m), higher is
-        more alike.
+        """Similarity of every item of the first view to every item of the second.
+
+        Args:
+            X: first-view features, shape (n, p).
+            Y: second-view features, shape (m, q).
+
+        Returns:
+            Similarities, shape (n, m); higher is more alike.
+
+        Raises:
+            FeatureError: a shape that does not fit, NaN or infinity.
         """
         left, right = self.index_vectors(X, Y)
         scores: Float64 = left @ right.T
         return scores
 
     def score_pairs(self, X: ArrayLike, Y: ArrayLike) -> Float64:
-        """Similarity of row i of X (n, p) to row i of Y (n, q); shape (n,)."""
+        """Similarity of each pair.
+
+        Args:
+            X: first-view features, shape (n, p).
+            Y: second-view features, shape (n, q); row i belongs to row i of X.
+
+        Returns:
+            Similarities, shape (n,).
+
+        Raises:
+            FeatureError: a shape that does not fit, NaN or infinity.
+        """
         left, right = self.index_vectors(*check_pairs(X, Y))
         scores: Float64 = np.einsum("ik,ik->i", left, right)
         return scores

@@ -107,6 +107,9 @@ class CSA(PairModel):
                 between folds. Give the image's id when images have several captions. Default: every
                 pair is its own group.
 
+        Returns:
+            The estimator itself, fitted.
+
         Raises:
             FeatureError: unusable arrays: shapes, NaN, a constant view, too few pairs or groups.
             InputError: a parameter out of range.
@@ -148,6 +151,9 @@ class CSA(PairModel):
             folds: the same pairs' moments, fold by fold, from which shrinkage and weights are
                 cross-fitted; without them everything must be fixed by hand. Choosing a score needs
                 features: "auto" takes the likelihood ratio.
+
+        Returns:
+            The estimator itself, fitted.
 
         Raises:
             InputError: something is asked for, or left on "auto", that moments cannot decide.
@@ -377,11 +383,36 @@ class CSA(PairModel):
         return len(self._fitted().score.weights)
 
     def transform(self, X: ArrayLike | None = None, Y: ArrayLike | None = None) -> Any:
-        """See `Alignment.transform`."""
+        """Canonical coordinates of either view, or of both.
+
+        Args:
+            X: first-view features, shape (n, p).
+            Y: second-view features, shape (m, q).
+
+        Returns:
+            (X - mean_x) A, shape (n, r), X prepared; or (Y - mean_y) B, shape (m, r); a tuple of
+            both when both are given.
+
+        Raises:
+            FeatureError: a shape that does not fit, NaN or infinity.
+            InputError: not fitted, or neither view was given.
+        """
         return self._fitted().transform(X, Y)
 
     def index_vectors(self, X: ArrayLike | None = None, Y: ArrayLike | None = None) -> Any:
-        """See `Alignment.index_vectors`."""
+        """Vectors whose inner products are the similarities.
+
+        Args:
+            X: first-view features, shape (n, p).
+            Y: second-view features, shape (m, q).
+
+        Returns:
+            Vectors (n, k) or (m, k); a tuple of both when both views are given.
+
+        Raises:
+            FeatureError: a shape that does not fit, NaN or infinity.
+            InputError: not fitted, or neither view was given.
+        """
         return self._fitted().index_vectors(X, Y)
 
     def save(self, path: str | Path) -> None:

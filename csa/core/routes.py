@@ -42,6 +42,9 @@ def decompose(
         shrinkage: (gx, gy); each view's S becomes (1 - g) S + g (trace S / d) I.
         moments: of the same pairs, where they are at hand.
 
+    Returns:
+        The moments, and the decomposition of r components.
+
     Raises:
         FeatureError: unusable arrays, fewer than 2 pairs, or a constant view.
 

@@ -50,6 +50,15 @@ class Spectrum:
     def of(cls, scatter: Float64, mean: Float64, n: int, name: str) -> "Spectrum":
         """Decompose scatter / n; directions below the numerical rank are cut.
 
+        Args:
+            scatter: sum of centred products, shape (d, d).
+            mean: of the view, shape (d,).
+            n: number of pairs.
+            name: of the view, for the message.
+
+        Returns:
+            The spectrum of scatter / n.
+
         Raises:
             FeatureError: the view is constant.
         """
@@ -172,6 +181,10 @@ def solve(moments: Moments, shrinkage: tuple[float, float] = (0.0, 0.0)) -> Deco
         moments: of at least 2 pairs.
         shrinkage: (gx, gy); each view's S becomes (1 - g) S + g (trace S / d) I.
 
+    Returns:
+        A (p, r), B (q, r) and rho (r,) with A' Sxx A = B' Syy B = I and A' Sxy B = diag(rho) (Li et
+        al. 2024, eq. 3).
+
     Raises:
         FeatureError: fewer than 2 pairs, or a constant view.
     """
@@ -187,7 +200,18 @@ def _check_enough(moments: Moments) -> None:
 def solve_by_cholesky(
     moments: Moments, shrinkage: tuple[float, float], limit: float = _SAFE_RECIPROCAL_CONDITION
 ) -> Decomposition | None:
-    """The decomposition, or nothing if a view's reciprocal condition is under `limit`."""
+    """The decomposition by Cholesky factors, where the conditioning allows it.
+
+    Sxx = L L', T = Lx^-1 Sxy Ly'^-1 = U diag(rho) V', A = Lx'^-1 U, B = Ly'^-1 V.
+
+    Args:
+        moments: of at least 2 pairs.
+        shrinkage: (gx, gy), each in [0, 1].
+        limit: least reciprocal condition (1-norm, columns at unit variance) of either view.
+
+    Returns:
+        The decomposition, or None where a view's reciprocal condition is under `limit`.
+    """
     if moments.n <= max(moments.shape) and min(shrinkage) == 0:
         return None
     x = _Triangle.of(moments.cxx, moments.mean_x, moments.n, shrinkage[0], limit)

@@ -116,6 +116,9 @@ class AnyToAny(Estimator):
             views: two or more, name -> features (n, d); a row of NaN is an item without that view.
             groups: label of the item each row belongs to, shape (n,).
 
+        Returns:
+            The estimator itself, fitted.
+
         Raises:
             FeatureError: unusable features, or no two views that enough items share.
             InputError: fewer than two views, a parameter out of range.
@@ -190,12 +193,15 @@ class AnyToAny(Estimator):
     def similarity(
         self, queries: Mapping[str, ArrayLike], gallery: Mapping[str, ArrayLike]
     ) -> Float64:
-        """Similarity of every query to every gallery item, shape (n, m); higher is more alike.
+        """Similarity of every query to every gallery item.
 
         Args:
             queries: view name -> (n, d); a row of NaN is a query without that view.
             gallery: view name -> (m, d), likewise. A view may be on both sides; it is not compared
                 with itself.
+
+        Returns:
+            Sums of log-odds, or means of probabilities, shape (n, m); higher is more alike.
 
         Raises:
             InputError: an unknown view, or a query and a gallery item with no fitted pair of views

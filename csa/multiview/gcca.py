@@ -94,6 +94,9 @@ class GCCA(Estimator):
             groups: label of the item each row belongs to, shape (n,); a group is never split
                 between folds.
 
+        Returns:
+            The estimator itself, fitted.
+
         Raises:
             FeatureError: unusable features, or too few items that have all views.
             InputError: fewer than two views, a parameter out of range.
@@ -133,7 +136,19 @@ class GCCA(Estimator):
         return self
 
     def transform(self, view: str, features: ArrayLike) -> Float64:
-        """Coordinates (n, r) of one view's features (n, d)."""
+        """Coordinates of one view's features.
+
+        Args:
+            view: name of a view of the fit.
+            features: of that view, shape (n, d).
+
+        Returns:
+            (x - mean_v) A_v of prepared features, shape (n, r).
+
+        Raises:
+            InputError: not fitted, or an unknown view.
+            FeatureError: a shape that does not fit, NaN or infinity.
+        """
         v = self._number(view)
         prepared = self._prepare[view](check_features(features, view, self._widths[view]))
         coordinates: Float64 = (prepared - self._means[v]) @ self._projections[v]
@@ -142,12 +157,15 @@ class GCCA(Estimator):
     def similarity(
         self, queries: Mapping[str, ArrayLike], gallery: Mapping[str, ArrayLike]
     ) -> Float64:
-        """Similarity of every query to every gallery item, shape (n, m); higher is more alike.
+        """Similarity of every query to every gallery item.
 
         Args:
             queries: view name -> (n, d), one view or several; a row of NaN is a query without that
                 view.
             gallery: view name -> (m, d), other views than the queries'.
+
+        Returns:
+            Likelihood ratios, shape (n, m); higher is more alike.
 
         Raises:
             InputError: an unknown view, one on both sides, or an item without any view.
