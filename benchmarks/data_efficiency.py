@@ -27,8 +27,7 @@ from threadpoolctl import threadpool_limits
 import csa
 from benchmarks.contrastive_head import ContrastiveHead
 from csa.baselines import ASIF, PlainCCA, Procrustes, RidgeMap
-from csa.core.scores import CanonicalScore
-from csa.core.select import component_grid
+from csa.core.scores import CanonicalScore, component_grid
 from csa.evaluation.held_out import HeldOut
 from csa.params.measure import EvaluateParams
 from csa.pipeline.recipes import existing_workspace

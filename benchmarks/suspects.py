@@ -20,6 +20,7 @@ import csa
 from benchmarks.measure import SEED, record
 from csa.core.refit import Refit
 from csa.core.threads import one_thread_a_product
+from csa.core.training import Training
 from csa.datasets.pairs_table import read_pairs
 from csa.evaluation.bootstrap import number_groups
 from csa.evaluation.held_out import HeldOut
@@ -56,7 +57,7 @@ def measure(name: str, planted: float) -> dict[str, Any]:
     source = shuffled_pairs(group, planted, SEED)
     Y, wrong = Y[source], group[source] != group
     alignment = csa.CSA().fit(X, Y, groups=group).alignment_
-    refit, evaluation = Refit(alignment, X, Y, group), EvaluateParams()
+    refit, evaluation = Refit(alignment, Training.of(X, Y, group)), EvaluateParams()
     row: dict[str, Any] = {
         "workspace": name,
         "planted": planted,

@@ -49,10 +49,20 @@ class ASIF(PairModel):
         self.seed = seed
 
     def fit(self, X: ArrayLike, Y: ArrayLike, groups: ArrayLike | None = None) -> "ASIF":
-        """Keep paired features X (n, p), Y (n, q) as anchors; a group is never split between folds.
+        """Keep paired features as anchors.
+
+        Args:
+            X: first view, shape (n, p).
+            Y: second view, shape (n, q); row i belongs to row i of X.
+            groups: label of the item each pair belongs to, shape (n,); a group is never split
+                between folds.
+
+        Returns:
+            The estimator itself, fitted.
 
         Raises:
             InputError: a parameter out of range.
+            FeatureError: unusable arrays: shapes, NaN or infinity.
         """
         x, y = check_pairs(X, Y)
         if self.kept != "auto" and self.kept < 1:
@@ -89,7 +99,20 @@ class ASIF(PairModel):
         return _POWERS[int(total.argmax())]
 
     def index_vectors(self, X: ArrayLike | None = None, Y: ArrayLike | None = None) -> Any:
-        """Sparse relative representations, shapes (n, training pairs) and (m, training pairs)."""
+        """Sparse relative representations of either view, or of both.
+
+        Args:
+            X: first-view features, shape (n, p).
+            Y: second-view features, shape (m, q).
+
+        Returns:
+            Sparse matrices (n, training pairs) or (m, training pairs); a tuple of both when both
+            views are given.
+
+        Raises:
+            FeatureError: a shape that does not fit, NaN or infinity.
+            InputError: neither view was given.
+        """
         views = [
             None
             if features is None
@@ -104,13 +127,35 @@ class ASIF(PairModel):
         return one_or_both(*views)
 
     def similarity(self, X: ArrayLike, Y: ArrayLike) -> Float64:
-        """Similarity of every row of X (n, p) to every row of Y (m, q); shape (n, m)."""
+        """Similarity of every item of the first view to every item of the second.
+
+        Args:
+            X: first-view features, shape (n, p).
+            Y: second-view features, shape (m, q).
+
+        Returns:
+            Cosines of relative representations, shape (n, m); higher is more alike.
+
+        Raises:
+            FeatureError: a shape that does not fit, NaN or infinity.
+        """
         left, right = self.index_vectors(X, Y)
         scores: Float64 = (left @ right.T).toarray()
         return scores
 
     def score_pairs(self, X: ArrayLike, Y: ArrayLike) -> Float64:
-        """Similarity of row i of X (n, p) to row i of Y (n, q); shape (n,)."""
+        """Similarity of each pair.
+
+        Args:
+            X: first-view features, shape (n, p).
+            Y: second-view features, shape (n, q); row i belongs to row i of X.
+
+        Returns:
+            Similarities, shape (n,).
+
+        Raises:
+            FeatureError: a shape that does not fit, NaN or infinity.
+        """
         left, right = self.index_vectors(*check_pairs(X, Y))
         scores: Float64 = np.asarray(left.multiply(right).sum(axis=1)).ravel()
         return scores

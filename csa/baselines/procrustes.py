@@ -23,7 +23,19 @@ class Procrustes(PairModel):
         pass
 
     def fit(self, X: ArrayLike, Y: ArrayLike, groups: ArrayLike | None = None) -> "Procrustes":
-        """Fit on paired features X (n, p) and Y (n, q); `groups` are not needed."""
+        """Fit on paired features.
+
+        Args:
+            X: first view, shape (n, p).
+            Y: second view, shape (n, q); row i belongs to row i of X.
+            groups: not needed; a rotation has nothing to choose.
+
+        Returns:
+            The estimator itself, fitted.
+
+        Raises:
+            FeatureError: unusable arrays: shapes, NaN or infinity.
+        """
         x, y = check_pairs(X, Y)
         self.mean_x_, self.mean_y_ = (
             x.mean(axis=0, dtype=np.float64),
@@ -36,7 +48,20 @@ class Procrustes(PairModel):
         return self
 
     def index_vectors(self, X: ArrayLike | None = None, Y: ArrayLike | None = None) -> Any:
-        """Unit vectors in the common space, shapes (n, min(p, q)) and (m, min(p, q))."""
+        """Unit vectors in the common space.
+
+        Args:
+            X: first-view features, shape (n, p).
+            Y: second-view features, shape (m, q).
+
+        Returns:
+            Unit vectors (n, min(p, q)) or (m, min(p, q)); a tuple of both when both views are
+            given.
+
+        Raises:
+            FeatureError: a shape that does not fit, NaN or infinity.
+            InputError: neither view was given.
+        """
         views = [
             None
             if features is None

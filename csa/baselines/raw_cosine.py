@@ -21,6 +21,14 @@ class RawCosine(PairModel):
     def fit(self, X: ArrayLike, Y: ArrayLike, groups: ArrayLike | None = None) -> "RawCosine":
         """Check that the views can be compared.
 
+        Args:
+            X: first view, shape (n, p).
+            Y: second view, shape (n, q); row i belongs to row i of X.
+            groups: not needed; nothing is fitted.
+
+        Returns:
+            The estimator itself.
+
         Raises:
             FeatureError: views of different dimensions.
         """
@@ -33,6 +41,18 @@ class RawCosine(PairModel):
         return self
 
     def index_vectors(self, X: ArrayLike | None = None, Y: ArrayLike | None = None) -> Any:
-        """Unit vectors of either view, or a tuple of both."""
+        """Unit vectors of either view, or of both.
+
+        Args:
+            X: first-view features, shape (n, p).
+            Y: second-view features, shape (m, q).
+
+        Returns:
+            Unit vectors (n, d) or (m, d); a tuple of both when both views are given.
+
+        Raises:
+            FeatureError: a shape that does not fit, NaN or infinity.
+            InputError: neither view was given.
+        """
         left = None if X is None else unit(check_features(X, "X"))
         return one_or_both(left, None if Y is None else unit(check_features(Y, "Y")))

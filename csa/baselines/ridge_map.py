@@ -37,10 +37,20 @@ class RidgeMap(PairModel):
         self.seed = seed
 
     def fit(self, X: ArrayLike, Y: ArrayLike, groups: ArrayLike | None = None) -> "RidgeMap":
-        """Fit on paired features X (n, p), Y (n, q); a group is never split between folds.
+        """Fit on paired features.
+
+        Args:
+            X: first view, shape (n, p).
+            Y: second view, shape (n, q); row i belongs to row i of X.
+            groups: label of the item each pair belongs to, shape (n,); a group is never split
+                between folds.
+
+        Returns:
+            The estimator itself, fitted.
 
         Raises:
             InputError: a negative penalty.
+            FeatureError: unusable arrays: shapes, NaN or infinity.
         """
         x, y = check_pairs(X, Y)
         if self.penalty != "auto" and self.penalty < 0:
@@ -73,7 +83,19 @@ class RidgeMap(PairModel):
         return _GRID[int(total.argmax())]
 
     def index_vectors(self, X: ArrayLike | None = None, Y: ArrayLike | None = None) -> Any:
-        """Unit vectors of predictions (n, q) and of centred second-view features (m, q)."""
+        """Unit vectors of predictions, and of centred second-view features.
+
+        Args:
+            X: first-view features, shape (n, p).
+            Y: second-view features, shape (m, q).
+
+        Returns:
+            Unit vectors (n, q) or (m, q); a tuple of both when both views are given.
+
+        Raises:
+            FeatureError: a shape that does not fit, NaN or infinity.
+            InputError: neither view was given.
+        """
         left = (
             None
             if X is None

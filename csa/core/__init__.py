@@ -1,12 +1,11 @@
 """The mathematics, on numpy and scipy alone (and threadpoolctl, to hold their threads).
 
-matrices ─▶ accumulate ─▶ moments ─▶ solve, routes        features to sums, sums to the canonical
-            decomposition preview ─▶ crossfit ─▶ training ─▶ select      what held-out folds say;
-            the choice of a recipe clusters ─▶ preparation, scores                features prepared,
-            coordinates compared estimator ─▶ alignment                         `csa.CSA` fits, the
-            frozen `Alignment` answers block_moments ─▶ joint ─▶ gcca                 three views
-            and more: `csa.GCCA` refit ─▶ any_to_any                            a recipe on other
-            pairs; `csa.AnyToAny` for views that may be missing neighbours
-            do two encoders see the same neighbours? search, index, streams
-            exact ranks, vectors for an index, files larger than memory
+- matrices, accumulate, moments, streams: features, also larger than memory, to sums
+- solve, routes: sums or features to the canonical decomposition
+- shrinkage, preview, crossfit, held: what held-out folds say of a shrinkage, and its search
+- clusters, preparation, scores, hubness: features prepared, coordinates compared
+- training, select: the choice of a recipe
+- estimator, alignment, diagnostics: `csa.CSA` fits, the frozen `Alignment` answers
+- refit: a recipe on other pairs
+- search, index: exact ranks, and vectors for an index
 """

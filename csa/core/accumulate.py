@@ -83,7 +83,11 @@ class Accumulator:
         return bool(self._buffer.dtype == np.float32)
 
     def add(self, X: Array, Y: Array) -> None:
-        """Take in pairs: rows of X (m, p) and Y (m, q).
+        """Take in pairs.
+
+        Args:
+            X: rows of the first view, shape (m, p).
+            Y: rows of the second view, shape (m, q).
 
         Raises:
             FeatureError: NaN or infinity.
@@ -278,13 +282,28 @@ def _subtract_outer(matrix: Float64, a: Float64, b: Float64) -> None:
 
 
 def worth_single(p: int, q: int, n: int = 100_000) -> bool:
-    """Whether n pairs, or the many of a stream, are enough for float32 products to pay."""
+    """Whether n pairs, or the many of a stream, are enough for float32 products to pay.
+
+    Args:
+        p, q: dimensions of the views.
+        n: number of pairs.
+
+    Returns:
+        Whether float32 is worth its check.
+    """
     return n * (p + q) ** 2 >= _WORTH_FLOAT32 and n >= _ROWS_PER_DIMENSION * max(p, q)
 
 
 def buffer_rows(p: int, q: int, dtype: np.dtype[Any]) -> int:
     """Rows multiplied at once: about 50 MB, and enough of them to judge the conditioning of wide
     views.
+
+    Args:
+        p, q: dimensions of the views.
+        dtype: float32 or float64, in which products are made.
+
+    Returns:
+        Rows of the buffer.
     """
     fitting = min(_BUFFER_BYTES // (dtype.itemsize * (p + q)), _MAX_ROWS)
     return max(fitting, _ROWS_PER_DIMENSION * max(p, q) if dtype.itemsize == 4 else 256)

@@ -14,23 +14,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from csa.core.crossfit import Shrinkage
+from csa.core.base import one_or_both
+from csa.core.diagnostics import training_correlations
+from csa.core.held import effective_dimension, mutual_information
+from csa.core.hubness import HubnessCorrection
 from csa.core.matrices import Float64, check_features, check_pairs
+from csa.core.moments import Moments
 from csa.core.preparation import RAW, Preparation
-from csa.core.scores import (
-    CanonicalScore,
-    HubnessCorrectedScore,
-    LikelihoodRatioScore,
-    PairScore,
-    Score,
-    ScoreName,
-    effective_dimension,
-    mutual_information,
-)
+from csa.core.scores import SCORES, Score
+from csa.core.shrinkage import Shrinkage
+from csa.core.solve import Decomposition
 from csa.errors import ArtifactError, InputError
 from csa.storage.container import load_tensors, save_tensors
+
+_TENSORS = ("mean_x", "mean_y", "A", "B", "canonical_correlations", "training_correlations")
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +46,7 @@ class Alignment:
         score: how pairs of coordinates are compared.
         shrinkage: (gx, gy) that was used.
         n_pairs: training pairs.
+        hubness: correction of the score for hubs, if there is one.
         notes: JSON-able facts for people and lineage, such as diagnostics.
         prepare_x, prepare_y: what is done to either view's features first; means and projections
             are of prepared features.
@@ -61,19 +61,52 @@ class Alignment:
     score: Score
     shrinkage: Shrinkage
     n_pairs: int
+    hubness: HubnessCorrection | None = None
     notes: dict[str, Any] = field(default_factory=dict)
     prepare_x: Preparation = RAW
     prepare_y: Preparation = RAW
 
+    @classmethod
+    def of(
+        cls, moments: Moments, decomposition: Decomposition, shrinkage: Shrinkage, score: Score
+    ) -> "Alignment":
+        """The alignment of a decomposition, on prepared features and without notes.
+
+        Args:
+            moments: of the training pairs.
+            decomposition: of these moments.
+            shrinkage: it was made under.
+            score: on at most as many components as the decomposition has.
+
+        Returns:
+            The alignment; `dataclasses.replace` gives it preparation, correction and notes.
+        """
+        return cls(
+            mean_x=moments.mean_x,
+            mean_y=moments.mean_y,
+            A=decomposition.A,
+            B=decomposition.B,
+            canonical_correlations=decomposition.rho,
+            training_correlations=training_correlations(decomposition, moments),
+            score=score,
+            shrinkage=shrinkage,
+            n_pairs=moments.n,
+        )
+
     @property
-    def score_name(self) -> ScoreName:
+    def score_name(self) -> str:
         """Name of the score, before any hubness correction."""
         return self.score.name
 
     @property
     def hubness_corrected(self) -> bool:
         """Whether the score is corrected for hubs."""
-        return isinstance(self.score, HubnessCorrectedScore)
+        return self.hubness is not None
+
+    @property
+    def in_nats(self) -> bool:
+        """Whether a similarity is a log-likelihood ratio as it stands."""
+        return self.score.in_nats and self.hubness is None
 
     @property
     def dimensions(self) -> tuple[int, int]:
@@ -113,30 +146,54 @@ class Alignment:
         """Vectors whose inner products are the similarities: what an inner-product index should
         hold.
 
-        Args and errors as of `transform`; returns matrices (n, k), (m, k) for one k.
+        Args:
+            X: first-view features, shape (n, p).
+            Y: second-view features, shape (m, q).
+
+        Returns:
+            Vectors (n, k) or (m, k), or a tuple of both when both views are given.
+
+        Raises:
+            FeatureError: a shape that does not fit, NaN or infinity.
+            InputError: neither view was given.
         """
         left = None if X is None else self.score.left(self.transform(X=X))
         right = None if Y is None else self.score.right(self.transform(Y=Y))
-        if left is None and right is None:
-            raise InputError("index_vectors needs X, Y or both; got neither")
-        return (
-            (left, right)
-            if left is not None and right is not None
-            else right
-            if left is None
-            else left
-        )
+        if self.hubness is not None:
+            left = None if left is None else self.hubness.left(left)
+            right = None if right is None else self.hubness.right(right)
+        return one_or_both(left, right)
 
     def similarity(self, X: ArrayLike, Y: ArrayLike) -> Float64:
-        """Similarity of every row of X (n, p) to every row of Y (m, q); shape (n, m), higher is
-        more alike.
+        """Similarity of every item of the first view to every item of the second.
+
+        Args:
+            X: first-view features, shape (n, p).
+            Y: second-view features, shape (m, q).
+
+        Returns:
+            Similarities, shape (n, m); higher is more alike.
+
+        Raises:
+            FeatureError: a shape that does not fit, NaN or infinity.
         """
         left, right = self.index_vectors(X, Y)
         scores: Float64 = left @ right.T
         return scores
 
     def score_pairs(self, X: ArrayLike, Y: ArrayLike) -> Float64:
-        """Similarity of row i of X (n, p) to row i of Y (n, q); shape (n,)."""
+        """Similarity of each pair.
+
+        Args:
+            X: first-view features, shape (n, p).
+            Y: second-view features, shape (n, q); row i belongs to row i of X.
+
+        Returns:
+            Similarities, shape (n,).
+
+        Raises:
+            FeatureError: a shape that does not fit, NaN or infinity.
+        """
         left, right = self.index_vectors(*check_pairs(X, Y))
         scores: Float64 = np.einsum("ik,ik->i", left, right)
         return scores
@@ -146,13 +203,8 @@ class Alignment:
         no pickle, no training data.
         """
         tensors = {
-            "mean_x": self.mean_x,
-            "mean_y": self.mean_y,
-            "A": self.A,
-            "B": self.B,
-            "canonical_correlations": self.canonical_correlations,
-            "training_correlations": self.training_correlations,
-            "weights": self.score.weights,
+            **{part: getattr(self, part) for part in _TENSORS},
+            **self.score.tensors(),
         }
         header = {
             "score": self.score_name,
@@ -163,15 +215,10 @@ class Alignment:
                 {"name": view.name, "width": view.width}
                 for view in (self.prepare_x, self.prepare_y)
             ],
-            "hubness": None,
+            "hubness": None if self.hubness is None else self.hubness.settings(),
         }
-        base = self.score
-        if isinstance(base, HubnessCorrectedScore):
-            header["hubness"] = {"strength": base.strength, "neighbours": base.neighbours}
-            tensors |= {"hubs_left": base.hubs_left, "hubs_right": base.hubs_right}
-            base = base.base
-        if isinstance(base, LikelihoodRatioScore):
-            tensors |= {"scale_a": base.scale_a, "scale_b": base.scale_b}
+        if self.hubness is not None:
+            tensors |= self.hubness.tensors()
         for side, prepare in (("prepare_x", self.prepare_x), ("prepare_y", self.prepare_y)):
             if prepare.name == "kernel":
                 tensors |= {f"{side}_centres": prepare.centres, f"{side}_mixing": prepare.mixing}
@@ -181,7 +228,7 @@ class Alignment:
     def published(self) -> bool:
         """Whether the score is the published one, with in-sample correlations as weights."""
         weights = self.score.weights
-        return self.score_name == "canonical" and np.array_equal(
+        return self.score.in_sample and np.array_equal(
             weights, self.canonical_correlations[: len(weights)]
         )
 
@@ -194,11 +241,11 @@ class Alignment:
         score with cross-fitted weights leaves the shrinkage to the fit: named with a shrinkage, it
         is the published one, with in-sample weights.
         """
-        canonical = self.score_name == "canonical"
+        published = self.published or not self.score.in_sample
         return {
             "score": self.score_name,
-            "shrinkage": list(self.shrinkage) if self.published or not canonical else "auto",
-            "n_components": len(self.score.weights) if canonical else "auto",
+            "shrinkage": list(self.shrinkage) if published else "auto",
+            "n_components": len(self.score.weights) if self.score.truncated else "auto",
             "preparation": [self.prepare_x.name, self.prepare_y.name],
             "hubness": self.hubness_corrected,
         }
@@ -251,52 +298,39 @@ def load(path: str | Path) -> Alignment:
         ArtifactError: no such file, not an alignment, or a damaged one.
     """
     header, tensors = load_tensors(Path(path), "alignment")
-    x, y = (
-        Preparation(
-            view["name"],
-            view["width"],
-            *(tensors.pop(f"{side}_{part}") for part in ("centres", "mixing")),
+    name, correction = header["score"], header["hubness"]
+    if name not in SCORES:
+        raise ArtifactError(
+            f"{path}: its score, {name!r}, is none of {', '.join(SCORES)}; the csa that wrote it "
+            f"knows it, or whoever added it to csa.core.scores.SCORES"
         )
-        if view["name"] == "kernel"
-        else Preparation(view["name"])
-        for side, view in zip(("prepare_x", "prepare_y"), header["preparation"], strict=True)
-    )
-    gx, gy = header["shrinkage"]
-    score = _load_score(header, tensors)
     try:
+        x, y = (
+            Preparation(
+                view["name"],
+                view["width"],
+                *(tensors[f"{side}_{part}"] for part in ("centres", "mixing")),
+            )
+            if view["name"] == "kernel"
+            else Preparation(view["name"])
+            for side, view in zip(("prepare_x", "prepare_y"), header["preparation"], strict=True)
+        )
         return Alignment(
-            score=score,
-            shrinkage=(gx, gy),
+            **{part: tensors[part] for part in _TENSORS},
+            score=SCORES[name].of_tensors(tensors),
+            shrinkage=Shrinkage(*header["shrinkage"]),
             n_pairs=header["n_pairs"],
+            hubness=None
+            if correction is None
+            else HubnessCorrection.of_tensors(correction, tensors),
             notes=header["notes"],
             prepare_x=x,
             prepare_y=y,
-            **tensors,
         )
-    except TypeError:
+    except (KeyError, TypeError):
         raise ArtifactError(
             f"{path}: written by another version of csa; fit it again with this one"
         ) from None
-
-
-def _load_score(header: dict[str, Any], tensors: dict[str, NDArray[Any]]) -> Score:
-    """The score of a file, whose tensors it takes out."""
-    weights, name = tensors.pop("weights"), header["score"]
-    base: PairScore = (
-        CanonicalScore(weights)
-        if name == "canonical"
-        else LikelihoodRatioScore(
-            weights,
-            tensors.pop("scale_a"),
-            tensors.pop("scale_b"),
-            name == "normalised_likelihood_ratio",
-        )
-    )
-    if header["hubness"] is None:
-        return base
-    return HubnessCorrectedScore(
-        base, tensors.pop("hubs_left"), tensors.pop("hubs_right"), **header["hubness"]
-    )
 
 
 def _few(values: Float64, count: int) -> str:

@@ -59,21 +59,51 @@ class PairModel(Estimator):
     """An estimator of two views whose similarities are inner products."""
 
     def index_vectors(self, X: ArrayLike | None = None, Y: ArrayLike | None = None) -> Any:
-        """Vectors whose inner products are the similarities: of X (n, k), of Y (m, k), or a
-        tuple of both.
+        """Vectors whose inner products are the similarities.
+
+        Args:
+            X: first-view features, shape (n, p).
+            Y: second-view features, shape (m, q).
+
+        Returns:
+            Vectors (n, k) or (m, k); a tuple of both when both views are given.
+
+        Raises:
+            FeatureError: a shape that does not fit, NaN or infinity.
+            InputError: neither view was given.
         """
         raise NotImplementedError
 
     def similarity(self, X: ArrayLike, Y: ArrayLike) -> Float64:
-        """Similarity of every row of X (n, p) to every row of Y (m, q); shape (n, m), higher is
-        more alike.
+        """Similarity of every item of the first view to every item of the second.
+
+        Args:
+            X: first-view features, shape (n, p).
+            Y: second-view features, shape (m, q).
+
+        Returns:
+            Similarities, shape (n, m); higher is more alike.
+
+        Raises:
+            FeatureError: a shape that does not fit, NaN or infinity.
         """
         left, right = self.index_vectors(X, Y)
         scores: Float64 = np.asarray(left @ right.T)
         return scores
 
     def score_pairs(self, X: ArrayLike, Y: ArrayLike) -> Float64:
-        """Similarity of row i of X (n, p) to row i of Y (n, q); shape (n,)."""
+        """Similarity of each pair.
+
+        Args:
+            X: first-view features, shape (n, p).
+            Y: second-view features, shape (n, q); row i belongs to row i of X.
+
+        Returns:
+            Similarities, shape (n,).
+
+        Raises:
+            FeatureError: a shape that does not fit, NaN or infinity.
+        """
         left, right = self.index_vectors(*check_pairs(X, Y))
         scores: Float64 = np.einsum("ik,ik->i", left, right)
         return scores
@@ -81,6 +111,13 @@ class PairModel(Estimator):
 
 def one_or_both(left: Any, right: Any) -> Any:
     """(left, right) when both views were given, else the one that was.
+
+    Args:
+        left: of the first view, or None.
+        right: of the second view, or None.
+
+    Returns:
+        (left, right), left or right.
 
     Raises:
         InputError: neither was given.

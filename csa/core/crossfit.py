@@ -6,18 +6,21 @@ mutual information of the *held-out* canonical coordinates; many shrinkages are 
 (`csa.core.preview`), and what comes out is measured exactly.
 """
 
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import replace
+from functools import cached_property, partial
+from itertools import product
 
 import numpy as np
 
-from csa.core.moments import Float64, Moments
+from csa.core.held import Held
+from csa.core.matrices import Float64
+from csa.core.moments import Moments
 from csa.core.preview import FoldPreview
-from csa.core.scores import mutual_information
+from csa.core.shrinkage import WHOLE, Shrinkage, Spans, SpanShrinkage, climb, share_of
 from csa.core.solve import Decomposition, solve
 from csa.core.threads import each
 
-Shrinkage = tuple[float, float]
+LogOdds = tuple[float, float]
 
 # Shrinkages are searched as log-odds: -4, -1, 2 are about 0.02, 0.27 and 0.88.
 _COARSE_LOG_ODDS = (-4.0, -1.0, 2.0)
@@ -29,52 +32,70 @@ _WEIGHT_CEILING = 0.999
 _VARIANCE_FLOOR = 0.05
 
 
-@dataclass(frozen=True, eq=False)
-class Held:
-    """What held-out folds say about one shrinkage, averaged over folds.
+class CrossFit:
+    """The folds of one fit: their complements and held-out moments, ready for any shrinkage.
 
-    Attributes:
-        weights: held-out correlation of each canonical pair, in [0, 1), shape (r,).
-        scale_a, scale_b: held-out standard deviation of each coordinate, shape (r,).
+    Shrinkage and coordinates are those of the whole space, also where the moments were taken in the
+    spans of the items.
+
+    Args:
+        folds: moments of each fold.
+        spans: that the moments were taken in.
     """
 
-    weights: Float64
-    scale_a: Float64
-    scale_b: Float64
-
-    @property
-    def mutual_information(self) -> float:
-        """In nats."""
-        return mutual_information(self.weights)
-
-
-class CrossFit:
-    """The folds of one fit: their complements and held-out moments, ready for any shrinkage."""
-
-    def __init__(self, folds: list[Moments]):
-        self._folds = folds
+    def __init__(self, folds: list[Moments], spans: Spans = WHOLE):
+        self._folds, self._spans = folds, spans
         self.total = sum(folds[1:], start=folds[0])
         self.complements = [self.total - fold for fold in folds]
-        self._decompositions: dict[Shrinkage, list[Decomposition]] = {}
-        self._previewed: dict[Shrinkage, Held] = {}
+        self._decompositions: dict[SpanShrinkage, list[Decomposition]] = {}
+        self._previewed: dict[SpanShrinkage, Held] = {}
 
     def decompositions(self, shrinkage: Shrinkage) -> list[Decomposition]:
-        """The decomposition of each fold's complement."""
-        if shrinkage not in self._decompositions:
-            self._decompositions[shrinkage] = each(
-                lambda complement: solve(complement, shrinkage), self.complements
-            )
-        return self._decompositions[shrinkage]
+        """The decomposition of each fold's complement, its coordinates as long as in the whole
+        space.
+        """
+        unit_x, unit_y = self._spans.units(shrinkage)
+        return [
+            replace(decomposition, A=unit_x * decomposition.A, B=unit_y * decomposition.B)
+            for decomposition in self._within_spans(shrinkage)
+        ]
 
     def measure(self, shrinkage: Shrinkage) -> Held:
         """Held-out correlations and scales under one shrinkage: a decomposition a fold."""
-        folds = zip(self.decompositions(shrinkage), self._folds, self.complements, strict=True)
-        return _held(each(lambda fold: projected_moments(*fold), folds))
+        folds = zip(self._within_spans(shrinkage), self._folds, self.complements, strict=True)
+        return self._lengthened(
+            _held(each(lambda fold: projected_moments(*fold), folds)), shrinkage
+        )
 
     def preview(self, shrinkage: Shrinkage) -> Held:
         """What `measure` would say of the leading components, at a fraction of its cost once a
         few shrinkages were asked for.
         """
+        return self._lengthened(self._previewed_at(self._spans.narrowed(shrinkage)), shrinkage)
+
+    def best_shrinkage(self) -> Shrinkage:
+        """The shrinkage whose held-out coordinates carry the most mutual information.
+
+        A coarse grid over the log-odds of both shrinkages, then a climb from its best point with
+        ever smaller steps.
+        """
+        best = max(product(_COARSE_LOG_ODDS, _COARSE_LOG_ODDS), key=self._worth)
+        for step in _CLIMB_STEPS:
+            best, _ = climb(best, self._worth, partial(_around, step=step), steepest=True)
+        return self._spans.widened(_shrinkage(best))
+
+    def _worth(self, log_odds: LogOdds) -> float:
+        return self._previewed_at(_shrinkage(log_odds)).mutual_information
+
+    def _within_spans(self, shrinkage: Shrinkage) -> list[Decomposition]:
+        narrow = self._spans.narrowed(shrinkage)
+        if narrow not in self._decompositions:
+            self._decompositions[narrow] = each(
+                lambda complement: solve(complement, narrow), self.complements
+            )
+        return self._decompositions[narrow]
+
+    def _previewed_at(self, shrinkage: SpanShrinkage) -> Held:
         if shrinkage not in self._previewed:
             self._previewed[shrinkage] = _held(
                 each(lambda fold: fold.held_out_moments(shrinkage), self._previews)
@@ -87,20 +108,10 @@ class CrossFit:
             lambda pair: FoldPreview(*pair), zip(self.complements, self._folds, strict=True)
         )
 
-    def best_shrinkage(self) -> Shrinkage:
-        """The shrinkage whose held-out coordinates carry the most mutual information.
-
-        A coarse grid over the log-odds of both shrinkages, then a climb from its best point with
-        ever smaller steps.
-        """
-        best = self._best_of([(gx, gy) for gx in _COARSE_LOG_ODDS for gy in _COARSE_LOG_ODDS])
-        for step in _CLIMB_STEPS:
-            while (better := self._best_of([best, *_around(best, step)])) != best:
-                best = better
-        return _shrinkage(best)
-
-    def _best_of(self, log_odds: list[tuple[float, float]]) -> tuple[float, float]:
-        return max(log_odds, key=lambda point: self.preview(_shrinkage(point)).mutual_information)
+    def _lengthened(self, held: Held, shrinkage: Shrinkage) -> Held:
+        """With scales in the units of the whole space's coordinates."""
+        unit_x, unit_y = self._spans.units(shrinkage)
+        return Held(held.weights, held.scale_a * unit_x, held.scale_b * unit_y)
 
 
 def _held(folds: list[Float64]) -> Held:
@@ -113,8 +124,18 @@ def _held(folds: list[Float64]) -> Held:
 
 
 def projected_moments(decomposition: Decomposition, fold: Moments, complement: Moments) -> Float64:
-    """Rows: E[a_i^2], E[b_i^2], E[a_i b_i] over a fold of canonical coordinates fitted on its
-    complement; shape (3, r).
+    """Second moments over a fold of canonical coordinates fitted on its complement.
+
+    About the training means m, E[a_i^2] = A_i' (Sxx + dx dx') A_i with dx the fold's mean less m;
+    E[b_i^2] and E[a_i b_i] alike.
+
+    Args:
+        decomposition: of the complement, r components.
+        fold: moments of the pairs that are projected.
+        complement: moments of the pairs that were fitted.
+
+    Returns:
+        Rows E[a_i^2], E[b_i^2], E[a_i b_i], shape (3, r).
     """
     A, B, n = decomposition.A, decomposition.B, fold.n
     # About the *training* means, as they are met when the fold is projected.
@@ -134,12 +155,11 @@ def _diagonal(A: Float64, S: Float64, B: Float64) -> Float64:
     return diagonal
 
 
-def _shrinkage(log_odds: tuple[float, float]) -> Shrinkage:
-    gx, gy = (float(1 / (1 + np.exp(-value))) for value in log_odds)
-    return gx, gy
+def _shrinkage(log_odds: LogOdds) -> SpanShrinkage:
+    return SpanShrinkage(*map(share_of, log_odds))
 
 
-def _around(point: tuple[float, float], step: float) -> list[tuple[float, float]]:
+def _around(point: LogOdds, step: float) -> list[LogOdds]:
     moves = ((step, 0.0), (-step, 0.0), (0.0, step), (0.0, -step))
     near = [(point[0] + dx, point[1] + dy) for dx, dy in moves]
     return [p for p in near if max(map(abs, p)) <= _MAX_LOG_ODDS]

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from csa.core.crossfit import Held, projected_moments
-from csa.core.moments import Float64, Moments
-from csa.core.scores import effective_dimension
+from csa.core.crossfit import projected_moments
+from csa.core.held import Held, effective_dimension
+from csa.core.matrices import Float64
+from csa.core.moments import Moments
 from csa.core.solve import Decomposition
 
 # Held-out correlations of independent views scatter around 0 with standard error 1 / sqrt(n);
@@ -24,6 +25,13 @@ def null_edge(n: int, p: int, q: int) -> float:
     sqrt(c1 + c2 - 2 c1 c2 + 2 sqrt(c1 c2 (1 - c1) (1 - c2))), c1 = p / n, c2 = q / n; 1 where p + q
     >= n.
 
+    Args:
+        n: number of pairs.
+        p, q: dimensions of the views.
+
+    Returns:
+        A correlation in (0, 1].
+
     >>> round(null_edge(2000, 200, 100), 3)
     0.52
     """
@@ -33,26 +41,41 @@ def null_edge(n: int, p: int, q: int) -> float:
     return float(np.sqrt(c1 + c2 - 2 * c1 * c2 + 2 * np.sqrt(c1 * c2 * (1 - c1) * (1 - c2))))
 
 
-def in_sample(decomposition: Decomposition, n: int, unshrunk: bool) -> dict[str, Any]:
+def in_sample(rho: Float64, shape: tuple[int, int, int], unshrunk: bool) -> dict[str, Any]:
     """What can be said without held-out folds: without shrinkage, the null edge and whether a
     correlation exceeds it.
+
+    Args:
+        rho: in-sample canonical correlations, descending, shape (r,).
+        shape: (n, p, q), the number of pairs and the dimensions of the views.
+        unshrunk: whether the fit was made without shrinkage.
+
+    Returns:
+        null_edge and shared_signal; nothing with shrinkage, or where p + q >= n.
     """
-    p, q = len(decomposition.A), len(decomposition.B)
+    n, p, q = shape
     if not unshrunk or p + q >= n:
         return {}
     edge = null_edge(n, p, q)
     # The largest null correlation scatters around the edge on the scale n^(-2/3) (Johnstone 2008).
     return {
         "null_edge": edge,
-        "shared_signal": bool(decomposition.rho[0] > edge * (1 + 2 * n ** (-2 / 3))),
+        "shared_signal": bool(rho[0] > edge * (1 + 2 * n ** (-2 / 3))),
     }
 
 
 def training_correlations(decomposition: Decomposition, moments: Moments) -> Float64:
-    """Correlation of each canonical pair over the pairs it was fitted on, shape (r,), in [0, 1].
+    """Correlation of each canonical pair over the pairs it was fitted on.
 
-    Without shrinkage these are the canonical correlations; with it, the singular values that order
-    the pairs are none.
+    A_i' Sxy B_i / sqrt(A_i' Sxx A_i B_i' Syy B_i). Without shrinkage these are the canonical
+    correlations; with it, the singular values that order the pairs are none.
+
+    Args:
+        decomposition: of the pairs, r components.
+        moments: of the same pairs.
+
+    Returns:
+        Correlations, shape (r,), in [0, 1].
     """
     a2, b2, ab = projected_moments(decomposition, moments, moments)
     variance = np.sqrt(a2 * b2)

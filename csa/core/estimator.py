@@ -11,9 +11,9 @@ True
 """
 
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,29 +21,17 @@ from numpy.typing import ArrayLike
 from csa.core import diagnostics
 from csa.core.alignment import Alignment
 from csa.core.base import PairModel
-from csa.core.crossfit import CrossFit, Held, Shrinkage
+from csa.core.crossfit import CrossFit
+from csa.core.held import Held
+from csa.core.hubness import HubnessCorrection
 from csa.core.matrices import Array, Float64, check_pairs, check_varies
 from csa.core.moments import Moments
-from csa.core.preparation import RAW, Preparation
+from csa.core.preparation import Preparation
 from csa.core.routes import decompose
-from csa.core.scores import (
-    CanonicalScore,
-    HubnessCorrectedScore,
-    PairScore,
-    Score,
-    ScoreName,
-    leading,
-)
-from csa.core.select import (
-    best_shrinkage,
-    canonical_candidates,
-    choose_recipe,
-    held_out_retrieval,
-    hub_items,
-    hubness_corrected,
-    likelihood_ratio,
-)
-from csa.core.solve import Decomposition, solve
+from csa.core.scores import SCORES, LikelihoodRatioScore, Score
+from csa.core.select import best_shrinkage, choose_recipe, held_out_retrieval, hub_items
+from csa.core.shrinkage import Shrinkage
+from csa.core.solve import solve
 from csa.core.threads import one_thread_a_product
 from csa.core.training import Training
 from csa.errors import InputError
@@ -65,7 +53,8 @@ class CSA(PairModel):
     chosen as well.
 
     Args:
-        score: "auto", "likelihood_ratio", "normalised_likelihood_ratio" or "canonical".
+        score: "auto", or a name in `csa.core.scores.SCORES`: "normalised_likelihood_ratio",
+            "likelihood_ratio" or "canonical".
         shrinkage: "auto", one number for both views, or a pair (gx, gy); each in [0, 1]: S becomes
             (1 - g) S + g (trace S / d) I.
         n_components: canonical dimensions that the canonical score keeps, or "auto"; the likelihood
@@ -74,7 +63,7 @@ class CSA(PairModel):
         seed: of folds, cluster centres and samples.
         preparation: what is done to either view's features first: "auto", one name for both views,
             or a pair; "raw", "unit", "root" or "kernel" (see `csa.core.preparation`).
-        hubness: whether to correct the score for hubs (see `csa.core.scores`), or "auto".
+        hubness: whether to correct the score for hubs (see `csa.core.hubness`), or "auto".
 
     Attributes, after fit:
         alignment_: the frozen `Alignment`.
@@ -92,7 +81,7 @@ class CSA(PairModel):
 
     def __init__(
         self,
-        score: Literal["auto"] | ScoreName = "auto",
+        score: str = "auto",
         shrinkage: Literal["auto"] | float | tuple[float, float] = "auto",
         n_components: Literal["auto"] | int = "auto",
         folds: int = 5,
@@ -117,6 +106,9 @@ class CSA(PairModel):
             groups: label of the item each pair belongs to, shape (n,); a group is never split
                 between folds. Give the image's id when images have several captions. Default: every
                 pair is its own group.
+
+        Returns:
+            The estimator itself, fitted.
 
         Raises:
             FeatureError: unusable arrays: shapes, NaN, a constant view, too few pairs or groups.
@@ -160,6 +152,9 @@ class CSA(PairModel):
                 cross-fitted; without them everything must be fixed by hand. Choosing a score needs
                 features: "auto" takes the likelihood ratio.
 
+        Returns:
+            The estimator itself, fitted.
+
         Raises:
             InputError: something is asked for, or left on "auto", that moments cannot decide.
         """
@@ -177,14 +172,10 @@ class CSA(PairModel):
         shrinkage = self._given_shrinkage()
         if shrinkage is not None and self._fixed_by_hand():
             decomposition = solve(moments, shrinkage)
-            published = CanonicalScore(decomposition.rho[: int(self.n_components)])
-            return self._finish(
-                moments,
-                decomposition,
-                shrinkage,
-                published,
-                self._in_sample(moments, decomposition),
-            )
+            score = self._candidates(Held.unscaled(decomposition.rho))[0]
+            alignment = Alignment.of(moments, decomposition, shrinkage, score)
+            self.alignment_ = replace(alignment, notes=self._in_sample(alignment))
+            return self
         if folds is None:
             raise InputError(
                 "total moments cannot be cross-fitted; give folds=[...] (moments of each fold), "
@@ -193,35 +184,41 @@ class CSA(PairModel):
         crossfit = CrossFit(folds)
         shrinkage = shrinkage or crossfit.best_shrinkage()
         held, decomposition = crossfit.measure(shrinkage), solve(crossfit.total, shrinkage)
-        candidates = self._candidates(held, decomposition)
-        if self.score == "canonical" and len(candidates) > 1:
-            raise InputError(
-                "moments cannot choose n_components of the canonical score; give it, or fit on "
-                "features"
-            )
-        score = likelihood_ratio(held) if self.score == "auto" else candidates[-1]
-        training = diagnostics.training_correlations(decomposition, crossfit.total)
-        notes = diagnostics.held_out(training, held, moments.n, None)
-        return self._finish(
-            crossfit.total, decomposition, shrinkage, score, notes, training=training
+        candidates = self._candidates(
+            Held.unscaled(decomposition.rho) if self._published() else held
         )
+        if self.score != "auto" and len(candidates) > 1:
+            raise InputError(
+                f"moments cannot choose n_components of the {self.score} score; give it, or fit "
+                f"on features"
+            )
+        score = LikelihoodRatioScore.of(held) if self.score == "auto" else candidates[0]
+        alignment = Alignment.of(
+            crossfit.total, decomposition, shrinkage, score.leading(len(decomposition.rho))
+        )
+        notes = diagnostics.held_out(alignment.training_correlations, held, moments.n, None)
+        self.alignment_ = replace(alignment, notes=notes)
+        return self
 
     def _fit_by_hand(self, x: Array, y: Array) -> "CSA":
-        shrinkage, prepare = self._given_shrinkage() or (0.0, 0.0), self._given_preparation(x, y)
-        X, Y = prepare[0](x), prepare[1](y)
+        shrinkage = self._given_shrinkage() or Shrinkage(0.0, 0.0)
+        prepare_x, prepare_y = self._given_preparation(x, y)
+        X, Y = prepare_x(x), prepare_y(y)
         moments, decomposition = decompose(X, Y, shrinkage)
-        base = CanonicalScore(decomposition.rho[: int(self.n_components)])
-        score: Score = base
+        score = self._candidates(Held.unscaled(decomposition.rho))[0]
+        alignment = Alignment.of(moments, decomposition, shrinkage, score)
+        correction = None
         if self.hubness is True:
-            score = hubness_corrected(base, X, Y, moments, decomposition, self.seed)
-        return self._finish(
-            moments,
-            decomposition,
-            shrinkage,
-            score,
-            self._in_sample(moments, decomposition),
-            prepare,
+            a, b = decomposition.coordinates(moments, X, Y)
+            correction = HubnessCorrection.of(score, a, b, self.seed)
+        self.alignment_ = replace(
+            alignment,
+            hubness=correction,
+            notes=self._in_sample(alignment),
+            prepare_x=prepare_x,
+            prepare_y=prepare_y,
         )
+        return self
 
     def _cross_fit(
         self, training: Training, prepare: tuple[Preparation, Preparation], shrinkage: Shrinkage
@@ -231,8 +228,10 @@ class CSA(PairModel):
         """
         exact = training if training.dimensions is None else training.sketched(None)
         moments, decomposition = decompose(training.X, training.Y, shrinkage, exact.compact.moments)
-        held = training.compact.held(shrinkage)
-        candidates, hubness = self._candidates(held, decomposition), self.hubness is True
+        held, hubness = training.compact.crossfit.measure(shrinkage), self.hubness is True
+        candidates = self._candidates(
+            Held.unscaled(decomposition.rho) if self._published() else held
+        )
         values = held_out_retrieval(training, shrinkage, candidates, hubness)
         self.tried_["scores"] = [
             _trial(score, hubness, mrr) for score, mrr in zip(candidates, values, strict=True)
@@ -254,79 +253,61 @@ class CSA(PairModel):
             value,
         )
         if exact is not training:
-            held = exact.compact.held(shrinkage)
-            best = _with_weights_of(best, held)
-        score: Score = leading(best, len(decomposition.rho))
+            held = exact.compact.crossfit.measure(shrinkage)
+            best = best.with_weights(held)
+        best, correction = best.leading(len(decomposition.rho)), None
         if hubness:
             rows = hub_items(training)
-            score = hubness_corrected(
-                best, training.X[rows], training.Y[rows], moments, decomposition, self.seed
-            )
-        correlations = diagnostics.training_correlations(decomposition, moments)
-        notes = diagnostics.held_out(correlations, held, training.groups, value)
-        return self._finish(moments, decomposition, shrinkage, score, notes, prepare, correlations)
-
-    def _candidates(self, held: Held, decomposition: Decomposition) -> list[PairScore]:
-        """Scores to choose from, the preferred one first: it wins ties."""
-        size = None if self.n_components == "auto" else int(self.n_components)
-        if self.score == "canonical":
-            published = self.shrinkage != "auto"
-            return [*canonical_candidates(decomposition.rho if published else held.weights, size)]
-        if self.score != "auto":
-            return [likelihood_ratio(held, self.score == "normalised_likelihood_ratio")]
-        ratios = [likelihood_ratio(held, normalised=True), likelihood_ratio(held)]
-        return [*ratios, *canonical_candidates(held.weights, size, per_doubling=1)]
-
-    def _finish(
-        self,
-        moments: Moments,
-        decomposition: Decomposition,
-        shrinkage: Shrinkage,
-        score: Score,
-        notes: dict[str, Any],
-        prepare: tuple[Preparation, Preparation] = (RAW, RAW),
-        training: Float64 | None = None,
-    ) -> "CSA":
-        if training is None:
-            training = diagnostics.training_correlations(decomposition, moments)
-        self.alignment_ = Alignment(
-            mean_x=moments.mean_x,
-            mean_y=moments.mean_y,
-            A=decomposition.A,
-            B=decomposition.B,
-            canonical_correlations=decomposition.rho,
-            training_correlations=training,
-            score=score
-            if isinstance(score, HubnessCorrectedScore)
-            else leading(score, len(decomposition.rho)),
-            shrinkage=shrinkage,
-            n_pairs=moments.n,
-            notes=notes,
+            a, b = decomposition.coordinates(moments, training.X[rows], training.Y[rows])
+            correction = HubnessCorrection.of(best, a, b, self.seed)
+        alignment = Alignment.of(moments, decomposition, shrinkage, best)
+        self.alignment_ = replace(
+            alignment,
+            hubness=correction,
+            notes=diagnostics.held_out(
+                alignment.training_correlations, held, training.groups, value
+            ),
             prepare_x=prepare[0],
             prepare_y=prepare[1],
         )
         return self
 
-    def _in_sample(self, moments: Moments, decomposition: Decomposition) -> dict[str, Any]:
+    def _candidates(self, held: Held) -> list[Score]:
+        """Scores to choose from, the preferred one first: it wins ties."""
+        size = None if self.n_components == "auto" else int(self.n_components)
+        if self.score != "auto":
+            return [*SCORES[self.score].candidates(held, size)]
+        return [
+            score
+            for kind in SCORES.values()
+            for score in kind.candidates(held, size, per_doubling=1)
+        ]
+
+    def _in_sample(self, alignment: Alignment) -> dict[str, Any]:
         return diagnostics.in_sample(
-            decomposition, moments.n, unshrunk=self._given_shrinkage() == (0.0, 0.0)
+            alignment.canonical_correlations,
+            (alignment.n_pairs, len(alignment.A), len(alignment.B)),
+            unshrunk=self._given_shrinkage() == (0.0, 0.0),
         )
 
     # What the parameters ask for.
 
     def _fixed_by_hand(self) -> bool:
-        return (
-            self.score == "canonical" and self.shrinkage != "auto" and self.n_components != "auto"
+        return self._published() and (
+            self.n_components != "auto" or not SCORES[self.score].truncated
         )
+
+    def _published(self) -> bool:
+        """Whether the named score is to be weighted by in-sample correlations."""
+        return self.score != "auto" and SCORES[self.score].in_sample and self.shrinkage != "auto"
 
     def _whole_recipe(self) -> bool:
         return self.score == "auto" and self.shrinkage == "auto" and self.preparation == "auto"
 
     def _check_parameters(self) -> None:
-        if self.score not in ("auto", *get_args(ScoreName)):
+        if self.score not in ("auto", *SCORES):
             raise InputError(
-                f"score must be 'auto', {', '.join(map(repr, get_args(ScoreName)))}; got "
-                f"{self.score!r}"
+                f"score must be 'auto', {', '.join(map(repr, SCORES))}; got {self.score!r}"
             )
         size = self.n_components
         if size != "auto" and (not isinstance(size, int | np.integer) or size < 1):
@@ -351,7 +332,7 @@ class CSA(PairModel):
             raise InputError(
                 f"shrinkage must be one number or a pair, each in [0, 1]; got {self.shrinkage!r}"
             )
-        return float(values[0]), float(values[-1])
+        return Shrinkage(float(values[0]), float(values[-1]))
 
     def _given_preparation(self, x: Array, y: Array) -> tuple[Preparation, Preparation]:
         """As named, fitted to the features; raw where it is left on "auto" and score or
@@ -392,7 +373,7 @@ class CSA(PairModel):
         return self._fitted().shrinkage
 
     @property
-    def score_(self) -> ScoreName:
+    def score_(self) -> str:
         """The score in use."""
         return self._fitted().score_name
 
@@ -402,11 +383,36 @@ class CSA(PairModel):
         return len(self._fitted().score.weights)
 
     def transform(self, X: ArrayLike | None = None, Y: ArrayLike | None = None) -> Any:
-        """See `Alignment.transform`."""
+        """Canonical coordinates of either view, or of both.
+
+        Args:
+            X: first-view features, shape (n, p).
+            Y: second-view features, shape (m, q).
+
+        Returns:
+            (X - mean_x) A, shape (n, r), X prepared; or (Y - mean_y) B, shape (m, r); a tuple of
+            both when both are given.
+
+        Raises:
+            FeatureError: a shape that does not fit, NaN or infinity.
+            InputError: not fitted, or neither view was given.
+        """
         return self._fitted().transform(X, Y)
 
     def index_vectors(self, X: ArrayLike | None = None, Y: ArrayLike | None = None) -> Any:
-        """See `Alignment.index_vectors`."""
+        """Vectors whose inner products are the similarities.
+
+        Args:
+            X: first-view features, shape (n, p).
+            Y: second-view features, shape (m, q).
+
+        Returns:
+            Vectors (n, k) or (m, k); a tuple of both when both views are given.
+
+        Raises:
+            FeatureError: a shape that does not fit, NaN or infinity.
+            InputError: not fitted, or neither view was given.
+        """
         return self._fitted().index_vectors(X, Y)
 
     def save(self, path: str | Path) -> None:
@@ -414,18 +420,10 @@ class CSA(PairModel):
         self._fitted().save(path)
 
 
-def _trial(score: PairScore, hubness: bool, held_out_mrr: float) -> dict[str, Any]:
-    size = len(score.weights) if score.name == "canonical" else None
+def _trial(score: Score, hubness: bool, held_out_mrr: float) -> dict[str, Any]:
     return {
         "score": score.name,
-        "n_components": size,
+        "n_components": len(score.weights) if score.truncated else None,
         "hubness_corrected": hubness,
         "held_out_mrr": held_out_mrr,
     }
-
-
-def _with_weights_of(score: PairScore, held: Held) -> PairScore:
-    """The same kind of score, with other weights."""
-    if isinstance(score, CanonicalScore):
-        return CanonicalScore(held.weights[: len(score.weights)])
-    return likelihood_ratio(held, score.normalised)

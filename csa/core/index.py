@@ -29,6 +29,8 @@ def write_index_vectors(
     with the queries'.
 
     Args:
+        alignment: whose similarity is searched for.
+        path: of the .npy file.
         X: first-view features, shape (n, p); may be a mapped file larger than memory.
         Y: second-view features, shape (n, q).
 
@@ -63,6 +65,9 @@ def recall_at_k(found: NDArray[np.intp], exact: NDArray[np.intp]) -> float:
     Args:
         found: rows that the index returned for each query, shape (n, k); -1 for none.
         exact: rows of `csa.core.search.top_k`, shape (n, k).
+
+    Returns:
+        A share in [0, 1].
     """
     hits: Array = (found[:, :, None] == exact[:, None, :]).any(axis=1)
     return float(hits.mean())

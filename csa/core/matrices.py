@@ -19,7 +19,18 @@ _CHECK_VALUES = 4_000_000
 
 
 def check_pairs(X: ArrayLike, Y: ArrayLike) -> tuple[Array, Array]:
-    """Two finite real matrices with the same number of rows, or one clear error."""
+    """Paired features as matrices, or one clear error.
+
+    Args:
+        X: first-view features, shape (n, p).
+        Y: second-view features, shape (n, q); row i belongs to row i of X.
+
+    Returns:
+        Both as matrices, their floating-point types kept.
+
+    Raises:
+        FeatureError: not two finite real matrices with the same number of rows.
+    """
     x, y = paired_matrices(X, Y)
     check_finite(x, "X")
     check_finite(y, "Y")
@@ -27,11 +38,16 @@ def check_pairs(X: ArrayLike, Y: ArrayLike) -> tuple[Array, Array]:
 
 
 def check_features(features: ArrayLike, name: str, dimension: int | None = None) -> Array:
-    """A finite real matrix (n, d), its floating-point type kept; `dimension` is the d that is
-    expected.
+    """Features of one view as a finite real matrix, or one clear error.
 
-    bfloat16, which numpy does not compute with, becomes float32; numbers that are not
-    floating-point become float64.
+    Args:
+        features: of one view, shape (n, d).
+        name: of the view, for the message.
+        dimension: the d that is expected; None for any.
+
+    Returns:
+        The matrix (n, d), its floating-point type kept; bfloat16, which numpy does not compute
+        with, becomes float32, and numbers that are not floating-point become float64.
 
     Raises:
         FeatureError: another shape or type, NaN or infinity; the message names the first bad row
@@ -43,7 +59,18 @@ def check_features(features: ArrayLike, name: str, dimension: int | None = None)
 
 
 def paired_matrices(X: ArrayLike, Y: ArrayLike) -> tuple[Array, Array]:
-    """Two real matrices with the same number of rows; their values are not looked at."""
+    """Two real matrices with the same number of rows.
+
+    Args:
+        X: first-view features, shape (n, p).
+        Y: second-view features, shape (n, q); row i belongs to row i of X.
+
+    Returns:
+        Both as matrices; their values are not looked at.
+
+    Raises:
+        FeatureError: another shape or type, or different numbers of rows.
+    """
     x, y = as_matrix(X, "X"), as_matrix(Y, "Y")
     if len(x) != len(y):
         raise FeatureError(
@@ -54,7 +81,19 @@ def paired_matrices(X: ArrayLike, Y: ArrayLike) -> tuple[Array, Array]:
 
 
 def as_matrix(features: ArrayLike, name: str, dimension: int | None = None) -> Array:
-    """A real matrix (n, d), its floating-point type kept; its values are not looked at."""
+    """Features of one view as a real matrix.
+
+    Args:
+        features: of one view, shape (n, d).
+        name: of the view, for the message.
+        dimension: the d that is expected; None for any.
+
+    Returns:
+        The matrix, its floating-point type kept; its values are not looked at.
+
+    Raises:
+        FeatureError: another shape, or numbers that are not real.
+    """
     matrix = _as_array(features)
     if matrix.ndim != 2:
         raise FeatureError(
@@ -76,10 +115,15 @@ def as_matrix(features: ArrayLike, name: str, dimension: int | None = None) -> A
 
 
 def check_finite(matrix: Array, name: str, first_row: int = 0) -> None:
-    """Raise a FeatureError that counts the NaN and infinite values and names the first, if there
-    are any.
+    """Refuse NaN and infinity.
 
-    `first_row` is the number of the matrix's first row in the whole that it is a part of.
+    Args:
+        matrix: features, shape (n, d).
+        name: of the view, for the message.
+        first_row: number of the matrix's first row in the whole that it is a part of.
+
+    Raises:
+        FeatureError: NaN or infinite values; the message counts them and names the first.
     """
     step = max(1, _CHECK_VALUES // matrix.shape[1])
     if all(np.isfinite(matrix[i : i + step]).all() for i in range(0, len(matrix), step)):
@@ -94,7 +138,15 @@ def check_finite(matrix: Array, name: str, first_row: int = 0) -> None:
 
 
 def check_varies(matrix: Array, name: str) -> None:
-    """Raise a FeatureError if all rows are the same."""
+    """Refuse a constant view.
+
+    Args:
+        matrix: features, shape (n, d).
+        name: of the view, for the message.
+
+    Raises:
+        FeatureError: all rows are the same.
+    """
     step = max(1, _CHECK_VALUES // matrix.shape[1])
     if len(matrix) > 1 and all(
         (matrix[i : i + step] == matrix[0]).all() for i in range(0, len(matrix), step)

@@ -49,7 +49,14 @@ class Moments:
 
     @classmethod
     def empty(cls, p: int, q: int) -> "Moments":
-        """The moments of no pairs: the neutral element of addition."""
+        """The moments of no pairs: the neutral element of addition.
+
+        Args:
+            p, q: dimensions of the views.
+
+        Returns:
+            Moments of n = 0 pairs.
+        """
         return cls(
             0, np.zeros(p), np.zeros(q), np.zeros((p, p)), np.zeros((q, q)), np.zeros((p, q))
         )
@@ -70,6 +77,9 @@ class Moments:
                 1e-5, and else in float64. "float64" always does: then moments of parts add up to
                 those of the whole to 1e-10, where "auto" promises 1e-6.
 
+        Returns:
+            Moments of the n pairs.
+
         Raises:
             FeatureError: not two finite matrices with the same number of rows.
 
@@ -88,8 +98,13 @@ class Moments:
         those that follow.
 
         Args:
-            X, Y, precision: as of `from_arrays`.
+            X: first view, shape (n, p).
+            Y: second view, shape (n, q); row i belongs to row i of X.
             fold: number of each pair's fold, 0 to the number of folds less 1, shape (n,).
+            precision: as of `from_arrays`.
+
+        Returns:
+            Moments by fold number.
 
         Raises:
             FeatureError: not two finite matrices with the same number of rows.
@@ -114,9 +129,8 @@ class Moments:
         )
         try:
             worth = single and worth_single(p, q, n)
-            return cls._in_one_pass(
-                ((x[part], y[part]) for part in taken), p, q, worth, rows=n
-            ), single
+            total = Accumulator(p, q, worth, rows=n)
+            return cls._in_one_pass(((x[part], y[part]) for part in taken), total), single
         except PrecisionError:
             return cls._of_rows(x, y, rows, single=False)
         except FeatureError:
@@ -135,6 +149,9 @@ class Moments:
                 can be read again where float32 proves too coarse late.
             precision: as of `from_arrays`.
 
+        Returns:
+            Moments of the pairs of all blocks.
+
         Raises:
             FeatureError: no block at all, or an unusable one; a generator whose conditioning
                 worsened too much to go on.
@@ -146,9 +163,10 @@ class Moments:
                 "no blocks of features; the stream was empty, so check what it reads"
             )
         x, y = paired_matrices(*first)
-        single = _may_be_single(x, y, precision) and worth_single(x.shape[1], y.shape[1])
+        p, q = x.shape[1], y.shape[1]
+        single = _may_be_single(x, y, precision) and worth_single(p, q)
         try:
-            return cls._in_one_pass(_rest(x, y, stream), x.shape[1], y.shape[1], single, early=True)
+            return cls._in_one_pass(_rest(x, y, stream), Accumulator(p, q, single, early=True))
         except PrecisionError:
             if stream is blocks:
                 raise FeatureError(
@@ -159,16 +177,7 @@ class Moments:
             return cls.from_blocks(blocks, precision="float64")
 
     @classmethod
-    def _in_one_pass(
-        cls,
-        blocks: Iterable[tuple[Array, Array]],
-        p: int,
-        q: int,
-        single: bool,
-        rows: int | None = None,
-        early: bool = False,
-    ) -> "Moments":
-        total = Accumulator(p, q, single, rows, early)
+    def _in_one_pass(cls, blocks: Iterable[tuple[Array, Array]], total: Accumulator) -> "Moments":
         for x, y in blocks:
             total.add(x, y)
             release_pages(x)
@@ -182,7 +191,11 @@ class Moments:
         return p, q
 
     def __add__(self, other: "Moments") -> "Moments":
-        """Moments of both sets of pairs together."""
+        """Moments of both sets of pairs together.
+
+        With d = m2 - m1, the mean is m1 + (n2 / n) d and the scatter C1 + C2 + (n1 n2 / n) d d'
+        (Chan, Golub & LeVeque 1983).
+        """
         self._check_same_shape(other)
         if not self.n or not other.n:
             return other if not self.n else self

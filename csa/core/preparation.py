@@ -57,7 +57,15 @@ class Preparation:
 
     @classmethod
     def fit(cls, name: str, features: Array, seed: int) -> "Preparation":
-        """The named preparation for the given training features (n, d).
+        """The named preparation for given training features.
+
+        Args:
+            name: "raw", "unit", "root" or "kernel".
+            features: of the training pairs, shape (n, d).
+            seed: of the kernel's cluster centres.
+
+        Returns:
+            The preparation; only the kernel's depends on the features.
 
         Raises:
             InputError: no such preparation.

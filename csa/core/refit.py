@@ -4,20 +4,19 @@ Nothing is chosen anew: preparation, shrinkage and kind of score are the fit's o
 projections, weights and hub centres are made again from the pairs that stay.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from csa.core import diagnostics
 from csa.core.alignment import Alignment
 from csa.core.crossfit import CrossFit
-from csa.core.matrices import Array
+from csa.core.held import Held
+from csa.core.hubness import HubnessCorrection
 from csa.core.moments import Moments
-from csa.core.scores import CanonicalScore, HubnessCorrectedScore, PairScore, Score, leading
-from csa.core.select import MAX_HUB_ITEMS, hubness_corrected, likelihood_ratio
+from csa.core.select import MAX_HUB_ITEMS
 from csa.core.solve import Decomposition, solve
-from csa.core.training import assign_folds
+from csa.core.training import Training
 
 
 class Refit:
@@ -25,18 +24,16 @@ class Refit:
 
     Args:
         alignment: whose recipe.
-        X, Y: features of the training pairs, shapes (n, p) and (n, q).
-        groups: label of the item each pair belongs to, shape (n,); a group is never split between
-            folds.
-        folds, seed: of the folds.
+        training: its training pairs, their features as the encoders gave them.
+
+    Attributes:
+        fold: fold number of each pair, shape (n,).
     """
 
-    def __init__(
-        self, alignment: Alignment, X: Array, Y: Array, groups: Array, folds: int = 5, seed: int = 0
-    ):
-        self._alignment, self._seed = alignment, seed
-        self._x, self._y = alignment.prepare_x(X), alignment.prepare_y(Y)
-        self.fold = assign_folds(groups, folds, seed)
+    def __init__(self, alignment: Alignment, training: Training):
+        self._alignment = alignment
+        self._training = training.prepared(alignment.prepare_x, alignment.prepare_y)
+        self.fold = training.fold
 
     def on(self, kept: NDArray[np.bool_]) -> "Refitted":
         """Fit to the pairs that are kept, shape (n,).
@@ -44,86 +41,60 @@ class Refit:
         Raises:
             FeatureError: too few are, or they are constant.
         """
-        rows = np.flatnonzero(kept)
-        moments = Moments.of_folds(self._x[rows], self._y[rows], self.fold[rows])
-        return Refitted(
-            self._alignment, CrossFit(moments), self._x, self._y, self.fold, rows, self._seed
-        )
+        rows, pairs = np.flatnonzero(kept), self._training
+        moments = Moments.of_folds(pairs.X[rows], pairs.Y[rows], self.fold[rows])
+        return Refitted(self._alignment, pairs, rows, CrossFit(moments))
 
 
+@dataclass(frozen=True, eq=False)
 class Refitted:
-    """Alignments of the same recipe: to all kept pairs, and to those outside one fold."""
+    """Alignments of the same recipe: to all kept pairs, and to those outside one fold.
 
-    def __init__(
-        self,
-        alignment: Alignment,
-        crossfit: CrossFit,
-        x: Array,
-        y: Array,
-        fold: NDArray[np.intp],
-        rows: NDArray[np.intp],
-        seed: int,
-    ):
-        self._like, self._crossfit, self._x, self._y, self._fold, self._rows, self._seed = (
-            alignment,
-            crossfit,
-            x,
-            y,
-            fold,
-            rows,
-            seed,
-        )
+    Attributes:
+        like: whose recipe.
+        training: all pairs, prepared.
+        rows: of the pairs that are kept.
+        crossfit: of the kept pairs' folds.
+    """
+
+    like: Alignment
+    training: Training
+    rows: NDArray[np.intp]
+    crossfit: CrossFit
 
     @property
     def folds(self) -> int:
         """Number of folds."""
-        return len(self._crossfit.complements)
+        return len(self.crossfit.complements)
 
     def whole(self) -> Alignment:
         """Fitted to all kept pairs."""
-        moments = self._crossfit.total
-        return self._alignment(moments, solve(moments, self._like.shrinkage), self._rows)
+        moments = self.crossfit.total
+        return self._alignment(moments, solve(moments, self.like.shrinkage), self.rows)
 
     def without(self, k: int) -> Alignment:
         """Fitted to the kept pairs outside fold k: the fold's moments are subtracted."""
-        decomposition = self._crossfit.decompositions(self._like.shrinkage)[k]
-        return self._alignment(
-            self._crossfit.complements[k], decomposition, self._rows[self._fold[self._rows] != k]
-        )
+        decomposition = self.crossfit.decompositions(self.like.shrinkage)[k]
+        outside = self.rows[self.training.fold[self.rows] != k]
+        return self._alignment(self.crossfit.complements[k], decomposition, outside)
 
     def _alignment(
         self, moments: Moments, decomposition: Decomposition, rows: NDArray[np.intp]
     ) -> Alignment:
-        base = leading(self._base_score(decomposition), len(decomposition.rho))
-        score: Score = base
-        if self._like.hubness_corrected:
-            some = np.sort(np.random.default_rng(self._seed).permutation(rows)[:MAX_HUB_ITEMS])
-            score = hubness_corrected(
-                base, self._x[some], self._y[some], moments, decomposition, self._seed
-            )
+        like, pairs = self.like, self.training
+        held = (
+            Held.unscaled(decomposition.rho)
+            if like.published
+            else self.crossfit.measure(like.shrinkage)
+        )
+        score, correction = like.score.with_weights(held).leading(len(decomposition.rho)), None
+        if like.hubness is not None:
+            some = np.sort(np.random.default_rng(pairs.seed).permutation(rows)[:MAX_HUB_ITEMS])
+            a, b = decomposition.coordinates(moments, pairs.X[some], pairs.Y[some])
+            correction = HubnessCorrection.of(score, a, b, pairs.seed)
         return replace(
-            self._like,
-            mean_x=moments.mean_x,
-            mean_y=moments.mean_y,
-            A=decomposition.A,
-            B=decomposition.B,
-            canonical_correlations=decomposition.rho,
-            training_correlations=diagnostics.training_correlations(decomposition, moments),
-            score=score,
-            n_pairs=moments.n,
-            notes={},
+            Alignment.of(moments, decomposition, like.shrinkage, score),
+            hubness=correction,
+            prepare_x=like.prepare_x,
+            prepare_y=like.prepare_y,
         )
-
-    def _base_score(self, decomposition: Decomposition) -> PairScore:
-        score = (
-            self._like.score.base
-            if isinstance(self._like.score, HubnessCorrectedScore)
-            else self._like.score
-        )
-        if not isinstance(score, CanonicalScore):
-            return likelihood_ratio(self._crossfit.measure(self._like.shrinkage), score.normalised)
-        published = self._like.published
-        weights = (
-            decomposition.rho if published else self._crossfit.measure(self._like.shrinkage).weights
-        )
-        return CanonicalScore(weights[: len(score.weights)])

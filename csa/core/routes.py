@@ -42,6 +42,9 @@ def decompose(
         shrinkage: (gx, gy); each view's S becomes (1 - g) S + g (trace S / d) I.
         moments: of the same pairs, where they are at hand.
 
+    Returns:
+        The moments, and the decomposition of r components.
+
     Raises:
         FeatureError: unusable arrays, fewer than 2 pairs, or a constant view.
 
@@ -114,6 +117,5 @@ def _spectrum(
     cut = _FLOAT32_CUT if view.dtype.itemsize <= 4 else max(n, d) * np.finfo(np.float64).eps
     keep = s > cut * s[0]
     keep[n - 1 :] = False
-    return Spectrum.checked(
-        s[keep] ** 2, np.ascontiguousarray(V[:, keep]), float((s**2).sum()) / d, mean, n, name
-    ), keep
+    spectrum = Spectrum(s[keep] ** 2, np.ascontiguousarray(V[:, keep]), float((s**2).sum()) / d)
+    return spectrum.varying(mean, n, name), keep

@@ -1,27 +1,115 @@
 """Similarities of canonical coordinates, all in inner-product form: score(x, y) = left(a) .
 right(b).
 
-One GEMM scores a whole gallery, and any inner-product index can hold it.
+One GEMM scores a whole gallery, and any inner-product index can hold it. A new score is a subclass
+of `Score` and a line in `SCORES`: `csa.CSA` then fits it, tries it where the score is "auto", and
+`csa.load` reads it.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import ClassVar, Self
 
 import numpy as np
+from scipy.optimize import isotonic_regression
 
-from csa.core.clusters import cluster_centres, distinct_rows
-from csa.core.moments import Float64
+from csa.core.held import Held, mutual_information
+from csa.core.matrices import Float64
 from csa.core.preparation import unit
 
-ScoreName = Literal["likelihood_ratio", "normalised_likelihood_ratio", "canonical"]
-
-_MAX_HUB_CENTRES = 2000
-_ITEMS_PER_HUB_CENTRE = 2
-_HUB_BLOCK_ROWS = 4096
+_KEPT_ENERGY = 0.999
 
 
 @dataclass(frozen=True, eq=False)
-class CanonicalScore:
+class Score(ABC):
+    """How the canonical coordinates a of x and b of y are compared: left(a) . right(b).
+
+    Every field is an array with one entry a component; a subclass whose fields are others says how
+    `leading`, `tensors` and `of_tensors` treat them.
+
+    Attributes:
+        name: what parameters and files call it.
+        in_nats: whether it is a log-likelihood ratio as it stands.
+        truncated: whether it keeps leading components only, `n_components` of them; else weights
+            alone say how much a component counts.
+        in_sample: whether its publication weights by in-sample correlations; named together with a
+            shrinkage, it is then taken so.
+        weights: of the components, shape (r,).
+    """
+
+    name: ClassVar[str]
+    in_nats: ClassVar[bool] = False
+    truncated: ClassVar[bool] = False
+    in_sample: ClassVar[bool] = False
+
+    weights: Float64
+
+    @classmethod
+    @abstractmethod
+    def of(cls, held: Held) -> Self:
+        """The score of all components, from what held-out folds say of each."""
+
+    @abstractmethod
+    def left(self, a: Float64) -> Float64:
+        """First-view coordinates (n, r) to index vectors (n, k)."""
+
+    @abstractmethod
+    def right(self, b: Float64) -> Float64:
+        """Second-view coordinates (m, r) to index vectors (m, k)."""
+
+    @property
+    def scales(self) -> tuple[Float64, Float64]:
+        """Standard deviations, (r,) each, that it expects of coordinates it was not fitted on."""
+        return np.ones(len(self.weights)), np.ones(len(self.weights))
+
+    def leading(self, r: int) -> Self:
+        """The score on at most r components: a fold can have one more than the whole, or fewer."""
+        return type(self)(*(values[:r] for values in self.tensors().values()))
+
+    def with_weights(self, held: Held) -> Self:
+        """The same kind of score with what other folds say, on as many components if it is
+        truncated.
+        """
+        whole = self.of(held)
+        return whole.leading(len(self.weights)) if self.truncated else whole
+
+    def tensors(self) -> dict[str, Float64]:
+        """What a file keeps of it, by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def of_tensors(cls, tensors: Mapping[str, Float64]) -> Self:
+        """The score of a file's tensors, among which are others.
+
+        Raises:
+            KeyError: one is missing.
+        """
+        return cls(*(tensors[field.name] for field in fields(cls)))
+
+    @classmethod
+    def candidates(
+        cls, held: Held, n_components: int | None = None, per_doubling: int = 3
+    ) -> list[Self]:
+        """The scores of this kind worth comparing.
+
+        Args:
+            held: what held-out folds say.
+            n_components: components that a truncated score keeps; None for a grid of them.
+            per_doubling: numbers of components in the grid for each doubling.
+
+        Returns:
+            One score; of a truncated kind one a number of components.
+        """
+        whole = cls.of(held)
+        if not cls.truncated:
+            return [whole]
+        sizes = [n_components] if n_components else component_grid(len(whole.weights), per_doubling)
+        return [whole.leading(size) for size in sizes]
+
+
+@dataclass(frozen=True, eq=False)
+class CanonicalScore(Score):
     """The paper's canonical similarity (Li et al. 2024, eq. 4).
 
     S(x, y; s) = sum_{i <= s} w_i a_i b_i / (||a_{1:s}|| ||b_{1:s}||); a zero vector scores 0. With
@@ -31,12 +119,14 @@ class CanonicalScore:
         weights: w, shape (s,), not negative.
     """
 
-    weights: Float64
+    name = "canonical"
+    truncated = True
+    in_sample = True
 
-    @property
-    def name(self) -> ScoreName:
-        """`canonical`."""
-        return "canonical"
+    @classmethod
+    def of(cls, held: Held) -> Self:
+        """The score with held-out correlations as weights."""
+        return cls(held.weights)
 
     def left(self, a: Float64) -> Float64:
         """First-view coordinates (n, r) to index vectors (n, s)."""
@@ -53,7 +143,7 @@ class CanonicalScore:
 
 
 @dataclass(frozen=True, eq=False)
-class LikelihoodRatioScore:
+class LikelihoodRatioScore(Score):
     """Log-likelihood ratio of "one pair" against "two strangers", in nats, under probabilistic CCA
     (Bach & Jordan 2005).
 
@@ -61,26 +151,33 @@ class LikelihoodRatioScore:
     where a_i and b_i are first divided by their held-out standard deviations. Components with w_i =
     0 add nothing and are left out.
 
-    Normalised (as length normalisation in PLDA, Garcia-Romero & Espy-Wilson 2011): a is first
-    scaled so that what it predicts of the other view has its expected length, sum w_i^2 a_i^2 = sum
-    w_i^2, and b alike. Real features have heavier tails than the Gaussian of the model, and a long
-    vector would otherwise be paid for its length. The score is then no longer in nats.
-
     Attributes:
         weights: w, correlations measured on held-out folds, shape (r,), in [0, 1).
         scale_a, scale_b: held-out standard deviations of the coordinates, shape (r,).
-        normalised: bring every item to its expected length first.
     """
 
-    weights: Float64
+    name = "likelihood_ratio"
+    in_nats = True
+
     scale_a: Float64
     scale_b: Float64
-    normalised: bool = False
 
-    @property
-    def name(self) -> ScoreName:
-        """`likelihood_ratio` or `normalised_likelihood_ratio`."""
-        return "normalised_likelihood_ratio" if self.normalised else "likelihood_ratio"
+    @classmethod
+    def of(cls, held: Held) -> Self:
+        """The score with cross-fitted weights and scales.
+
+        Canonical pairs come in descending strength, so weights that rise with the component are
+        noise of the folds: they are replaced by their closest descending sequence (isotonic
+        regression). The tail that carries next to nothing is left out.
+        """
+        weights: Float64 = np.clip(
+            isotonic_regression(held.weights, increasing=False).x,
+            0.0,
+            held.weights.max(initial=0.0),
+        )
+        energy = np.cumsum(weights**2)
+        weights[np.searchsorted(energy, _KEPT_ENERGY * energy[-1]) + 1 :] = 0.0
+        return cls(weights, held.scale_a, held.scale_b)
 
     def left(self, a: Float64) -> Float64:
         """First-view coordinates (n, r) to index vectors (n, k + 2), k the number of weights
@@ -97,132 +194,59 @@ class LikelihoodRatioScore:
         return np.column_stack([b, np.ones(len(b)), penalty])
 
     @property
+    def scales(self) -> tuple[Float64, Float64]:
+        """Held-out standard deviations of either view's coordinates, shape (r,)."""
+        return self.scale_a, self.scale_b
+
+    @property
     def mutual_information(self) -> float:
         """sum_i -log(1 - w_i^2) / 2, in nats: what one view tells of the other."""
         return mutual_information(self.weights)
 
     def _informative(self, coordinates: Float64, scale: Float64) -> tuple[Float64, Float64]:
+        """Weights above 0, (k,), and their coordinates at unit held-out variance, (n, k)."""
         keep = self.weights > 0
-        w, scaled = self.weights[keep], coordinates[:, : len(keep)][:, keep] / scale[keep]
-        if self.normalised:
-            length = np.sqrt(scaled**2 @ w**2)[:, None]
-            scaled = np.divide(
-                scaled, length, out=np.zeros_like(scaled), where=length > 0
-            ) * np.linalg.norm(w)
-        return w, scaled
-
-
-PairScore = CanonicalScore | LikelihoodRatioScore
-
-
-def leading(score: PairScore, r: int) -> PairScore:
-    """The score on at most r components: a fold can have one more than the whole, or fewer."""
-    if isinstance(score, CanonicalScore):
-        return CanonicalScore(score.weights[:r])
-    return LikelihoodRatioScore(
-        score.weights[:r], score.scale_a[:r], score.scale_b[:r], score.normalised
-    )
+        return self.weights[keep], coordinates[:, : len(keep)][:, keep] / scale[keep]
 
 
 @dataclass(frozen=True, eq=False)
-class HubnessCorrectedScore:
-    """A score less what each item scores with its nearest queries of the training set (NNN;
-    Chowdhury et al. 2024).
+class NormalisedLikelihoodRatioScore(LikelihoodRatioScore):
+    """The likelihood ratio of items brought to their expected length (as length normalisation in
+    PLDA, Garcia-Romero & Espy-Wilson 2011).
 
-    S'(x, y) = S(x, y) - strength (h(x) + h(y)), with h(y) the mean of y's `neighbours` highest
-    scores against the first view's hub centres, and h(x) alike. An item near everything, a hub,
-    stops being everybody's answer. The centres are cluster centres of training items' index
-    vectors, fixed by the fit, and a centre's score is the mean score of its members: nothing is
-    learned from the gallery, and no training item is kept.
-
-    Attributes:
-        base: the score that is corrected.
-        hubs_left, hubs_right: hub centres of either view under `base`, shapes (m, k) and (m', k).
-        strength: share of h that is taken off.
-        neighbours: centres that h averages over.
+    a is first scaled so that what it predicts of the other view has its expected length, sum w_i^2
+    a_i^2 = sum w_i^2, and b alike. Real features have heavier tails than the Gaussian of the model,
+    and a long vector would otherwise be paid for its length. The score is then no longer in nats.
     """
 
-    base: PairScore
-    hubs_left: Float64
-    hubs_right: Float64
-    strength: float = 0.5
-    neighbours: int = 8
+    name = "normalised_likelihood_ratio"
+    in_nats = False
 
-    @classmethod
-    def of(cls, base: PairScore, a: Float64, b: Float64, seed: int) -> "HubnessCorrectedScore":
-        """Correct `base` by the training items' coordinates a (n, r) and b (m, r).
-
-        Training coordinates are overfitted, so each is brought to the variance that held-out items
-        have.
-        """
-        scale_a, scale_b = _scales(base)
-        left, right = base.left(_rescaled(a, scale_a)), base.right(_rescaled(b, scale_b))
-        return cls(base, _hub_centres(left, seed), _hub_centres(right, seed))
-
-    @property
-    def name(self) -> ScoreName:
-        """Name of the score that is corrected."""
-        return self.base.name
-
-    @property
-    def weights(self) -> Float64:
-        """Weights of the score that is corrected."""
-        return self.base.weights
-
-    def left(self, a: Float64) -> Float64:
-        """First-view coordinates (n, r) to index vectors (n, k + 2), k the dimension of the
-        base's.
-        """
-        vectors = self.base.left(a)
-        return np.column_stack([vectors, -self._hubness(vectors, self.hubs_right), np.ones(len(a))])
-
-    def right(self, b: Float64) -> Float64:
-        """Second-view coordinates (m, r) to index vectors (m, k + 2)."""
-        vectors = self.base.right(b)
-        return np.column_stack([vectors, np.ones(len(b)), -self._hubness(vectors, self.hubs_left)])
-
-    def _hubness(self, vectors: Float64, hubs: Float64) -> Float64:
-        k = min(self.neighbours, len(hubs))
-        hubness = np.empty(len(vectors))
-        for i in range(0, len(vectors), _HUB_BLOCK_ROWS):
-            scores = vectors[i : i + _HUB_BLOCK_ROWS] @ hubs.T
-            hubness[i : i + _HUB_BLOCK_ROWS] = np.partition(scores, -k, axis=1)[:, -k:].mean(axis=1)
-        return self.strength * hubness
+    def _informative(self, coordinates: Float64, scale: Float64) -> tuple[Float64, Float64]:
+        w, scaled = super()._informative(coordinates, scale)
+        length = np.sqrt(scaled**2 @ w**2)[:, None]
+        expected: Float64 = np.divide(
+            scaled, length, out=np.zeros_like(scaled), where=length > 0
+        ) * np.linalg.norm(w)
+        return w, expected
 
 
-Score = PairScore | HubnessCorrectedScore
+SCORES: dict[str, type[Score]] = {
+    kind.name: kind
+    for kind in (NormalisedLikelihoodRatioScore, LikelihoodRatioScore, CanonicalScore)
+}
+"""Name -> kind of score. In this order "auto" compares them, the preferred one first."""
 
 
-def _hub_centres(vectors: Float64, seed: int) -> Float64:
-    return cluster_centres(
-        vectors, max(1, min(_MAX_HUB_CENTRES, len(vectors) // _ITEMS_PER_HUB_CENTRE)), seed
-    )
+def component_grid(r: int, per_doubling: int = 3) -> list[int]:
+    """Numbers of canonical dimensions worth trying.
 
+    Args:
+        r: dimensions that there are, from 1 up.
+        per_doubling: numbers for each doubling.
 
-def _rescaled(coordinates: Float64, scale: Float64) -> Float64:
-    """Distinct rows, each coordinate brought to standard deviation `scale`."""
-    items = coordinates[distinct_rows(coordinates), : len(scale)]
-    spread = items.std(axis=0)
-    factor: Float64 = np.divide(
-        scale[: items.shape[1]], spread, out=np.zeros_like(spread), where=spread > 0
-    )
-    return items * factor
-
-
-def _scales(score: PairScore) -> tuple[Float64, Float64]:
-    if isinstance(score, LikelihoodRatioScore):
-        return score.scale_a, score.scale_b
-    return np.ones(len(score.weights)), np.ones(len(score.weights))
-
-
-def mutual_information(weights: Float64) -> float:
-    """Mutual information of jointly Gaussian coordinates with correlations `weights`, in nats."""
-    return float(-0.5 * np.log1p(-(weights**2)).sum())
-
-
-def effective_dimension(weights: Float64) -> float:
-    """(sum w^2)^2 / sum w^4: how many equally strong components would carry the same signal; 0
-    without any.
+    Returns:
+        Ascending, from 1 to r.
     """
-    total = float((weights**2).sum())
-    return total**2 / float((weights**4).sum()) if total > 0 else 0.0
+    steps = per_doubling * int(np.ceil(np.log2(max(r, 2)))) + 1
+    return sorted({min(r, round(2 ** (k / per_doubling))) for k in range(steps)})

@@ -12,25 +12,17 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import isotonic_regression
 
 from csa.core.clusters import distinct_rows
-from csa.core.crossfit import Held, Shrinkage
-from csa.core.matrices import Array, Float64
-from csa.core.moments import Moments
+from csa.core.held import Held
+from csa.core.hubness import HubnessCorrection
+from csa.core.matrices import Float64
 from csa.core.preparation import RAW, Preparation, PreparationName
-from csa.core.scores import (
-    CanonicalScore,
-    HubnessCorrectedScore,
-    LikelihoodRatioScore,
-    PairScore,
-    Score,
-    leading,
-)
+from csa.core.scores import NormalisedLikelihoodRatioScore, Score
 from csa.core.search import best_ranks
-from csa.core.solve import Decomposition
+from csa.core.shrinkage import Shrinkage, climb
 from csa.core.threads import each
-from csa.core.training import Training, scale_odds
+from csa.core.training import Training
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +30,6 @@ _log = logging.getLogger(__name__)
 # centres more items.
 _MAX_FOLD_PAIRS = 2000
 MAX_HUB_ITEMS = 4000
-_KEPT_ENERGY = 0.999
 # A norm or a root shows its worth on few pairs. A kernel is worth more the more pairs there are, so
 # it is tried on more.
 _PLAIN_TRIAL_PAIRS = 4000
@@ -48,7 +39,7 @@ _KERNEL_MIN_ITEMS = 2000
 # fitted in all.
 _TRIAL_DIMENSIONS = 384
 # Steps in the log-odds of both shrinkages.
-_CLIMB_STEPS = ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0))
+_RAISES = ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,9 +130,11 @@ def _try(
 ) -> Recipe:
     prepared = training.prepared(prepare_x, prepare_y)
     if shrinkage is not None:
-        value = _held_out_mrr(prepared, shrinkage, _normalised)
+        value = _held_out_mrr(prepared, shrinkage, NormalisedLikelihoodRatioScore.of)
     else:
-        shrinkage, value = climb(prepared, best_shrinkage(prepared), _normalised)
+        shrinkage, value = raise_shrinkage(
+            prepared, best_shrinkage(prepared), NormalisedLikelihoodRatioScore.of
+        )
     _log.info(
         "tried %s and %s features on %d pairs: held-out MRR %.3f at shrinkage %.2g and %.2g",
         *(prepare_x.name, prepare_y.name, len(prepared.X), value, *shrinkage),
@@ -149,11 +142,10 @@ def _try(
     return Recipe(prepared, prepare_x, prepare_y, shrinkage, value)
 
 
-def climb(
-    training: Training, shrinkage: Shrinkage, score: Callable[[Held], PairScore]
+def raise_shrinkage(
+    training: Training, shrinkage: Shrinkage, score: Callable[[Held], Score]
 ) -> tuple[Shrinkage, float]:
-    """More shrinkage than carries the most information, as long as held-out retrieval improves; and
-    how well that does.
+    """More shrinkage than carries the most information, as long as held-out retrieval improves.
 
     Information counts every weak component in full; retrieval, on features that are not quite
     Gaussian, does better without some.
@@ -162,30 +154,22 @@ def climb(
         training: the pairs.
         shrinkage: to start from.
         score: makes the score that is judged of what held-out folds say.
+
+    Returns:
+        The shrinkage, and the held-out mean reciprocal rank under it.
     """
-    value = _held_out_mrr(training, shrinkage, score)
-    improved = True
-    while improved:
-        improved = False
-        for steps in _CLIMB_STEPS:
-            more = (
-                scale_odds(shrinkage[0], float(np.exp(steps[0]))),
-                scale_odds(shrinkage[1], float(np.exp(steps[1]))),
-            )
-            if (better := _held_out_mrr(training, more, score)) > value:
-                shrinkage, value, improved = more, better, True
-                break
-    return shrinkage, value
+    return climb(
+        shrinkage,
+        lambda at: _held_out_mrr(training, at, score),
+        lambda at: (at.raised(*steps) for steps in _RAISES),
+    )
 
 
 def _held_out_mrr(
-    training: Training, shrinkage: Shrinkage, score: Callable[[Held], PairScore]
+    training: Training, shrinkage: Shrinkage, score: Callable[[Held], Score]
 ) -> float:
-    return held_out_retrieval(training, shrinkage, [score(training.compact.held(shrinkage))])[0]
-
-
-def _normalised(held: Held) -> LikelihoodRatioScore:
-    return likelihood_ratio(held, normalised=True)
+    judged = score(training.compact.crossfit.measure(shrinkage))
+    return held_out_retrieval(training, shrinkage, [judged])[0]
 
 
 def _value(recipe: Recipe) -> float:
@@ -194,11 +178,11 @@ def _value(recipe: Recipe) -> float:
 
 def best_shrinkage(training: Training) -> Shrinkage:
     """The shrinkage under which held-out coordinates carry the most mutual information."""
-    return training.compact.widened(training.compact.crossfit.best_shrinkage())
+    return training.compact.crossfit.best_shrinkage()
 
 
 def held_out_retrieval(
-    training: Training, shrinkage: Shrinkage, scores: Sequence[PairScore], hubness: bool = False
+    training: Training, shrinkage: Shrinkage, scores: Sequence[Score], hubness: bool = False
 ) -> list[float]:
     """Mean reciprocal rank of each score inside the held-out folds, averaged over both directions
     and all folds.
@@ -208,17 +192,18 @@ def held_out_retrieval(
         shrinkage: under which each fold's complement is decomposed.
         scores: the candidates.
         hubness: correct each score by the hub centres of the fold's complement.
+
+    Returns:
+        A value in (0, 1] for each score.
     """
     pairs = training.compact
-    unit_x, unit_y = pairs.units(shrinkage)
-    decompositions = pairs.crossfit.decompositions(pairs.narrowed(shrinkage))
+    decompositions = pairs.crossfit.decompositions(shrinkage)
 
     def in_fold(k: int) -> Float64:
         mean, decomposition = pairs.crossfit.complements[k], decompositions[k]
 
         def project(rows: NDArray[np.intp]) -> tuple[Float64, Float64]:
-            a = (pairs.X[rows] - mean.mean_x) @ (unit_x * decomposition.A)
-            return a, (pairs.Y[rows] - mean.mean_y) @ (unit_y * decomposition.B)
+            return decomposition.coordinates(mean, pairs.X[rows], pairs.Y[rows])
 
         rows = training.some(np.flatnonzero(training.fold == k), _MAX_FOLD_PAIRS)
         a, b = project(rows)
@@ -230,13 +215,12 @@ def held_out_retrieval(
         query, gallery = np.nonzero(training.group[rows][:, None] == training.group[rows])
         values = np.zeros(len(scores))
         for i, whole in enumerate(scores):
-            base = leading(whole, len(decomposition.rho))
-            score: Score = (
-                base if rest is None else HubnessCorrectedScore.of(base, *rest, training.seed)
-            )
-            left, right = (
-                vectors.astype(np.float32) for vectors in (score.left(a), score.right(b))
-            )
+            score = whole.leading(len(decomposition.rho))
+            left, right = score.left(a), score.right(b)
+            if rest is not None:
+                correction = HubnessCorrection.of(score, *rest, training.seed)
+                left, right = correction.left(left), correction.right(right)
+            left, right = left.astype(np.float32), right.astype(np.float32)
             forward, backward = (
                 best_ranks(left, right, (query, gallery)),
                 best_ranks(right, left, (query, gallery)),
@@ -251,42 +235,3 @@ def held_out_retrieval(
 def hub_items(training: Training) -> NDArray[np.intp]:
     """Rows of the training items that hub centres are made from."""
     return training.some(np.arange(len(training.X)), MAX_HUB_ITEMS)
-
-
-def hubness_corrected(
-    score: PairScore, X: Array, Y: Array, moments: Moments, decomposition: Decomposition, seed: int
-) -> HubnessCorrectedScore:
-    """A score corrected by the hub centres of training items, given as prepared features (n, p)
-    and (n, q).
-    """
-    a, b = (X - moments.mean_x) @ decomposition.A, (Y - moments.mean_y) @ decomposition.B
-    return HubnessCorrectedScore.of(leading(score, len(decomposition.rho)), a, b, seed)
-
-
-def component_grid(r: int, per_doubling: int = 3) -> list[int]:
-    """Numbers of canonical dimensions worth trying out of r."""
-    steps = per_doubling * int(np.ceil(np.log2(max(r, 2)))) + 1
-    return sorted({min(r, round(2 ** (k / per_doubling))) for k in range(steps)})
-
-
-def canonical_candidates(
-    weights: Float64, n_components: int | None, per_doubling: int = 3
-) -> list[CanonicalScore]:
-    """Canonical scores with the given number of components, or with each of a grid."""
-    sizes = [n_components] if n_components else component_grid(len(weights), per_doubling)
-    return [CanonicalScore(weights[:s]) for s in sizes]
-
-
-def likelihood_ratio(held: Held, normalised: bool = False) -> LikelihoodRatioScore:
-    """The likelihood-ratio score with cross-fitted weights and scales.
-
-    Canonical pairs come in descending strength, so weights that rise with the component are noise
-    of the folds: they are replaced by their closest descending sequence (isotonic regression). The
-    tail that carries next to nothing is left out.
-    """
-    weights: Float64 = np.clip(
-        isotonic_regression(held.weights, increasing=False).x, 0.0, held.weights.max(initial=0.0)
-    )
-    energy = np.cumsum(weights**2)
-    weights[np.searchsorted(energy, _KEPT_ENERGY * energy[-1]) + 1 :] = 0.0
-    return LikelihoodRatioScore(weights, held.scale_a, held.scale_b, normalised)

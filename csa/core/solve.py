@@ -11,7 +11,8 @@ import numpy as np
 from scipy import linalg
 from scipy.linalg import lapack
 
-from csa.core.moments import Float64, Moments
+from csa.core.matrices import Array, Float64
+from csa.core.moments import Moments
 from csa.errors import FeatureError
 
 # In a space of few dimensions rounding does not shrink with them.
@@ -49,6 +50,15 @@ class Spectrum:
     def of(cls, scatter: Float64, mean: Float64, n: int, name: str) -> "Spectrum":
         """Decompose scatter / n; directions below the numerical rank are cut.
 
+        Args:
+            scatter: sum of centred products, shape (d, d).
+            mean: of the view, shape (d,).
+            n: number of pairs.
+            name: of the view, for the message.
+
+        Returns:
+            The spectrum of scatter / n.
+
         Raises:
             FeatureError: the view is constant.
         """
@@ -65,29 +75,31 @@ class Spectrum:
         )
         keep = values > rounding * max(values[0], 0.0)
         keep[max(n - 1, 0) :] = False
-        return cls.checked(
-            values[keep], np.ascontiguousarray(vectors[:, keep]), mean_value, mean, n, name
-        )
+        spectrum = cls(values[keep], np.ascontiguousarray(vectors[:, keep]), mean_value)
+        return spectrum.varying(mean, n, name)
 
-    @classmethod
-    def checked(
-        cls, values: Float64, vectors: Float64, mean_value: float, mean: Float64, n: int, name: str
-    ) -> "Spectrum":
-        """A spectrum of a view that varies.
+    def varying(self, mean: Float64, n: int, name: str) -> "Spectrum":
+        """The spectrum itself, if the view varies.
+
+        Args:
+            mean: of the view, shape (d,).
+            n: number of pairs.
+            name: of the view, for the message.
+
+        Returns:
+            The same spectrum.
 
         Raises:
             FeatureError: the view is constant, up to what subtracting its mean leaves of a
                 constant.
         """
-        if (
-            not len(values)
-            or mean_value <= (np.finfo(np.float64).eps * np.abs(mean).max(initial=0.0)) ** 2
-        ):
+        rounding = (np.finfo(np.float64).eps * np.abs(mean).max(initial=0.0)) ** 2
+        if not len(self.values) or self.mean_value <= rounding:
             raise FeatureError(
                 f"{name} is constant over its {n} rows, so nothing can be aligned; was one item "
                 f"embedded for all?"
             )
-        return cls(values, vectors, mean_value)
+        return self
 
     def whitening_scale(self, shrinkage: float) -> Float64:
         """1 / sqrt of the shrunk eigenvalues, (1 - g) value + g mean_value; shape (rank,)."""
@@ -97,13 +109,28 @@ class Spectrum:
 
 @dataclass(frozen=True, eq=False)
 class Decomposition:
-    """Canonical projections A (p, r), B (q, r) and their correlations rho (r,), descending, in
-    [0, 1].
+    """Canonical projections and their correlations.
+
+    Attributes:
+        A, B: projections, shapes (p, r) and (q, r).
+        rho: canonical correlations, descending, in [0, 1], shape (r,).
     """
 
     A: Float64
     B: Float64
     rho: Float64
+
+    def coordinates(self, moments: Moments, X: Array, Y: Array) -> tuple[Float64, Float64]:
+        """Canonical coordinates a = (x - mean_x) A and b = (y - mean_y) B.
+
+        Args:
+            moments: of the pairs that were decomposed, for their means.
+            X, Y: features, shapes (n, p) and (m, q).
+
+        Returns:
+            Coordinates (n, r) and (m, r).
+        """
+        return (X - moments.mean_x) @ self.A, (Y - moments.mean_y) @ self.B
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,6 +181,10 @@ def solve(moments: Moments, shrinkage: tuple[float, float] = (0.0, 0.0)) -> Deco
         moments: of at least 2 pairs.
         shrinkage: (gx, gy); each view's S becomes (1 - g) S + g (trace S / d) I.
 
+    Returns:
+        A (p, r), B (q, r) and rho (r,) with A' Sxx A = B' Syy B = I and A' Sxy B = diag(rho) (Li et
+        al. 2024, eq. 3).
+
     Raises:
         FeatureError: fewer than 2 pairs, or a constant view.
     """
@@ -169,7 +200,18 @@ def _check_enough(moments: Moments) -> None:
 def solve_by_cholesky(
     moments: Moments, shrinkage: tuple[float, float], limit: float = _SAFE_RECIPROCAL_CONDITION
 ) -> Decomposition | None:
-    """The decomposition, or nothing if a view's reciprocal condition is under `limit`."""
+    """The decomposition by Cholesky factors, where the conditioning allows it.
+
+    Sxx = L L', T = Lx^-1 Sxy Ly'^-1 = U diag(rho) V', A = Lx'^-1 U, B = Ly'^-1 V.
+
+    Args:
+        moments: of at least 2 pairs.
+        shrinkage: (gx, gy), each in [0, 1].
+        limit: least reciprocal condition (1-norm, columns at unit variance) of either view.
+
+    Returns:
+        The decomposition, or None where a view's reciprocal condition is under `limit`.
+    """
     if moments.n <= max(moments.shape) and min(shrinkage) == 0:
         return None
     x = _Triangle.of(moments.cxx, moments.mean_x, moments.n, shrinkage[0], limit)

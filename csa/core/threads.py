@@ -28,7 +28,15 @@ def one_thread_a_product() -> Iterator[None]:
 
 
 def each(work: Callable[[T], R], tasks: Iterable[T]) -> list[R]:
-    """Results of a few independent tasks in their order, as many at a time as there are cores."""
+    """Work on independent tasks, as many at a time as there are cores.
+
+    Args:
+        work: what is done with each task.
+        tasks: a few, independent of each other.
+
+    Returns:
+        Results in the order of the tasks.
+    """
     todo = list(tasks)
     workers = min(cores(), len(todo))
     if workers < 2:

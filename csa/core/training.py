@@ -8,10 +8,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import linalg
 
 from csa.core.clusters import distinct_rows
-from csa.core.crossfit import CrossFit, Held, Shrinkage
+from csa.core.crossfit import CrossFit
 from csa.core.matrices import Array
 from csa.core.moments import Moments
 from csa.core.preparation import Preparation
+from csa.core.shrinkage import Spans
 from csa.errors import FeatureError
 
 # A view of far fewer items than dimensions is turned into the span of its items, where everything
@@ -40,8 +41,17 @@ class Training:
     dimensions: int | None = None
 
     @classmethod
-    def of(cls, X: Array, Y: Array, groups: ArrayLike, folds: int, seed: int) -> "Training":
-        """Assign folds.
+    def of(cls, X: Array, Y: Array, groups: ArrayLike, folds: int = 5, seed: int = 0) -> "Training":
+        """Training pairs with folds assigned.
+
+        Args:
+            X, Y: features, shapes (n, p) and (n, q).
+            groups: label of the item each pair belongs to, shape (n,).
+            folds: how many; fewer where there are fewer groups.
+            seed: of all random choices.
+
+        Returns:
+            The pairs, in the order given.
 
         Raises:
             FeatureError: fewer than 2 groups.
@@ -55,7 +65,14 @@ class Training:
         return int(self.group.max()) + 1
 
     def prepared(self, prepare_x: Preparation, prepare_y: Preparation) -> "Training":
-        """The same pairs with prepared features."""
+        """The same pairs with prepared features.
+
+        Args:
+            prepare_x, prepare_y: the preparation of either view.
+
+        Returns:
+            Training pairs in the same folds.
+        """
         return replace(self, X=prepare_x(self.X), Y=prepare_y(self.Y))
 
     def sample(self, pairs: int) -> "Training":
@@ -77,7 +94,15 @@ class Training:
         return replace(self, dimensions=dimensions)
 
     def some(self, rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
-        """At most so many of the rows, at random, ascending."""
+        """Some of the rows, at random.
+
+        Args:
+            rows: row numbers, shape (k,).
+            most: how many at most.
+
+        Returns:
+            min(k, most) of them, ascending.
+        """
         if len(rows) <= most:
             return rows
         return np.sort(np.random.default_rng(self.seed).choice(rows, most, replace=False))
@@ -92,54 +117,30 @@ class Compact:
     """Pairs in fewer dimensions: within the spans of their views' items, and within their principal
     dimensions where so asked.
 
-    Shrinkage pulls towards the mean eigenvalue. Where that is c times the mean over all dimensions,
-    the same fit has shrinkage odds 1 / c times as large; `widened` and `narrowed` translate.
-
     Attributes:
         X, Y: the features in fewer dimensions.
-        crossfit: from the folds' moments.
+        crossfit: from the folds' moments; it takes and gives what belongs to the whole space.
         moments: of the features as they are, where no dimension was left out; else None.
     """
 
     def __init__(self, training: Training):
-        self.X, self._ratio_x = within_few_dimensions(training.X, training.dimensions)
-        self.Y, self._ratio_y = within_few_dimensions(training.Y, training.dimensions)
-        self.crossfit = CrossFit(Moments.of_folds(self.X, self.Y, training.fold))
+        self.X, ratio_x = within_few_dimensions(training.X, training.dimensions)
+        self.Y, ratio_y = within_few_dimensions(training.Y, training.dimensions)
+        folds = Moments.of_folds(self.X, self.Y, training.fold)
+        self.crossfit = CrossFit(folds, Spans(ratio_x, ratio_y))
         whole = self.X is training.X and self.Y is training.Y
         self.moments = self.crossfit.total if whole else None
 
-    def widened(self, shrinkage: Shrinkage) -> Shrinkage:
-        """The shrinkage of the whole space that gives the same fit."""
-        return scale_odds(shrinkage[0], self._ratio_x), scale_odds(shrinkage[1], self._ratio_y)
-
-    def narrowed(self, shrinkage: Shrinkage) -> Shrinkage:
-        """The shrinkage within the spans that gives the same fit."""
-        return scale_odds(shrinkage[0], 1 / self._ratio_x), scale_odds(
-            shrinkage[1], 1 / self._ratio_y
-        )
-
-    def held(self, shrinkage: Shrinkage) -> Held:
-        """Held-out weights and scales, the scales in the units of the whole space's coordinates."""
-        held, (unit_x, unit_y) = (
-            self.crossfit.measure(self.narrowed(shrinkage)),
-            self.units(shrinkage),
-        )
-        return Held(held.weights, held.scale_a * unit_x, held.scale_b * unit_y)
-
-    def units(self, shrinkage: Shrinkage) -> tuple[float, float]:
-        """By how much coordinates of the whole space are longer: both whiten by one matrix but
-        for the factor 1 - g before it.
-        """
-        pairs = zip(self.narrowed(shrinkage), shrinkage, strict=True)
-        unit_x, unit_y = (
-            float(np.sqrt((1 - narrow) / (1 - wide))) if wide < 1 else 1.0 for narrow, wide in pairs
-        )
-        return unit_x, unit_y
-
 
 def within_few_dimensions(features: Array, dimensions: int | None) -> tuple[Array, float]:
-    """Features (n, d') in principal axes of their items, and the ratio of mean eigenvalues; as
-    they are where it saves little.
+    """Features in the principal axes of their items; as they are where that saves little.
+
+    Args:
+        features: of one view, shape (n, d).
+        dimensions: how many axes at most; None for all that the items span.
+
+    Returns:
+        Features (n, d'), and their mean eigenvalue over that of the features given.
     """
     rows, d = distinct_rows(features), features.shape[1]
     most = min(dimensions or d, d)
@@ -160,16 +161,17 @@ def within_few_dimensions(features: Array, dimensions: int | None) -> tuple[Arra
     return (features - features.mean(axis=0, dtype=np.float64)) @ vectors[:, :rank], ratio
 
 
-def scale_odds(share: float, factor: float) -> float:
-    """The share whose odds are `factor` times as large."""
-    if factor == 1.0:
-        return share
-    return share * factor / (share * factor + 1 - share)
-
-
 def assign_folds(groups: ArrayLike, folds: int, seed: int) -> NDArray[np.intp]:
-    """Fold number of every pair; a group is never split and folds have as equal numbers of groups
-    as can be.
+    """Assign every pair to a fold: a group is never split, and folds have as equal numbers of
+    groups as can be.
+
+    Args:
+        groups: label of the item each pair belongs to, shape (n,).
+        folds: how many; fewer where there are fewer groups.
+        seed: of the shuffle.
+
+    Returns:
+        Fold numbers from 0, shape (n,).
 
     Raises:
         FeatureError: fewer than 2 groups.

@@ -29,7 +29,6 @@ from numpy.typing import ArrayLike, NDArray
 from csa.core.alignment import Alignment
 from csa.core.matrices import Array, Float64
 from csa.core.preparation import unit
-from csa.core.scores import HubnessCorrectedScore, LikelihoodRatioScore
 from csa.errors import DataError
 from csa.evaluation.bootstrap import Estimate, estimate, group_draws, number_groups
 from csa.evaluation.decisions import halves
@@ -126,15 +125,8 @@ def expected_image(alignment: Alignment, texts: ArrayLike, texts_second: bool) -
     w b / scale.
     """
     coordinates = alignment.transform(Y=texts) if texts_second else alignment.transform(X=texts)
-    score = (
-        alignment.score.base
-        if isinstance(alignment.score, HubnessCorrectedScore)
-        else alignment.score
-    )
-    kept = coordinates[:, : len(score.weights)]
-    if isinstance(score, LikelihoodRatioScore):
-        kept = kept / (score.scale_b if texts_second else score.scale_a)
-    return np.asarray(unit(kept * score.weights), dtype=np.float64)
+    weights, scale = alignment.score.weights, alignment.score.scales[int(texts_second)]
+    return np.asarray(unit(coordinates[:, : len(weights)] / scale * weights), dtype=np.float64)
 
 
 def caption_similarity(first: Array, second: Array) -> Float64:

@@ -35,6 +35,7 @@ from csa.core.base import Estimator
 from csa.core.estimator import CSA
 from csa.core.matrices import Array, Float64
 from csa.core.refit import Refit
+from csa.core.training import Training
 from csa.errors import FeatureError, InputError
 from csa.multiview.views import Views
 
@@ -115,6 +116,9 @@ class AnyToAny(Estimator):
             views: two or more, name -> features (n, d); a row of NaN is an item without that view.
             groups: label of the item each row belongs to, shape (n,).
 
+        Returns:
+            The estimator itself, fitted.
+
         Raises:
             FeatureError: unusable features, or no two views that enough items share.
             InputError: fewer than two views, a parameter out of range.
@@ -160,7 +164,8 @@ class AnyToAny(Estimator):
         estimator = CSA(**(self.csa or CSA()).get_params())
         if self.calibration == "cross_fit":
             alignment = estimator.fit(X, Y, groups=group).alignment_
-            refit = Refit(alignment, X, Y, group, estimator.folds, estimator.seed)
+            training = Training.of(X, Y, group, estimator.folds, estimator.seed)
+            refit = Refit(alignment, training)
             fitted = refit.on(np.ones(len(X), dtype=np.bool_))
             parts = [
                 (fitted.without(k), np.flatnonzero(refit.fold == k)) for k in range(fitted.folds)
@@ -188,12 +193,15 @@ class AnyToAny(Estimator):
     def similarity(
         self, queries: Mapping[str, ArrayLike], gallery: Mapping[str, ArrayLike]
     ) -> Float64:
-        """Similarity of every query to every gallery item, shape (n, m); higher is more alike.
+        """Similarity of every query to every gallery item.
 
         Args:
             queries: view name -> (n, d); a row of NaN is a query without that view.
             gallery: view name -> (m, d), likewise. A view may be on both sides; it is not compared
                 with itself.
+
+        Returns:
+            Sums of log-odds, or means of probabilities, shape (n, m); higher is more alike.
 
         Raises:
             InputError: an unknown view, or a query and a gallery item with no fitted pair of views

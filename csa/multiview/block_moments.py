@@ -32,7 +32,14 @@ class BlockMoments:
     def from_arrays(
         cls, views: Sequence[ArrayLike], precision: Precision = "auto"
     ) -> "BlockMoments":
-        """Moments of m views of the same items, (n, d_v) each.
+        """Moments of m views of the same items.
+
+        Args:
+            views: m matrices of the same items, (n, d_v) each.
+            precision: as of `Moments.from_arrays`.
+
+        Returns:
+            Moments of the n items.
 
         Raises:
             InputError: fewer than 2 views.
@@ -47,7 +54,19 @@ class BlockMoments:
 
     @classmethod
     def of_folds(cls, views: Sequence[Array], fold: Array) -> list["BlockMoments"]:
-        """Moments of each fold; `fold` numbers them from 0, shape (n,)."""
+        """Moments of each fold.
+
+        Args:
+            views: m matrices of the same items, (n, d_v) each.
+            fold: number of each item's fold from 0, shape (n,).
+
+        Returns:
+            Moments by fold number.
+
+        Raises:
+            InputError: fewer than 2 views.
+            FeatureError: views of different numbers of rows, NaN or infinity.
+        """
         *first, last = same_rows(views)
         joined = first[0] if len(first) == 1 else np.hstack(first)
         widths = tuple(view.shape[1] for view in (*first, last))
@@ -63,7 +82,14 @@ class BlockMoments:
         return self.joint.mean_y if v == len(self.widths) - 1 else self.joint.mean_x[self._slice(v)]
 
     def scatter(self, v: int, w: int) -> Float64:
-        """Sum of centred products of views v and w, shape (d_v, d_w)."""
+        """Scatter between two views.
+
+        Args:
+            v, w: numbers of two views, from 0.
+
+        Returns:
+            Sum of centred products, shape (d_v, d_w).
+        """
         last = len(self.widths) - 1
         if v == last:
             return self.joint.cyy if w == last else self.joint.cxy[self._slice(w)].T

@@ -17,7 +17,8 @@ an item has.
 True
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from functools import cache
 from itertools import combinations
 from typing import Literal
 
@@ -26,14 +27,14 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import isotonic_regression
 
 from csa.core.base import Estimator
-from csa.core.crossfit import Held
+from csa.core.held import Held
 from csa.core.matrices import Array, Float64, check_features
 from csa.core.preparation import Preparation
-from csa.core.scores import LikelihoodRatioScore
+from csa.core.scores import NormalisedLikelihoodRatioScore, Score
 from csa.core.search import best_ranks
-from csa.core.select import likelihood_ratio
+from csa.core.shrinkage import climb, scale_odds, share_of
 from csa.core.threads import each, one_thread_a_product
-from csa.core.training import assign_folds, scale_odds, within_few_dimensions
+from csa.core.training import assign_folds, within_few_dimensions
 from csa.errors import InputError
 from csa.multiview.block_moments import BlockMoments
 from csa.multiview.joint import JointDecomposition, JointFactors
@@ -93,6 +94,9 @@ class GCCA(Estimator):
             groups: label of the item each row belongs to, shape (n,); a group is never split
                 between folds.
 
+        Returns:
+            The estimator itself, fitted.
+
         Raises:
             FeatureError: unusable features, or too few items that have all views.
             InputError: fewer than two views, a parameter out of range.
@@ -132,7 +136,19 @@ class GCCA(Estimator):
         return self
 
     def transform(self, view: str, features: ArrayLike) -> Float64:
-        """Coordinates (n, r) of one view's features (n, d)."""
+        """Coordinates of one view's features.
+
+        Args:
+            view: name of a view of the fit.
+            features: of that view, shape (n, d).
+
+        Returns:
+            (x - mean_v) A_v of prepared features, shape (n, r).
+
+        Raises:
+            InputError: not fitted, or an unknown view.
+            FeatureError: a shape that does not fit, NaN or infinity.
+        """
         v = self._number(view)
         prepared = self._prepare[view](check_features(features, view, self._widths[view]))
         coordinates: Float64 = (prepared - self._means[v]) @ self._projections[v]
@@ -141,12 +157,15 @@ class GCCA(Estimator):
     def similarity(
         self, queries: Mapping[str, ArrayLike], gallery: Mapping[str, ArrayLike]
     ) -> Float64:
-        """Similarity of every query to every gallery item, shape (n, m); higher is more alike.
+        """Similarity of every query to every gallery item.
 
         Args:
             queries: view name -> (n, d), one view or several; a row of NaN is a query without that
                 view.
             gallery: view name -> (m, d), other views than the queries'.
+
+        Returns:
+            Likelihood ratios, shape (n, m); higher is more alike.
 
         Raises:
             InputError: an unknown view, one on both sides, or an item without any view.
@@ -266,7 +285,7 @@ class _Folds:
 
 def _score(
     covariances: Float64, these: list[int], those: list[int]
-) -> tuple[LikelihoodRatioScore, Float64, Float64]:
+) -> tuple[Score, Float64, Float64]:
     """The score of some views against others, and each side's combination (r, views):
     unit-variance predictors of each other.
     """
@@ -278,9 +297,8 @@ def _score(
     )
     # A pair of vectors may be turned round together; so turned that the views add up.
     sign = np.where(first.sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
-    ones = np.ones(len(s))
-    held = Held(np.clip(s[:, 0], 0.0, _CORRELATION_CEILING), ones, ones)
-    return likelihood_ratio(held, normalised=True), first * sign, second * sign
+    held = Held.unscaled(np.clip(s[:, 0], 0.0, _CORRELATION_CEILING))
+    return NormalisedLikelihoodRatioScore.of(held), first * sign, second * sign
 
 
 def _smooth(covariances: Float64) -> Float64:
@@ -325,25 +343,20 @@ def _choose_shrinkage(
     trial = _Trial([view for view, _ in reduced], group[rows], names, folds, seed)
     ratios = [ratio for _, ratio in reduced]
 
+    @cache
     def value(log_odds: tuple[float, ...]) -> float:
-        shares = [1 / (1 + np.exp(-odds)) for odds in log_odds]
-        return trial.held_out_mrr(
-            tuple(scale_odds(g, 1 / ratio) for g, ratio in zip(shares, ratios, strict=True))
-        )
+        shares = zip(map(share_of, log_odds), ratios, strict=True)
+        return trial.held_out_mrr(tuple(scale_odds(g, 1 / ratio) for g, ratio in shares))
 
-    tried = {(odds,) * len(names): value((odds,) * len(names)) for odds in _COMMON_LOG_ODDS}
-    best = max(tried, key=lambda point: tried[point])
-    improved = True
-    while improved:
-        improved = False
-        for v in range(len(names)):
-            for step in (_STEP, -_STEP):
-                point = (*best[:v], best[v] + step, *best[v + 1 :])
-                if point not in tried:
-                    tried[point] = value(point)
-                if tried[point] > tried[best]:
-                    best, improved = point, True
-    return tuple(float(1 / (1 + np.exp(-odds))) for odds in best)
+    best = max(((odds,) * len(names) for odds in _COMMON_LOG_ODDS), key=value)
+    return tuple(map(share_of, climb(best, value, _neighbours)[0]))
+
+
+def _neighbours(point: tuple[float, ...]) -> Iterator[tuple[float, ...]]:
+    """A step up and down in the log-odds of each view."""
+    for v, odds in enumerate(point):
+        for step in (_STEP, -_STEP):
+            yield (*point[:v], odds + step, *point[v + 1 :])
 
 
 class _Trial:

@@ -48,6 +48,13 @@ class JointFactors:
     def of(cls, moments: BlockMoments, names: tuple[str, ...]) -> "JointFactors":
         """Decompose every view.
 
+        Args:
+            moments: of at least 2 items in m views.
+            names: of the views, for messages.
+
+        Returns:
+            Spectra of the m views and their cross moments.
+
         Raises:
             FeatureError: fewer than 2 items, or a constant view.
         """
@@ -94,7 +101,19 @@ class JointFactors:
 def joint_solve(
     moments: BlockMoments, shrinkage: tuple[float, ...], names: tuple[str, ...]
 ) -> JointDecomposition:
-    """The joint canonical decomposition of the moments; see `JointFactors`."""
+    """The joint canonical decomposition of the moments; see `JointFactors`.
+
+    Args:
+        moments: of at least 2 items in m views.
+        shrinkage: one number in [0, 1] a view.
+        names: of the views, for messages.
+
+    Returns:
+        The decomposition of r components.
+
+    Raises:
+        FeatureError: fewer than 2 items, or a constant view.
+    """
     return JointFactors.of(moments, names).solve(shrinkage)
 
 

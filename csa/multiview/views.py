@@ -32,6 +32,9 @@ class Views:
             views: name -> (n, d); a row that is NaN throughout is an item without that view.
             widths: the dimensions that are expected; other names are refused.
 
+        Returns:
+            The views, and which items have them.
+
         Raises:
             InputError: no view, or an unknown one.
             FeatureError: other shapes, infinity, a row that is NaN in part, different numbers of

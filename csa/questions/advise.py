@@ -19,6 +19,7 @@ from csa.core.matrices import Array, Float64
 from csa.core.refit import Refit
 from csa.core.search import best_ranks
 from csa.core.threads import one_thread_a_product
+from csa.core.training import Training
 from csa.datasets.ingest import ingest
 from csa.datasets.items import item_loader
 from csa.datasets.roots import dataset_root
@@ -243,7 +244,7 @@ def _held_out(X: Array, Y: Array, seed: int) -> tuple[float, Float64]:
     alignment = (
         CSA(score="normalised_likelihood_ratio", folds=_FOLDS, seed=seed).fit(X, Y).alignment_
     )
-    refit = Refit(alignment, X, Y, groups, _FOLDS, seed)
+    refit = Refit(alignment, Training.of(X, Y, groups, _FOLDS, seed))
     fitted = refit.on(np.ones(len(X), dtype=np.bool_))
     reciprocal = np.empty(len(X))
     for k in range(fitted.folds):

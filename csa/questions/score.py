@@ -99,8 +99,7 @@ def score_pair(ws: Workspace, first: str, second: str) -> PairScore:
     X, Y = (fitted.encode(name, item) for name, item in zip(names, items, strict=True))
     values = fitted.alignment.score_pairs(X, Y)
     value = float(values[0])
-    name = fitted.alignment.score_name
-    in_nats = name == "likelihood_ratio" and not fitted.alignment.hubness_corrected
+    name, in_nats = fitted.alignment.score_name, fitted.alignment.in_nats
     judge = PairCalibration.read(ws.evaluation / "pairs.parquet")
     if judge is None:
         return PairScore(value, name, in_nats)

@@ -11,6 +11,7 @@ import polars as pl
 
 from csa.core.alignment import Alignment, load
 from csa.core.refit import Refit
+from csa.core.training import Training
 from csa.datasets.exclude import Excluded, write_excluded
 from csa.datasets.items import item_loader
 from csa.datasets.pairs_table import read_pairs, write_pairs
@@ -157,7 +158,7 @@ def find(
         for view, table in zip(params.view_names, tables, strict=True)
     )
     groups = train["group"].to_numpy()
-    refit = Refit(alignment, X, Y, groups, params.fit.folds, params.fit.seed)
+    refit = Refit(alignment, Training.of(X, Y, groups, params.fit.folds, params.fit.seed))
     found = find_suspects(refit, X, Y, groups, seed=params.evaluate.seed)
     gained = None
     if trim is not None:

@@ -17,7 +17,7 @@ from csa.core.alignment import Alignment
 from csa.core.matrices import Array, Float64
 from csa.core.refit import Refit, Refitted
 from csa.core.search import best_ranks
-from csa.core.training import assign_folds
+from csa.core.training import Training, assign_folds
 from csa.errors import DataError, InputError
 from csa.evaluation.bootstrap import Estimate, group_draws, mean_estimate, number_groups
 from csa.evaluation.mismatch import strangers
@@ -134,7 +134,8 @@ def choose_share(
     of_query = []
     for k in range(int(fold.max()) + 1):
         inside, out = np.flatnonzero(fold != k), np.flatnonzero(fold == k)[:_MAX_FOLD_PAIRS]
-        refit = Refit(alignment, X[inside], Y[inside], group[inside], _CHOICE_FOLDS, params.seed)
+        training = Training.of(X[inside], Y[inside], group[inside], _CHOICE_FOLDS, params.seed)
+        refit = Refit(alignment, training)
         everything = np.ones(len(inside), dtype=np.bool_)
         before = _reciprocal_ranks(refit.on(everything).whole(), X[out], Y[out], group[out])
         found = find_suspects(refit, X[inside], Y[inside], group[inside], seed=params.seed)

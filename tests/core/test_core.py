@@ -183,3 +183,7 @@ def test_an_alignment_of_another_version_is_said_to_be_one(tmp_path):
     save_tensors(tmp_path / "b.safetensors", "alignment", header, tensors)
     with pytest.raises(ArtifactError, match="another version of csa; fit it again"):
         csa.load(tmp_path / "b.safetensors")
+    header, tensors = load_tensors(tmp_path / "a.safetensors", "alignment")
+    save_tensors(tmp_path / "c.safetensors", "alignment", {**header, "score": "toy"}, tensors)
+    with pytest.raises(ArtifactError, match="its score, 'toy', is none of normalised_likelihood"):
+        csa.load(tmp_path / "c.safetensors")

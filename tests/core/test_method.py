@@ -12,13 +12,20 @@ from sklearn.base import clone
 
 import csa
 from csa.core.clusters import cluster_centres, distinct_rows
-from csa.core.crossfit import CrossFit, Held
+from csa.core.crossfit import CrossFit
 from csa.core.diagnostics import null_edge
+from csa.core.held import Held
+from csa.core.hubness import HubnessCorrection
 from csa.core.moments import Moments
 from csa.core.preparation import Preparation
 from csa.core.routes import decompose
-from csa.core.scores import CanonicalScore, HubnessCorrectedScore, LikelihoodRatioScore
-from csa.core.select import choose_recipe, likelihood_ratio
+from csa.core.scores import (
+    CanonicalScore,
+    LikelihoodRatioScore,
+    NormalisedLikelihoodRatioScore,
+)
+from csa.core.select import choose_recipe
+from csa.core.shrinkage import Shrinkage, Spans
 from csa.core.training import Training, assign_folds
 from csa.errors import InputError
 
@@ -108,14 +115,14 @@ def test_repeated_rows_count_once():
 # -- fewer dimensions
 
 
-@pytest.mark.parametrize("shrinkage", [(0.3, 0.1), (0.9, 0.6)])
+@pytest.mark.parametrize("shrinkage", [Shrinkage(0.3, 0.1), Shrinkage(0.9, 0.6)])
 def test_the_span_of_few_items_gives_the_fit_of_the_whole_space(shrinkage):
     rng = np.random.default_rng(1)
     X, Y = shared_signal(30, 60, 50, 4, 1.0, rng)
     training = Training.of(X, Y, np.arange(30), 3, 0)
     assert training.compact.X.shape[1] == 29
     whole = CrossFit(Moments.of_folds(X, Y, training.fold)).measure(shrinkage)
-    spanned = training.compact.held(shrinkage)
+    spanned = training.compact.crossfit.measure(shrinkage)
     r = min(len(whole.weights), len(spanned.weights))
     for name in ("weights", "scale_a", "scale_b"):
         np.testing.assert_allclose(
@@ -124,9 +131,11 @@ def test_the_span_of_few_items_gives_the_fit_of_the_whole_space(shrinkage):
 
 
 def test_shrinkage_translates_there_and_back():
-    rng = np.random.default_rng(1)
-    compact = Training.of(*shared_signal(30, 60, 50, 4, 1.0, rng), np.arange(30), 3, 0).compact
-    np.testing.assert_allclose(compact.narrowed(compact.widened((0.2, 0.7))), (0.2, 0.7))
+    spans = Spans(3.0, 1.4)
+    narrow = spans.narrowed(Shrinkage(0.2, 0.7))
+    np.testing.assert_allclose(narrow, (0.25 / 3 / (1 + 0.25 / 3), 7 / 3 / 1.4 / (1 + 7 / 3 / 1.4)))
+    np.testing.assert_allclose(spans.widened(narrow), (0.2, 0.7))
+    np.testing.assert_allclose(spans.narrowed(spans.widened(narrow)), narrow)
 
 
 def test_a_sample_keeps_groups_whole():
@@ -146,7 +155,8 @@ def test_normalised_ratio_ignores_length_and_agrees_with_the_plain_one_at_the_ex
     w = np.array([0.9, 0.5, 0.2])
     a, b = rng.normal(size=(5, 3)), rng.normal(size=(7, 3))
     normalised, plain = (
-        LikelihoodRatioScore(w, np.ones(3), np.ones(3), flag) for flag in (True, False)
+        kind(w, np.ones(3), np.ones(3))
+        for kind in (NormalisedLikelihoodRatioScore, LikelihoodRatioScore)
     )
     lengths = (
         np.sqrt((w**2).sum() / (w**2 * a**2).sum(axis=1)),
@@ -160,7 +170,7 @@ def test_normalised_ratio_ignores_length_and_agrees_with_the_plain_one_at_the_ex
 
 def test_ratio_weights_descend_and_never_exceed_what_was_measured():
     held = Held(np.array([0.8, 0.3, 0.5, 0.0, 0.1, 1e-4]), np.ones(6), np.ones(6))
-    weights = likelihood_ratio(held).weights
+    weights = LikelihoodRatioScore.of(held).weights
     np.testing.assert_allclose(weights, [0.8, 0.4, 0.4, 0.05, 0.05, 0.0])
 
 
@@ -168,14 +178,15 @@ def test_hubness_correction_is_its_formula():
     rng = np.random.default_rng(0)
     base = CanonicalScore(np.array([0.9, 0.5, 0.2]))
     a, b, bank_a, bank_b = (rng.normal(size=(n, 3)) for n in (5, 6, 20, 30))
-    score = HubnessCorrectedScore(
-        base, base.left(bank_a), base.right(bank_b), strength=0.3, neighbours=4
+    correction = HubnessCorrection(
+        base.left(bank_a), base.right(bank_b), strength=0.3, neighbours=4
     )
     plain = base.left(a) @ base.right(b).T
     of_a = np.sort(base.left(a) @ base.right(bank_b).T, axis=1)[:, -4:].mean(axis=1)
     of_b = np.sort(base.left(bank_a) @ base.right(b).T, axis=0)[-4:].mean(axis=0)
     np.testing.assert_allclose(
-        score.left(a) @ score.right(b).T, plain - 0.3 * (of_a[:, None] + of_b)
+        correction.left(base.left(a)) @ correction.right(base.right(b)).T,
+        plain - 0.3 * (of_a[:, None] + of_b),
     )
 
 
@@ -184,12 +195,10 @@ def test_an_item_near_every_query_is_taken_down():
     queries = np.array([[1.0, 0.1], [1.0, -0.1], [1.0, 0.2], [1.0, -0.2]])
     hub, rare = np.array([[1.0, 0.0]]), np.array([[-1.0, 0.0]])
     gallery = np.vstack([hub, rare])
-    score = HubnessCorrectedScore(
-        base, base.left(queries), base.right(rare), strength=0.5, neighbours=4
-    )
+    correction = HubnessCorrection(base.left(queries), base.right(rare), strength=0.5, neighbours=4)
     plain, corrected = (
         base.left(queries) @ base.right(gallery).T,
-        score.left(queries) @ score.right(gallery).T,
+        correction.left(base.left(queries)) @ correction.right(base.right(gallery)).T,
     )
     gap = (plain - corrected)[:, 0] - (plain - corrected)[:, 1]
     assert (gap > 0.9).all()  # the hub lost about 0.5, the rare item gained as much

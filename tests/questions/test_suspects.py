@@ -14,6 +14,7 @@ from PIL import Image
 import csa
 from csa.cli import main as cli
 from csa.core.refit import Refit
+from csa.core.training import Training
 from csa.datasets.exclude import Excluded, read_excluded, write_excluded
 from csa.datasets.ingest import ingest
 from csa.datasets.pairs_table import write_pairs
@@ -43,7 +44,7 @@ def planted(n=600, share=0.1, noise=0.8, seed=0):
 def noisy():
     X, Y, wrong = planted()
     alignment = csa.CSA(score="likelihood_ratio").fit(X, Y).alignment_
-    refit = Refit(alignment, X, Y, np.arange(len(X)))
+    refit = Refit(alignment, Training.of(X, Y, np.arange(len(X))))
     return X, Y, wrong, alignment, refit, find_suspects(refit, X, Y, np.arange(len(X)))
 
 
@@ -61,7 +62,7 @@ def noisy():
 def test_a_refit_on_all_pairs_is_the_fit(asked):
     X, Y, _ = planted(300)
     alignment = csa.CSA(**asked).fit(X, Y).alignment_
-    again = Refit(alignment, X, Y, np.arange(300)).on(np.ones(300, dtype=bool)).whole()
+    again = Refit(alignment, Training.of(X, Y, np.arange(300))).on(np.ones(300, dtype=bool)).whole()
     np.testing.assert_allclose(
         again.similarity(X[:20], Y[:30]), alignment.similarity(X[:20], Y[:30]), rtol=1e-6, atol=1e-6
     )
@@ -75,7 +76,7 @@ def test_a_fold_has_no_say_in_its_own_scores(noisy):
     other[fold] = np.random.default_rng(5).normal(size=(fold.sum(), Y.shape[1]))
     kept = np.ones(len(X), dtype=bool)
     mine = refit.on(kept).without(2)
-    theirs = Refit(alignment, X, other, np.arange(len(X))).on(kept).without(2)
+    theirs = Refit(alignment, Training.of(X, other, np.arange(len(X)))).on(kept).without(2)
     np.testing.assert_allclose(mine.mean_y, theirs.mean_y, atol=1e-12)
     np.testing.assert_allclose(mine.A, theirs.A, atol=1e-8)
 
@@ -123,7 +124,7 @@ def test_impossible_questions_are_one_clear_line(noisy):
             found.worst(share)
     alignment, two = noisy[3], np.repeat([0, 1], len(X) // 2)
     with pytest.raises(DataError, match="one group"):
-        find_suspects(Refit(alignment, X, Y, two), X, Y, two)
+        find_suspects(Refit(alignment, Training.of(X, Y, two)), X, Y, two)
 
 
 @pytest.fixture
