@@ -12,7 +12,7 @@ import ast
 import hashlib
 import json
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from csa.errors import ArtifactError
@@ -72,6 +72,7 @@ def stage_hashes(memory: Path | None = None) -> dict[str, str]:
     return hashes
 
 
+@cache
 def code_hash(module: str) -> str:
     """The hash of a module's code and of all it imports of csa.
 

@@ -10,7 +10,6 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,7 @@ from csa.evaluation.vectors import HeldOutVectors
 from csa.features.shards import FeatureTable
 from csa.figures.curves import STYLES, Curve, draw_curves
 from csa.params.measure import EvaluateParams
+from csa.pipeline.code import code_hash
 from csa.pipeline.workspace import Workspace
 from csa.questions.noise import shuffled_pairs
 from csa.storage.files import read_json, write_json
@@ -341,20 +341,9 @@ def _address(cell: Cell, data: SweepData, params: EvaluateParams) -> str:
         data.identity,
         data.held_out.evaluation_id,
         params.model_dump(),
-        _code(),
+        code_hash(__name__),
     ]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-@cache
-def _code() -> str:
-    """Hash of the code that fits and measures."""
-    digest, package = hashlib.sha256(), Path(__file__).parent
-    for file in sorted(
-        file for room in ("core", "baselines", "tasks") for file in (package / room).rglob("*.py")
-    ):
-        digest.update(file.relative_to(package).as_posix().encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()
 
 
 def _points(
