@@ -2,89 +2,16 @@
 merges, a recipe beside it, a teammate.
 """
 
-import hashlib
 import json
-import os
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
-import numpy as np
 import pytest
+from own_project import OUTPUTS, Project
 
-from csa.operations.project import make_project
+from csa.operations.runs.records import file_sha256
+from csa.pipeline.code import PACKAGE
 
 pytestmark = pytest.mark.pipeline
-OUTPUTS = ("pairs.parquet", "alignment.safetensors", "metrics.json", "features/image/index.json")
-
-
-class Project:
-    """A folder with features of two encoders, driven as its owner drives it."""
-
-    def __init__(self, root):
-        self.root = root
-
-    @classmethod
-    def make(cls, root):
-        project = cls(root)
-        project.write_features(120)
-        make_project(root, root / "features")
-        project.set("bootstrap: 1000", "bootstrap: 100")
-        project.commit("start")
-        return project
-
-    def write_features(self, n):
-        """The first n rows of a stream of pairs: more rows leave the earlier ones as they are."""
-        rng = np.random.default_rng(0)
-        Z, noise = rng.normal(size=(200, 4)), rng.normal(size=(2, 200, 10))
-        (self.root / "features").mkdir(parents=True, exist_ok=True)
-        for k, view in enumerate(("image", "text")):
-            X = Z @ np.random.default_rng(k).normal(size=(4, 10)) + 0.3 * noise[k]
-            np.save(self.root / "features" / f"{view}.npy", X[:n].astype(np.float32))
-
-    def set(self, old, new):
-        path = self.root / "params.yaml"
-        assert old in path.read_text()
-        path.write_text(path.read_text().replace(old, new))
-
-    def call(self, *command, folder=None, code=0):
-        keep = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT", "MLFLOW_T"))}
-        path = os.pathsep.join([str(Path(sys.executable).parent), keep["PATH"]])
-        who = {"GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@example.org"}
-        who |= {key.replace("AUTHOR", "COMMITTER"): value for key, value in who.items()}
-        environment = keep | who | {"PATH": path, "COLUMNS": "100"}
-        done = subprocess.run(
-            command,
-            cwd=folder or self.root,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done
-
-    def csa(self, *arguments, **options):
-        return self.call(sys.executable, "-m", "csa.cli", *arguments, **options)
-
-    def dvc(self, *arguments, **options):
-        return self.call(sys.executable, "-m", "dvc", *arguments, **options)
-
-    def git(self, *arguments, **options):
-        return self.call("git", *arguments, **options)
-
-    def commit(self, message):
-        self.git("add", "-A")
-        self.git("commit", "-qm", message)
-
-    def hashes(self):
-        files = {name: (self.root / "data" / name).read_bytes() for name in OUTPUTS}
-        return {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
-
-    def out_of_date(self, folder=None):
-        return json.loads(self.csa("status", "--json", folder=folder).stdout)["out_of_date"]
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +53,7 @@ def test_dvc_fetches_the_alignment_from_another_repository_by_its_name(story, tm
     story.git("tag", "-a", "alignment@v1.0.0", "-m", "one", "v1")
     got = tmp_path / "got.safetensors"
     story.dvc("artifacts", "get", str(story.root), "alignment", "-o", str(got), folder=tmp_path)
-    digest = hashlib.sha256(got.read_bytes()).hexdigest()
-    assert digest == story.first["alignment.safetensors"]
+    assert file_sha256(got) == story.first["alignment.safetensors"]
 
 
 def test_an_experiment_changes_one_parameter_and_is_shown(story):
@@ -185,3 +111,23 @@ def test_a_teammates_clone_computes_nothing(story, tmp_path):
     done = json.loads(mate.csa("run", "--json").stdout)
     assert {stage["status"] for stage in done["stages"]} <= {"restored", "unchanged"}
     assert mate.hashes() == story.second
+
+
+def test_changed_code_runs_its_stage_and_changed_back_is_restored(tmp_path):
+    copy = tmp_path / "code" / "csa"
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    project = Project.make(tmp_path / "own", PYTHONPATH=str(copy.parent))
+    project.dvc("repro")
+    before = project.hashes()
+    source = copy / "evaluation" / "retrieval.py"
+    original = source.read_text()
+    source.write_text("# Why.\n" + original)
+    assert project.out_of_date() == []
+    source.write_text(original + "\nMORE = 1\n")
+    assert project.out_of_date() == ["evaluate"]
+    done = project.dvc("repro")
+    assert "Running stage 'evaluate'" in done.stdout and "Running stage 'fit'" not in done.stdout
+    source.write_text(original)
+    assert project.out_of_date() == ["evaluate"]
+    assert "Stage 'evaluate' is cached" in project.dvc("repro").stdout
+    assert project.hashes() == before and project.out_of_date() == []
