@@ -27,7 +27,14 @@ def load_yaml(path: Path) -> Any:
 
 
 def apply_overrides(mapping: dict[str, Any], overrides: tuple[str, ...]) -> dict[str, Any]:
-    """Return a copy of `mapping` with each `section.key=value` laid over it; values are YAML.
+    """Lay values over parameters.
+
+    Args:
+        mapping: sections of parameters; not changed.
+        overrides: `section.key=value` each, the value as YAML.
+
+    Returns:
+        A copy of the mapping with the values in it.
 
     Raises:
         ParamsError: an override without `=`, or one that runs through a value that is no section.
@@ -56,7 +63,15 @@ def apply_overrides(mapping: dict[str, Any], overrides: tuple[str, ...]) -> dict
 
 
 def explain(error: Any, schema: type[BaseModel]) -> str:
-    """One of Pydantic's errors in our words, an unknown key with the nearest one of the schema."""
+    """One of Pydantic's errors in our words, an unknown key with the nearest one of the schema.
+
+    Args:
+        error: an entry of `ValidationError.errors()`.
+        schema: what was validated.
+
+    Returns:
+        One sentence without a full stop.
+    """
     *parents, key = error["loc"] or ("",)
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":

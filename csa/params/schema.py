@@ -89,7 +89,14 @@ class Params(Section):
 
     @classmethod
     def from_mapping(cls, mapping: Any, source: str = "params") -> "Params":
-        """Validate a nested mapping; `source` names it in errors.
+        """Validate a nested mapping.
+
+        Args:
+            mapping: section -> key -> value, as YAML gives it.
+            source: what the mapping is called in errors, such as its file.
+
+        Returns:
+            The parameters, every default filled in.
 
         Raises:
             ParamsError: an unknown key (with the nearest valid one), a wrong type, a value out of

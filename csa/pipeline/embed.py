@@ -14,8 +14,17 @@ from csa.pipeline.workspace import Workspace
 
 
 def embed_stage(ws: Workspace, view: str) -> dict[str, Any]:
-    """Compute the features of one view's items that the cache does not have; write all as
-    shards.
+    """Compute the features of one view's items that the cache does not have; write all as shards.
+
+    Args:
+        ws: where to work.
+        view: the name of the view.
+
+    Returns:
+        How many features were computed and how many were in the cache, for the stage's record.
+
+    Raises:
+        InputError: there is no such view.
     """
     params = Params.load(ws.params_file)
     if view not in params.views:

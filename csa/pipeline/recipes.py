@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from csa.datasets.exclude import EXCLUDE_FILE, Excluded, read_excluded, write_excluded
-from csa.errors import InputError, ParamsError
+from csa.errors import InputError, ParamsError, WorkspaceError
 from csa.params.reading import apply_overrides, load_yaml
 from csa.params.schema import Params
 from csa.pipeline.workspace import Workspace
@@ -63,8 +63,8 @@ def packaged_recipes() -> list[str]:
 def open_workspace(
     recipe: Path | None, overrides: tuple[str, ...] = (), data: str | None = None
 ) -> Workspace:
-    """The workspace to run: the repository without a recipe, else `.csa/workspaces/NAME` brought up
-    to date with it.
+    """The workspace to run: the project's own without a recipe, else `.csa/workspaces/NAME` brought
+    up to date with it. Outside any project a recipe works below the current folder.
 
     Args:
         recipe: a params file; its stem names the workspace.
@@ -72,15 +72,16 @@ def open_workspace(
         data: the data set's folder or file, relative to the current folder.
 
     Raises:
-        ParamsError: the recipe, an override or the repository's params.yaml is not valid. Nothing
-            is changed then.
-        InputError: overrides without a recipe.
+        ParamsError: the recipe, an override or the project's params.yaml is not valid. Nothing is
+            changed then.
+        InputError: overrides without a recipe, or no such recipe.
+        WorkspaceError: no recipe, and no project here or above.
     """
-    repository = main_workspace()
     if recipe is None:
+        repository = main_workspace()
         if overrides or data:
             raise InputError(
-                "--set and --data need a recipe; for the repository's own run, edit params.yaml"
+                "--set and --data need a recipe; for the project's own run, edit params.yaml"
             )
         repository.params()
         _check_sections(repository)
@@ -96,6 +97,10 @@ def open_workspace(
     if data is not None:
         mapping.setdefault("dataset", {})["path"] = str(Path(data).resolve())
     params = Params.from_mapping(mapping, source=str(recipe))
+    try:
+        repository = main_workspace()
+    except WorkspaceError:
+        repository = _without_project(Path.cwd())
     repository.prepare_state()
     ws = Workspace(repository.home / ".csa" / "workspaces" / recipe.stem, repository.state)
     write_if_changed(ws.root / "dvc.yaml", stage_graph(params.dataset.path == DEMO))
@@ -127,25 +132,46 @@ def existing_workspace(name: str) -> Workspace:
 
 
 def main_workspace() -> Workspace:
-    """The repository's own workspace, also from inside a recipe's."""
-    ws = Workspace.find()
-    return ws if ws.name == "main" else Workspace(ws.home, ws.state)
+    """The project's own workspace, also from inside a recipe's; outside any project, the folder
+    that recipes were run in.
+
+    Raises:
+        WorkspaceError: there is neither here or above.
+    """
+    try:
+        ws = Workspace.find()
+    except WorkspaceError:
+        here = Path.cwd()
+        for folder in (here, *here.parents):
+            if (folder / ".csa" / "workspaces").is_dir():
+                return _without_project(folder)
+        raise
+    return Workspace(ws.home, ws.state) if ws.is_recipe else ws
 
 
-def _check_sections(repository: Workspace) -> None:
+def _without_project(folder: Path) -> Workspace:
+    return Workspace(folder, folder / ".csa")
+
+
+def _check_sections(project: Workspace) -> None:
     """What stages depend on must be written out in params.yaml: DVC tracks the file, not our
     defaults.
     """
     needed = ("dataset", "views", "checks", "fit", "evaluate")
-    missing = [name for name in needed if name not in load_yaml(repository.params_file)]
+    missing = [name for name in needed if name not in load_yaml(project.params_file)]
     if missing:
         raise ParamsError(
-            f"{repository.params_file}: section {missing[0]!r} is missing; add it, or "
+            f"{project.params_file}: section {missing[0]!r} is missing; add it, or "
             f"`{missing[0]}: {{}}` for its defaults"
         )
 
 
 def write_if_changed(path: Path, text: str) -> None:
-    """Write a file unless it holds this text already: DVC need not hash it again then."""
+    """Write a file unless it holds this text already: DVC need not hash it again then.
+
+    Args:
+        path: the file.
+        text: what it shall hold.
+    """
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         write_atomic(path, text.encode())

@@ -48,8 +48,17 @@ OUT_OF_CONTEXT = "out_of_context"
 
 
 def task_stage(ws: Workspace, name: str) -> dict[str, Any]:
-    """Measure the alignment on one task of the parameters; write its metrics, tables and
-    pictures.
+    """Measure the alignment on one task of the parameters; write its metrics and tables.
+
+    Args:
+        ws: where to work.
+        name: of the task, a key of `tasks`.
+
+    Returns:
+        How many rows were measured, for the stage's record.
+
+    Raises:
+        InputError: there is no such task.
     """
     params = Params.load(ws.params_file)
     if name not in params.tasks:

@@ -20,14 +20,30 @@ _FORMAT_VERSION = 1
 def save_tensors(
     path: Path, kind: str, header: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]
 ) -> None:
-    """Write named arrays and a JSON-able header as one file of the given kind."""
+    """Write named arrays and a header as one file.
+
+    Args:
+        path: the file; written whole or not at all.
+        kind: what is in it, such as "alignment"; a reader of another kind refuses it.
+        header: what JSON can hold.
+        tensors: name -> array.
+    """
     write_atomic(path, pack_tensors(kind, header, tensors))
 
 
 def pack_tensors(
     kind: str, header: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]]
 ) -> bytes:
-    """The bytes that `save_tensors` writes."""
+    """The bytes that `save_tensors` writes.
+
+    Args:
+        kind: what is in it.
+        header: what JSON can hold.
+        tensors: name -> array.
+
+    Returns:
+        A safetensors file.
+    """
     from safetensors.numpy import save
 
     content = json.dumps({"kind": kind, "format": _FORMAT_VERSION, **header}, sort_keys=True)
@@ -45,7 +61,14 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def load_tensors(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-    """Read (header, arrays) of a file of the given kind.
+    """Read a file that `save_tensors` wrote.
+
+    Args:
+        path: the file.
+        kind: what must be in it.
+
+    Returns:
+        The header, and name -> array.
 
     Raises:
         ArtifactError: no such file, not a CSA file, damaged, or of another kind.

@@ -64,8 +64,12 @@ def walk(root: Path, limit: int | None = None) -> list[str]:
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: a temporary file beside it, flushed to disk, then
-    renamed over it.
+    """Write a file whole or not at all: a temporary file beside it, flushed to disk, then renamed
+    over it.
+
+    Args:
+        path: the file; its folder is made.
+        content: its bytes.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -83,7 +87,12 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically, keys in the order given, with a final newline."""
+    """Write JSON atomically, keys in the order given, with a final newline.
+
+    Args:
+        path: the file; its folder is made.
+        value: what JSON can hold.
+    """
     write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 

@@ -7,11 +7,12 @@ import pytest
 import yaml
 from small_repo import make_shapes
 
-from csa.errors import DataError, InputError, ParamsError
+from csa.errors import DataError, InputError, ParamsError, WorkspaceError
+from csa.operations.cache.dvc import ensure_repo
 from csa.operations.cache.lock import computed_anew, settle_conflict
 from csa.operations.project import make_project
 from csa.params.schema import Params
-from csa.pipeline.recipes import find_recipe, open_workspace, packaged_recipes
+from csa.pipeline.recipes import existing_workspace, find_recipe, open_workspace, packaged_recipes
 from csa.pipeline.workspace import Workspace
 
 
@@ -208,3 +209,14 @@ def test_the_command_says_what_it_did(tmp_path, shapes):
     )
     assert done.returncode == 0 and not done.stderr
     assert "read as dataset.kind table" in done.stdout and "wrote   .git, .dvc" in done.stdout
+
+
+def test_a_recipe_is_tried_without_a_project(tmp_path, monkeypatch, shapes):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(WorkspaceError, match="`csa init` makes one"):
+        open_workspace(None)
+    ws = open_workspace(type(tmp_path)("flickr8k"), data=str(shapes))
+    assert ws.root == tmp_path / ".csa" / "workspaces" / "flickr8k"
+    assert existing_workspace("flickr8k") == ws
+    ensure_repo(ws)
+    assert f"dir = {tmp_path / '.csa' / 'dvc'}" in (ws.root / ".dvc" / "config").read_text()

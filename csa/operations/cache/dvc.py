@@ -102,10 +102,11 @@ def ensure_repo(ws: Workspace) -> None:
                     section[key] = str((main / section[key]).resolve())
         if name == "config":
             own = {"core": {"no_scm": "True", "analytics": "false", "check_update": "false"}}
+            cache = main / "cache" if main.is_dir() else ws.state / "dvc"  # outside any project
             shared = (
                 {}
                 if config.has_option("cache", "dir")
-                else {"cache": {"dir": str((main / "cache").resolve())}}
+                else {"cache": {"dir": str(cache.resolve())}}
             )
             config.read_dict(own | shared)
         text = StringIO()

@@ -15,7 +15,7 @@ from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_atomic
 
 _CONFLICT = re.compile(
-    r"^<<<<<<< [^\n]*\n(.*?)(?:^\|\|\|\|\|\|\| [^\n]*\n.*?)?^=======\n.*?^>>>>>>> [^\n]*\n",
+    r"^<{7} [^\n]*\n(.*?)(?:^\|{7} [^\n]*\n.*?)?^={7}\n.*?^>{7} [^\n]*\n",
     re.DOTALL | re.MULTILINE,
 )
 
