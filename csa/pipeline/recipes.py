@@ -78,6 +78,7 @@ def open_workspace(
         WorkspaceError: no recipe, and no project here or above.
     """
     if recipe is None:
+        Workspace.find()  # a recipe's workspace alone is no project
         repository = main_workspace()
         if overrides or data:
             raise InputError(

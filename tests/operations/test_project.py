@@ -218,5 +218,7 @@ def test_a_recipe_is_tried_without_a_project(tmp_path, monkeypatch, shapes):
     ws = open_workspace(type(tmp_path)("flickr8k"), data=str(shapes))
     assert ws.root == tmp_path / ".csa" / "workspaces" / "flickr8k"
     assert existing_workspace("flickr8k") == ws
+    with pytest.raises(WorkspaceError, match="`csa init` makes one"):
+        open_workspace(None)
     ensure_repo(ws)
     assert f"dir = {tmp_path / '.csa' / 'dvc'}" in (ws.root / ".dvc" / "config").read_text()
