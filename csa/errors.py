@@ -6,7 +6,6 @@ CSAError
 │   ├── DataError                   a data set, its pairs table or an item in it
 │   ├── FeatureError                arrays of features
 │   └── EncoderError                an encoder's name, files or options
-├── MissingPackageError (also ImportError)  an extra that is not installed brings it
 ├── ArtifactError (also ValueError) a file this package wrote is damaged, edited or of another kind
 ├── RefusedError                    a check or a gate said no: an answer, not a fault; exit code 1
 ├── StageError                      a stage of the pipeline failed; the message is the stage's own
@@ -40,10 +39,6 @@ class FeatureError(InputError):
 
 class EncoderError(InputError):
     """An encoder cannot be found, loaded or used as asked."""
-
-
-class MissingPackageError(CSAError, ImportError):
-    """A package that an extra of `canonical-similarity` brings is not installed."""
 
 
 class ArtifactError(CSAError, ValueError):

@@ -6,7 +6,7 @@ The distribution is called `canonical-similarity`, what is imported is `csa`.
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from csa.errors import MissingPackageError
+from csa.errors import CSAError
 
 DISTRIBUTION = "canonical-similarity"
 """The name that pip knows; the package registry's `csa` is another project."""
@@ -49,11 +49,15 @@ def remedy_of(error: ImportError) -> str | None:
 
 
 @contextmanager
-def needed_for(what: str) -> Iterator[None]:
+def needed_for(what: str, error_class: type[CSAError]) -> Iterator[None]:
     """Say which extra to install where an import in this block finds nothing.
 
+    Args:
+        what: needs the packages; the start of the error's sentence.
+        error_class: of the error that the caller promises.
+
     Raises:
-        MissingPackageError: a package of an extra is not installed.
+        CSAError: of that class; a package of an extra is not installed.
     """
     try:
         yield
@@ -61,4 +65,4 @@ def needed_for(what: str) -> Iterator[None]:
         remedy = remedy_of(error)
         if remedy is None:
             raise
-        raise MissingPackageError(f"{what} needs {remedy}", name=error.name) from None
+        raise error_class(f"{what} needs {remedy}") from None

@@ -5,7 +5,7 @@ Exit codes: 0 done, 1 a gate or a check said no, 2 wrong use or bad input (one l
 
 import click
 
-from csa import __version__
+import csa
 from csa.cli import pipeline, project, registry, results, team
 from csa.cli.common import Group
 
@@ -13,7 +13,7 @@ from csa.cli.common import Group
 @click.group(
     cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
-@click.version_option(__version__, prog_name="csa")
+@click.version_option(csa.__version__, prog_name="csa")
 def main() -> None:
     """Canonical Similarity Analysis: two frozen encoders as one multimodal model, run as a
     pipeline a team can trust.

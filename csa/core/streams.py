@@ -63,7 +63,7 @@ def _rest_or_next(rest: Array, stream: Iterator[Array]) -> Array | None:
 
 
 def _parquet_rows(files: Sequence[str | Path], column: str) -> Iterator[Array]:
-    with needed_for("reading Parquet shards"):
+    with needed_for("reading Parquet shards", FeatureError):
         from pyarrow import ArrowInvalid, parquet
 
     for path in files:

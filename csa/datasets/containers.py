@@ -137,10 +137,9 @@ def read_arrow(path: Path, name: str) -> Any:
     format.
 
     Raises:
-        DataError: missing or damaged.
-        MissingPackageError: the extra `pipeline` is not installed.
+        DataError: missing, damaged, or pyarrow is not installed.
     """
-    with needed_for(f"{name}: an Arrow file"):
+    with needed_for(f"{name}: an Arrow file", DataError):
         import pyarrow as pa
     if not path.is_file():
         raise DataError(f"{name}: no such Arrow file; is the data set complete?")

