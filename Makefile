@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run install test check docs bench clean
+.PHONY: run install test test-lowest check docs wheel bench clean
 
 run: $(STAMP)
 	$(BIN)/csa run
@@ -13,11 +13,26 @@ install: $(STAMP)
 test: $(STAMP)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
+# The quick tests, once, on the lowest versions that pyproject.toml allows, in an environment of their own.
+LOWEST := .lowest
+test-lowest:
+	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python tests/support/lowest.py > $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(LOWEST)/constraints.txt -e '.[all,test]'
+	HF_HUB_OFFLINE=1 $(LOWEST)/bin/python -m pytest -m "not pipeline and not registry"
+
 check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/vermin --quiet --no-tips --violations --target=3.11- --eval-annotations csa tests docs benchmarks
 	$(BIN)/python -m docs.generate --check
+
+# The same commit gives the same bytes: times are the commit's, and nothing of an earlier build is left.
+wheel: $(STAMP)
+	rm -rf build dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	sha256sum dist/*.whl
 
 docs: $(STAMP)
 	$(BIN)/python -m docs.generate
@@ -30,8 +45,8 @@ bench: $(STAMP)
 
 $(STAMP): constraints.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[pipeline,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
 clean:
-	rm -rf .venv .csa data/features data/evaluation data/openmoji data/*.parquet data/*.json data/*.safetensors dvc.lock
+	rm -rf .venv .lowest build dist .csa data/features data/evaluation data/openmoji data/*.parquet data/*.json data/*.safetensors dvc.lock

@@ -1,28 +1,19 @@
-"""The `csa` command. Exit codes: 0 done, 1 a gate or a check said no, 2 wrong use or bad input
-(one line, no traceback).
+"""The `csa` command: `entry` starts it, `commands` is the group that click runs.
+
+`csa.cli.main` is that group, imported when asked for: `entry` must start where click is missing.
 """
 
-import click
+from typing import TYPE_CHECKING, Any
 
-from csa.cli import pipeline, project, registry, results, team
-from csa.cli.common import Group
+if TYPE_CHECKING:
+    from csa.cli.commands import main
 
-
-@click.group(
-    cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
-)
-@click.version_option(package_name="csa")
-def main() -> None:
-    """Canonical Similarity Analysis: two frozen encoders as one multimodal model, run as a
-    pipeline a team can trust.
-    """
+__all__ = ["main"]
 
 
-for _command in (
-    *project.COMMANDS,
-    *pipeline.COMMANDS,
-    *results.COMMANDS,
-    *registry.COMMANDS,
-    *team.COMMANDS,
-):
-    main.add_command(_command)
+def __getattr__(name: str) -> Any:
+    if name != "main":
+        raise AttributeError(f"module 'csa.cli' has no attribute {name!r}")
+    from csa.cli.commands import main
+
+    return main

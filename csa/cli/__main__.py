@@ -1,5 +1,5 @@
 """`python -m csa.cli`."""
 
-from csa.cli import main
+from csa.cli.entry import main
 
-main(prog_name="csa")
+main()

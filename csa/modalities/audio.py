@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csa.errors import DataError
+from csa.extras import needed_for
 
 SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff"})
 """Endings (lower case) by which audio files are recognised in a folder."""
@@ -41,7 +42,8 @@ class Recording:
         """The samples at another rate (soxr, high quality), shape (about seconds * rate,)."""
         if rate == self.rate:
             return self.samples
-        import soxr
+        with needed_for("audio at another rate", DataError):
+            import soxr
 
         resampled: NDArray[np.float32] = soxr.resample(self.samples, self.rate, rate)
         return resampled
@@ -56,13 +58,14 @@ def decode_audio(file: BinaryIO, name: str) -> Recording:
 
     Raises:
         DataError: not audio, damaged or cut off, empty, silent, with NaN, shorter than 0.05 s or
-            longer than 600 s; or the library for it is not installed.
+            longer than 600 s; or the extra `audio` is not installed.
     """
     try:
-        import soundfile
-    except (ImportError, OSError):
+        with needed_for(f"{name}: audio", DataError):
+            import soundfile
+    except OSError as error:
         raise DataError(
-            f"{name}: audio needs the library soundfile; pip install 'csa[audio]'"
+            f"{name}: soundfile finds no libsndfile ({error}); install that library"
         ) from None
     try:
         with soundfile.SoundFile(file) as opened:

