@@ -13,6 +13,7 @@ from csa.errors import RefusedError, StageError
 from csa.flows import notify, watching
 from csa.operations import scheduler
 from csa.operations.inspection.status import status_text
+from csa.operations.opened import Project
 from csa.operations.runs import executions, metrics
 from csa.operations.runs.executions import Execution
 from csa.params.project import NotifyParams
@@ -64,17 +65,17 @@ def hook(monkeypatch):
 
 
 def test_every_outcome_is_an_execution_with_its_cost(ws):
-    with executions.noted(ws) as execution:
+    with executions.noted(Project(ws)) as execution:
         sum(i * i for i in range(2_000_000))
         costs = {"seconds": 2.5, "cpu_seconds": 2.0, "peak_megabytes": 90.0}
         write_json(ws.stage_record("fit"), {"stage": "fit", **costs, "pairs": 7})
         execution.run_id, execution.verdict, execution.message = "r", "keep", "a tie"
         execution.stages = {"fit": {"status": "ran"}, "ingest": {"status": "unchanged"}}
-    with pytest.raises(RefusedError), executions.noted(ws):
+    with pytest.raises(RefusedError), executions.noted(Project(ws)):
         raise RefusedError("leakage: 3 pairs")
-    with pytest.raises(StageError), executions.noted(ws):
+    with pytest.raises(StageError), executions.noted(Project(ws)):
         raise StageError("row 3: empty caption")
-    with pytest.raises(KeyboardInterrupt), executions.noted(ws):
+    with pytest.raises(KeyboardInterrupt), executions.noted(Project(ws)):
         raise KeyboardInterrupt
     lines = [json.loads(line) for line in executions.executions_file(ws).read_text().splitlines()]
     assert [line["outcome"] for line in lines] == ["done", "refused", "failed", "interrupted"]
@@ -88,13 +89,13 @@ def test_every_outcome_is_an_execution_with_its_cost(ws):
 
 
 def test_a_torn_line_is_skipped_by_all_who_read(ws):
-    with executions.noted(ws) as execution:
+    with executions.noted(Project(ws)) as execution:
         execution.run_id = "first"
     file = executions.executions_file(ws)
     with file.open("ab") as log:
         log.write(b'{"started": "2026-01-01T0')
     assert executions.last(ws)["run_id"] == "first"
-    with executions.noted(ws) as execution:
+    with executions.noted(Project(ws)) as execution:
         execution.run_id = "second"
     assert executions.last(ws)["run_id"] == "second"
     found = metrics.query(ws, "SELECT run_id FROM executions ORDER BY started, run_id")
@@ -115,9 +116,9 @@ def test_duckdb_has_executions_and_stage_costs(ws):
         "reused": 60,
     }
     write_json(ws.stage_record("embed@image"), {"stage": "embed@image", **costs})
-    run, _ = record_run(ws, STAGES)
+    run, _ = record_run(Project(ws), STAGES)
     metrics.publish(ws, run.run_id)
-    with executions.noted(ws) as execution:
+    with executions.noted(Project(ws)) as execution:
         execution.run_id, execution.stages = run.run_id, {"fit": {"status": "ran"}}
     found = metrics.query(
         ws,
@@ -168,7 +169,7 @@ def test_a_webhook_out_of_reach_stops_nothing_and_its_address_is_not_shown(
     ws, hook, monkeypatch, capsys
 ):
     monkeypatch.setenv(notify.URL_VARIABLE, "http://127.0.0.1:9/secret-part")
-    with pytest.raises(StageError, match="broke"), watching.watched(ws):
+    with pytest.raises(StageError, match="broke"), watching.watched(Project(ws)):
         raise StageError("broke")
     said = capsys.readouterr().err
     assert "note: the webhook was not told" in said and "secret" not in said

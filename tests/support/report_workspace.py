@@ -9,11 +9,13 @@ import numpy as np
 import polars as pl
 import yaml
 from factory import shared_signal
-from flow_workspace import STAGES, lock
+from flow_workspace import STAGES, gate, lock
 from small_repo import COLOURS, SHAPES, draw_shape, write_table
 
 from csa.datasets.pairs_table import read_pairs
 from csa.features.shards import write_shards
+from csa.operations.opened import Project
+from csa.operations.registry.registering import register
 from csa.params.schema import Params
 from csa.pipeline import __main__ as stages
 from csa.pipeline.workspace import Workspace
@@ -109,17 +111,15 @@ def _write_data(folder):
 
 def two_versions(root):
     """A workspace with two registered versions of one model; it holds the second."""
-    from csa.operations.gate import decide as promotion
     from csa.operations.gate import settled
-    from csa.operations.registry import versions as registry
     from csa.operations.runs.records import record_run
 
     made = []
     for noise in (1.5, 0.5):
         ws = make_report_workspace(root, noise=noise)
-        run, _ = record_run(ws, STAGES)
-        version = registry.register(ws, run).version
-        decision = promotion.gate(ws, run, version, lambda alignment: pl.DataFrame())
-        settled.remember(ws, run, version, decision)
+        run, _ = record_run(Project(ws), STAGES)
+        version = register(Project(ws).registry, run).version
+        decision = gate(Project(ws), run, version, lambda alignment: pl.DataFrame())
+        settled.remember(Project(ws), run, version, decision)
         made.append(run)
     return SimpleNamespace(ws=ws, runs=made)
