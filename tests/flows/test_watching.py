@@ -10,7 +10,7 @@ import pytest
 from flow_workspace import make_workspace
 
 from csa.errors import RefusedError, StageError
-from csa.flows import notify, watching
+from csa.flows import watching
 from csa.operations import scheduler
 from csa.operations.inspection.status import status_text
 from csa.operations.opened import Project
@@ -50,8 +50,8 @@ class Hook:
 def hook(monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.delenv(notify.URL_VARIABLE, raising=False)
-    monkeypatch.setattr(notify, "_PAUSE_SECONDS", 0.001)
+    monkeypatch.delenv(watching.URL_VARIABLE, raising=False)
+    monkeypatch.setattr(watching, "_PAUSE_SECONDS", 0.001)
     made = []
 
     def make(*codes):
@@ -150,25 +150,47 @@ def test_a_webhook_is_told_what_it_asked_for(ws, hook):
         "promote",
         "better: mrr +0.1",
     )
-    assert notify.tell(settings, done) is None
+    assert watching.tell(settings, done) is None
     assert told.told[0]["event"] == "promoted" and told.told[0]["execution"]["version"] == 3
     assert told.told[0]["text"].startswith(
         "csa promoted: birds: promote: better: mrr +0.1 (61 s, 80 s of processor time; no stage"
     )
     done.verdict = "keep"
-    assert notify.tell(settings, done) is None and len(told.told) == 1, "kept was not asked for"
+    assert watching.tell(settings, done) is None and len(told.told) == 1, "kept was not asked for"
     refused = Execution("2026-01-01T00:00:00+00:00", "main", "birds", "refused", message="leakage")
-    assert notify.tell(settings, refused) is None and len(told.told) == 3, "a second try after 500"
-    said = notify.tell(settings, refused)
+    assert watching.tell(settings, refused) is None and len(told.told) == 3, (
+        "a second try after 500"
+    )
+    said = watching.tell(settings, refused)
     assert said == "the webhook was not told (it answered 404)" and len(told.told) == 4, (
         "no second try after 404"
     )
 
 
+def test_an_address_of_apprise_gets_the_line_for_people(hook, caplog):
+    told = hook(200, 500, 500, 200, 500, 500, 500)
+    address = told.url.replace("http://", "json://")
+    settings = NotifyParams(url=address, events=["refused", "promoted"])
+    done = Execution("2026-01-01T00:00:00+00:00", "main", "birds", "done", 61.2, 80.0)
+    done.verdict, done.message = "promote", "better: mrr +0.1"
+    assert watching.tell(settings, done) is None
+    assert told.told[0]["title"] == "csa promoted" and told.told[0]["type"] == "success"
+    assert told.told[0]["message"].startswith("birds: promote: better: mrr +0.1 (61 s")
+    done.verdict = "keep"
+    assert watching.tell(settings, done) is None and len(told.told) == 1, "kept was not asked for"
+    refused = Execution("2026-01-01T00:00:00+00:00", "main", "birds", "refused", message="leakage")
+    assert watching.tell(settings, refused) is None and len(told.told) == 4, "the third try"
+    said = watching.tell(settings, refused)
+    assert said == "the webhook was not told (the service did not take it)"
+    nobody = watching.tell(NotifyParams(url="nonsense://secret"), refused)
+    assert nobody == "the webhook was not told (apprise knows no such address)"
+    assert len(told.told) == 7 and not caplog.text, "nothing names the address"
+
+
 def test_a_webhook_out_of_reach_stops_nothing_and_its_address_is_not_shown(
     ws, hook, monkeypatch, capsys
 ):
-    monkeypatch.setenv(notify.URL_VARIABLE, "http://127.0.0.1:9/secret-part")
+    monkeypatch.setenv(watching.URL_VARIABLE, "http://127.0.0.1:9/secret-part")
     with pytest.raises(StageError, match="broke"), watching.watched(Project(ws)):
         raise StageError("broke")
     said = capsys.readouterr().err

@@ -27,8 +27,11 @@ from csa.operations.runs.items import items_of
 from csa.operations.runs.records import record_run
 from csa.params.gate import GateParams
 from csa.params.schema import Params
-from csa.pipeline import __main__ as stages
 from csa.pipeline import ingest
+from csa.pipeline.embed import embed_stage
+from csa.pipeline.evaluate import evaluate_elsewhere, evaluate_stage
+from csa.pipeline.fit import fit_stage
+from csa.pipeline.ingest import ingest_stage
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import read_json, write_json
 
@@ -88,15 +91,15 @@ class Pipeline:
         self.ws.params_file.write_text(
             yaml.safe_dump(Params.from_mapping(self.params).dump(), sort_keys=False)
         )
-        stages.ingest_stage(self.ws)
+        ingest_stage(self.ws)
         for view in VIEWS:
-            stages.embed_stage(self.ws, view)
+            embed_stage(self.ws, view)
         honest = self.ws.pairs.read_bytes()
         if train is not None:
             write_pairs(train(read_pairs(self.ws.pairs)), self.ws.pairs)
-        stages.fit_stage(self.ws)
+        fit_stage(self.ws)
         self.ws.pairs.write_bytes(honest)
-        stages.evaluate_stage(self.ws)
+        evaluate_stage(self.ws)
 
     def register(self):
         for stage in STAGES:
@@ -111,7 +114,7 @@ class Pipeline:
             Project(self.ws),
             self.run,
             self.version,
-            lambda file: stages.evaluate_elsewhere(self.ws, file).queries,
+            lambda file: evaluate_elsewhere(self.ws, file).queries,
         )
         champion = Project(self.ws).registry.champion()
         return SimpleNamespace(
@@ -222,7 +225,7 @@ def test_one_evaluated_on_other_data_is_refused(pipeline):
     honest = pipeline.ws.pairs.read_bytes()
     swap = pl.when(pl.col("split") == "test").then(pl.lit("train")).otherwise(pl.lit("test"))
     write_pairs(read_pairs(pipeline.ws.pairs).with_columns(split=swap), pipeline.ws.pairs)
-    stages.evaluate_stage(pipeline.ws)
+    evaluate_stage(pipeline.ws)
     pipeline.ws.pairs.write_bytes(honest)
     pipeline.register()
     assert (

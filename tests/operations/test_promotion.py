@@ -1,6 +1,7 @@
 """The gate: planted challengers it must promote or refuse; the ledger it writes."""
 
 import shutil
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -24,11 +25,12 @@ from csa.operations.gate.paired import decide
 from csa.operations.inspection.compare import compare
 from csa.operations.ledger import ledger, moves
 from csa.operations.opened import Project
-from csa.operations.registry import downloads
+from csa.operations.registry import downloads, registry
 from csa.operations.registry.registering import register
 from csa.operations.registry.registry import Registry
 from csa.operations.runs.records import file_sha256, record_run
 from csa.params.gate import GateParams
+from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_json
 
 pytestmark = pytest.mark.usefixtures("local_registry")
@@ -167,27 +169,32 @@ def no_reevaluation(alignment):
     raise AssertionError(f"{alignment} should not have been measured again")
 
 
-def run_once(root, table, reevaluate=no_reevaluation, edit=None, **changes):
-    """What the flow does after the stages: a new alignment (by its seed), its queries,
-    registered and gated.
+def a_run_of(root, table, edit=None, **changes):
+    """A project and its record, after stages that made a new alignment (by its seed) and these
+    queries.
     """
-    seed = int(table["mrr"].sum() * 1e6)
-    ws = make_workspace(root, seed=seed, **changes)
+    ws = make_workspace(root, seed=int(table["mrr"].sum() * 1e6), **changes)
     table.write_parquet(ws.evaluation / "queries.parquet")
     write_json(ws.metrics, metrics_of(table))
     write_pairs(pairs_of(table), ws.pairs)
     if edit:
         edit(ws)
     lock(ws)
-    run, _ = record_run(Project(ws), STAGES)
-    version = register(Project(ws).registry, run).version
-    decision = gate(Project(ws), run, version, reevaluate)
+    project = Project(ws)
+    return project, record_run(project, STAGES)[0]
+
+
+def run_once(root, table, reevaluate=no_reevaluation, edit=None, **changes):
+    """What a run does after the stages: registered and gated."""
+    project, run = a_run_of(root, table, edit, **changes)
+    version = register(project.registry, run).version
+    decision = gate(project, run, version, reevaluate)
     return SimpleNamespace(
-        ws=ws,
+        ws=project.ws,
         run=run,
         version=version,
         decision=decision,
-        champion=Project(ws).registry.champion().version,
+        champion=project.registry.champion().version,
     )
 
 
@@ -230,6 +237,36 @@ def test_a_models_life(tmp_path):
         ("rollback", 3, 1, "by hand"),
         ("promote", 1, 3, "by hand"),
     ]
+
+
+def test_a_gate_decision_opens_mlflow_and_reads_the_parameters_once(tmp_path, monkeypatch):
+    root, counts = tmp_path / "repo", Counter()
+    run_once(root, queries_table())
+
+    def counted(name, real):
+        def work(*arguments, **options):
+            counts[name] += 1
+            return real(*arguments, **options)
+
+        return work
+
+    # looked at whenever MLflow is opened, and MLflow opens clients of its own besides ours
+    monkeypatch.setattr(registry, "check_registry", counted("opened", registry.check_registry))
+    monkeypatch.setattr(Workspace, "params", counted("parsed", Workspace.params))
+    monkeypatch.setattr(registry, "_listed", counted("listed", registry._listed))
+    worse = degraded(queries_table())
+    project, run = a_run_of(root, worse)
+    version = register(project.registry, run).version
+    refused = gate(project, run, version, no_reevaluation)
+    assert refused.verdict == "keep" and refused.reason.startswith("worse: ")
+    assert counts == {"opened": 1, "parsed": 1, "listed": 1}
+    better = degraded(queries_table(), by=-0.05)
+    counts.clear()
+    project, run = a_run_of(root, better)
+    version = register(project.registry, run).version
+    assert gate(project, run, version, no_reevaluation).verdict == "promote"
+    assert counts["opened"] == counts["parsed"] == 1
+    assert project.registry.champion().version == version, "what is remembered is not out of date"
 
 
 def test_moves_by_hand_are_checked(tmp_path):

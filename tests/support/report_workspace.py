@@ -17,7 +17,9 @@ from csa.features.shards import write_shards
 from csa.operations.opened import Project
 from csa.operations.registry.registering import register
 from csa.params.schema import Params
-from csa.pipeline import __main__ as stages
+from csa.pipeline.evaluate import evaluate_stage
+from csa.pipeline.fit import fit_stage
+from csa.pipeline.ingest import ingest_stage
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_json
 
@@ -62,7 +64,7 @@ def make_report_workspace(root, seed=0, noise=0.5, **changes):
     )
     ws.params_file.write_text(yaml.safe_dump(params.dump(), sort_keys=False))
     _write_data(root / "shapes")
-    ran = {"ingest": stages.ingest_stage(ws)}
+    ran = {"ingest": ingest_stage(ws)}
     rng = np.random.default_rng(seed)
     features = shared_signal(64, 12, 10, 4, noise, rng)
     pairs = read_pairs(ws.pairs)
@@ -80,7 +82,7 @@ def make_report_workspace(root, seed=0, noise=0.5, **changes):
             matrix[unique["row"]].astype(np.float32),
             encoder,
         )
-    ran |= {"fit": stages.fit_stage(ws), "evaluate": stages.evaluate_stage(ws)}
+    ran |= {"fit": fit_stage(ws), "evaluate": evaluate_stage(ws)}
     for stage in STAGES:
         write_json(
             ws.stage_record(stage),
