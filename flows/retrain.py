@@ -1,208 +1,45 @@
-"""The retraining flow: stages, record, publish, register, gate, report.
+"""The retraining flow: the steps of `csa.operations.run` as Prefect tasks, and what surrounds them.
 
-Prefect sees to order, retries and what a person sees of a run.
-
-What a stage computes, and whether it has to, is DVC's business; Prefect caches nothing.
+Prefect sees to order, retries and what a person sees of a run. What a stage computes, and whether
+it has to, is DVC's business; Prefect caches nothing. Prefect takes seconds to import and to start,
+so it is imported only where there is something to do.
 """
 
 import os
 import sys
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-import polars as pl
-from prefect import flow, task
-from prefect.cache_policies import NO_CACHE
-
-from csa.errors import CSAError, RegistryError
-from csa.flows import approval, server, watching
+from csa.flows import server, watching
 from csa.flows.environment import end_orphaned_servers
-from csa.operations.cache import dvc, sharing
-from csa.operations.cache.dvc import StageOutcome
+from csa.operations import finished
 from csa.operations.forgetting import forgetting
-from csa.operations.gate import decide as promotion
-from csa.operations.gate import drift, settled
-from csa.operations.gate.decide import Proposal
-from csa.operations.gate.paired import Decision
+from csa.operations.opened import Project
 from csa.operations.registry import databases
-from csa.operations.registry import versions as registry
-from csa.operations.registry.versions import Registered
-from csa.operations.report.run import publish_report
-from csa.operations.runs import metrics
 from csa.operations.runs.locked import only_run
-from csa.operations.runs.records import RunRecord, record_run
 from csa.operations.runs.result import RetrainResult
-from csa.pipeline.workspace import Workspace
+from csa.operations.steps import PAUSE_SECONDS, Step, may_pass
+
+T = TypeVar("T")
 
 
-def _may_pass(task: Any, run: Any, state: Any) -> bool:
-    """Whether trying again can help: errors we raise on purpose come again, a network's or a
-    registry's may not.
-    """
-    error = state.result(raise_on_failure=False)
-    return isinstance(error, RegistryError) or not isinstance(error, CSAError)
-
-
-@task(task_run_name="stage {stage}", cache_policy=NO_CACHE)
-def run_stage(ws: Workspace, stage: str) -> StageOutcome:
-    """Bring one DVC stage up to date."""
-    outcome = sharing.bring_up_to_date(ws, stage)
-    print(f"  {stage:<14}{outcome.status} in {outcome.seconds:.1f} s", file=sys.stderr)
-    return outcome
-
-
-@task(
-    task_run_name="compare with champion",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=10,
-    retry_condition_fn=_may_pass,
-)
-def compare_with_champion(ws: Workspace) -> None:
-    """Refuse data that has moved too far from what the champion was fitted on."""
-    for check in drift.checks_against_champion(ws):
-        if check.outcome == "warn":
-            print(f"  note: {check.name}: {check.said} (more than {check.warn:g})", file=sys.stderr)
-
-
-@task(task_run_name="record", cache_policy=NO_CACHE)
-def record(ws: Workspace, stages: list[str]) -> tuple[RunRecord, bool]:
-    """Write the run record and enter it into DuckDB."""
-    run, new = record_run(ws, stages)
-    metrics.publish(ws, run.run_id)
-    return run, new
-
-
-@task(
-    task_run_name="register {run.run_id}",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=10,
-    retry_condition_fn=_may_pass,
-)
-def register(ws: Workspace, run: RunRecord) -> Registered:
-    """Register the alignment in MLflow."""
-    return registry.register(ws, run)
-
-
-@task(
-    task_run_name="gate version {version}",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=10,
-    retry_condition_fn=_may_pass,
-)
-def gate(ws: Workspace, run: RunRecord, version: int) -> Proposal:
-    """Decide whether the version becomes champion."""
-    return promotion.propose(ws, run, version, lambda alignment: _queries_of(ws, alignment))
-
-
-@task(
-    task_run_name="conclude",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=10,
-    retry_condition_fn=_may_pass,
-)
-def conclude(ws: Workspace, proposal: Proposal) -> Decision:
-    """Write the decision down and move the champion."""
-    return promotion.conclude(ws, proposal)
-
-
-@task(
-    task_run_name="report version {version}",
-    cache_policy=NO_CACHE,
-    retries=2,
-    retry_delay_seconds=10,
-    retry_condition_fn=_may_pass,
-)
-def report(ws: Workspace, run: RunRecord, version: int) -> None:
-    """Write the report and log it in MLflow."""
-    publish_report(ws, run, version)
-
-
-@task(task_run_name="show", cache_policy=NO_CACHE)
-def show(ws: Workspace, result: RetrainResult) -> None:
-    """Put what came of it on the run's page in Prefect; if that fails, the run has not."""
-    try:
-        watching.show_in_prefect(
-            ws, result.outcomes, result.run_id, result.version, result.decision
-        )
-    except Exception as error:  # whatever a server or its database says
-        print(f"  note: no artifacts in Prefect ({type(error).__name__})", file=sys.stderr)
-
-
-@task(task_run_name="push", cache_policy=NO_CACHE)
-def push(ws: Workspace) -> None:
-    """Share what was computed; a remote that does not answer is no obstacle."""
-    said = sharing.push(ws)
-    if said is not None:
-        print(f"  push          {said}", file=sys.stderr)
-
-
-@flow(name="csa-retrain", flow_run_name="{workspace_root}", validate_parameters=False)
-def retrain(workspace_root: str) -> RetrainResult:
-    """Bring a workspace's model up to date.
+def run_retrain(project: Project, wait: float = 0) -> RetrainResult:
+    """Bring a workspace's model up to date in this process; call `prepare_environment` first.
 
     Args:
-        workspace_root: the workspace's folder.
-    """
-    ws = Workspace.find(Path(workspace_root))
-    with only_run(ws):
-        dvc.ensure_repo(ws)
-        stages = dvc.stages(ws)
-        stale = dvc.status(ws)
-        outcomes = []
-        for stage in stages:
-            if stale and stage == "check":
-                drift.forget_last(ws)
-            outcomes.append(
-                run_stage(ws, stage) if stale else StageOutcome(stage, "unchanged", 0.0)
-            )
-            if stale and stage == "check":
-                compare_with_champion(ws)
-        run, new = record(ws, stages)
-        known = settled.recall(ws, run)
-        if known is not None:
-            result = RetrainResult(outcomes, run.run_id, new, known.version, False, known.decision)
-        else:
-            registered = register(ws, run)
-            proposal = approval.ask(
-                gate(ws, run, registered.version), ws.params().gate.approval_seconds
-            )
-            decision = conclude(ws, proposal)
-            settled.remember(ws, run, registered.version, decision)
-            result = RetrainResult(
-                outcomes, run.run_id, new, registered.version, registered.created, decision
-            )
-        report(ws, run, result.version)
-        show(ws, result)
-        push(ws)
-        return result
-
-
-def run_retrain(ws: Workspace, wait: float = 0) -> RetrainResult:
-    """Run the flow in this process; call `prepare_environment` first.
-
-    Args:
-        ws: whose model to bring up to date.
+        project: whose model.
         wait: seconds to wait for another run to end; by default it is refused at once.
+
+    Returns:
+        What was done.
 
     Raises:
         WorkspaceError: another run is at work in the same state folder.
         CSAError: whatever a stage or an adapter says.
     """
-    with only_run(ws, wait), watching.watched(ws) as execution:
-        for said in forgetting.carry_out(ws):
+    with only_run(project.ws, wait), watching.watched(project) as execution:
+        for said in forgetting.carry_out(project):
             print(f"note: {said}", file=sys.stderr)
-        if "PREFECT_API_URL" not in os.environ:
-            end_orphaned_servers(ws)
-            mended = databases.mend_prefect(ws)
-            if mended:
-                print(f"note: {mended}", file=sys.stderr)
-            print("starting Prefect (about 10 s, the first time 20 s)", file=sys.stderr)
-        with server.prefect_at_work(ws), server.slot(wait):
-            result = retrain(str(ws.root))
+        result = finished.nothing_to_do(project) or _under_prefect(project, wait)
         execution.run_id, execution.version = result.run_id, result.version
         execution.verdict, execution.message = result.decision.verdict, result.decision.reason
         execution.stages = {
@@ -211,7 +48,59 @@ def run_retrain(ws: Workspace, wait: float = 0) -> RetrainResult:
         return result
 
 
-def _queries_of(ws: Workspace, alignment: Path) -> pl.DataFrame:
-    from csa.pipeline.evaluate import evaluate_elsewhere
+def _under_prefect(project: Project, wait: float) -> RetrainResult:
+    """The run as a flow, on the Prefect server that is named or on one for this process."""
+    if "PREFECT_API_URL" not in os.environ:
+        end_orphaned_servers(project.ws)
+        mended = databases.mend_prefect(project.ws)
+        if mended:
+            print(f"note: {mended}", file=sys.stderr)
+        print("starting Prefect (about 10 s, the first time 20 s)", file=sys.stderr)
+    with server.prefect_at_work(project.ws), server.slot(wait):
+        return _as_flow(project)
 
-    return evaluate_elsewhere(ws, alignment).queries
+
+def _as_flow(project: Project) -> RetrainResult:
+    """Carry the run out as a flow. Its parameter tells `csa approve` where it works."""
+    from prefect import flow
+
+    from csa.flows import approval
+    from csa.operations.run import run
+
+    @flow(name=approval.FLOW, flow_run_name="{workspace_root}", validate_parameters=False)
+    def retrain(workspace_root: str) -> RetrainResult:
+        result = run(project, _as_task, approval.ask)
+        _as_task(Step("show", "show", lambda: _show(project, result)))
+        return result
+
+    return retrain(str(project.ws.root))
+
+
+def _as_task(step: Step[T]) -> T:
+    """Carry a step out as a Prefect task."""
+    from prefect import task
+    from prefect.cache_policies import NO_CACHE
+
+    prepared = task(
+        name=step.kind,
+        task_run_name=lambda: step.name,
+        cache_policy=NO_CACHE,
+        retries=step.retries,
+        retry_delay_seconds=PAUSE_SECONDS,
+        retry_condition_fn=_may_pass,
+    )
+    result: T = prepared(step.work)()
+    return result
+
+
+def _may_pass(task: Any, run: Any, state: Any) -> bool:
+    """`may_pass`, as Prefect asks it."""
+    return may_pass(state.result(raise_on_failure=False))
+
+
+def _show(project: Project, result: RetrainResult) -> None:
+    """Put what came of it on the run's page in Prefect; if that fails, the run has not."""
+    try:
+        watching.show_in_prefect(project, result)
+    except Exception as error:  # whatever a server or its database says
+        print(f"  note: no artifacts in Prefect ({type(error).__name__})", file=sys.stderr)

@@ -42,16 +42,19 @@ def run(
     from csa.flows.environment import end_with_parent
     from csa.operations.environment import prepare_environment
     from csa.operations.inspection.summary import summary_json, summary_text
+    from csa.operations.opened import Project
     from csa.pipeline.recipes import open_workspace
 
-    ws = open_workspace(recipe, overrides, data)
+    project = Project(open_workspace(recipe, overrides, data))
     end_with_parent()
-    prepare_environment(ws, verbose=verbose)
+    prepare_environment(project.ws, verbose=verbose)
     from csa.flows.retrain import run_retrain
 
-    result = run_retrain(ws, wait)
+    result = run_retrain(project, wait)
     click.echo(
-        json.dumps(summary_json(ws, result), indent=2) if as_json else summary_text(ws, result)
+        json.dumps(summary_json(project, result), indent=2)
+        if as_json
+        else summary_text(project, result)
     )
 
 
@@ -69,11 +72,12 @@ def plan(recipe: Path | None, overrides: tuple[str, ...], data: str | None, as_j
     """
     from csa.operations.environment import prepare_environment
     from csa.operations.inspection.plan import make_plan
+    from csa.operations.opened import Project
     from csa.pipeline.recipes import open_workspace
 
     ws = open_workspace(recipe, overrides, data)
     prepare_environment(ws)
-    result = make_plan(ws)
+    result = make_plan(Project(ws))
     click.echo(json.dumps(result.as_dict(), indent=2) if as_json else str(result))
     if result.problems:
         sys.exit(1)
@@ -165,15 +169,17 @@ def status(workspace: str, as_json: bool) -> None:
     """
     from csa.operations.environment import prepare_environment
     from csa.operations.inspection.status import status_json, status_text
+    from csa.operations.opened import Project
     from csa.pipeline.recipes import existing_workspace
 
     ws = existing_workspace(workspace)
     prepare_environment(ws)
-    state = status_json(ws)
+    project = Project(ws)
+    state = status_json(project)
     click.echo(json.dumps(state, indent=2) if as_json else status_text(state))
     from csa.operations.ledger.standing import note
 
-    say(note(ws))
+    say(note(project))
 
 
 @click.command()

@@ -20,6 +20,7 @@ def models(workspace: str, as_json: bool) -> None:
       csa models
     """
     from csa.operations.environment import prepare_environment
+    from csa.operations.opened import Project
     from csa.operations.registry.versions import versions_table
     from csa.pipeline.recipes import existing_workspace
 
@@ -27,8 +28,10 @@ def models(workspace: str, as_json: bool) -> None:
     prepare_environment(ws)
     from csa.operations.ledger.standing import note
 
-    print_frame(versions_table(ws), as_json, "no versions yet; `csa run` registers the first")
-    say(note(ws))
+    project = Project(ws)
+    table = versions_table(project.registry.versions())
+    print_frame(table, as_json, "no versions yet; `csa run` registers the first")
+    say(note(project))
 
 
 @click.command()
@@ -54,11 +57,12 @@ def compare(first: str, second: str, workspace: str, report: Path | None, as_jso
     """
     from csa.operations.environment import prepare_environment
     from csa.operations.inspection.compare import compare as compare_versions
+    from csa.operations.opened import Project
     from csa.pipeline.recipes import existing_workspace
 
     ws = existing_workspace(workspace)
     prepare_environment(ws)
-    result = compare_versions(ws, first, second)
+    result = compare_versions(Project(ws), first, second)
     if as_json:
         click.echo(json.dumps(result.as_dict(), indent=2))
     else:
@@ -89,11 +93,12 @@ def promote(version: int, reason: str, workspace: str) -> None:
     """
     from csa.operations.environment import prepare_environment
     from csa.operations.ledger.moves import promote as promote_version
+    from csa.operations.opened import Project
     from csa.pipeline.recipes import existing_workspace
 
     ws = existing_workspace(workspace)
     prepare_environment(ws)
-    click.echo(str(promote_version(ws, version, reason)))
+    click.echo(str(promote_version(Project(ws), version, reason)))
 
 
 @click.command()
@@ -115,11 +120,12 @@ def rollback(version: int | None, reason: str, workspace: str) -> None:
     """
     from csa.operations.environment import prepare_environment
     from csa.operations.ledger.moves import rollback as roll_back
+    from csa.operations.opened import Project
     from csa.pipeline.recipes import existing_workspace
 
     ws = existing_workspace(workspace)
     prepare_environment(ws)
-    click.echo(str(roll_back(ws, version, reason)))
+    click.echo(str(roll_back(Project(ws), version, reason)))
 
 
 @click.command()
@@ -177,18 +183,19 @@ def ledger(verify: bool, workspace: str, as_json: bool) -> None:
     """
     from csa.operations.environment import prepare_environment
     from csa.operations.ledger.standing import ledger_lines, ledger_table, verify_all
+    from csa.operations.opened import Project
     from csa.pipeline.recipes import existing_workspace
 
     ws = existing_workspace(workspace)
     prepare_environment(ws)
     if not verify:
-        lines = ledger_lines(ws)
+        lines = ledger_lines(Project(ws))
         if as_json:
             click.echo(json.dumps(lines, indent=2))
         else:
             print_frame(ledger_table(lines), False, "no line yet; `csa run` writes the first")
         return
-    checks = verify_all(ws)
+    checks = verify_all(Project(ws))
     if as_json:
         click.echo(json.dumps([check.as_dict() for check in checks], indent=2))
     else:
@@ -219,15 +226,16 @@ def lineage(thing: str, is_item: bool, workspace: str, as_json: bool) -> None:
     """
     from csa.operations.environment import prepare_environment
     from csa.operations.inspection import lineage as lines
+    from csa.operations.opened import Project
     from csa.pipeline.recipes import existing_workspace
 
     ws = existing_workspace(workspace)
     prepare_environment(ws)
     if lines.names_a_model(thing) and not is_item:
-        facts = lines.of_model(ws, thing)
+        facts = lines.of_model(Project(ws), thing)
         click.echo(json.dumps(facts, indent=2) if as_json else lines.text(facts))
         return
-    answer = lines.of_item(ws, thing)
+    answer = lines.of_item(Project(ws), thing)
     if as_json:
         click.echo(json.dumps(answer.as_dict(), indent=2))
     else:

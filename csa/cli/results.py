@@ -433,9 +433,10 @@ def choices(version: str | None, workspace: str, as_json: bool) -> None:
       csa choices -w flickr8k
     """
     from csa.operations.inspection.choices import choices_of, choices_text
+    from csa.operations.opened import Project
     from csa.pipeline.recipes import existing_workspace
 
-    found = choices_of(existing_workspace(workspace), version)
+    found = choices_of(Project(existing_workspace(workspace)), version)
     click.echo(json.dumps(found, indent=2) if as_json else choices_text(found))
 
 

@@ -114,9 +114,11 @@ def forget(items: tuple[str, ...], reason: str, yes: bool, workspace: str, as_js
     ws = existing_workspace(workspace)
     prepare_environment(ws)
     from csa.operations.forgetting import forgetting
+    from csa.operations.opened import Project
     from csa.operations.runs.locked import only_run
 
-    found = forgetting.find(ws, items)
+    project = Project(ws)
+    found = forgetting.find(project, items)
     if not yes:
         click.confirm(
             f"Remove {len(found)} items and what was made from them from all caches? This cannot "
@@ -124,7 +126,7 @@ def forget(items: tuple[str, ...], reason: str, yes: bool, workspace: str, as_js
             abort=True,
         )
     with only_run(ws):
-        done = forgetting.forget(ws, found, reason)
+        done = forgetting.forget(project, found, reason)
     click.echo(json.dumps(done.as_dict(), indent=2) if as_json else str(done))
 
 

@@ -32,14 +32,14 @@ Event = Literal["promoted", "kept", "refused", "failed"]
 
 class NotifyParams(Section):
     """Who is told what a run came to: a webhook, by a POST of JSON with `text`, `event` and
-    `execution`.
+    `execution`; or a service that apprise knows, in one line.
     """
 
     url: str | None = Field(
         None,
-        pattern=r"^https?://",
-        description="of the webhook; the variable CSA_NOTIFY_URL goes before it, and keeps a "
-        "secret",
+        pattern=r"^[A-Za-z][A-Za-z0-9+.-]*://",
+        description="http(s):// of a webhook, or slack://, msteams://, mailto:// and whatever "
+        "else apprise sends to; the variable CSA_NOTIFY_URL goes before it, and keeps a secret",
     )
     events: list[Event] = Field(
         default_factory=lambda: list[Event](("promoted", "refused", "failed")),

@@ -10,8 +10,10 @@ import yaml
 from report_workspace import make_report_workspace
 
 from csa.errors import StageError, WorkspaceError
+from csa.operations import finished
 from csa.operations.cache import dvc
-from csa.operations.registry import versions as registry
+from csa.operations.opened import Project
+from csa.operations.registry.registry import Registry
 from csa.operations.runs.records import recorded_runs
 
 # Each stage copies what `made/` holds for it, so that a test decides what a stage computes.
@@ -76,9 +78,10 @@ def ws(tmp_path_factory):
 
 
 def test_the_second_run_does_nothing(ws, monkeypatch):
+    from csa.flows import retrain
     from csa.flows.retrain import run_retrain
 
-    first = run_retrain(ws)
+    first = run_retrain(Project(ws))
     assert {outcome.status for outcome in first.outcomes} == {"ran"} and len(first.outcomes) == 5
     assert (first.new_run, first.version, first.created, first.decision.verdict) == (
         True,
@@ -95,8 +98,16 @@ def test_the_second_run_does_nothing(ws, monkeypatch):
 
     with monkeypatch.context() as patch:  # nothing to do: no stage is asked, nor is MLflow
         patch.setattr(dvc, "repro", None)
-        patch.setattr(registry, "register", None)
-        second = run_retrain(ws)
+        patch.setattr(Registry, "client", None)
+        patch.setattr(finished, "nothing_to_do", lambda project: None)
+        second = run_retrain(Project(ws))
+        patch.undo()
+        # and no Prefect and no DVC where the files are as they were
+        patch.setattr(dvc, "ask", None)
+        patch.setattr(Registry, "client", None)
+        patch.setattr(retrain, "_under_prefect", None)
+        third = run_retrain(Project(ws))
+    assert third == second
     assert {outcome.status for outcome in second.outcomes} == {"unchanged"}
     assert (second.run_id, second.new_run, second.version, second.created) == (
         first.run_id,
@@ -116,7 +127,7 @@ def test_the_second_run_does_nothing(ws, monkeypatch):
 def test_the_report_is_in_the_workspace_and_in_mlflow(ws):
     from csa.flows.retrain import run_retrain
 
-    result = run_retrain(ws)
+    result = run_retrain(Project(ws))
     page = ws.report.read_text(encoding="utf-8")
     assert (
         f"run <code>{result.run_id}</code>" in page
@@ -126,7 +137,7 @@ def test_the_report_is_in_the_workspace_and_in_mlflow(ws):
     logged = list((ws.state / "mlflow" / "artifacts").rglob("report.html"))
     assert [file.read_text(encoding="utf-8") for file in logged] == [page]
     ws.report.unlink()  # what is gone is made again, though nothing else has to be done
-    run_retrain(ws)
+    run_retrain(Project(ws))
     assert ws.report.read_text(encoding="utf-8") == page
 
 
@@ -135,7 +146,7 @@ def test_the_runs_page_in_prefect_shows_what_came_of_it(ws):
 
     from csa.flows.retrain import run_retrain
 
-    run_retrain(ws)
+    run_retrain(Project(ws))
     with get_client(sync_client=True) as client:
         body = {"sort": "UPDATED_DESC", "limit": 1}
         found = {
@@ -151,7 +162,7 @@ def test_the_runs_page_in_prefect_shows_what_came_of_it(ws):
 def test_a_failing_stage_is_one_error_and_changes_nothing(ws):
     from csa.flows.retrain import run_retrain
 
-    run_retrain(ws)
+    run_retrain(Project(ws))
     runs, lines = recorded_runs(ws), ws.ledger.read_bytes()
     pairs = ws.pairs.read_bytes()
     (ws.root / "made" / "bad").write_text("")
@@ -159,12 +170,12 @@ def test_a_failing_stage_is_one_error_and_changes_nothing(ws):
     (ws.root / "made" / "data" / "pairs.parquet").write_bytes(b"other pairs")
     try:
         with pytest.raises(StageError, match=r"^row 3: empty caption$"):
-            run_retrain(ws)
+            run_retrain(Project(ws))
         assert recorded_runs(ws) == runs and ws.ledger.read_bytes() == lines
     finally:
         (ws.root / "made" / "bad").unlink()
         (ws.root / "made" / "data" / "pairs.parquet").write_bytes(pairs)
-    assert run_retrain(ws).run_id == runs[0]
+    assert run_retrain(Project(ws)).run_id == runs[0]
 
 
 def test_a_second_run_at_once_is_refused_and_told_who_is_at_work(ws):

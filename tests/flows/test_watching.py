@@ -10,9 +10,10 @@ import pytest
 from flow_workspace import make_workspace
 
 from csa.errors import RefusedError, StageError
-from csa.flows import notify, watching
+from csa.flows import watching
 from csa.operations import scheduler
 from csa.operations.inspection.status import status_text
+from csa.operations.opened import Project
 from csa.operations.runs import executions, metrics
 from csa.operations.runs.executions import Execution
 from csa.params.project import NotifyParams
@@ -49,8 +50,8 @@ class Hook:
 def hook(monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.delenv(notify.URL_VARIABLE, raising=False)
-    monkeypatch.setattr(notify, "_PAUSE_SECONDS", 0.001)
+    monkeypatch.delenv(watching.URL_VARIABLE, raising=False)
+    monkeypatch.setattr(watching, "_PAUSE_SECONDS", 0.001)
     made = []
 
     def make(*codes):
@@ -64,17 +65,17 @@ def hook(monkeypatch):
 
 
 def test_every_outcome_is_an_execution_with_its_cost(ws):
-    with executions.noted(ws) as execution:
+    with executions.noted(Project(ws)) as execution:
         sum(i * i for i in range(2_000_000))
         costs = {"seconds": 2.5, "cpu_seconds": 2.0, "peak_megabytes": 90.0}
         write_json(ws.stage_record("fit"), {"stage": "fit", **costs, "pairs": 7})
         execution.run_id, execution.verdict, execution.message = "r", "keep", "a tie"
         execution.stages = {"fit": {"status": "ran"}, "ingest": {"status": "unchanged"}}
-    with pytest.raises(RefusedError), executions.noted(ws):
+    with pytest.raises(RefusedError), executions.noted(Project(ws)):
         raise RefusedError("leakage: 3 pairs")
-    with pytest.raises(StageError), executions.noted(ws):
+    with pytest.raises(StageError), executions.noted(Project(ws)):
         raise StageError("row 3: empty caption")
-    with pytest.raises(KeyboardInterrupt), executions.noted(ws):
+    with pytest.raises(KeyboardInterrupt), executions.noted(Project(ws)):
         raise KeyboardInterrupt
     lines = [json.loads(line) for line in executions.executions_file(ws).read_text().splitlines()]
     assert [line["outcome"] for line in lines] == ["done", "refused", "failed", "interrupted"]
@@ -88,13 +89,13 @@ def test_every_outcome_is_an_execution_with_its_cost(ws):
 
 
 def test_a_torn_line_is_skipped_by_all_who_read(ws):
-    with executions.noted(ws) as execution:
+    with executions.noted(Project(ws)) as execution:
         execution.run_id = "first"
     file = executions.executions_file(ws)
     with file.open("ab") as log:
         log.write(b'{"started": "2026-01-01T0')
     assert executions.last(ws)["run_id"] == "first"
-    with executions.noted(ws) as execution:
+    with executions.noted(Project(ws)) as execution:
         execution.run_id = "second"
     assert executions.last(ws)["run_id"] == "second"
     found = metrics.query(ws, "SELECT run_id FROM executions ORDER BY started, run_id")
@@ -115,9 +116,9 @@ def test_duckdb_has_executions_and_stage_costs(ws):
         "reused": 60,
     }
     write_json(ws.stage_record("embed@image"), {"stage": "embed@image", **costs})
-    run, _ = record_run(ws, STAGES)
+    run, _ = record_run(Project(ws), STAGES)
     metrics.publish(ws, run.run_id)
-    with executions.noted(ws) as execution:
+    with executions.noted(Project(ws)) as execution:
         execution.run_id, execution.stages = run.run_id, {"fit": {"status": "ran"}}
     found = metrics.query(
         ws,
@@ -149,26 +150,48 @@ def test_a_webhook_is_told_what_it_asked_for(ws, hook):
         "promote",
         "better: mrr +0.1",
     )
-    assert notify.tell(settings, done) is None
+    assert watching.tell(settings, done) is None
     assert told.told[0]["event"] == "promoted" and told.told[0]["execution"]["version"] == 3
     assert told.told[0]["text"].startswith(
         "csa promoted: birds: promote: better: mrr +0.1 (61 s, 80 s of processor time; no stage"
     )
     done.verdict = "keep"
-    assert notify.tell(settings, done) is None and len(told.told) == 1, "kept was not asked for"
+    assert watching.tell(settings, done) is None and len(told.told) == 1, "kept was not asked for"
     refused = Execution("2026-01-01T00:00:00+00:00", "main", "birds", "refused", message="leakage")
-    assert notify.tell(settings, refused) is None and len(told.told) == 3, "a second try after 500"
-    said = notify.tell(settings, refused)
+    assert watching.tell(settings, refused) is None and len(told.told) == 3, (
+        "a second try after 500"
+    )
+    said = watching.tell(settings, refused)
     assert said == "the webhook was not told (it answered 404)" and len(told.told) == 4, (
         "no second try after 404"
     )
 
 
+def test_an_address_of_apprise_gets_the_line_for_people(hook, caplog):
+    told = hook(200, 500, 500, 200, 500, 500, 500)
+    address = told.url.replace("http://", "json://")
+    settings = NotifyParams(url=address, events=["refused", "promoted"])
+    done = Execution("2026-01-01T00:00:00+00:00", "main", "birds", "done", 61.2, 80.0)
+    done.verdict, done.message = "promote", "better: mrr +0.1"
+    assert watching.tell(settings, done) is None
+    assert told.told[0]["title"] == "csa promoted" and told.told[0]["type"] == "success"
+    assert told.told[0]["message"].startswith("birds: promote: better: mrr +0.1 (61 s")
+    done.verdict = "keep"
+    assert watching.tell(settings, done) is None and len(told.told) == 1, "kept was not asked for"
+    refused = Execution("2026-01-01T00:00:00+00:00", "main", "birds", "refused", message="leakage")
+    assert watching.tell(settings, refused) is None and len(told.told) == 4, "the third try"
+    said = watching.tell(settings, refused)
+    assert said == "the webhook was not told (the service did not take it)"
+    nobody = watching.tell(NotifyParams(url="nonsense://secret"), refused)
+    assert nobody == "the webhook was not told (apprise knows no such address)"
+    assert len(told.told) == 7 and not caplog.text, "nothing names the address"
+
+
 def test_a_webhook_out_of_reach_stops_nothing_and_its_address_is_not_shown(
     ws, hook, monkeypatch, capsys
 ):
-    monkeypatch.setenv(notify.URL_VARIABLE, "http://127.0.0.1:9/secret-part")
-    with pytest.raises(StageError, match="broke"), watching.watched(ws):
+    monkeypatch.setenv(watching.URL_VARIABLE, "http://127.0.0.1:9/secret-part")
+    with pytest.raises(StageError, match="broke"), watching.watched(Project(ws)):
         raise StageError("broke")
     said = capsys.readouterr().err
     assert "note: the webhook was not told" in said and "secret" not in said

@@ -15,6 +15,7 @@ from csa.datasets.ingest import ingest
 from csa.errors import ArtifactError, DataError, InputError
 from csa.features.cache import FeatureCache, forget_items
 from csa.operations.forgetting import forgetting, forgotten
+from csa.operations.opened import Project
 from csa.params.schema import Params
 from csa.pipeline.workspace import Workspace
 
@@ -110,7 +111,7 @@ def test_the_record_is_chained_and_brings_items_back_to_the_list(tmp_path, monke
         ws, {"items": {"a" * 64: "asked for"}, "removed": {}, "unreached": {}, "versions": {}}
     )
     assert forgotten.not_yet_carried_out(ws) == {}
-    assert forgetting.carry_out(ws) == [] and list(
+    assert forgetting.carry_out(Project(ws)) == [] and list(
         read_excluded(tmp_path / "exclude.csv").items
     ) == ["a" * 64]
     file = forgotten.record_file(ws)
@@ -218,7 +219,7 @@ def test_what_nobody_knows_or_is_a_pairs_id_is_not_forgotten(tmp_path, monkeypat
 
     ws = make_workspace(tmp_path)
     with pytest.raises(InputError, match="a typo"):
-        forgetting.find(ws, ("an unknown text",))
+        forgetting.find(Project(ws), ("an unknown text",))
     pairs = pl.read_parquet(ws.pairs)
-    found = forgetting.find(ws, (pairs["text"][0], "f" * 64))
+    found = forgetting.find(Project(ws), (pairs["text"][0], "f" * 64))
     assert found == {pairs["text"][0]: [pairs["text_hash"][0]], "f" * 64: ["f" * 64]}

@@ -11,23 +11,27 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
-from flow_workspace import item_hash, lock, queries_table
+from flow_workspace import gate, item_hash, lock, queries_table
 
 import csa
 from csa.datasets.pairs_table import read_pairs, write_pairs
 from csa.errors import ArtifactError, ParamsError
-from csa.operations.gate import decide as promotion
 from csa.operations.gate.paired import decide
 from csa.operations.gate.slices import slices_of
 from csa.operations.gate.soundness import leaked, milliseconds
 from csa.operations.ledger import ledger, moves
+from csa.operations.opened import Project
 from csa.operations.registry import downloads
-from csa.operations.registry import versions as registry
+from csa.operations.registry.registering import register
 from csa.operations.runs.items import items_of
 from csa.operations.runs.records import record_run
 from csa.params.gate import GateParams
 from csa.params.schema import Params
-from csa.pipeline import __main__ as stages
+from csa.pipeline import ingest
+from csa.pipeline.embed import embed_stage
+from csa.pipeline.evaluate import evaluate_elsewhere, evaluate_stage
+from csa.pipeline.fit import fit_stage
+from csa.pipeline.ingest import ingest_stage
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import read_json, write_json
 
@@ -87,32 +91,32 @@ class Pipeline:
         self.ws.params_file.write_text(
             yaml.safe_dump(Params.from_mapping(self.params).dump(), sort_keys=False)
         )
-        stages.ingest_stage(self.ws)
+        ingest_stage(self.ws)
         for view in VIEWS:
-            stages.embed_stage(self.ws, view)
+            embed_stage(self.ws, view)
         honest = self.ws.pairs.read_bytes()
         if train is not None:
             write_pairs(train(read_pairs(self.ws.pairs)), self.ws.pairs)
-        stages.fit_stage(self.ws)
+        fit_stage(self.ws)
         self.ws.pairs.write_bytes(honest)
-        stages.evaluate_stage(self.ws)
+        evaluate_stage(self.ws)
 
     def register(self):
         for stage in STAGES:
             write_json(self.ws.stage_record(stage), {"stage": stage, "seconds": 0.1})
         lock(self.ws, VIEWS)
-        self.run, _ = record_run(self.ws, STAGES)
-        self.version = registry.register(self.ws, self.run).version
+        self.run, _ = record_run(Project(self.ws), STAGES)
+        self.version = register(Project(self.ws).registry, self.run).version
         return self.version
 
     def gate(self):
-        decision = promotion.gate(
-            self.ws,
+        decision = gate(
+            Project(self.ws),
             self.run,
             self.version,
-            lambda file: stages.evaluate_elsewhere(self.ws, file).queries,
+            lambda file: evaluate_elsewhere(self.ws, file).queries,
         )
-        champion = registry.champion(self.ws)
+        champion = Project(self.ws).registry.champion()
         return SimpleNamespace(
             decision=decision, champion=champion and champion.version, reason=decision.reason
         )
@@ -136,7 +140,7 @@ def pipeline(team, request):
 
 def stored_model(ws, version):
     """The folder in which the registry keeps a version."""
-    with registry.client_of(ws) as client:
+    with Project(ws).registry.client() as client:
         model = client.get_model_version(ws.params().model.name, str(version.version)).source
     return (
         next(
@@ -190,7 +194,7 @@ def test_a_fit_that_saw_the_held_out_pairs_is_refused(pipeline):
     ("how", "said"), [("items", "held-out left items"), ("groups", "held-out groups")]
 )
 def test_a_split_with_training_pairs_held_out_is_refused(pipeline, how, said, monkeypatch):
-    honest = stages.ingest
+    honest = ingest.ingest
 
     def leak(params, root):
         result = honest(params, root)
@@ -206,7 +210,7 @@ def test_a_split_with_training_pairs_held_out_is_refused(pipeline, how, said, mo
             pl.concat([result.pairs, trained.with_columns(**renamed)]), result.quarantine
         )
 
-    monkeypatch.setattr(stages, "ingest", leak)
+    monkeypatch.setattr(ingest, "ingest", leak)
     pipeline.fit()
     pipeline.register()
     reason = refused(pipeline)
@@ -221,7 +225,7 @@ def test_one_evaluated_on_other_data_is_refused(pipeline):
     honest = pipeline.ws.pairs.read_bytes()
     swap = pl.when(pl.col("split") == "test").then(pl.lit("train")).otherwise(pl.lit("test"))
     write_pairs(read_pairs(pipeline.ws.pairs).with_columns(split=swap), pipeline.ws.pairs)
-    stages.evaluate_stage(pipeline.ws)
+    evaluate_stage(pipeline.ws)
     pipeline.ws.pairs.write_bytes(honest)
     pipeline.register()
     assert (
@@ -252,7 +256,7 @@ def test_queries_of_other_items_under_the_right_evaluation_id_are_refused(pipeli
 )
 def test_one_whose_artifact_was_edited_is_refused(pipeline, file, what):
     pipeline.fit(components=2)
-    version = registry.version_of(pipeline.ws, pipeline.register())
+    version = Project(pipeline.ws).registry.version(pipeline.register())
     model = stored_model(pipeline.ws, version)
     if what.endswith("missing"):
         (model / file).unlink()
@@ -266,7 +270,7 @@ def test_one_whose_artifact_was_edited_is_refused(pipeline, file, what):
         f"edited artifact: {pipeline.run.model} version 2: {what} since it was registered"
     )
     with pytest.raises(ArtifactError, match=r"version 2: .* since it was registered"):
-        moves.promote(pipeline.ws, 2, "I trust it")
+        moves.promote(Project(pipeline.ws), 2, "I trust it")
 
 
 def test_the_hash_in_the_registry_cannot_be_swapped_with_the_file(pipeline):
@@ -276,14 +280,13 @@ def test_the_hash_in_the_registry_cannot_be_swapped_with_the_file(pipeline):
     pipeline.fit(components=1)
     pipeline.register()
     pipeline.gate()
-    registry.tag_version(
-        pipeline.ws,
+    Project(pipeline.ws).registry.tag_version(
         2,
         "alignment_sha256",
-        registry.version_of(pipeline.ws, 1).tags["alignment_sha256"],
+        Project(pipeline.ws).registry.version(1).tags["alignment_sha256"],
     )
     with pytest.raises(ArtifactError, match="but the ledger's line 2 judged"):
-        moves.promote(pipeline.ws, 2, "why not")
+        moves.promote(Project(pipeline.ws), 2, "why not")
 
 
 def test_limits_of_size_and_time_keep_a_challenger_off(team):
@@ -310,7 +313,7 @@ def test_the_evidence_says_what_was_judged(pipeline):
     evidence = pipeline.gate().decision.evidence
     assert evidence["evaluation_id"] == pipeline.run.evaluation_id
     assert evidence["challenger"]["alignment_sha256"] == pipeline.run.alignment_sha256
-    assert evidence["champion"]["run_id"] == registry.version_of(pipeline.ws, 1).tags["run_id"]
+    assert evidence["champion"]["run_id"] == Project(pipeline.ws).registry.version(1).tags["run_id"]
     names = [row["slice"] for row in evidence["slices"]]
     assert {"direction left_to_right", "label cat", "label dog"} <= set(names)
     # what MLflow takes as a tag
@@ -318,13 +321,16 @@ def test_the_evidence_says_what_was_judged(pipeline):
 
 
 def test_files_are_checked_whole_and_the_size_is_told(pipeline):
-    version = registry.version_of(pipeline.ws, 1)
-    assert downloads.verify_model(pipeline.ws, version) > pipeline.ws.alignment.stat().st_size
+    version = Project(pipeline.ws).registry.version(1)
+    assert (
+        downloads.verify_model(Project(pipeline.ws).registry, version)
+        > pipeline.ws.alignment.stat().st_size
+    )
     shutil.rmtree(stored_model(pipeline.ws, version))
     with pytest.raises(
         ArtifactError, match=r"version 1: MLmodel is missing|cannot be fetched from the registry"
     ):
-        downloads.verify_model(pipeline.ws, version)
+        downloads.verify_model(Project(pipeline.ws).registry, version)
 
 
 # Slices, on made tables.

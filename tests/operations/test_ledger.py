@@ -9,7 +9,7 @@ from flow_workspace import make_workspace
 
 from csa.errors import ArtifactError
 from csa.operations.ledger import ledger, team_ledger
-from csa.operations.registry import versions as registry
+from csa.operations.opened import Project
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import read_json
 
@@ -104,53 +104,53 @@ def clones(tmp_path, monkeypatch):
 def test_clones_read_the_same_history(clones):
     ada, bob = clones
     for number, ws in enumerate((ada, bob, bob, ada)):
-        team_ledger.append(ws, facts(number))
-    histories = [team_ledger.meet(ws, MODEL).history for ws in clones]
+        team_ledger.append(Project(ws), facts(number))
+    histories = [team_ledger.meet(Project(ws), MODEL).history for ws in clones]
     assert histories[0] == histories[1] and sorted(numbers(histories[0])) == [0, 1, 2, 3]
 
 
 def test_two_lines_at_the_same_time_are_both_kept_and_the_next_follows_both(clones):
     ada, bob = clones
-    team_ledger.append(ada, facts(0))
-    team_ledger.meet(bob, MODEL)
+    team_ledger.append(Project(ada), facts(0))
+    team_ledger.meet(Project(bob), MODEL)
     left, right = (ledger.append(ws.ledger, facts(number)) for number, ws in ((1, ada), (2, bob)))
-    histories = [team_ledger.meet(ws, MODEL).history for ws in (ada, bob, ada)]
+    histories = [team_ledger.meet(Project(ws), MODEL).history for ws in (ada, bob, ada)]
     assert len(histories[1]) == 3 and histories[1] == histories[2]
-    after = team_ledger.append(bob, facts(3))
+    after = team_ledger.append(Project(bob), facts(3))
     assert sorted(after["previous"]) == sorted([left["hash"], right["hash"]]) and after["seq"] == 3
-    assert numbers(team_ledger.meet(ada, MODEL).history)[-1] == 3
+    assert numbers(team_ledger.meet(Project(ada), MODEL).history)[-1] == 3
 
 
 def test_lines_dropped_from_the_end_are_missed_and_given_back(clones):
     ada, _ = clones
     for number in range(3):
-        team_ledger.append(ada, facts(number))
+        team_ledger.append(Project(ada), facts(number))
     whole = ada.ledger.read_bytes()
     ada.ledger.write_bytes(b"".join(whole.splitlines(keepends=True)[:1]))
-    meeting = team_ledger.meet(ada, MODEL)
+    meeting = team_ledger.meet(Project(ada), MODEL)
     assert ada.ledger.read_bytes() == whole and "had lost its newest lines" in meeting.notes[0]
-    assert team_ledger.meet(ada, MODEL).notes == ()
+    assert team_ledger.meet(Project(ada), MODEL).notes == ()
 
 
 def test_lines_deleted_in_the_registry_are_missed_and_given_back(clones):
     ada, bob = clones
     for number in range(3):
-        team_ledger.append(ada, facts(number))
-    with registry.client_of(ada) as client:
+        team_ledger.append(Project(ada), facts(number))
+    with Project(ada).registry.client() as client:
         experiment = client.get_experiment_by_name(team_ledger.EXPERIMENT)
         (run,) = client.search_runs([experiment.experiment_id])
         client.delete_tag(run.info.run_id, f"line.{ledger.entries(ada.ledger)[-1]['hash']}")
-    assert len(team_ledger.meet(bob, MODEL).history) == 2
-    assert "the registry's ledger had lost" in team_ledger.meet(ada, MODEL).notes[0]
-    assert numbers(team_ledger.meet(bob, MODEL).history) == [0, 1, 2]
+    assert len(team_ledger.meet(Project(bob), MODEL).history) == 2
+    assert "the registry's ledger had lost" in team_ledger.meet(Project(ada), MODEL).notes[0]
+    assert numbers(team_ledger.meet(Project(bob), MODEL).history) == [0, 1, 2]
 
 
 def test_lines_gone_on_both_sides_stop_everything(clones):
     ada, _ = clones
     for number in range(2):
-        team_ledger.append(ada, facts(number))
+        team_ledger.append(Project(ada), facts(number))
     last = ledger.entries(ada.ledger)[-1]["hash"]
-    with registry.client_of(ada) as client:
+    with Project(ada).registry.client() as client:
         experiment = client.get_experiment_by_name(team_ledger.EXPERIMENT)
         (run,) = client.search_runs([experiment.experiment_id])
         client.delete_tag(run.info.run_id, f"line.{last}")
@@ -159,19 +159,19 @@ def test_lines_gone_on_both_sides_stop_everything(clones):
         ArtifactError,
         match="1 of the newest lines on csa-openmoji are gone, here and in the registry",
     ):
-        team_ledger.meet(ada, MODEL)
+        team_ledger.meet(Project(ada), MODEL)
     assert read_json(ada.ledger.with_suffix(".anchor.json")) == {MODEL: [last]}
 
 
 def test_a_line_edited_in_the_registry_is_named(clones):
     ada, bob = clones
-    line = team_ledger.append(ada, facts(0))
-    with registry.client_of(ada) as client:
+    line = team_ledger.append(Project(ada), facts(0))
+    with Project(ada).registry.client() as client:
         experiment = client.get_experiment_by_name(team_ledger.EXPERIMENT)
         (run,) = client.search_runs([experiment.experiment_id])
         client.set_tag(run.info.run_id, f"line.{line['hash']}", json.dumps(line | {"number": 9}))
     with pytest.raises(ArtifactError, match=r"its tag line\.\w+ was edited"):
-        team_ledger.meet(bob, MODEL)
+        team_ledger.meet(Project(bob), MODEL)
 
 
 def test_a_ledger_of_an_earlier_version_is_named(tmp_path):

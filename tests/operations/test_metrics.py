@@ -11,6 +11,7 @@ import pytest
 from flow_workspace import STAGES, make_workspace
 
 from csa.errors import ArtifactError, InputError, WorkspaceError
+from csa.operations.opened import Project
 from csa.operations.runs import metrics
 from csa.operations.runs.records import file_sha256, read_record, record_run, recorded_runs
 from csa.storage.files import read_json, write_json
@@ -29,14 +30,14 @@ def content(ws):
 
 
 def test_the_same_result_is_the_same_run_and_is_recorded_once(ws, tmp_path):
-    record, new = record_run(ws, STAGES)
+    record, new = record_run(Project(ws), STAGES)
     assert new and len(record.run_id) == 16 and read_record(ws, record.run_id) == record
-    again, new = record_run(ws, STAGES)
+    again, new = record_run(Project(ws), STAGES)
     assert again == record and not new
     elsewhere = make_workspace(
         tmp_path / "clone", gate={"margin": 0.5}, dataset={"path": "/elsewhere/openmoji"}
     )
-    assert record_run(elsewhere, STAGES)[0].run_id == record.run_id
+    assert record_run(Project(elsewhere), STAGES)[0].run_id == record.run_id
     folder = ws.runs / record.run_id
     assert {path.name for path in folder.iterdir()} == {
         "run.json",
@@ -54,7 +55,7 @@ def test_the_same_result_is_the_same_run_and_is_recorded_once(ws, tmp_path):
 )
 def test_another_result_or_parameter_is_another_run(ws, tmp_path, change):
     other = make_workspace(tmp_path / "other", **change)
-    assert record_run(ws, STAGES)[0].run_id != record_run(other, STAGES)[0].run_id
+    assert record_run(Project(ws), STAGES)[0].run_id != record_run(Project(other), STAGES)[0].run_id
 
 
 def test_git_commit_and_dirt_are_recorded(ws):
@@ -68,26 +69,26 @@ def test_git_commit_and_dirt_are_recorded(ws):
     git("add", "dvc.yaml", "params.yaml", "dvc.lock")
     git("commit", "-m", "x")
     (ws.root / "dvc.lock").write_text((ws.root / "dvc.lock").read_text() + "\n# written by a run")
-    record, _ = record_run(ws, STAGES)
+    record, _ = record_run(Project(ws), STAGES)
     assert len(record.git_commit) == 40 and not record.git_dirty
     (ws.root / "dvc.yaml").write_text("stages: {}  # edited")
     (ws.runs / record.run_id).rename(ws.runs / ".gone")
-    assert record_run(ws, STAGES)[0].git_dirty
+    assert record_run(Project(ws), STAGES)[0].git_dirty
 
 
 def test_a_damaged_record_is_named(ws):
-    record, _ = record_run(ws, STAGES)
+    record, _ = record_run(Project(ws), STAGES)
     path = ws.runs / record.run_id / "run.json"
     path.write_text("{}")
     with pytest.raises(ArtifactError, match=r"run\.json: not a run record"):
         read_record(ws, record.run_id)
     path.write_text("{")
     with pytest.raises(ArtifactError, match="damaged"):
-        record_run(ws, STAGES)
+        record_run(Project(ws), STAGES)
 
 
 def test_published_once_and_readable(ws):
-    record, _ = record_run(ws, STAGES)
+    record, _ = record_run(Project(ws), STAGES)
     metrics.publish(ws, record.run_id)
     before = content(ws)
     metrics.publish(ws, record.run_id)
@@ -107,7 +108,7 @@ def test_published_once_and_readable(ws):
 
 
 def test_a_failed_publish_leaves_nothing(ws):
-    record, _ = record_run(ws, STAGES)
+    record, _ = record_run(Project(ws), STAGES)
     queries = ws.runs / record.run_id / "queries.parquet"
     whole = queries.read_bytes()
     queries.unlink()
@@ -122,7 +123,7 @@ def test_a_failed_publish_leaves_nothing(ws):
 def test_rebuilt_from_records_to_the_same_content(ws, tmp_path):
     for seed in range(3):
         other = make_workspace(tmp_path / "repo", seed=seed)
-        metrics.publish(other, record_run(other, STAGES)[0].run_id)
+        metrics.publish(other, record_run(Project(other), STAGES)[0].run_id)
     before = content(ws)
     assert len(before["runs"]) == 3 == len(recorded_runs(ws))
     metrics.rebuild(ws)
@@ -149,7 +150,7 @@ def _flip(path):
 
 @pytest.mark.parametrize("damage", [_junk, _truncate, _flip])
 def test_a_damaged_database_is_rebuilt_with_one_line(ws, capsys, damage):
-    record, _ = record_run(ws, STAGES)
+    record, _ = record_run(Project(ws), STAGES)
     metrics.publish(ws, record.run_id)
     before = content(ws)
     damage(ws.duckdb)
@@ -170,7 +171,7 @@ def test_a_damaged_database_is_rebuilt_with_one_line(ws, capsys, damage):
     ],
 )
 def test_wrong_sql_is_one_line_and_changes_nothing(ws, sql):
-    record, _ = record_run(ws, STAGES)
+    record, _ = record_run(Project(ws), STAGES)
     metrics.publish(ws, record.run_id)
     with pytest.raises(InputError, match=r"^SQL: ") as error:
         metrics.query(ws, sql)
@@ -183,7 +184,7 @@ def test_no_runs_yet(ws):
 
 
 def test_waits_for_another_process_and_gives_up_in_the_end(ws, monkeypatch):
-    record, _ = record_run(ws, STAGES)
+    record, _ = record_run(Project(ws), STAGES)
     metrics.publish(ws, record.run_id)
     holder = (
         "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('in', flush=True); "
@@ -205,7 +206,7 @@ def test_estimates_without_intervals_are_kept(ws):
 
 
 def test_records_of_other_kinds_do_not_stop_the_rest(ws):
-    record, _ = record_run(ws, STAGES)
+    record, _ = record_run(Project(ws), STAGES)
     write_json(ws.runs / ".half.123.tmp" / "run.json", {})
     metrics.rebuild(ws)
     assert metrics.query(ws, "SELECT run_id FROM runs")["run_id"].to_list() == [record.run_id]
@@ -213,7 +214,7 @@ def test_records_of_other_kinds_do_not_stop_the_rest(ws):
 
 
 def test_a_database_and_records_of_before_average_precision_are_taken_in(ws):
-    first, _ = record_run(ws, STAGES)
+    first, _ = record_run(Project(ws), STAGES)
     with duckdb.connect(str(ws.duckdb)) as con:
         con.execute(metrics._SCHEMA)
         for column in ("average_precision", "precision_at_5", "average_precision_at_r"):
@@ -222,7 +223,7 @@ def test_a_database_and_records_of_before_average_precision_are_taken_in(ws):
     later = make_workspace(ws.root, seed=1)
     path = later.evaluation / "queries.parquet"
     pl.read_parquet(path).with_columns(pl.lit(0.25).alias("average_precision")).write_parquet(path)
-    second, _ = record_run(later, STAGES)
+    second, _ = record_run(Project(later), STAGES)
     metrics.publish(later, second.run_id)
     found = metrics.query(
         ws,

@@ -1,6 +1,7 @@
 """The gate: planted challengers it must promote or refuse; the ledger it writes."""
 
 import shutil
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +9,7 @@ import polars as pl
 import pytest
 from flow_workspace import (
     STAGES,
+    gate,
     item_hash,
     lock,
     make_workspace,
@@ -18,16 +20,17 @@ from flow_workspace import (
 
 from csa.datasets.pairs_table import write_pairs
 from csa.errors import ArtifactError, InputError
-from csa.operations.gate import decide as promotion
 from csa.operations.gate import settled
-from csa.operations.gate.decide import gate
 from csa.operations.gate.paired import decide
 from csa.operations.inspection.compare import compare
 from csa.operations.ledger import ledger, moves
-from csa.operations.registry import downloads
-from csa.operations.registry import versions as registry
+from csa.operations.opened import Project
+from csa.operations.registry import downloads, registry
+from csa.operations.registry.registering import register
+from csa.operations.registry.registry import Registry
 from csa.operations.runs.records import file_sha256, record_run
 from csa.params.gate import GateParams
+from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_json
 
 pytestmark = pytest.mark.usefixtures("local_registry")
@@ -166,23 +169,32 @@ def no_reevaluation(alignment):
     raise AssertionError(f"{alignment} should not have been measured again")
 
 
-def run_once(root, table, reevaluate=no_reevaluation, edit=None, **changes):
-    """What the flow does after the stages: a new alignment (by its seed), its queries,
-    registered and gated.
+def a_run_of(root, table, edit=None, **changes):
+    """A project and its record, after stages that made a new alignment (by its seed) and these
+    queries.
     """
-    seed = int(table["mrr"].sum() * 1e6)
-    ws = make_workspace(root, seed=seed, **changes)
+    ws = make_workspace(root, seed=int(table["mrr"].sum() * 1e6), **changes)
     table.write_parquet(ws.evaluation / "queries.parquet")
     write_json(ws.metrics, metrics_of(table))
     write_pairs(pairs_of(table), ws.pairs)
     if edit:
         edit(ws)
     lock(ws)
-    run, _ = record_run(ws, STAGES)
-    version = registry.register(ws, run).version
-    decision = gate(ws, run, version, reevaluate)
+    project = Project(ws)
+    return project, record_run(project, STAGES)[0]
+
+
+def run_once(root, table, reevaluate=no_reevaluation, edit=None, **changes):
+    """What a run does after the stages: registered and gated."""
+    project, run = a_run_of(root, table, edit, **changes)
+    version = register(project.registry, run).version
+    decision = gate(project, run, version, reevaluate)
     return SimpleNamespace(
-        ws=ws, run=run, version=version, decision=decision, champion=registry.champion(ws).version
+        ws=project.ws,
+        run=run,
+        version=version,
+        decision=decision,
+        champion=project.registry.champion().version,
     )
 
 
@@ -210,15 +222,15 @@ def test_a_models_life(tmp_path):
 
     # someone goes back to version 1: the gate leaves it there, until someone promotes version 3
     # again
-    back = moves.rollback(better.ws, None, "customers complained")
-    assert (back.before, back.after, registry.champion(better.ws).version) == (3, 1, 1)
+    back = moves.rollback(Project(better.ws), None, "customers complained")
+    assert (back.before, back.after, Project(better.ws).registry.champion().version) == (3, 1, 1)
     once_more = run_once(root, third)
     assert once_more.champion == 1
     assert (
         "version 3 was rolled back by" in once_more.decision.reason
         and "customers complained" in once_more.decision.reason
     )
-    moves.promote(better.ws, 3, "it was something else")
+    moves.promote(Project(better.ws), 3, "it was something else")
     assert run_once(root, third).decision.reason == "version 3 is the champion already"
     lines = ledger.entries(better.ws.ledger)[-2:]
     assert [(line["verdict"], line["from"], line["to"], line["gate"]) for line in lines] == [
@@ -227,18 +239,48 @@ def test_a_models_life(tmp_path):
     ]
 
 
+def test_a_gate_decision_opens_mlflow_and_reads_the_parameters_once(tmp_path, monkeypatch):
+    root, counts = tmp_path / "repo", Counter()
+    run_once(root, queries_table())
+
+    def counted(name, real):
+        def work(*arguments, **options):
+            counts[name] += 1
+            return real(*arguments, **options)
+
+        return work
+
+    # looked at whenever MLflow is opened, and MLflow opens clients of its own besides ours
+    monkeypatch.setattr(registry, "check_registry", counted("opened", registry.check_registry))
+    monkeypatch.setattr(Workspace, "params", counted("parsed", Workspace.params))
+    monkeypatch.setattr(registry, "_listed", counted("listed", registry._listed))
+    worse = degraded(queries_table())
+    project, run = a_run_of(root, worse)
+    version = register(project.registry, run).version
+    refused = gate(project, run, version, no_reevaluation)
+    assert refused.verdict == "keep" and refused.reason.startswith("worse: ")
+    assert counts == {"opened": 1, "parsed": 1, "listed": 1}
+    better = degraded(queries_table(), by=-0.05)
+    counts.clear()
+    project, run = a_run_of(root, better)
+    version = register(project.registry, run).version
+    assert gate(project, run, version, no_reevaluation).verdict == "promote"
+    assert counts["opened"] == counts["parsed"] == 1
+    assert project.registry.champion().version == version, "what is remembered is not out of date"
+
+
 def test_moves_by_hand_are_checked(tmp_path):
     root = tmp_path / "repo"
     ws = run_once(root, queries_table()).ws
     with pytest.raises(InputError, match="knows no champion before"):
-        moves.rollback(ws, None, "why not")
+        moves.rollback(Project(ws), None, "why not")
     with pytest.raises(InputError, match="has no version 7"):
-        moves.promote(ws, 7, "why not")
+        moves.promote(Project(ws), 7, "why not")
     with pytest.raises(InputError, match="champion already"):
-        moves.promote(ws, 1, "why not")
+        moves.promote(Project(ws), 1, "why not")
     run_once(root, degraded(queries_table()))
     with pytest.raises(InputError, match="needs a reason"):
-        moves.promote(ws, 2, " ")
+        moves.promote(Project(ws), 2, " ")
     stored = next(
         path
         for path in (ws.state / "mlflow").rglob("alignment.safetensors")
@@ -248,36 +290,36 @@ def test_moves_by_hand_are_checked(tmp_path):
     shutil.rmtree(ws.state / "downloads", ignore_errors=True)
     before = ws.ledger.read_bytes()
     with pytest.raises(ArtifactError, match="was changed since it was registered"):
-        moves.promote(ws, 2, "it looks better")
-    assert registry.champion(ws).version == 1 and ws.ledger.read_bytes() == before
+        moves.promote(Project(ws), 2, "it looks better")
+    assert Project(ws).registry.champion().version == 1 and ws.ledger.read_bytes() == before
 
 
 def sha_of(ws, number):
-    return registry.version_of(ws, number).tags["alignment_sha256"]
+    return Project(ws).registry.version(number).tags["alignment_sha256"]
 
 
 def test_versions_are_compared_query_by_query(tmp_path):
     root = tmp_path / "repo"
     run_once(root, queries_table())
     ws = run_once(root, degraded(queries_table())).ws
-    result = compare(ws, "champion", "challenger")
+    result = compare(Project(ws), "champion", "challenger")
     row = result.table.row(by_predicate=pl.col("metric") == "mrr", named=True)
     assert (result.first, result.second, result.queries) == (1, 2, 160)
     assert row["high"] < 0 and row["difference"] == pytest.approx(row["second"] - row["first"])
-    assert compare(ws, "1", "1").table["difference"].to_list() == [0, 0, 0, 0]
+    assert compare(Project(ws), "1", "1").table["difference"].to_list() == [0, 0, 0, 0]
     with pytest.raises(InputError, match="no version or alias 'best'"):
-        compare(ws, "best", "1")
+        compare(Project(ws), "best", "1")
 
 
 def test_a_kill_between_ledger_and_alias_is_made_good(tmp_path, monkeypatch):
     root = tmp_path / "repo"
     run_once(root, queries_table())
 
-    def die(ws, number):
+    def die(self, number):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(registry, "set_champion", die)
+        patch.setattr(Registry, "set_champion", die)
         with pytest.raises(KeyboardInterrupt):
             run_once(root, degraded(queries_table(), by=-0.05))
     after = run_once(root, degraded(queries_table(), by=-0.05))
@@ -324,7 +366,9 @@ def test_other_held_out_data_measures_the_champion_again_on_todays(tmp_path):
     assert grown.decision.verdict == "promote" and "200 queries" in grown.decision.reason
     assert seen != [grown.ws.alignment.read_bytes()]
     assert seen == [
-        downloads.alignment_file(grown.ws, registry.version_of(grown.ws, 1)).read_bytes()
+        downloads.alignment_file(
+            Project(grown.ws).registry, Project(grown.ws).registry.version(1)
+        ).read_bytes()
     ]
 
 
@@ -363,27 +407,27 @@ def test_settled_runs_need_no_registry(tmp_path):
     root = tmp_path / "repo"
     done = run_once(root, queries_table())
     ws, run = done.ws, done.run
-    assert settled.recall(ws, run) is None
-    settled.remember(ws, run, done.version, done.decision)
-    known = settled.recall(ws, run)
+    assert settled.recall(Project(ws), run) is None
+    settled.remember(Project(ws), run, done.version, done.decision)
+    known = settled.recall(Project(ws), run)
     assert known.version == 1 and known.decision.reason == "version 1 is the champion already"
     ledger.append(ws.ledger, {"model": "another"})
-    assert settled.recall(ws, run) == known
+    assert settled.recall(Project(ws), run) == known
     ledger.append(ws.ledger, {"model": run.model, "verdict": "rollback"})
-    assert settled.recall(ws, run) is None
-    settled.remember(ws, run, done.version, done.decision)
+    assert settled.recall(Project(ws), run) is None
+    settled.remember(Project(ws), run, done.version, done.decision)
     database = ws.state / "mlflow" / "mlflow.db"
     database.rename(database.with_suffix(".gone"))
-    assert settled.recall(ws, run) is None
+    assert settled.recall(Project(ws), run) is None
     (ws.runs / run.run_id / "registered.json").write_text("{")
-    assert settled.recall(ws, run) is None
+    assert settled.recall(Project(ws), run) is None
 
 
 def test_a_damaged_record_of_the_challenger_stops_the_gate(tmp_path):
     ws = make_workspace(tmp_path / "repo")
-    run, _ = record_run(ws, STAGES)
-    registry.register(ws, run)
+    run, _ = record_run(Project(ws), STAGES)
+    register(Project(ws).registry, run)
     (ws.runs / run.run_id / "queries.parquet").unlink()
     with pytest.raises(ArtifactError, match=r"queries\.parquet is missing or damaged"):
-        promotion.gate(ws, run, 1, no_reevaluation)
+        gate(Project(ws), run, 1, no_reevaluation)
     assert not ws.ledger.exists()

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,9 +14,13 @@ from flow_workspace import STAGES, make_workspace
 import csa
 from csa.errors import ArtifactError, InputError
 from csa.operations.environment import prepare_environment
+from csa.operations.opened import Project
 from csa.operations.registry import downloads
-from csa.operations.registry import versions as registry
+from csa.operations.registry.registering import register
+from csa.operations.registry.versions import Registered, versions_table
 from csa.operations.runs.records import file_sha256, record_run
+
+SUPPORT = Path(__file__).parents[1] / "support"
 
 pytestmark = pytest.mark.usefixtures("local_registry")
 
@@ -27,8 +32,8 @@ def registered(tmp_path_factory):
     results = []
     for seed in range(2):
         ws = make_workspace(root, seed=seed)
-        run, _ = record_run(ws, STAGES)
-        results.append(registry.register(ws, run))
+        run, _ = record_run(Project(ws), STAGES)
+        results.append(register(Project(ws).registry, run))
     return SimpleNamespace(ws=ws, run=run, results=results)
 
 
@@ -38,15 +43,15 @@ def test_each_run_is_one_version(registered, monkeypatch, tmp_path):
         (2, True),
     ]
     monkeypatch.chdir(tmp_path)
-    again = registry.register(registered.ws, registered.run)
-    assert again == registry.Registered(2, created=False)
+    again = register(Project(registered.ws).registry, registered.run)
+    assert again == Registered(2, created=False)
     assert list(tmp_path.iterdir()) == []  # nothing lands where the command happens to run
-    newest, oldest = registry.versions(registered.ws)
+    newest, oldest = Project(registered.ws).registry.versions()
     assert (newest.version, newest.aliases) == (2, ("challenger",)) and oldest.aliases == ()
 
 
 def test_the_version_knows_its_lineage(registered):
-    run, tags = registered.run, registry.version_of(registered.ws, 2).tags
+    run, tags = registered.run, Project(registered.ws).registry.version(2).tags
     assert (
         tags["run_id"] == run.run_id
         and tags["git_commit"] == "none"
@@ -84,7 +89,7 @@ def test_nothing_is_pickled_and_pictures_are_there(registered):
 def test_the_loaded_model_predicts_from_both_views_or_either(registered):
     import mlflow
 
-    registry.versions(registered.ws)  # points MLflow at this registry
+    Project(registered.ws).registry.versions()  # points MLflow at this registry
     model = mlflow.pyfunc.load_model("models:/csa-openmoji/2")
     alignment = csa.load(registered.ws.alignment)
     rng = np.random.default_rng(0)
@@ -103,28 +108,31 @@ def test_the_loaded_model_predicts_from_both_views_or_either(registered):
 
 def test_champion_is_an_alias_that_moves(registered):
     ws = registered.ws
-    assert registry.champion(ws) is None
+    assert Project(ws).registry.champion() is None
     for number in (2, 1):
-        registry.set_champion(ws, number)
-        assert registry.champion(ws).version == number
-    table = registry.versions_table(ws)
+        Project(ws).registry.set_champion(number)
+        assert Project(ws).registry.champion().version == number
+    table = versions_table(Project(ws).registry.versions())
     assert table["version"].to_list() == [2, 1] and table["aliases"].to_list() == [
         "challenger",
         "champion",
     ]
     assert table["mrr_forward"].dtype == pl.Float64
     with pytest.raises(InputError, match="has no version 9; there are: 2, 1"):
-        registry.version_of(ws, 9)
+        Project(ws).registry.version(9)
 
 
 def test_downloads_are_checked_against_their_hash(registered):
-    ws, version = registered.ws, registry.version_of(registered.ws, 2)
-    path = downloads.alignment_file(ws, version)
+    ws, version = registered.ws, Project(registered.ws).registry.version(2)
+    path = downloads.alignment_file(Project(ws).registry, version)
     assert path.read_bytes() == ws.alignment.read_bytes()
     path.write_bytes(b"edited")
-    assert downloads.alignment_file(ws, version).read_bytes() == ws.alignment.read_bytes()
+    assert (
+        downloads.alignment_file(Project(ws).registry, version).read_bytes()
+        == ws.alignment.read_bytes()
+    )
     path.unlink()
-    assert len(downloads.queries_of(ws, version)) == 160
+    assert len(downloads.queries_of(Project(ws).registry, version)) == 160
     (stored,) = [
         file
         for file in (ws.state / "mlflow" / "artifacts").rglob("alignment.safetensors")
@@ -133,20 +141,20 @@ def test_downloads_are_checked_against_their_hash(registered):
     whole = stored.read_bytes()
     stored.write_bytes(whole[:-1] + b"x")
     with pytest.raises(ArtifactError, match="was changed or damaged"):
-        downloads.alignment_file(ws, version)
+        downloads.alignment_file(Project(ws).registry, version)
     stored.unlink()
     with pytest.raises(ArtifactError, match="cannot be fetched"):
-        downloads.alignment_file(ws, version)
+        downloads.alignment_file(Project(ws).registry, version)
     assert not path.exists()
     stored.write_bytes(whole)
 
 
 def test_another_alignment_than_the_recorded_is_refused(registered, tmp_path):
     ws = make_workspace(tmp_path / "repo", seed=7)
-    run, _ = record_run(ws, STAGES)
+    run, _ = record_run(Project(ws), STAGES)
     ws.alignment.write_bytes(b"edited since")
     with pytest.raises(ArtifactError, match="not the alignment of run"):
-        registry.register(ws, run)
+        register(Project(ws).registry, run)
 
 
 KILLED = """
@@ -154,12 +162,13 @@ import os, sys
 from pathlib import Path
 import mlflow
 sys.path.insert(0, sys.argv[2])
+from csa.operations.opened import Project
+from csa.operations.registry.registering import register
+from csa.operations.runs.records import record_run
 from csa.pipeline.workspace import Workspace
 from flow_workspace import STAGES
-from flows import downloads, registry
-from flows.records import record_run
 ws = Workspace.find(Path(sys.argv[1]))
-run, _ = record_run(ws, STAGES)
+run, _ = record_run(Project(ws), STAGES)
 die = lambda *a, **k: os.kill(os.getpid(), 9)
 moment = sys.argv[3]
 if moment == "before the version":
@@ -168,7 +177,7 @@ elif moment == "within the log":
     mlflow.log_metrics = die
 else:
     mlflow.MlflowClient.set_tag = die
-registry.register(ws, run)
+register(Project(ws).registry, run)
 """
 
 
@@ -177,13 +186,13 @@ def test_a_kill_leaves_no_second_version_and_no_leftover(tmp_path, request, mome
     import mlflow
 
     ws = make_workspace(tmp_path / "repo", seed=1)
-    command = [sys.executable, "-c", KILLED, str(ws.root), str(request.path.parent), moment]
+    command = [sys.executable, "-c", KILLED, str(ws.root), str(SUPPORT), moment]
     assert subprocess.run(command, check=False, cwd=request.config.rootpath).returncode == -9
-    run, new = record_run(ws, STAGES)
-    result = registry.register(ws, run)
-    assert not new and result == registry.Registered(1, created=moment != "after the version")
-    assert registry.register(ws, run) == registry.Registered(1, created=False)
-    (version,) = registry.versions(ws)
+    run, new = record_run(Project(ws), STAGES)
+    result = register(Project(ws).registry, run)
+    assert not new and result == Registered(1, created=moment != "after the version")
+    assert register(Project(ws).registry, run) == Registered(1, created=False)
+    (version,) = Project(ws).registry.versions()
     assert version.aliases == ("challenger",)
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name("csa-openmoji").experiment_id
@@ -194,8 +203,10 @@ def test_a_kill_leaves_no_second_version_and_no_leftover(tmp_path, request, mome
 
 def test_mlflow_says_nothing(tmp_path, request):
     ws = make_workspace(tmp_path / "repo")
-    code = KILLED.replace("die =", "sys.exit(registry.register(ws, run).version - 1)\ndie =")
-    command = [sys.executable, "-c", code, str(ws.root), str(request.path.parent), ""]
+    code = KILLED.replace(
+        "die =", "sys.exit(register(Project(ws).registry, run).version - 1)\ndie ="
+    )
+    command = [sys.executable, "-c", code, str(ws.root), str(SUPPORT), ""]
     with pytest.MonkeyPatch.context() as patch:
         for name in ("PREFECT_HOME", "PATH"):
             patch.setenv(name, __import__("os").environ.get(name, ""))

@@ -18,6 +18,7 @@ from small_repo import SmallRepo, draw_shape
 import csa
 from csa.errors import InputError
 from csa.operations.cache import belonging, dvc, sharing
+from csa.operations.opened import Project
 from csa.pipeline.recipes import main_workspace
 
 
@@ -30,7 +31,7 @@ def repo(tmp_path, monkeypatch):
 
 def test_a_remote_is_named_listed_and_forgotten(repo, tmp_path):
     ws = main_workspace()
-    assert sharing.remotes(ws) == {} and sharing.push(ws) is None
+    assert sharing.remotes(ws) == {} and sharing.push(ws) == sharing.Push(True)
     long = str(tmp_path / "a folder whose name is longer than a terminal is wide=" / ("x" * 80))
     sharing.add_remote(ws, "team", long, None, local=False)
     sharing.add_remote(ws, "cloud", "s3://bucket/csa", "http://127.0.0.1:9", local=True)
@@ -90,7 +91,7 @@ def test_a_damaged_object_of_the_shared_cache_is_named_and_computed_again(
     ws, store = one_stage(repo), tmp_path / "store"
     sharing.add_remote(ws, "team", str(store), None, local=True)
     dvc.repro(ws, "one")
-    assert sharing.push(ws).endswith("to team") and sharing.push(ws) is None
+    assert sharing.push(ws).said.endswith("to team") and sharing.push(ws) == sharing.Push(True)
     made = (repo.root / "data/f").read_bytes()
     outs = yaml.safe_load((repo.root / "dvc.lock").read_text())["stages"]["one"]["outs"]
     stored = next(store.rglob(next(one["md5"] for one in outs if one["path"] == out)[2:]))
@@ -98,7 +99,7 @@ def test_a_damaged_object_of_the_shared_cache_is_named_and_computed_again(
     stored.chmod(0o644)
     stored.write_bytes({"flipped": b"hellO\n", "truncated": b"hel", "swapped": b"another\n"}[fault])
     forget_locally(repo)
-    outcome = sharing.bring_up_to_date(ws, "one")
+    outcome = sharing.bring_up_to_date(Project(ws), "one")
     assert (repo.root / "data/f").read_bytes() == made and sharing.check_restored(ws, "one") == []
     assert outcome.status == "ran"
     said = (
@@ -109,7 +110,7 @@ def test_a_damaged_object_of_the_shared_cache_is_named_and_computed_again(
     assert said in capsys.readouterr().err
     assert stored.read_bytes() == whole, "the remote is mended"
     forget_locally(repo)
-    assert sharing.bring_up_to_date(ws, "one").status == "restored"
+    assert sharing.bring_up_to_date(Project(ws), "one").status == "restored"
 
 
 def test_a_remote_out_of_reach_is_said_and_tried_again(repo, tmp_path, monkeypatch):
@@ -118,11 +119,11 @@ def test_a_remote_out_of_reach_is_said_and_tried_again(repo, tmp_path, monkeypat
     dvc.repro(ws, "one")
     store.write_text("a file where a folder should be")
     sharing.add_remote(ws, "team", str(store), None, local=True)
-    assert sharing.push(ws).startswith(
+    assert sharing.push(ws).said.startswith(
         "nothing was pushed to team, the next run tries again (dvc push failed"
     )
     store.unlink()
-    assert sharing.push(ws).endswith("to team")
+    assert sharing.push(ws).said.endswith("to team")
 
 
 @pytest.mark.parametrize("fault", ["hangs", "no credentials"])
@@ -141,7 +142,7 @@ def test_a_remote_that_hangs_or_refuses_us_costs_no_second_try(repo, tmp_path, m
         raise dvc.DvcError("dvc push failed: Unable to locate credentials")
 
     monkeypatch.setattr(dvc, "ask", ask)
-    said = sharing.push(ws)
+    said = sharing.push(ws).said
     assert said.startswith("nothing was pushed to team") and (
         "timed out" in said or "credentials" in said
     )
@@ -166,11 +167,11 @@ def test_pushes_at_once_and_a_killed_push_leave_a_whole_store(repo, tmp_path):
                 break
             time.sleep(0.005)
         killed.kill()
-    assert sharing.push(ws).endswith("to team")
+    assert sharing.push(ws).said.endswith("to team")
     forget_locally(repo)
     (repo.root / "dvc.lock").unlink()
     assert (
-        sharing.bring_up_to_date(ws, "one").status == "restored"
+        sharing.bring_up_to_date(Project(ws), "one").status == "restored"
         and sharing.check_restored(ws, "one") == []
     )
 
@@ -194,13 +195,13 @@ def test_an_s3_store_serves_as_well(repo, monkeypatch):
         ws = one_stage(repo)
         sharing.add_remote(ws, "team", "s3://team/csa", endpoint, local=True)
         dvc.repro(ws, "one")
-        assert sharing.push(ws).endswith("to team")
+        assert sharing.push(ws).said.endswith("to team")
         shutil.rmtree(repo.root / ".dvc" / "cache")
         for path in ("data/d", "data/f", "dvc.lock"):
             shutil.rmtree(repo.root / path) if (repo.root / path).is_dir() else (
                 repo.root / path
             ).unlink()
-        outcome = sharing.bring_up_to_date(ws, "one")
+        outcome = sharing.bring_up_to_date(Project(ws), "one")
         assert outcome.status == "restored" and (repo.root / "data/d/e/g").read_text() == "hello\n"
     finally:
         server.stop()
@@ -233,7 +234,8 @@ def test_a_teammates_clone_computes_nothing_and_a_new_image_costs_one(tmp_path):
 
     # What a wrong entry of the run cache would bring: whole objects, of another fit on other pairs.
     assert [
-        belonging.objection(third.ws, stage) for stage in ("embed@image", "fit", "evaluate")
+        belonging.objection(Project(third.ws), stage)
+        for stage in ("embed@image", "fit", "evaluate")
     ] == [None] * 3
     for file in (
         third.ws.alignment,
@@ -243,7 +245,8 @@ def test_a_teammates_clone_computes_nothing_and_a_new_image_costs_one(tmp_path):
         mine, theirs = file.read_bytes(), (first.root / file.relative_to(third.root)).read_bytes()
         replace(file, theirs)
         found = [
-            belonging.objection(third.ws, stage) for stage in ("embed@image", "fit", "evaluate")
+            belonging.objection(Project(third.ws), stage)
+            for stage in ("embed@image", "fit", "evaluate")
         ]
         assert any(found) and any(
             "its " in (one or "") or "cannot be read" in (one or "") for one in found
@@ -252,7 +255,7 @@ def test_a_teammates_clone_computes_nothing_and_a_new_image_costs_one(tmp_path):
     alignment = csa.load(third.ws.alignment)
     third.ws.alignment.chmod(0o644)
     dataclasses.replace(alignment, mean_x=alignment.mean_x + 0.01).save(third.ws.alignment)
-    assert "other features of image" in belonging.objection(third.ws, "fit")
+    assert "other features of image" in belonging.objection(Project(third.ws), "fit")
 
 
 def replace(file, content):

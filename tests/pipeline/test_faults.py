@@ -19,19 +19,22 @@ from types import SimpleNamespace
 import psutil
 import pytest
 from click.testing import CliRunner
-from flow_workspace import STAGES, make_workspace
+from flow_workspace import STAGES, gate, make_workspace
 from small_repo import SmallRepo
 
 import csa
 from csa.cli import main as cli
 from csa.errors import ArtifactError, RegistryError, StageError, WorkspaceError
 from csa.flows import retrain, schedule
-from csa.operations.gate import decide as promotion
 from csa.operations.inspection import lineage
 from csa.operations.ledger import ledger, moves, standing
+from csa.operations.opened import Project
 from csa.operations.registry import databases, downloads
-from csa.operations.registry import versions as registry
+from csa.operations.registry.registering import register
+from csa.operations.registry.versions import versions_table
 from csa.operations.runs.records import record_run
+
+SUPPORT = Path(__file__).parents[1] / "support"
 
 
 def database(path, rows=3000):
@@ -82,14 +85,14 @@ def test_prefects_damaged_database_is_moved_aside(tmp_path):
 def test_a_damaged_registry_is_one_line_and_stays_as_it_is(tmp_path, monkeypatch, how):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     ws = make_workspace(tmp_path / "repo")
-    path = database(registry.local_database(ws))
+    path = database(Project(ws).registry.database)
     content = DAMAGES[how](path.read_bytes())
     path.write_bytes(content)
     with pytest.raises(
         WorkspaceError,
         match=r"mlflow\.db: the registry's database is damaged .* restore it from a backup",
     ):
-        registry.versions(ws)
+        Project(ws).registry.versions()
     assert path.read_bytes() == content
 
 
@@ -140,20 +143,23 @@ def test_a_disk_that_fills_up_inside_mlflow_is_one_error_and_the_next_try_goes_o
     script = (
         "import resource, signal, sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
         "from csa.errors import RegistryError; from flow_workspace import STAGES, make_workspace\n"
-        "from flows import registry; from flows.records import record_run\n"
+        "from csa.operations.opened import Project\n"
+        "from csa.operations.registry.registering import register\n"
+        "from csa.operations.registry.versions import Registered\n"
+        "from csa.operations.runs.records import record_run\n"
         "ws = make_workspace(Path(sys.argv[1]), seed=0)\n"
-        "assert registry.register(ws, record_run(ws, STAGES)[0]).version == 1\n"
+        "assert register(Project(ws).registry, record_run(Project(ws), STAGES)[0]).version == 1\n"
         "run = record_run(make_workspace(Path(sys.argv[1]), seed=1), STAGES)[0]\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"  # as on a full disk, files cannot grow
         "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))\n"
-        "try:\n    registry.register(ws, run)\n"
+        "try:\n    register(Project(ws).registry, run)\n"
         "except RegistryError as error:\n    print(error)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, "
         "resource.RLIM_INFINITY))\n"
-        "assert [version.version for version in registry.versions(ws)] == [1]\n"
-        "assert registry.register(ws, run) == registry.Registered(2, True)\n"
+        "assert [version.version for version in Project(ws).registry.versions()] == [1]\n"
+        "assert register(Project(ws).registry, run) == Registered(2, True)\n"
     )
-    command = [sys.executable, "-c", script, str(root), str(Path(__file__).parent), str(room)]
+    command = [sys.executable, "-c", script, str(root), str(SUPPORT), str(room)]
     environment = {
         key: value for key, value in os.environ.items() if not key.startswith("MLFLOW_TRACKING")
     }
@@ -187,7 +193,7 @@ def test_a_registry_out_of_reach_is_one_line(tmp_path, monkeypatch):
             "the registry at http://127.0.0.1:9 cannot be used (Connection refused): is the "
             "server up" in done.stderr
         )
-    assert "cannot be used" in standing.note(ws), "`csa status` says it and goes on"
+    assert "cannot be used" in standing.note(Project(ws)), "`csa status` says it and goes on"
 
 
 @pytest.mark.pipeline
@@ -352,31 +358,34 @@ def history(ws, make):
     said = []
     for seed, quality in ((0, 0.3), (1, 0.9)):
         make(seed, quality)
-        run, _ = record_run(ws, STAGES)
-        registered = registry.register(ws, run)
-        decision = promotion.gate(
-            ws, run, registered.version, lambda alignment: pytest.fail("same held-out pairs")
+        run, _ = record_run(Project(ws), STAGES)
+        registered = register(Project(ws).registry, run)
+        decision = gate(
+            Project(ws),
+            run,
+            registered.version,
+            lambda alignment: pytest.fail("same held-out pairs"),
         )
         said.append(
             (
                 registered.version,
                 registered.created,
                 decision.verdict,
-                registry.champion(ws).version,
+                Project(ws).registry.champion().version,
             )
         )
-    version = registry.champion(ws)
-    said.append(csa.load(downloads.alignment_file(ws, version)).n_pairs)
-    said.append(downloads.verify_model(ws, version) > 0)
-    moves.rollback(ws, None, "to see it go back")
-    said.append(registry.champion(ws).version)
+    version = Project(ws).registry.champion()
+    said.append(csa.load(downloads.alignment_file(Project(ws).registry, version)).n_pairs)
+    said.append(downloads.verify_model(Project(ws).registry, version) > 0)
+    moves.rollback(Project(ws), None, "to see it go back")
+    said.append(Project(ws).registry.champion().version)
     said.append(
         [
             (line["verdict"], line["from"], line["to"])
             for line in ledger.history(ws.ledger, ws.params().model.name)
         ]
     )
-    facts = lineage.of_model(ws, "champion")
+    facts = lineage.of_model(Project(ws), "champion")
     said.append(
         (
             facts["registered"]["version"],
@@ -384,7 +393,9 @@ def history(ws, make):
             [one["verdict"] for one in facts["registered"]["ledger"]],
         )
     )
-    said.append(registry.versions_table(ws).drop("created", strict=False).columns)
+    said.append(
+        versions_table(Project(ws).registry.versions()).drop("created", strict=False).columns
+    )
     return said
 
 
@@ -418,8 +429,8 @@ class Bomb:
 def test_a_model_that_hides_a_pickle_is_refused_and_not_loaded(tmp_path, monkeypatch):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     ws = make_workspace(tmp_path / "repo")
-    run, _ = record_run(ws, STAGES)
-    version = registry.version_of(ws, registry.register(ws, run).version)
+    run, _ = record_run(Project(ws), STAGES)
+    version = Project(ws).registry.version(register(Project(ws).registry, run).version)
     folder = next((ws.state / "mlflow" / "artifacts").rglob("MLmodel")).parent
     files = [file for file in folder.rglob("*") if file.is_file()]
     assert not [
@@ -428,7 +439,7 @@ def test_a_model_that_hides_a_pickle_is_refused_and_not_loaded(tmp_path, monkeyp
     assert not [file for file in files if file.read_bytes()[:1] == b"\x80"], (
         "the first byte of a pickle"
     )
-    assert downloads.verify_model(ws, version) > 0
+    assert downloads.verify_model(Project(ws).registry, version) > 0
 
     monkeypatch.chdir(tmp_path)
     (folder / "python_model.pkl").write_bytes(pickle.dumps(Bomb()))
@@ -439,10 +450,10 @@ def test_a_model_that_hides_a_pickle_is_refused_and_not_loaded(tmp_path, monkeyp
         )
     )
     with pytest.raises(ArtifactError):
-        downloads.verify_model(ws, version)
+        downloads.verify_model(Project(ws).registry, version)
     next(folder.rglob("alignment.safetensors")).write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(ArtifactError):
-        downloads.alignment_file(ws, version)
+        downloads.alignment_file(Project(ws).registry, version)
     assert not (tmp_path / "exploded").exists()
 
 

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from small_repo import SHAPES_PARAMS, SmallRepo, draw_shape
 
-from csa.operations.registry import versions as registry
+from csa.operations.opened import Project
 from csa.params.fit import FitParams
 
 pytestmark = pytest.mark.pipeline
@@ -48,7 +48,7 @@ def test_the_first_run_does_the_whole_job(undisturbed):
         assert recall["low"] <= recall["value"] <= recall["high"] and recall["value"] > 0.6
     for picture in ("spectrum", "recall", "mismatch", "sheet_image_to_text", "sheet_text_to_image"):
         assert (repo.ws.evaluation / f"{picture}.png").read_bytes()[:4] == b"\x89PNG"
-    lineage = registry.versions(repo.ws)[0].tags
+    lineage = Project(repo.ws).registry.versions()[0].tags
     outputs = locked(repo)
     for path in (
         "data/pairs.parquet",
@@ -236,7 +236,7 @@ def test_kill_9_anywhere_costs_at_most_a_batch_and_ends_the_same(undisturbed, tm
     assert repo.csa_run()["model"] == {"name": "shapes", "version": 1, "created": True}
     assert alignment_hash(repo) == alignment_hash(undisturbed[0])
     assert locked(repo) == locked(undisturbed[0])
-    assert len(registry.versions(repo.ws)) == 1
+    assert len(Project(repo.ws).registry.versions()) == 1
 
 
 def test_a_killed_run_whose_stage_lives_on_does_not_stop_the_next(undisturbed, tmp_path):

@@ -11,6 +11,7 @@ import yaml
 
 from csa.operations.inspection import estimates
 from csa.operations.inspection.plan import make_plan
+from csa.operations.opened import Project
 from csa.params.schema import Params
 from csa.pipeline.workspace import Workspace
 
@@ -52,7 +53,7 @@ def plan(recipe, tmp_path, monkeypatch):
     monkeypatch.setattr("csa.operations.cache.dvc.ensure_repo", lambda ws: None)
     monkeypatch.setattr("csa.operations.cache.dvc.stages", lambda ws: stages)
     monkeypatch.setattr("csa.operations.cache.dvc.status", lambda ws: {"ingest": []})
-    return make_plan(ws)
+    return make_plan(Project(ws))
 
 
 def test_the_papers_data_sets_have_recipes():

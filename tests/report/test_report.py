@@ -16,6 +16,7 @@ import csa
 from csa.datasets.pairs_table import read_pairs
 from csa.errors import ArtifactError
 from csa.operations.inspection.compare import compare
+from csa.operations.opened import Project
 from csa.operations.report.comparison import write_comparison
 from csa.operations.report.run import write_report
 from csa.operations.runs.records import file_sha256, record_run
@@ -31,7 +32,7 @@ def ws(tmp_path_factory):
         "contact": "team@example.org",
     }
     ws = make_report_workspace(tmp_path_factory.mktemp("report") / "repo", card=words)
-    record_run(ws, STAGES)
+    record_run(Project(ws), STAGES)
     return ws
 
 

@@ -9,13 +9,17 @@ import numpy as np
 import polars as pl
 import yaml
 from factory import shared_signal
-from flow_workspace import STAGES, lock
+from flow_workspace import STAGES, gate, lock
 from small_repo import COLOURS, SHAPES, draw_shape, write_table
 
 from csa.datasets.pairs_table import read_pairs
 from csa.features.shards import write_shards
+from csa.operations.opened import Project
+from csa.operations.registry.registering import register
 from csa.params.schema import Params
-from csa.pipeline import __main__ as stages
+from csa.pipeline.evaluate import evaluate_stage
+from csa.pipeline.fit import fit_stage
+from csa.pipeline.ingest import ingest_stage
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_json
 
@@ -60,7 +64,7 @@ def make_report_workspace(root, seed=0, noise=0.5, **changes):
     )
     ws.params_file.write_text(yaml.safe_dump(params.dump(), sort_keys=False))
     _write_data(root / "shapes")
-    ran = {"ingest": stages.ingest_stage(ws)}
+    ran = {"ingest": ingest_stage(ws)}
     rng = np.random.default_rng(seed)
     features = shared_signal(64, 12, 10, 4, noise, rng)
     pairs = read_pairs(ws.pairs)
@@ -78,7 +82,7 @@ def make_report_workspace(root, seed=0, noise=0.5, **changes):
             matrix[unique["row"]].astype(np.float32),
             encoder,
         )
-    ran |= {"fit": stages.fit_stage(ws), "evaluate": stages.evaluate_stage(ws)}
+    ran |= {"fit": fit_stage(ws), "evaluate": evaluate_stage(ws)}
     for stage in STAGES:
         write_json(
             ws.stage_record(stage),
@@ -109,17 +113,15 @@ def _write_data(folder):
 
 def two_versions(root):
     """A workspace with two registered versions of one model; it holds the second."""
-    from csa.operations.gate import decide as promotion
     from csa.operations.gate import settled
-    from csa.operations.registry import versions as registry
     from csa.operations.runs.records import record_run
 
     made = []
     for noise in (1.5, 0.5):
         ws = make_report_workspace(root, noise=noise)
-        run, _ = record_run(ws, STAGES)
-        version = registry.register(ws, run).version
-        decision = promotion.gate(ws, run, version, lambda alignment: pl.DataFrame())
-        settled.remember(ws, run, version, decision)
+        run, _ = record_run(Project(ws), STAGES)
+        version = register(Project(ws).registry, run).version
+        decision = gate(Project(ws), run, version, lambda alignment: pl.DataFrame())
+        settled.remember(Project(ws), run, version, decision)
         made.append(run)
     return SimpleNamespace(ws=ws, runs=made)

@@ -13,6 +13,7 @@ from csa.core.matrices import Array
 from csa.datasets.pairs_table import read_pairs
 from csa.errors import CSAError
 from csa.features.shards import FeatureTable
+from csa.operations.opened import Project
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import read_json
 
@@ -21,13 +22,19 @@ _TOLERANCE = 1e-4
 _MOVED_RANKS = 0.02  # share of ranks that the rounding of another processor may move
 
 
-def objection(ws: Workspace, stage: str) -> str | None:
-    """What is wrong with a stage's restored outputs; None where nothing is."""
+def objection(project: Project, stage: str) -> str | None:
+    """What is wrong with a stage's restored outputs; None where nothing is.
+
+    Args:
+        project: whose outputs.
+        stage: which.
+    """
+    ws = project.ws
     try:
         if stage.startswith("embed@"):
             return _of_features(ws, stage.removeprefix("embed@"))
         if stage == "fit":
-            return _of_alignment(ws)
+            return _of_alignment(project)
         if stage == "evaluate":
             return _of_evaluation(ws)
     except (CSAError, KeyError, pl.exceptions.PolarsError) as error:
@@ -42,14 +49,15 @@ def _of_features(ws: Workspace, view: str) -> str | None:
     return None
 
 
-def _of_alignment(ws: Workspace) -> str | None:
+def _of_alignment(project: Project) -> str | None:
+    ws = project.ws
     alignment, train = load(ws.alignment), read_pairs(ws.pairs).filter(pl.col("split") == "train")
     if alignment.n_pairs != len(train):
         return (
             f"its alignment was fitted on {alignment.n_pairs:,} pairs, not on these {len(train):,}"
         )
     sides = ((alignment.prepare_x, alignment.mean_x), (alignment.prepare_y, alignment.mean_y))
-    for view, (prepare, mean) in zip(ws.params().view_names, sides, strict=True):
+    for view, (prepare, mean) in zip(project.params.view_names, sides, strict=True):
         features: Array = FeatureTable.read(ws.features(view)).rows(train[f"{view}_hash"].to_list())
         prepared = np.asarray(prepare(features), dtype=np.float64)
         off = np.abs(prepared.mean(axis=0) - mean)

@@ -15,31 +15,42 @@ from csa.errors import ArtifactError
 from csa.features.cache import FeatureCache
 from csa.features.shards import FeatureTable
 from csa.operations.cache.objects import Made, Store, digest, stores
+from csa.operations.opened import Project
 from csa.params.schema import Params
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import read_json
 
 
-def from_restored(ws: Workspace, view: str) -> int:
-    """Put a view's restored features into the item cache; returns how many were new there."""
-    if _not_kept(ws.params(), view):
+def from_restored(project: Project, view: str) -> int:
+    """Put a view's restored features into the item cache; returns how many were new there.
+
+    Args:
+        project: whose features.
+        view: which.
+    """
+    ws = project.ws
+    if _not_kept(project.params, view):
         return 0
     fingerprint = read_json(ws.features(view) / "index.json")["fingerprint"]
     table = FeatureTable.read(ws.features(view))
     return _add(FeatureCache(ws.cache, fingerprint), table.items, table)
 
 
-def from_the_team(ws: Workspace, view: str) -> int:
+def from_the_team(project: Project, view: str) -> int:
     """Put the team's features of a view's items into the item cache, where the stage itself cannot
     be restored: some item is new.
 
     The run cache, which DVC has pulled, says what the same encoder has made. A damaged object is
     passed over; a remote that does not answer is no obstacle.
 
+    Args:
+        project: whose item cache.
+        view: which.
+
     Returns:
         How many were new there.
     """
-    params = ws.params()
+    ws, params = project.ws, project.params
     if _not_kept(params, view):
         return 0
     try:

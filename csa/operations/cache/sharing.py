@@ -2,19 +2,21 @@
 pushed after a run.
 
 What comes from outside is checked before it is used: every restored output must be the bytes that
-dvc.lock names, and belong with what it was made from (`flows.belonging`). What does not is named,
-thrown away, and computed here.
+dvc.lock names, and belong with what it was made from (`csa.operations.cache.belonging`). What does
+not is named, thrown away, and computed here.
 """
 
 import hashlib
 import sys
 import time
+from dataclasses import dataclass
 
 import yaml
 
 from csa.errors import ArtifactError, InputError
 from csa.operations.cache import belonging, dvc, seeding
 from csa.operations.cache.objects import digest, stores
+from csa.operations.opened import Project
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import read_json, write_json
 
@@ -84,7 +86,15 @@ def remotes(ws: Workspace) -> dict[str, str]:
     return {key.removeprefix("remote.").removesuffix(".url"): url for key, url in keys.items()}
 
 
-def push(ws: Workspace) -> str | None:
+@dataclass(frozen=True)
+class Push:
+    """What became of sharing: whether all is shared that could be, and what to tell of it."""
+
+    shared: bool
+    said: str | None = None
+
+
+def push(ws: Workspace) -> Push:
     """Push the workspace's outputs and run cache to the default remote, unless they are there since
     the last push.
 
@@ -92,18 +102,18 @@ def push(ws: Workspace) -> str | None:
     killed push leaves is no harm: an object that is not whole is found out when it is restored.
 
     Returns:
-        What to tell: None where there is no remote, or nothing new.
+        What became of it; there is nothing to tell where there is no remote, or nothing new.
     """
     name = _default_remote(ws)
     if name is None:
-        return None
+        return Push(True)
     wanted = {
         "remote": remotes(ws).get(name),
         "lock": hashlib.sha256((ws.root / "dvc.lock").read_bytes()).hexdigest(),
     }
     noted = ws.state / "pushed" / f"{ws.name}.json"
     if noted.is_file() and read_json(noted) == wanted:
-        return None
+        return Push(True)
     said = ""
     for attempt in range(_TRIES):
         try:
@@ -115,8 +125,8 @@ def push(ws: Workspace) -> str | None:
             time.sleep(_PAUSE_SECONDS * 2**attempt if attempt + 1 < _TRIES else 0)
         else:
             write_json(noted, wanted)
-            return f"{done.splitlines()[-1]} to {name}"
-    return f"nothing was pushed to {name}, the next run tries again ({said[:200]})"
+            return Push(True, f"{done.splitlines()[-1]} to {name}")
+    return Push(False, f"nothing was pushed to {name}, the next run tries again ({said[:200]})")
 
 
 def check_restored(ws: Workspace, stage: str) -> list[str]:
@@ -140,16 +150,20 @@ def _locked_outs(ws: Workspace, stage: str) -> dict[str, str]:
         ) from None
 
 
-def bring_up_to_date(ws: Workspace, stage: str) -> dvc.StageOutcome:
+def bring_up_to_date(project: Project, stage: str) -> dvc.StageOutcome:
     """Bring a stage up to date with what the team has: restore it, checked, or compute it here with
     the team's features at hand.
+
+    Args:
+        project: whose stage.
+        stage: which.
 
     Raises:
         StageError, RefusedError, WorkspaceError: as for `dvc.repro`.
     """
-    view = stage.removeprefix("embed@")
+    ws, view = project.ws, stage.removeprefix("embed@")
     if view != stage and _default_remote(ws) is not None:
-        seeding.from_the_team(ws, view)
+        seeding.from_the_team(project, view)
     outcome = dvc.repro(ws, stage)
     if outcome.damage:
         print(
@@ -160,7 +174,7 @@ def bring_up_to_date(ws: Workspace, stage: str) -> dvc.StageOutcome:
     if outcome.status != "restored":
         return outcome
     wrong = check_restored(ws, stage)
-    doubt = None if wrong else belonging.objection(ws, stage)
+    doubt = None if wrong else belonging.objection(project, stage)
     if wrong or doubt:
         why = (
             f"{', '.join(wrong)} came damaged from the shared cache"
@@ -172,7 +186,7 @@ def bring_up_to_date(ws: Workspace, stage: str) -> dvc.StageOutcome:
         outcome = dvc.recompute(ws, stage)
         _mend_remotes(ws, stage)
     elif view != stage:
-        seeding.from_restored(ws, view)
+        seeding.from_restored(project, view)
     return outcome
 
 

@@ -21,6 +21,7 @@ from csa.features.cache import forget_items
 from csa.operations.forgetting import forgotten
 from csa.operations.forgetting.purge import purge
 from csa.operations.inspection import lineage
+from csa.operations.opened import Project
 from csa.pipeline.workspace import Workspace
 
 _BESIDE_STAGES = ("report.html", "suspects", "sweep")  # of data/: made by commands, not by stages
@@ -67,11 +68,11 @@ class Forgotten:
         return "\n".join(lines)
 
 
-def find(ws: Workspace, names: tuple[str, ...]) -> dict[str, list[str]]:
+def find(project: Project, names: tuple[str, ...]) -> dict[str, list[str]]:
     """Name -> hashes of items that a pairs table, a cache or a run on record knows.
 
     Args:
-        ws: the workspace that paths and texts are looked up in.
+        project: the workspace that paths and texts are looked up in.
         names: an image's path, a text, a sha256.
 
     Raises:
@@ -79,12 +80,12 @@ def find(ws: Workspace, names: tuple[str, ...]) -> dict[str, list[str]]:
     """
     found = {}
     for name in names:
-        hashes = lineage.hashes_of(ws, name)
-        known = lineage.of_item(ws, name)
+        hashes = lineage.hashes_of(project, name)
+        known = lineage.of_item(project, name)
         if not (
             set(known.found_as) - {"pair_id"}
             or lineage.is_hash(name)
-            or _in_a_workspace(ws, hashes)
+            or _in_a_workspace(project.ws, hashes)
         ):
             hint = (
                 "it is a pair's id: name its items, or list the pair in exclude.csv"
@@ -99,15 +100,15 @@ def find(ws: Workspace, names: tuple[str, ...]) -> dict[str, list[str]]:
     return found
 
 
-def forget(ws: Workspace, items: dict[str, list[str]], reason: str) -> Forgotten:
+def forget(project: Project, items: dict[str, list[str]], reason: str) -> Forgotten:
     """Forget items: list them in the repository's exclude.csv, and carry it out here.
 
     Args:
-        ws: a workspace of the repository; hold its lock.
+        project: a workspace of the repository; hold its lock.
         items: from `find`.
         reason: why, for exclude.csv and the record.
     """
-    versions = _versions(ws, list(items))
+    ws, versions = project.ws, _versions(project, list(items))
     forgotten.list_items(
         ws.home / EXCLUDE_FILE, {item: reason for hashes in items.values() for item in hashes}
     )
@@ -117,20 +118,21 @@ def forget(ws: Workspace, items: dict[str, list[str]], reason: str) -> Forgotten
     return Forgotten(items, removed, unreached, versions)
 
 
-def carry_out(ws: Workspace) -> list[str]:
+def carry_out(project: Project) -> list[str]:
     """Do what exclude.csv or the record asks for and this clone has not done yet; returns what to
     tell.
 
     Also brings back to exclude.csv what the record names and it does not, as in a checkout of an
     older commit.
     """
+    ws = project.ws
     forgotten.list_items(ws.home / EXCLUDE_FILE, forgotten.wanted(ws))
     if ws.root != ws.home:
         forgotten.list_items(ws.root / EXCLUDE_FILE, forgotten.wanted(ws))
     items = forgotten.not_yet_carried_out(ws)
     if not items:
         return []
-    removed, unreached = _carry_out(ws, items, _versions(ws, list(items)))
+    removed, unreached = _carry_out(ws, items, _versions(project, list(items)))
     counts = ", ".join(f"{count} from {place}" for place, count in removed.items())
     said = [f"{EXCLUDE_FILE} names {len(items)} items to forget; removed: {counts}"]
     return said + [
@@ -222,11 +224,11 @@ def _in_a_workspace(ws: Workspace, hashes: set[str]) -> bool:
     return False
 
 
-def _versions(ws: Workspace, names: list[str]) -> dict[str, list[str]]:
+def _versions(project: Project, names: list[str]) -> dict[str, list[str]]:
     """Model -> versions that saw any of the items."""
     found: dict[str, dict[str, None]] = {}
     for name in names:
-        for row in lineage.of_item(ws, name).runs.iter_rows(named=True):
+        for row in lineage.of_item(project, name).runs.iter_rows(named=True):
             if row["versions"]:
                 found.setdefault(row["model"], {}).update(
                     dict.fromkeys(row["versions"].split(", "))

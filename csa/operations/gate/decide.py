@@ -23,12 +23,11 @@ from csa.operations.gate.slices import slices_of
 from csa.operations.gate.soundness import objection, over_limits
 from csa.operations.ledger import champion as champions
 from csa.operations.ledger import ledger, team_ledger
+from csa.operations.opened import Project
 from csa.operations.registry import downloads
-from csa.operations.registry import versions as registry
 from csa.operations.registry.versions import Version
 from csa.operations.runs.items import read_items, run_items
 from csa.operations.runs.records import RunRecord, file_sha256
-from csa.params.gate import GateParams
 from csa.pipeline.workspace import Workspace
 
 Reevaluate = Callable[[Path], pl.DataFrame]
@@ -69,33 +68,31 @@ def already_champion(version: int) -> Decision:
     return Decision("keep", f"version {version} is the champion already")
 
 
-def gate(ws: Workspace, run: RunRecord, version: int, reevaluate: Reevaluate) -> Decision:
-    """Decide on a registered run and carry the decision out: `propose`, then `conclude`, for a
-    gate that asks nobody.
-    """
-    return conclude(ws, propose(ws, run, version, reevaluate))
-
-
-def propose(ws: Workspace, run: RunRecord, version: int, reevaluate: Reevaluate) -> Proposal:
+def propose(project: Project, run: RunRecord, version: int, reevaluate: Reevaluate) -> Proposal:
     """Decide on a registered run; moves nothing but what an earlier call, or a person in MLflow,
     left unfinished or unsaid.
 
     The same run against the same champion is decided once.
 
     Args:
-        ws: the challenger's workspace.
+        project: the challenger's.
         run: the challenger's record.
         version: the version it is registered as.
         reevaluate: takes an alignment's file, returns its per-query table on this workspace's
             held-out pairs.
+
+    Returns:
+        What the gate would do.
+
+    Raises:
+        ArtifactError: the challenger's own record is damaged, or the ledger is.
     """
-    params = ws.params().gate
-    for note in champions.reconcile(ws):
+    for note in champions.reconcile(project):
         print(f"csa: {run.model}: {note}", file=sys.stderr)
-    champion = registry.champion(ws)
+    champion = project.registry.champion()
     if champion is not None and champion.version == version:
         return Proposal(already_champion(version), None)
-    undone = _undone(ws, run.model, version)
+    undone = _undone(project.ws, run.model, version)
     if undone is not None:
         return Proposal(undone, None)
     question = {
@@ -103,26 +100,36 @@ def propose(ws: Workspace, run: RunRecord, version: int, reevaluate: Reevaluate)
         "run_id": run.run_id,
         "from": champion.version if champion else None,
         "challenger": version,
-        "gate": params.model_dump(mode="json"),
+        "gate": project.params.gate.model_dump(mode="json"),
     }
-    known = _decided_before(ws, question)
+    known = _decided_before(project.ws, question)
     if known is not None:
         return Proposal(known, None)
-    decision = _examine(ws, run, registry.version_of(ws, version), champion, params, reevaluate)
-    return Proposal(decision, question, approval=params.approval and decision.verdict == "promote")
+    decision = _Contest(project, run, champion, reevaluate).decide(
+        project.registry.version(version)
+    )
+    asks = project.params.gate.approval and decision.verdict == "promote"
+    return Proposal(decision, question, approval=asks)
 
 
-def conclude(ws: Workspace, proposal: Proposal) -> Decision:
+def conclude(project: Project, proposal: Proposal) -> Decision:
     """Write the decision to the ledger and move the alias `champion` accordingly, in that order: a
     kill between the two is made good by the next call of the gate.
+
+    Args:
+        project: the challenger's.
+        proposal: from `propose`, answered where it needs a person.
+
+    Returns:
+        The decision.
 
     Raises:
         ValueError: a person has not been asked yet.
     """
     if proposal.approval:
-        raise ValueError("this proposal needs an answer first; see flows.approval")
+        raise ValueError("this proposal needs an answer first; see csa.flows.approval")
     question, decision = proposal.question, proposal.decision
-    if question is None or _decided_before(ws, question) is not None:
+    if question is None or _decided_before(project.ws, question) is not None:
         return decision
     line = {
         **question,
@@ -130,12 +137,12 @@ def conclude(ws: Workspace, proposal: Proposal) -> Decision:
         **asdict(decision),
     }
     if decision.verdict == "promote":
-        champions.reconcile(ws)  # a first try may have been cut off after its line was written
-        champion = registry.champion(ws)
+        champions.reconcile(project)  # a first try may have been cut off after its line was written
+        champion = project.registry.champion()
         if champion is None or champion.version != question["challenger"]:
-            champions.move(ws, line)
+            champions.move(project, line)
     else:
-        team_ledger.append(ws, line)
+        team_ledger.append(project, line)
     return decision
 
 
@@ -166,41 +173,64 @@ def _decided_before(ws: Workspace, question: dict[str, Any]) -> Decision | None:
     return None
 
 
-def _examine(
-    ws: Workspace,
-    run: RunRecord,
-    version: Version,
-    champion: Version | None,
-    params: GateParams,
-    reevaluate: Reevaluate,
-) -> Decision:
-    """Files, split, limits, then the comparison; the first objection decides."""
-    queries = _recorded_queries(ws, run.run_id, run.queries_sha256)
-    if queries is None:
-        raise ArtifactError(
-            f"{ws.runs / run.run_id}: its queries.parquet is missing or damaged; delete it and "
-            f"run `csa run` again"
-        )
-    evidence = {
-        "evaluation_id": run.evaluation_id,
-        "challenger": _evidence(version),
-        "champion": _evidence(champion) if champion else None,
-    }
-    try:
-        size = downloads.verify_model(ws, version)
-        alignment = downloads.alignment_file(ws, version)
-    except ArtifactError as error:
-        return Decision("keep", f"edited artifact: {error}", evidence=evidence)
-    items = run_items(ws, run.items_sha256, run.outputs[ws.pairs.relative_to(ws.root).as_posix()])
-    refusal = objection(run, items, queries, load(alignment))
-    measured: dict[str, Any] = {}
-    if refusal is None:
-        refusal, measured = over_limits(alignment, size, params)
-    if refusal is not None:
-        return Decision("keep", refusal, evidence=evidence | measured)
-    slices = slices_of(items, run.views, params.slices)
-    decision = _compare(ws, run, queries, slices, champion, params, reevaluate)
-    return replace(decision, evidence=evidence | measured | decision.evidence)
+@dataclass(frozen=True)
+class _Contest:
+    """A challenger's run against the champion, None where there is none yet."""
+
+    project: Project
+    run: RunRecord
+    champion: Version | None
+    reevaluate: Reevaluate
+
+    def decide(self, challenger: Version) -> Decision:
+        """Files, split, limits, then the comparison; the first objection decides."""
+        project, run = self.project, self.run
+        queries = _recorded_queries(project.ws, run.run_id, run.queries_sha256)
+        if queries is None:
+            raise ArtifactError(
+                f"{project.ws.runs / run.run_id}: its queries.parquet is missing or damaged; "
+                f"delete it and run `csa run` again"
+            )
+        evidence = {
+            "evaluation_id": run.evaluation_id,
+            "challenger": _evidence(challenger),
+            "champion": _evidence(self.champion) if self.champion else None,
+        }
+        try:
+            size = downloads.verify_model(project.registry, challenger)
+            alignment = downloads.alignment_file(project.registry, challenger)
+        except ArtifactError as error:
+            return Decision("keep", f"edited artifact: {error}", evidence=evidence)
+        pairs = project.ws.pairs.relative_to(project.ws.root).as_posix()
+        items = run_items(project, run.items_sha256, run.outputs[pairs])
+        refusal = objection(run, items, queries, load(alignment))
+        measured: dict[str, Any] = {}
+        if refusal is None:
+            refusal, measured = over_limits(alignment, size, project.params.gate)
+        if refusal is not None:
+            return Decision("keep", refusal, evidence=evidence | measured)
+        slices = slices_of(items, run.views, project.params.gate.slices)
+        decision = self._compare(queries, slices)
+        return replace(decision, evidence=evidence | measured | decision.evidence)
+
+    def _compare(self, queries: pl.DataFrame, slices: pl.DataFrame) -> Decision:
+        gate, champion = self.project.params.gate, self.champion
+        if champion is None:
+            return decide(queries, None, gate)
+        if champion.tags.get("evaluation_id") == self.run.evaluation_id:
+            stored = _stored_queries(self.project, champion)
+            if stored is not None:
+                return decide(queries, stored, gate, slices, _must_go(self.project, champion))
+        differing = _what_differs(self.run, champion)
+        if differing:
+            return Decision(
+                "keep",
+                f"not comparable with version {champion.version}: the held-out pairs or their "
+                f"results differ, and so does {' and '.join(differing)}, so it cannot be measured "
+                f"on today's; promote by hand if you are sure",
+            )
+        measured = self.reevaluate(downloads.alignment_file(self.project.registry, champion))
+        return decide(queries, measured, gate, slices, _must_go(self.project, champion))
 
 
 def _evidence(version: Version) -> dict[str, str | None]:
@@ -210,55 +240,27 @@ def _evidence(version: Version) -> dict[str, str | None]:
     }
 
 
-def _compare(
-    ws: Workspace,
-    run: RunRecord,
-    queries: pl.DataFrame,
-    slices: pl.DataFrame,
-    champion: Version | None,
-    params: GateParams,
-    reevaluate: Reevaluate,
-) -> Decision:
-    if champion is None:
-        return decide(queries, None, params)
-    tags = champion.tags
-    if tags.get("evaluation_id") == run.evaluation_id:
-        stored = _stored_queries(ws, champion)
-        if stored is not None:
-            return decide(queries, stored, params, slices, _must_go(ws, champion))
-    encoders = json.loads(tags.get("encoders", "{}"))
+def _what_differs(run: RunRecord, champion: Version) -> list[str]:
+    """Why a champion cannot be measured on a run's held-out pairs; empty where it can."""
+    encoders = json.loads(champion.tags.get("encoders", "{}"))
     differing = [
         f"the encoder of {view}"
         for view, fingerprint in run.encoders.items()
         if encoders.get(view) != fingerprint
     ]
-    if tags.get("data_rule") != run.data_rule:
+    if champion.tags.get("data_rule") != run.data_rule:
         differing.append("the data set or its split")
-    if differing:
-        return Decision(
-            "keep",
-            f"not comparable with version {champion.version}: the held-out pairs or their results "
-            f"differ, and so does "
-            f"{' and '.join(differing)}, so it cannot be measured on today's; promote by hand if "
-            f"you are sure",
-        )
-    return decide(
-        queries,
-        reevaluate(downloads.alignment_file(ws, champion)),
-        params,
-        slices,
-        _must_go(ws, champion),
-    )
+    return differing
 
 
-def _must_go(ws: Workspace, champion: Version) -> str | None:
+def _must_go(project: Project, champion: Version) -> str | None:
     """Why a champion should not stay: it was fitted on items that are to be forgotten."""
     try:
-        items = read_items(downloads.items_of(ws, champion))
+        items = read_items(downloads.items_of(project.registry, champion))
     # gone, changed, or a version that someone registered without us
     except (ArtifactError, KeyError):
         return None
-    held = forgotten.trained_on(ws, items)
+    held = forgotten.trained_on(project.ws, items)
     return (
         f"version {champion.version} was fitted on items that are to be forgotten ({held})"
         if held
@@ -266,17 +268,17 @@ def _must_go(ws: Workspace, champion: Version) -> str | None:
     )
 
 
-def _stored_queries(ws: Workspace, champion: Version) -> pl.DataFrame | None:
+def _stored_queries(project: Project, champion: Version) -> pl.DataFrame | None:
     """The champion's per-query table from its run record, else from the registry; None when
     neither holds the right one.
     """
     recorded = _recorded_queries(
-        ws, champion.tags.get("run_id", ""), champion.tags.get("queries_sha256", "")
+        project.ws, champion.tags.get("run_id", ""), champion.tags.get("queries_sha256", "")
     )
     if recorded is not None:
         return recorded
     try:
-        return downloads.queries_of(ws, champion)
+        return downloads.queries_of(project.registry, champion)
     # gone, changed, or a version that someone registered without us
     except (ArtifactError, KeyError):
         return None

@@ -16,26 +16,26 @@ from csa.datasets.pairs_table import read_pairs
 from csa.errors import ArtifactError
 from csa.evaluation.bootstrap import number_groups
 from csa.features.shards import FeatureTable
+from csa.operations.opened import Project
 from csa.operations.registry import downloads
-from csa.operations.registry import versions as registry
 from csa.operations.registry.versions import Version
 from csa.operations.runs.items import read_items
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import read_json, write_json
 
 
-def checks_against_champion(ws: Workspace) -> list[Check]:
+def checks_against_champion(project: Project) -> list[Check]:
     """Compare, and keep what was found in the state folder; nothing where there is no champion, or
     none that compares.
 
     Raises:
         RefusedError: a check refuses.
     """
-    champion = registry.champion(ws)
+    ws, champion = project.ws, project.registry.champion()
     if champion is None:
         return []
-    report = _report(ws, champion)
-    if not _same_encoders(ws, champion) or "profile" not in report:
+    report = _report(project, champion)
+    if not _same_encoders(project, champion) or "profile" not in report:
         _keep(
             ws,
             champion,
@@ -43,14 +43,14 @@ def checks_against_champion(ws: Workspace) -> list[Check]:
             "the champion's encoders are others, or it was fitted by an older version",
         )
         return []
-    alignment = load(downloads.alignment_file(ws, champion))
-    tables = {view: FeatureTable.read(ws.features(view)) for view in ws.params().view_names}
+    alignment = load(downloads.alignment_file(project.registry, champion))
+    views, limits = project.params.view_names, project.params.checks
+    tables = {view: FeatureTable.read(ws.features(view)) for view in views}
     pairs = read_pairs(ws.pairs)
     train = pairs.filter(pl.col("split") == "train")
     now = Profile.of(alignment, *_features(train, tables), number_groups(train["group"]))
-    limits = ws.params().checks
-    found = check_drift(Profile.from_dict(report["profile"]), now, ws.params().view_names, limits)
-    new = _new_pairs(ws, champion, alignment, pairs, tables)
+    found = check_drift(Profile.from_dict(report["profile"]), now, views, limits)
+    new = _new_pairs(project, champion, alignment, pairs, tables)
     found += [new] if new else []
     _keep(ws, champion, found, "")
     admit(found)
@@ -63,7 +63,7 @@ def forget_last(ws: Workspace) -> None:
 
 
 def _new_pairs(
-    ws: Workspace,
+    project: Project,
     champion: Version,
     alignment: Alignment,
     pairs: pl.DataFrame,
@@ -73,7 +73,7 @@ def _new_pairs(
     seen either.
     """
     try:
-        known = read_items(downloads.items_of(ws, champion))
+        known = read_items(downloads.items_of(project.registry, champion))
     except (ArtifactError, KeyError):
         return None
     hashes = [f"{view}_hash" for view in tables]
@@ -84,7 +84,7 @@ def _new_pairs(
         return None
     scores = [alignment.score_pairs(*_features(part, tables)) for part in (true, new)]
     groups = [number_groups(part["group"]) for part in (true, new)]
-    return check_new_pairs(scores[0], groups[0], scores[1], groups[1], ws.params().checks)
+    return check_new_pairs(scores[0], groups[0], scores[1], groups[1], project.params.checks)
 
 
 def _features(
@@ -94,20 +94,20 @@ def _features(
     return first, second
 
 
-def _same_encoders(ws: Workspace, champion: Version) -> bool:
+def _same_encoders(project: Project, champion: Version) -> bool:
     known = json.loads(champion.tags.get("encoders", "{}"))
     return all(
-        known.get(v) == read_json(ws.features(v) / "index.json")["fingerprint"]
-        for v in ws.params().view_names
+        known.get(v) == read_json(project.ws.features(v) / "index.json")["fingerprint"]
+        for v in project.params.view_names
     )
 
 
-def _report(ws: Workspace, champion: Version) -> dict[str, Any]:
+def _report(project: Project, champion: Version) -> dict[str, Any]:
     """The champion's fit.json, from its run record or the registry; empty where neither has it."""
-    here = ws.runs / champion.tags.get("run_id", "none") / "fit.json"
+    here = project.ws.runs / champion.tags.get("run_id", "none") / "fit.json"
     try:
         report: dict[str, Any] = (
-            read_json(here) if here.is_file() else downloads.fit_report(ws, champion)
+            read_json(here) if here.is_file() else downloads.fit_report(project.registry, champion)
         )
     except ArtifactError:
         return {}

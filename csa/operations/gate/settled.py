@@ -12,7 +12,7 @@ from csa.errors import ArtifactError
 from csa.operations.gate.decide import already_champion
 from csa.operations.gate.paired import Decision
 from csa.operations.ledger import ledger
-from csa.operations.registry.versions import local_database
+from csa.operations.opened import Project
 from csa.operations.runs.records import RunRecord
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import read_json, write_json
@@ -26,23 +26,34 @@ class Settled:
     decision: Decision
 
 
-def remember(ws: Workspace, run: RunRecord, version: int, decision: Decision) -> None:
-    """Note that the run is registered and gated."""
+def remember(project: Project, run: RunRecord, version: int, decision: Decision) -> None:
+    """Note that the run is registered and gated.
+
+    Args:
+        project: whose run.
+        run: its record.
+        version: the version it is registered as.
+        decision: the gate's.
+    """
     write_json(
-        _path(ws, run),
-        {"version": version, "decision": asdict(decision), "rests_on": _rests_on(ws, run)},
+        _path(project.ws, run),
+        {"version": version, "decision": asdict(decision), "rests_on": _rests_on(project, run)},
     )
 
 
-def recall(ws: Workspace, run: RunRecord) -> Settled | None:
+def recall(project: Project, run: RunRecord) -> Settled | None:
     """What `remember` noted, if all it rests on is still so; None when MLflow has to be asked.
 
     It rests on nobody having written to the registry's SQLite file (a registry behind a server is
     always asked), on the gate's settings, and on the model's last line in the ledger.
+
+    Args:
+        project: whose run.
+        run: its record.
     """
     try:
-        known = read_json(_path(ws, run))
-        rests_on = _rests_on(ws, run)
+        known = read_json(_path(project.ws, run))
+        rests_on = _rests_on(project, run)
         if rests_on["registry"] is None or known["rests_on"] != rests_on:
             return None
         version, decision = known["version"], Decision(**known["decision"])
@@ -57,19 +68,23 @@ def recall(ws: Workspace, run: RunRecord) -> Settled | None:
 def version_of(ws: Workspace, run: RunRecord) -> int | None:
     """The version that the run was last registered as, as noted here; None where nothing was
     noted.
+
+    Args:
+        ws: whose run.
+        run: its record.
     """
     path = _path(ws, run)
     return int(read_json(path)["version"]) if path.is_file() else None
 
 
-def _rests_on(ws: Workspace, run: RunRecord) -> dict[str, Any]:
-    database = local_database(ws)
+def _rests_on(project: Project, run: RunRecord) -> dict[str, Any]:
+    database = project.registry.database
     written = database.stat() if database is not None and database.is_file() else None
-    past = ledger.history(ws.ledger, run.model)
+    past = ledger.history(project.ws.ledger, run.model)
     return {
         "registry": written
-        and [ws.mlflow_uri, written.st_ino, written.st_size, written.st_mtime_ns],
-        "gate": ws.params().gate.model_dump(mode="json"),
+        and [project.registry.address, written.st_ino, written.st_size, written.st_mtime_ns],
+        "gate": project.params.gate.model_dump(mode="json"),
         "ledger": past[-1]["hash"] if past else None,
     }
 

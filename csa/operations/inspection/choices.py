@@ -8,16 +8,16 @@ from csa.core.alignment import load
 from csa.errors import InputError
 from csa.operations.environment import prepare_environment
 from csa.operations.inspection import compare
+from csa.operations.opened import Project
 from csa.operations.registry import downloads
-from csa.pipeline.workspace import Workspace
 
 
-def choices_of(ws: Workspace, version: str | None) -> dict[str, Any]:
+def choices_of(project: Project, version: str | None) -> dict[str, Any]:
     """The section `fit` under which a fit chooses as a version's did, or as the workspace's last
     one.
 
     Args:
-        ws: a workspace.
+        project: whose model.
         version: a number, or the alias champion or challenger; None for what the workspace holds.
 
     Raises:
@@ -25,8 +25,10 @@ def choices_of(ws: Workspace, version: str | None) -> dict[str, Any]:
         ArtifactError: a damaged alignment.
     """
     if version is not None:
-        prepare_environment(ws)
-        return load(downloads.alignment_file(ws, compare.find(ws, version))).choices()
+        prepare_environment(project.ws)
+        found = compare.find(project.registry, version)
+        return load(downloads.alignment_file(project.registry, found)).choices()
+    ws = project.ws
     if not ws.alignment.is_file():
         raise InputError(
             f"{ws.alignment}: nothing was fitted here yet; `csa run` does that, or name a "

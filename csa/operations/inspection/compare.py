@@ -8,10 +8,11 @@ import polars as pl
 from csa.errors import InputError
 from csa.evaluation.retrieval import QUERY_METRICS
 from csa.operations.gate.paired import decide
+from csa.operations.opened import Project
 from csa.operations.registry import downloads
-from csa.operations.registry import versions as registry
+from csa.operations.registry.registry import Registry
 from csa.operations.registry.versions import Version
-from csa.pipeline.workspace import Workspace
+from csa.params.gate import GateParams
 
 
 @dataclass(frozen=True)
@@ -38,31 +39,40 @@ class Comparison:
         }
 
 
-def compare(ws: Workspace, first: str, second: str) -> Comparison:
+def compare(project: Project, first: str, second: str) -> Comparison:
     """Compare two versions of the workspace's model.
 
     Args:
-        ws: a workspace.
+        project: whose model.
         first, second: version numbers, or the aliases `champion` and `challenger`.
 
     Raises:
         InputError: no such version, or they were measured on different queries.
         ArtifactError: a per-query table is gone from the registry, or is another one.
     """
-    versions = find(ws, first), find(ws, second)
-    tables = downloads.queries_of(ws, versions[0]), downloads.queries_of(ws, versions[1])
+    registry = project.registry
+    versions = find(registry, first), find(registry, second)
+    tables = (
+        downloads.queries_of(registry, versions[0]),
+        downloads.queries_of(registry, versions[1]),
+    )
     return Comparison(
         versions[0].version,
         versions[1].version,
-        pl.DataFrame(differences(ws, versions, tables)),
+        pl.DataFrame(differences(project.params.gate, versions, tables)),
         len(tables[0]),
     )
 
 
 def differences(
-    ws: Workspace, versions: tuple[Version, Version], tables: tuple[pl.DataFrame, pl.DataFrame]
+    gate: GateParams, versions: tuple[Version, Version], tables: tuple[pl.DataFrame, pl.DataFrame]
 ) -> list[dict[str, Any]]:
     """For each metric both means over the directions, second minus first, and its interval.
+
+    Args:
+        gate: how the bootstrap is done.
+        versions: the two.
+        tables: what each was measured to be, query by query.
 
     Raises:
         InputError: the tables are not of the same queries.
@@ -72,7 +82,7 @@ def differences(
         decision = decide(
             tables[1],
             tables[0],
-            ws.params().gate.model_copy(update={"metric": metric, "margin": 0.0}),
+            gate.model_copy(update={"metric": metric, "margin": 0.0}),
         )
         if decision.gain is None:
             raise InputError(
@@ -87,15 +97,19 @@ def differences(
     return rows
 
 
-def find(ws: Workspace, name: str) -> Version:
+def find(registry: Registry, name: str) -> Version:
     """The version called by its number or by an alias.
+
+    Args:
+        registry: of a model.
+        name: 1, 2, ..., or champion or challenger.
 
     Raises:
         InputError: there is none.
     """
     if name.isdecimal():
-        return registry.version_of(ws, int(name))
-    for version in registry.versions(ws):
+        return registry.version(int(name))
+    for version in registry.versions():
         if name in version.aliases:
             return version
-    raise InputError(f"{ws.params().model.name} has no version or alias {name!r}; see `csa models`")
+    raise InputError(f"{registry.model} has no version or alias {name!r}; see `csa models`")

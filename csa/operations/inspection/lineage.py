@@ -14,17 +14,17 @@ from csa.datasets.pairs_table import read_pairs
 from csa.datasets.roots import dataset_root
 from csa.errors import ArtifactError, InputError
 from csa.operations.ledger import team_ledger
+from csa.operations.opened import Project
 from csa.operations.registry import downloads
-from csa.operations.registry import versions as registry
-from csa.operations.registry.versions import Version
+from csa.operations.registry.registry import Registry
+from csa.operations.registry.versions import CHALLENGER, CHAMPION, Version
 from csa.operations.runs.items import items_file, read_items, run_items
 from csa.operations.runs.records import RunRecord, file_sha256, read_record, recorded_runs
-from csa.pipeline.workspace import Workspace
 
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>.+)|/(?P<number>\d+))")
 _RUN_ID = re.compile(r"[0-9a-f]{16}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_ALIASES = (registry.CHAMPION, registry.CHALLENGER)
+_ALIASES = (CHAMPION, CHALLENGER)
 
 
 def names_a_model(name: str) -> bool:
@@ -36,31 +36,32 @@ def names_a_model(name: str) -> bool:
     )
 
 
-def of_model(ws: Workspace, name: str) -> dict[str, Any]:
+def of_model(project: Project, name: str) -> dict[str, Any]:
     """What a registered version, or a recorded run, was made from.
 
     Args:
-        ws: whose model.
+        project: whose model.
         name: see `names_a_model`.
 
     Raises:
         InputError: there is no such version or run.
         ArtifactError: its record is gone or damaged.
     """
+    ws, registry = project.ws, project.registry
     if _RUN_ID.fullmatch(name):
         if not (ws.runs / name).is_dir():
             raise InputError(f"no run {name} on record; see `csa metrics`")
         run = read_record(ws, name)
         version = next(
-            (v for v in registry.versions(ws, run.model) if v.tags.get("run_id") == name), None
+            (v for v in registry.versions(run.model) if v.tags.get("run_id") == name), None
         )
     else:
-        version = _version(ws, name)
-        run = _record_of(ws, version)
+        version = _version(registry, name)
+        run = _record_of(registry, version)
     return {
         "run": {key: getattr(run, key) for key in ("run_id", "created", "workspace", "model")},
-        "registered": None if version is None else _registered(ws, run, version),
-        "data": _data(ws, run, version),
+        "registered": None if version is None else _registered(project, run, version),
+        "data": _data(project, run, version),
         "features": {
             view: {"encoder": run.encoders[view], "md5": run.outputs.get(f"data/features/{view}")}
             for view in run.views
@@ -93,23 +94,24 @@ class ItemLineage:
         return {"item": self.item, "found_as": self.found_as, "runs": self.runs.to_dicts()}
 
 
-def of_item(ws: Workspace, item: str) -> ItemLineage:
+def of_item(project: Project, item: str) -> ItemLineage:
     """Every run on record, and every registered version of its model, that saw an item, and whether
     as training or held-out.
 
     Args:
-        ws: a workspace; runs of all workspaces are looked at.
+        project: a workspace; runs of all workspaces are looked at.
         item: an image's path, a text, a sha256, a pair's id, or any item as the pairs table names
             it.
     """
-    hashes = hashes_of(ws, item)
+    ws, registry = project.ws, project.registry
+    hashes = hashes_of(project, item)
     runs = {run_id: read_record(ws, run_id) for run_id in recorded_runs(ws)}
     versions = {
-        model: registry.versions(ws, model)
-        for model in {ws.params().model.name, *(run.model for run in runs.values())}
+        model: registry.versions(model)
+        for model in {project.model, *(run.model for run in runs.values())}
     }
     rows, found_as, seen = [], set(), {}
-    for run_id, (file, facts) in _item_files(ws, runs, versions).items():
+    for run_id, (file, facts) in _item_files(registry, runs, versions).items():
         if file not in seen:
             seen[file] = _occurrences(read_items(file), hashes, item)
         columns, training, held_out = seen[file]
@@ -138,12 +140,12 @@ def of_item(ws: Workspace, item: str) -> ItemLineage:
 
 
 def _item_files(
-    ws: Workspace, runs: dict[str, RunRecord], versions: dict[str, list[Version]]
+    registry: Registry, runs: dict[str, RunRecord], versions: dict[str, list[Version]]
 ) -> dict[str, tuple[Path, dict[str, str]]]:
     """Run id -> file of its items and what is known of it: recorded runs, and versions that
     teammates registered.
     """
-    found = {}
+    found, ws = {}, registry.ws
     for run_id, run in runs.items():
         if run.items_sha256 and items_file(ws, run.items_sha256).is_file():
             facts = {"created": run.created, "workspace": run.workspace, "model": run.model}
@@ -153,7 +155,7 @@ def _item_files(
             run_id = version.tags.get("run_id", "")
             if run_id not in found and "items_sha256" in version.tags:
                 facts = {"created": version.created, "workspace": "(a teammate's)", "model": model}
-                found[run_id] = (downloads.items_of(ws, version), facts)
+                found[run_id] = (downloads.items_of(registry, version), facts)
     return found
 
 
@@ -179,14 +181,18 @@ def is_hash(name: str) -> bool:
     return _SHA256.fullmatch(name) is not None
 
 
-def hashes_of(ws: Workspace, item: str) -> set[str]:
+def hashes_of(project: Project, item: str) -> set[str]:
     """The hashes that an item may have: it may be a hash, a file, a value of the pairs table, or
     a text.
+
+    Args:
+        project: whose data set and pairs table.
+        item: as a person names it.
     """
     if is_hash(item):
         return {item}
-    found = set()
-    for folder in (Path(), ws.root, dataset_root(ws.params().dataset, ws.root)):
+    found, ws = set(), project.ws
+    for folder in (Path(), ws.root, dataset_root(project.params.dataset, ws.root)):
         try:
             if (folder / item).is_file():
                 found.add(file_sha256(folder / item))
@@ -194,13 +200,13 @@ def hashes_of(ws: Workspace, item: str) -> set[str]:
             break
     if ws.pairs.is_file():
         pairs = read_pairs(ws.pairs)
-        for view in ws.params().view_names:
+        for view in project.params.view_names:
             found |= set(pairs.filter(pl.col(view) == item)[f"{view}_hash"].to_list())
     return found or {hashlib.sha256(item.strip().encode()).hexdigest()}
 
 
-def _version(ws: Workspace, name: str) -> Version:
-    model, known = ws.params().model.name, registry.versions(ws)
+def _version(registry: Registry, name: str) -> Version:
+    model, known = registry.model, registry.versions()
     match = _URI.fullmatch(name)
     if match and match["name"] != model:
         raise InputError(
@@ -214,13 +220,13 @@ def _version(ws: Workspace, name: str) -> Version:
     raise InputError(f"{model} has no version or alias {wanted!r}; versions: {numbers}")
 
 
-def _record_of(ws: Workspace, version: Version) -> RunRecord:
+def _record_of(registry: Registry, version: Version) -> RunRecord:
     """A version's run record: this state folder's, else the copy that was registered with it."""
-    run_id = version.tags.get("run_id", "")
+    run_id, ws = version.tags.get("run_id", ""), registry.ws
     if run_id and (ws.runs / run_id).is_dir():
         return read_record(ws, run_id)
     try:
-        return RunRecord(**downloads.run_json(ws, version))
+        return RunRecord(**downloads.run_json(registry, version))
     except TypeError as error:
         raise ArtifactError(
             f"version {version.version}: its run.json is no run record of this version of csa "
@@ -228,8 +234,8 @@ def _record_of(ws: Workspace, version: Version) -> RunRecord:
         ) from None
 
 
-def _registered(ws: Workspace, run: RunRecord, version: Version) -> dict[str, Any]:
-    lines = team_ledger.meet(ws, run.model).history
+def _registered(project: Project, run: RunRecord, version: Version) -> dict[str, Any]:
+    lines = team_ledger.meet(project, run.model).history
     moves = [
         line
         for line in lines
@@ -252,7 +258,7 @@ def _registered(ws: Workspace, run: RunRecord, version: Version) -> dict[str, An
     }
 
 
-def _data(ws: Workspace, run: RunRecord, version: Version | None) -> dict[str, Any]:
+def _data(project: Project, run: RunRecord, version: Version | None) -> dict[str, Any]:
     pairs_md5 = run.outputs["data/pairs.parquet"]
     facts = {
         "dataset": run.params["dataset"],
@@ -261,12 +267,12 @@ def _data(ws: Workspace, run: RunRecord, version: Version | None) -> dict[str, A
         "evaluation_id": run.evaluation_id,
     }
     try:
-        items = run_items(ws, run.items_sha256, pairs_md5)
+        items = run_items(project, run.items_sha256, pairs_md5)
     except ArtifactError:
         if version is None or "items_sha256" not in version.tags:
             # a run of an older version: which items it saw was not kept
             return facts | {"pairs": None}
-        items = read_items(downloads.items_of(ws, version))
+        items = read_items(downloads.items_of(project.registry, version))
     counts = {split: items.filter(pl.col("split") == split) for split in ("train", "test")}
     return facts | {
         "pairs": {split: len(part) for split, part in counts.items()},

@@ -20,6 +20,7 @@ from csa.evaluation.contenders import tower_views
 from csa.features.cache import FeatureCache
 from csa.operations.cache import dvc
 from csa.operations.inspection import estimates
+from csa.operations.opened import Project
 from csa.params.schema import Params
 from csa.params.views import ViewParams
 from csa.pipeline.workspace import Workspace
@@ -97,12 +98,13 @@ class Plan:
         return "\n".join(lines)
 
 
-def make_plan(ws: Workspace) -> Plan:
+def make_plan(project: Project) -> Plan:
     """Look at the data set, the cache and the pipeline's state.
 
     Raises:
         WorkspaceError: DVC cannot read the pipeline.
     """
+    ws = project.ws
     dvc.ensure_repo(ws)
     names = dvc.stages(ws)
     stale = dvc.status(ws)
@@ -114,23 +116,23 @@ def make_plan(ws: Workspace) -> Plan:
     problems: list[str] = []
     views: list[ViewPlan] = []
     try:
-        items = _items_by_view(ws, pairs_are_current=stages["ingest"] == "up to date")
+        items = _items_by_view(project, pairs_are_current=stages["ingest"] == "up to date")
     except CSAError as error:
         problems.append(" ".join(str(error).split()))
         items = {}
-    for name, task in ws.params().tasks.items():
+    for name, task in project.params.tasks.items():
         if not (ws.root / task.dataset.path).exists():
             problems.append(
                 f"{ws.root / task.dataset.path}: no such data set; correct "
                 f"tasks.{name}.dataset.path"
             )
-    problems += _missing_towers(ws.params())
-    for view, settings in ws.params().views.items():
+    problems += _missing_towers(project.params)
+    for view, settings in project.params.views.items():
         found, missing = _encoders_at_hand(view, settings)
         problems += missing
         try:
             planned = (
-                _plan_view(ws, view, ViewEncoder(found), items[view])
+                _plan_view(project, view, ViewEncoder(found), items[view])
                 if view in items and not missing
                 else None
             )
@@ -185,11 +187,11 @@ def _missing_towers(params: Params) -> list[str]:
     return problems
 
 
-def _items_by_view(ws: Workspace, pairs_are_current: bool) -> dict[str, list[tuple[str, str]]]:
+def _items_by_view(project: Project, pairs_are_current: bool) -> dict[str, list[tuple[str, str]]]:
     """(hash, value) of the distinct items of each view; hashes are empty for a demo that is not
     rendered yet.
     """
-    params = ws.params()
+    ws, params = project.ws, project.params
     if pairs_are_current:
         pairs = read_pairs(ws.pairs)
     elif params.dataset.path == "data/openmoji" and not (ws.root / params.dataset.path).exists():
@@ -210,30 +212,31 @@ def _items_by_view(ws: Workspace, pairs_are_current: bool) -> dict[str, list[tup
 
 
 def _plan_view(
-    ws: Workspace, view: str, whole: ViewEncoder, items: list[tuple[str, str]]
+    project: Project, view: str, whole: ViewEncoder, items: list[tuple[str, str]]
 ) -> list[ViewPlan]:
     """What each encoder of a view has to do, beyond what the cache of all together holds; of one
     encoder that is its own.
     """
     caches = {
-        key: FeatureCache(ws.cache, key)
+        key: FeatureCache(project.ws.cache, key)
         for key in {whole.fingerprint, *(part.fingerprint for part in whole.parts)}
     }
     together = caches[whole.fingerprint]
     return [
-        _plan_encoder(ws, view, encoder, items, caches[encoder.fingerprint], together)
+        _plan_encoder(project, view, encoder, items, (caches[encoder.fingerprint], together))
         for encoder in whole.parts
     ]
 
 
 def _plan_encoder(
-    ws: Workspace,
+    project: Project,
     view: str,
     encoder: Encoder,
     items: list[tuple[str, str]],
-    cache: FeatureCache,
-    together: FeatureCache,
+    caches: tuple[FeatureCache, FeatureCache],
 ) -> ViewPlan:
+    """What one encoder has to do; `caches` are its own and that of all the view's encoders."""
+    cache, together = caches
     name = str(encoder.description["encoder"])
     if not encoder.cached:
         return ViewPlan(view, name, len(items), len(items), None)
@@ -242,7 +245,7 @@ def _plan_encoder(
         return ViewPlan(view, name, len(items), len(items), None)
     per_item = cache.seconds_per_item()
     if per_item is None and missing[0][0]:
-        per_item = _trial(ws, view, encoder, missing)
+        per_item = _trial(project, view, encoder, missing)
     return ViewPlan(
         view,
         name,
@@ -276,12 +279,14 @@ def _guess_view(
     ]
 
 
-def _trial(ws: Workspace, view: str, encoder: Encoder, items: list[tuple[str, str]]) -> float:
+def _trial(project: Project, view: str, encoder: Encoder, items: list[tuple[str, str]]) -> float:
     """Seconds per item, from the middle batch by length; a first pass warms the model up."""
-    params = ws.params()
+    params = project.params
     print(f"timing {encoder.description['encoder']} on one batch", file=sys.stderr)
     load = item_loader(
-        params.views[view], dataset_root(params.dataset, ws.root), params.dataset.max_image_pixels
+        params.views[view],
+        dataset_root(params.dataset, project.ws.root),
+        params.dataset.max_image_pixels,
     )
     lengths = encoder.padded_lengths([value for _, value in items])
     plan = batches(lengths, encoder.batch_size)

@@ -11,6 +11,7 @@ from csa.errors import ArtifactError, RegistryError
 from csa.operations import scheduler
 from csa.operations.cache import dvc
 from csa.operations.forgetting import forgotten
+from csa.operations.opened import Project
 from csa.operations.runs import executions
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import read_json
@@ -18,8 +19,9 @@ from csa.storage.files import read_json
 _SHOWN_FACTS = ("computed", "reused", "pairs", "quarantined", "images", "checks", "warnings")
 
 
-def status_json(ws: Workspace) -> dict[str, Any]:
+def status_json(project: Project) -> dict[str, Any]:
     """All of it, for machines; what cannot be told (nothing registered yet, no server) is null."""
+    ws = project.ws
     stale = dvc.status(ws)
     return {
         "workspace": ws.name,
@@ -29,7 +31,7 @@ def status_json(ws: Workspace) -> dict[str, Any]:
         "stages": {stage: _read(ws.stage_record(stage)) for stage in dvc.stages(ws)},
         "metrics": _read(ws.metrics),
         "last_run": executions.last(ws),
-        "champion": _champion(ws),
+        "champion": _champion(project),
         "checks": _checks(ws),
         "next_run": _next_run(),
         "to_forget": len(forgotten.not_yet_carried_out(ws)),
@@ -106,22 +108,20 @@ def _cost_text(record: dict[str, Any] | None) -> str:
     return f"last ran in {record['seconds']:.1f} s{memory}{facts}"
 
 
-def _champion(ws: Workspace) -> dict[str, Any] | None:
+def _champion(project: Project) -> dict[str, Any] | None:
     """The champion, and whether it is the run that the workspace's last execution came to."""
-    from csa.operations.registry import versions as registry
-
-    database = registry.local_database(ws)
+    database = project.registry.database
     if database is not None and not database.is_file():
         return None
     try:
-        found = registry.champion(ws)
-    except RegistryError:  # `flows.standing.note` says so
+        found = project.registry.champion()
+    except RegistryError:  # `csa.operations.ledger.standing.note` says so
         return None
     if found is None:
         return None
-    run_id, ran = found.tags.get("run_id"), executions.last(ws)
+    run_id, ran = found.tags.get("run_id"), executions.last(project.ws)
     return {
-        "model": ws.params().model.name,
+        "model": project.model,
         "version": found.version,
         "run_id": run_id,
         "is_this": bool(ran and ran["run_id"] == run_id),

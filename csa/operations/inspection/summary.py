@@ -1,22 +1,26 @@
 """What a person sees at the end of a run."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import polars as pl
 
 from csa.datasets.pairs_table import read_pairs
+from csa.operations.opened import Project
+from csa.operations.runs.result import RetrainResult
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import read_json
-
-if TYPE_CHECKING:  # importing it would load Prefect, before its environment is prepared
-    from csa.operations.runs.result import RetrainResult
-
 
 _LONG = ("weights", "training_correlations", "tried")  # of fit.json: for reports, not for a summary
 
 
-def summary_json(ws: Workspace, result: "RetrainResult") -> dict[str, Any]:
-    """The outcome of a run, for machines."""
+def summary_json(project: Project, result: RetrainResult) -> dict[str, Any]:
+    """The outcome of a run, for machines.
+
+    Args:
+        project: what was run.
+        result: what it came to.
+    """
+    ws, params = project.ws, project.params
     return {
         "workspace": ws.name,
         "run_id": result.run_id,
@@ -24,12 +28,12 @@ def summary_json(ws: Workspace, result: "RetrainResult") -> dict[str, Any]:
         "stages": [
             {"stage": o.stage, "status": o.status, "seconds": o.seconds} for o in result.outcomes
         ],
-        "features": {view: _record(ws, f"embed@{view}") for view in ws.params().views},
+        "features": {view: _record(ws, f"embed@{view}") for view in params.views},
         "fit": {key: value for key, value in read_json(ws.fit_report).items() if key not in _LONG},
         "metrics": read_json(ws.metrics),
-        "tasks": {name: read_json(ws.task(name) / "metrics.json") for name in ws.params().tasks},
+        "tasks": {name: read_json(ws.task(name) / "metrics.json") for name in params.tasks},
         "model": {
-            "name": ws.params().model.name,
+            "name": project.model,
             "version": result.version,
             "created": result.created,
         },
@@ -38,9 +42,14 @@ def summary_json(ws: Workspace, result: "RetrainResult") -> dict[str, Any]:
     }
 
 
-def summary_text(ws: Workspace, result: "RetrainResult") -> str:
-    """The outcome of a run, for people."""
-    data = summary_json(ws, result)
+def summary_text(project: Project, result: RetrainResult) -> str:
+    """The outcome of a run, for people.
+
+    Args:
+        project: what was run.
+        result: what it came to.
+    """
+    ws, data = project.ws, summary_json(project, result)
     fit, metrics, model = data["fit"], data["metrics"], data["model"]
     ran = [o.stage for o in result.outcomes if o.status != "unchanged"]
     done = (
@@ -48,7 +57,7 @@ def summary_text(ws: Workspace, result: "RetrainResult") -> str:
         or "nothing to do: all up to date"
     )
     gx, gy = fit["shrinkage"]
-    first, second = ws.params().view_names
+    first, second = project.params.view_names
     nats = fit["diagnostics"].get("mutual_information_nats")
     lines = [
         "",
@@ -90,7 +99,8 @@ def summary_text(ws: Workspace, result: "RetrainResult") -> str:
         f"  gate        {data['gate']['verdict']}: {data['gate']['reason']}",
         "",
         f"Report: {ws.report}",
-        f"Next: {_example_search(ws)}csa status{_where(ws)}   csa metrics   csa models{_where(ws)}",
+        f"Next: {_example_search(project)}csa status{_where(ws)}   csa metrics   "
+        f"csa models{_where(ws)}",
     ]
     return "\n".join(lines)
 
@@ -123,9 +133,10 @@ def _task_text(task: dict[str, Any]) -> str:
     )
 
 
-def _example_search(ws: Workspace) -> str:
+def _example_search(project: Project) -> str:
     """A search that makes sense here: by a short text that was held out."""
-    texts = [name for name, view in ws.params().views.items() if view.modality == "text"]
+    ws = project.ws
+    texts = [name for name, view in project.params.views.items() if view.modality == "text"]
     if not texts:
         return ""
     held_out = read_pairs(ws.pairs).filter(pl.col("split") == "test")[texts[0]].to_list()

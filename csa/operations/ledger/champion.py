@@ -11,9 +11,8 @@ from typing import Any, Literal
 from csa.errors import WorkspaceError
 from csa.operations.ledger import team_ledger
 from csa.operations.ledger.ledger import Line
-from csa.operations.registry import versions as registry
-from csa.operations.registry.versions import Version
-from csa.pipeline.workspace import Workspace
+from csa.operations.opened import Project
+from csa.operations.registry.versions import CHAMPION, Version
 
 Agreement = Literal["agree", "unfinished", "outside"]
 
@@ -57,17 +56,14 @@ class Standing:
         return f"champion is {alias}, but by the ledger it is {said}: {how}"
 
 
-def standing(ws: Workspace, versions: list[Version], history: list[Line]) -> Standing:
+def standing(versions: list[Version], history: list[Line]) -> Standing:
     """Compare registry and ledger; changes nothing.
 
     Args:
-        ws: a workspace.
         versions: all registered versions.
         history: the model's ledger lines, oldest first.
     """
-    alias = next(
-        (version.version for version in versions if registry.CHAMPION in version.aliases), None
-    )
+    alias = next((version.version for version in versions if CHAMPION in version.aliases), None)
     moves = [line for line in history if line["verdict"] in _MOVES]
     if not moves:
         return Standing(alias, None, "agree" if alias is None else "outside", None)
@@ -81,28 +77,30 @@ def standing(ws: Workspace, versions: list[Version], history: list[Line]) -> Sta
     return Standing(alias, said, "outside" if done else "unfinished", last, side_by_side)
 
 
-def reconcile(ws: Workspace) -> tuple[str, ...]:
+def reconcile(project: Project) -> tuple[str, ...]:
     """Make registry and ledger agree, and say what was amiss.
 
     An unfinished move is carried out. A move by hand becomes a line of the ledger, or is undone, as
-    `gate.outside_moves` says.
+    `gate.outside_moves` says. What the registry said earlier is asked anew: others may have moved
+    the alias since.
     """
-    model, policy = ws.params().model.name, ws.params().gate.outside_moves
-    meeting = team_ledger.meet(ws, model)
-    found = standing(ws, registry.versions(ws), meeting.history)
+    model, policy = project.model, project.params.gate.outside_moves
+    project.registry.forget()
+    meeting = team_ledger.meet(project, model)
+    found = standing(project.registry.versions(), meeting.history)
     if found.agreement == "agree":
         return meeting.notes
     if found.agreement == "unfinished" and found.move is not None:
-        _carry_out(ws, found.move)
+        _carry_out(project, found.move)
         return (*meeting.notes, f"{found}; it is now")
     line = {"model": model, "gate": "by hand", "run_id": None}
     if (
         policy == "repair"
         and found.ledger is not None
-        and any(v.version == found.ledger for v in registry.versions(ws))
+        and any(v.version == found.ledger for v in project.registry.versions())
     ):
         move(
-            ws,
+            project,
             {
                 **line,
                 "verdict": "repair",
@@ -113,7 +111,7 @@ def reconcile(ws: Workspace) -> tuple[str, ...]:
         )
         return (*meeting.notes, f"{found}; it was moved back")
     team_ledger.append(
-        ws,
+        project,
         {
             **line,
             "verdict": "outside",
@@ -125,28 +123,28 @@ def reconcile(ws: Workspace) -> tuple[str, ...]:
     return (*meeting.notes, f"{found}; the ledger now says so")
 
 
-def move(ws: Workspace, facts: dict[str, Any]) -> Line:
+def move(project: Project, facts: dict[str, Any]) -> Line:
     """Write a move to the ledger and carry it out.
 
     Args:
-        ws: a workspace.
+        project: whose champion.
         facts: the line, with `model`, `verdict`, `from`, `to` and `reason`.
 
     Raises:
         WorkspaceError: someone else moved the alias at the same moment.
     """
-    line = team_ledger.append(ws, facts)
-    _carry_out(ws, line)
+    line = team_ledger.append(project, facts)
+    _carry_out(project, line)
     return line
 
 
-def _carry_out(ws: Workspace, line: Line) -> None:
-    registry.set_champion(ws, line["to"])
-    found = registry.champion(ws)
+def _carry_out(project: Project, line: Line) -> None:
+    project.registry.set_champion(line["to"])
+    found = project.registry.champion()
     if found is None or found.version != line["to"]:
         raise WorkspaceError(
             f"{line['model']}: champion was set to version {line['to']}, but the registry says "
             f"{found.version if found else 'none'}: someone moved it at the same moment; see `csa "
             f"models`, then try again"
         )
-    registry.tag_version(ws, line["to"], _DONE, line["hash"])
+    project.registry.tag_version(line["to"], _DONE, line["hash"])

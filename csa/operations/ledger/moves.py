@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from csa.errors import ArtifactError, InputError
 from csa.operations.ledger import champion, ledger
+from csa.operations.opened import Project
 from csa.operations.registry import downloads
-from csa.operations.registry import versions as registry
 from csa.operations.registry.versions import Version
-from csa.pipeline.workspace import Workspace
 
 _LONGEST_REASON = 2000
 
@@ -31,23 +30,28 @@ class Move:
         )
 
 
-def promote(ws: Workspace, number: int, reason: str) -> Move:
+def promote(project: Project, number: int, reason: str) -> Move:
     """Make a version champion whatever the gate said.
+
+    Args:
+        project: whose model.
+        number: the version.
+        reason: why, for the ledger.
 
     Raises:
         InputError: no such version, no reason, or it is the champion already.
         ArtifactError: a file of it in the registry is not what was registered.
     """
-    _tell(champion.reconcile(ws))
-    return _move(ws, registry.version_of(ws, number), "promote", reason)
+    _tell(champion.reconcile(project))
+    return _move(project, project.registry.version(number), "promote", reason)
 
 
-def rollback(ws: Workspace, number: int | None, reason: str) -> Move:
+def rollback(project: Project, number: int | None, reason: str) -> Move:
     """Go back to the champion before the present one, or to a given version; the gate will not
     promote what was rolled back.
 
     Args:
-        ws: whose model.
+        project: whose model.
         number: the version to go back to; None for the champion before.
         reason: why, for the ledger.
 
@@ -55,13 +59,9 @@ def rollback(ws: Workspace, number: int | None, reason: str) -> Move:
         InputError: there is nothing to go back to, no such version, or no reason.
         ArtifactError: a file of it in the registry is not what was registered.
     """
-    _tell(champion.reconcile(ws))
-    return _move(
-        ws,
-        registry.version_of(ws, _champion_before(ws) if number is None else number),
-        "rollback",
-        reason,
-    )
+    _tell(champion.reconcile(project))
+    target = _champion_before(project) if number is None else number
+    return _move(project, project.registry.version(target), "rollback", reason)
 
 
 def _tell(notes: tuple[str, ...]) -> None:
@@ -69,7 +69,7 @@ def _tell(notes: tuple[str, ...]) -> None:
         print(f"csa: {note}", file=sys.stderr)
 
 
-def _move(ws: Workspace, version: Version, verdict: str, reason: str) -> Move:
+def _move(project: Project, version: Version, verdict: str, reason: str) -> Move:
     if not reason.strip():
         raise InputError("a move by hand needs a reason for the ledger; give --reason")
     if len(reason) > _LONGEST_REASON:
@@ -77,12 +77,12 @@ def _move(ws: Workspace, version: Version, verdict: str, reason: str) -> Move:
             f"--reason has {len(reason):,} characters, at most {_LONGEST_REASON:,} are kept; say "
             f"it shorter"
         )
-    model, before = ws.params().model.name, registry.champion(ws)
+    model, before = project.model, project.registry.champion()
     if before is not None and before.version == version.version:
         raise InputError(f"{model}: version {version.version} is the champion already")
-    downloads.verify_model(ws, version)
-    downloads.alignment_file(ws, version)
-    _check_against_ledger(ws, version)
+    downloads.verify_model(project.registry, version)
+    downloads.alignment_file(project.registry, version)
+    _check_against_ledger(project, version)
     move = Move(model, before.version if before else None, version.version, reason.strip())
     line = {
         "model": model,
@@ -90,16 +90,16 @@ def _move(ws: Workspace, version: Version, verdict: str, reason: str) -> Move:
         "verdict": verdict,
         "gate": "by hand",
     }
-    champion.move(ws, {**line, "from": move.before, "to": move.after, "reason": move.reason})
+    champion.move(project, {**line, "from": move.before, "to": move.after, "reason": move.reason})
     return move
 
 
-def _check_against_ledger(ws: Workspace, version: Version) -> None:
+def _check_against_ledger(project: Project, version: Version) -> None:
     """Whoever can change a file in the registry can change the hash beside it, but not the one
     that the ledger's chain holds.
     """
-    model, sha256 = ws.params().model.name, version.tags["alignment_sha256"]
-    for line in ledger.history(ws.ledger, model):
+    model, sha256 = project.model, version.tags["alignment_sha256"]
+    for line in ledger.history(project.ws.ledger, model):
         judged = line.get("evidence", {}).get("challenger") or {}
         if (
             line.get("challenger") == version.version
@@ -113,9 +113,9 @@ def _check_against_ledger(ws: Workspace, version: Version) -> None:
             )
 
 
-def _champion_before(ws: Workspace) -> int:
-    model, present = ws.params().model.name, registry.champion(ws)
-    for line in reversed(ledger.history(ws.ledger, model)):
+def _champion_before(project: Project) -> int:
+    model, present = project.model, project.registry.champion()
+    for line in reversed(ledger.history(project.ws.ledger, model)):
         moved_here = (
             present is not None and line["to"] == present.version and line["from"] != line["to"]
         )

@@ -8,9 +8,8 @@ import polars as pl
 from csa.errors import CSAError, RegistryError
 from csa.operations.ledger import champion, ledger, team_ledger
 from csa.operations.ledger.ledger import Line
+from csa.operations.opened import Project
 from csa.operations.registry import downloads
-from csa.operations.registry import versions as registry
-from csa.pipeline.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -26,18 +25,18 @@ class Check:
         return asdict(self)
 
 
-def note(ws: Workspace) -> str | None:
+def note(project: Project) -> str | None:
     """What a person should know when registry and ledger disagree; None where all is well or
     nothing is registered.
 
     It moves nothing: the next gate, promotion or rollback makes it good.
     """
-    database = registry.local_database(ws)
+    database = project.registry.database
     if database is not None and not database.is_file():
         return None
     try:
-        history = ledger_lines(ws)
-        found = champion.standing(ws, registry.versions(ws), history)
+        history = ledger_lines(project)
+        found = champion.standing(project.registry.versions(), history)
     except RegistryError as error:
         return str(error)
     if found.agreement == "agree":
@@ -45,9 +44,9 @@ def note(ws: Workspace) -> str | None:
     return f"{found}; the next `csa run` with news, `csa promote` or `csa rollback` makes it good"
 
 
-def ledger_lines(ws: Workspace) -> list[Line]:
+def ledger_lines(project: Project) -> list[Line]:
     """The history of the workspace's model, with what teammates wrote."""
-    return team_ledger.meet(ws, ws.params().model.name).history
+    return team_ledger.meet(project, project.model).history
 
 
 def ledger_table(lines: list[Line]) -> pl.DataFrame:
@@ -70,11 +69,11 @@ def ledger_table(lines: list[Line]) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
-def verify_all(ws: Workspace) -> list[Check]:
+def verify_all(project: Project) -> list[Check]:
     """Check the chain, the registry's copy, the champion, and every file of every version;
     changes nothing but lost lines.
     """
-    model, checks = ws.params().model.name, []
+    model, registry, checks = project.model, project.registry, []
 
     def check(name: str, work: Any) -> Any:
         try:
@@ -86,29 +85,29 @@ def verify_all(ws: Workspace) -> list[Check]:
         return result
 
     def chain() -> tuple[bool, str]:
-        lines = ledger.history(ws.ledger, model)
+        lines = ledger.history(project.ws.ledger, model)
         return True, f"{len(lines)} lines, each follows the one before"
 
     def shared() -> tuple[bool, str]:
-        meeting = team_ledger.meet(ws, model)
+        meeting = team_ledger.meet(project, model)
         return not meeting.notes, "; ".join(
             meeting.notes
         ) or f"{len(meeting.history)} lines, the same here and in the registry"
 
     def agreed() -> tuple[bool, str]:
-        found = champion.standing(ws, registry.versions(ws), ledger.history(ws.ledger, model))
+        found = champion.standing(registry.versions(), ledger.history(project.ws.ledger, model))
         return found.agreement == "agree", str(found)
 
     check("chain of this clone", chain)
     check("registry's copy", shared)
     check("champion", agreed)
-    for version in reversed(registry.versions(ws)):
+    for version in reversed(registry.versions()):
         name = f"files of version {version.version}"
         check(
             name,
             lambda version=version: (
                 True,
-                f"{downloads.verify_model(ws, version):,} bytes as they were registered",
+                f"{downloads.verify_model(registry, version):,} bytes as they were registered",
             ),
         )
     return checks

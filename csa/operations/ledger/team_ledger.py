@@ -15,7 +15,8 @@ from typing import Any
 from csa.errors import ArtifactError
 from csa.operations.ledger import ledger
 from csa.operations.ledger.ledger import Line
-from csa.operations.registry.versions import client_of, local_database
+from csa.operations.opened import Project
+from csa.operations.registry.registry import Registry
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import read_json, write_json
 
@@ -41,14 +42,19 @@ class Meeting:
     notes: tuple[str, ...] = ()
 
 
-def meet(ws: Workspace, model: str) -> Meeting:
+def meet(project: Project, model: str) -> Meeting:
     """Bring the clone's ledger and the registry's together.
+
+    Args:
+        project: the clone.
+        model: whose lines.
 
     Raises:
         ArtifactError: a line was edited, or lines are gone on both sides.
     """
-    with client_of(ws) as client:
-        runs = _runs(ws, client, model)
+    ws = project.ws
+    with project.registry.client() as client:
+        runs = _runs(client, model)
         there = {line["hash"]: line for run in runs for line in _lines(run)}
         here = {line["hash"]: line for line in ledger.history(ws.ledger, model)}
         pulled = ledger.merge(ws.ledger, list(there.values()))
@@ -64,7 +70,7 @@ def meet(ws: Workspace, model: str) -> Meeting:
             )
         missing = [line for line in history if line["hash"] not in there]
         if missing:
-            _push(ws, client, runs, model, missing)
+            _push(project.registry, runs, model, missing)
     notes = []
     if not anchored <= set(here):
         notes.append(
@@ -80,16 +86,23 @@ def meet(ws: Workspace, model: str) -> Meeting:
     return Meeting(history, len(pulled), len(missing), tuple(notes))
 
 
-def append(ws: Workspace, facts: dict[str, Any]) -> Line:
+def append(project: Project, facts: dict[str, Any]) -> Line:
     """Add a line to the clone's ledger, then to the registry's; `meet` makes good what a kill
     between the two leaves.
+
+    Args:
+        project: the clone.
+        facts: the line, see `ledger.append`.
+
+    Returns:
+        The line as written.
     """
-    line = ledger.append(ws.ledger, facts)
-    meet(ws, facts["model"])
+    line = ledger.append(project.ws.ledger, facts)
+    meet(project, facts["model"])
     return line
 
 
-def _runs(ws: Workspace, client: Any, model: str) -> list[Any]:
+def _runs(client: Any, model: str) -> list[Any]:
     experiment = client.get_experiment_by_name(EXPERIMENT)
     if experiment is None:
         return []
@@ -121,31 +134,32 @@ def _lines(run: Any) -> list[Line]:
     return found
 
 
-def _push(ws: Workspace, client: Any, runs: list[Any], model: str, lines: list[Line]) -> None:
+def _push(registry: Registry, runs: list[Any], model: str, lines: list[Line]) -> None:
     from mlflow.entities import RunTag
 
-    if runs:
-        run_id = runs[0].info.run_id
-    else:
-        run = client.create_run(
-            _experiment(ws, client), tags={_MODEL: model}, run_name=f"ledger of {model}"
-        )
-        run_id = run.info.run_id
-        client.set_terminated(run_id)
-    for start in range(0, len(lines), _BATCH):
-        tags = [
-            RunTag(_LINE + line["hash"], ledger.line_text(line))
-            for line in lines[start : start + _BATCH]
-        ]
-        client.log_batch(run_id, tags=tags)
+    with registry.client() as client:
+        if runs:
+            run_id = runs[0].info.run_id
+        else:
+            run = client.create_run(
+                _experiment(registry, client), tags={_MODEL: model}, run_name=f"ledger of {model}"
+            )
+            run_id = run.info.run_id
+            client.set_terminated(run_id)
+        for start in range(0, len(lines), _BATCH):
+            tags = [
+                RunTag(_LINE + line["hash"], ledger.line_text(line))
+                for line in lines[start : start + _BATCH]
+            ]
+            client.log_batch(run_id, tags=tags)
 
 
-def _experiment(ws: Workspace, client: Any) -> str:
+def _experiment(registry: Registry, client: Any) -> str:
     from mlflow.exceptions import MlflowException
 
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is None:
-        database = local_database(ws)
+        database = registry.database
         place = None if database is None else (database.parent / "artifacts").as_uri()
         try:
             return str(client.create_experiment(EXPERIMENT, artifact_location=place))

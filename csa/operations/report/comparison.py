@@ -13,11 +13,14 @@ from csa.core.alignment import load
 from csa.operations.gate.paired import decide
 from csa.operations.gate.slices import slices_of
 from csa.operations.inspection import compare
+from csa.operations.opened import Project
 from csa.operations.registry import downloads
-from csa.operations.registry.versions import Version, client_of
+from csa.operations.registry.registry import Registry
+from csa.operations.registry.versions import Version
 from csa.operations.report.run import held_out_of, loaders_of
 from csa.operations.runs.items import items_file, keep_items, read_items
 from csa.operations.runs.records import read_record
+from csa.params.gate import GateParams
 from csa.pipeline.workspace import Workspace
 from csa.report.comparison import Side, Versus, comparison
 from csa.storage.files import read_json, write_atomic
@@ -35,11 +38,15 @@ def write_comparison(ws: Workspace, first: str, second: str, file: Path) -> None
         InputError: no such version, or they were measured on different queries.
         ArtifactError: what the registry holds of a version is gone or was changed.
     """
-    params = ws.params()
-    versions = compare.find(ws, first), compare.find(ws, second)
-    tables = downloads.queries_of(ws, versions[0]), downloads.queries_of(ws, versions[1])
+    project = Project(ws)
+    params, registry = project.params, project.registry
+    versions = compare.find(registry, first), compare.find(registry, second)
+    tables = (
+        downloads.queries_of(registry, versions[0]),
+        downloads.queries_of(registry, versions[1]),
+    )
     one, other = (
-        _side(ws, version, table) for version, table in zip(versions, tables, strict=True)
+        _side(project, version, table) for version, table in zip(versions, tables, strict=True)
     )
     held_out = held_out_of(ws, params) if ws.pairs.is_file() else None
     same = held_out is not None and {side.run["evaluation_id"] for side in (one, other)} == {
@@ -48,8 +55,8 @@ def write_comparison(ws: Workspace, first: str, second: str, file: Path) -> None
     versus = Versus(
         model=params.model.name,
         sides=(one, other),
-        differences=_differences(ws, versions, tables),
-        slices=_slices(ws, tables) if same else [],
+        differences=_differences(params.gate, versions, tables),
+        slices=_slices(project, tables) if same else [],
         confidence=params.gate.confidence,
         held_out=held_out if same else None,
         loaders=loaders_of(ws, params),
@@ -59,26 +66,28 @@ def write_comparison(ws: Workspace, first: str, second: str, file: Path) -> None
 
 
 def _differences(
-    ws: Workspace, versions: tuple[Version, Version], tables: tuple[pl.DataFrame, pl.DataFrame]
+    gate: GateParams, versions: tuple[Version, Version], tables: tuple[pl.DataFrame, pl.DataFrame]
 ) -> list[dict[str, Any]]:
     """Over both directions, then in each."""
-    rows = [{"direction": "both", **row} for row in compare.differences(ws, versions, tables)]
+    rows = [{"direction": "both", **row} for row in compare.differences(gate, versions, tables)]
     for direction in tables[0]["direction"].unique(maintain_order=True):
         one, other = (table.filter(pl.col("direction") == direction) for table in tables)
         rows += [
             {"direction": direction, **row}
-            for row in compare.differences(ws, versions, (one, other))
+            for row in compare.differences(gate, versions, (one, other))
         ]
     return rows
 
 
-def _slices(ws: Workspace, tables: tuple[pl.DataFrame, pl.DataFrame]) -> list[dict[str, Any]]:
+def _slices(project: Project, tables: tuple[pl.DataFrame, pl.DataFrame]) -> list[dict[str, Any]]:
     """The slices of the gate in which the second version fares worst, by the gate's metric:
     slice, gain, at_most.
     """
-    params = ws.params()
+    params = project.params
     slices = slices_of(
-        read_items(items_file(ws, keep_items(ws))), params.view_names, params.gate.slices
+        read_items(items_file(project.ws, keep_items(project))),
+        params.view_names,
+        params.gate.slices,
     )
     found: list[dict[str, Any]] = decide(tables[1], tables[0], params.gate, slices).evidence.get(
         "slices", []
@@ -86,24 +95,23 @@ def _slices(ws: Workspace, tables: tuple[pl.DataFrame, pl.DataFrame]) -> list[di
     return found
 
 
-def _side(ws: Workspace, version: Version, queries: pl.DataFrame) -> Side:
+def _side(project: Project, version: Version, queries: pl.DataFrame) -> Side:
+    ws = project.ws
     encoders = {
         view: read_json(ws.features(view) / "index.json")["fingerprint"]
-        for view in ws.params().views
+        for view in project.params.views
         if ws.features(view).is_dir()
     }
     askable = json.loads(version.tags["encoders"]) == encoders
-    alignment = load(downloads.alignment_file(ws, version)) if askable else None
-    return Side(version.version, version.aliases, queries, _run_of(ws, version), alignment)
+    alignment = load(downloads.alignment_file(project.registry, version)) if askable else None
+    return Side(
+        version.version, version.aliases, queries, _run_of(project.registry, version), alignment
+    )
 
 
-def _run_of(ws: Workspace, version: Version) -> dict[str, Any]:
+def _run_of(registry: Registry, version: Version) -> dict[str, Any]:
     """The run record of a version: this clone's, else the registry's copy."""
     run_id = version.tags["run_id"]
-    if (ws.runs / run_id).is_dir():
-        return asdict(read_record(ws, run_id))
-    import mlflow
-
-    with client_of(ws):
-        record: dict[str, Any] = mlflow.artifacts.load_dict(f"runs:/{version.mlflow_run}/run.json")
-    return record
+    if (registry.ws.runs / run_id).is_dir():
+        return asdict(read_record(registry.ws, run_id))
+    return downloads.run_json(registry, version)

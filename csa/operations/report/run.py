@@ -4,7 +4,6 @@ depends on it.
 It is made outside DVC's stages on purpose: see docs/decisions/0017-the-report-is-no-stage.md.
 """
 
-import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,9 @@ from csa.features.shards import FeatureTable
 from csa.operations.gate import settled
 from csa.operations.ledger import ledger
 from csa.operations.ledger.champion import standing
-from csa.operations.registry import versions as registry
+from csa.operations.opened import Project
+from csa.operations.registry.registering import log_report
+from csa.operations.report.published import run_of
 from csa.operations.runs.records import RunRecord, file_sha256, record_of
 from csa.params.schema import Params
 from csa.pipeline.workspace import Workspace
@@ -42,42 +43,33 @@ def write_report(ws: Workspace, file: Path | None = None) -> Path:
         ArtifactError: an artifact is missing, damaged, or does not belong with the others.
     """
     target = file or ws.report
-    write_atomic(target, report(source_of(ws)).encode())
+    write_atomic(target, report(source_of(Project(ws))).encode())
     return target
 
 
-def publish_report(ws: Workspace, run: RunRecord, version: int) -> None:
+def publish_report(project: Project, run: RunRecord, version: int) -> None:
     """Write the report of a registered run and log it with its version, unless the workspace has it
     already.
 
     The registry comes first: a report of this run in the workspace means that it was logged.
     """
-    if _run_of(ws.report) == run.run_id:
+    if run_of(project.ws.report) == run.run_id:
         return
-    page = report(source_of(ws))
-    registry.log_report(ws, run, version, page)
-    write_atomic(ws.report, page.encode())
+    page = report(source_of(project))
+    log_report(project.registry, run, version, page)
+    write_atomic(project.ws.report, page.encode())
 
 
-def _run_of(file: Path) -> str | None:
-    """The run that a report says it is of."""
-    if not file.is_file():
-        return None
-    with file.open(encoding="utf-8") as page:
-        found = re.search(r'<meta name="csa-run" content="([0-9a-f]+)">', page.read(2000))
-    return found and found[1]
-
-
-def source_of(ws: Workspace) -> Source:
+def source_of(project: Project) -> Source:
     """Everything a report needs of a workspace."""
-    params = ws.params()
+    ws, params = project.ws, project.params
     pairs, metrics = read_pairs(ws.pairs), read_json(ws.metrics)
     held_out = held_out_of(ws, params)
     if held_out.evaluation_id != metrics["evaluation_id"]:
         raise ArtifactError(
             f"{ws.metrics}: measured on other pairs than {ws.pairs} holds; run `csa run` first"
         )
-    run = record_of(ws)
+    run = record_of(project)
     return Source(
         workspace=ws.name,
         params=params,
@@ -151,7 +143,7 @@ def _registration(ws: Workspace, run: RunRecord) -> Registration | None:
     if version is None:
         return None
     history = ledger.history(ws.ledger, run.model)
-    champion = standing(ws, [], history).ledger
+    champion = standing([], history).ledger
     mine = [line for line in history if line.get("run_id") == run.run_id]
     if not mine:
         return Registration(version, champion, "keep", f"version {version} was not gated")

@@ -3,7 +3,7 @@
 
 A run record is a result, known by its content; an execution is a piece of work on a day. DuckDB
 reads the file as the table `executions`, `csa status` shows the last one, and a webhook is told
-(`flows.notify`).
+(`csa.flows.watching`).
 """
 
 import json
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from csa.errors import CSAError, RefusedError, WorkspaceError
+from csa.operations.opened import Project
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import read_json
 
@@ -83,13 +84,12 @@ class Execution:
 
 
 @contextmanager
-def noted(ws: Workspace) -> Iterator[Execution]:
+def noted(project: Project) -> Iterator[Execution]:
     """Note what the block does as an execution, also where it raises; the block fills in what it
     came to.
     """
-    execution = Execution(
-        datetime.now(UTC).isoformat(timespec="seconds"), ws.name, ws.params().model.name
-    )
+    ws = project.ws
+    execution = Execution(datetime.now(UTC).isoformat(timespec="seconds"), ws.name, project.model)
     started, began, cpu = time.perf_counter(), time.time(), _cpu_seconds()
     try:
         yield execution

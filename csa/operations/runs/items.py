@@ -12,6 +12,7 @@ import polars as pl
 
 from csa.datasets.pairs_table import read_pairs
 from csa.errors import ArtifactError
+from csa.operations.opened import Project
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_atomic
 
@@ -38,32 +39,33 @@ def items_of(pairs: pl.DataFrame, texts: list[str]) -> pl.DataFrame:
     )
 
 
-def keep_items(ws: Workspace) -> str:
+def keep_items(project: Project) -> str:
     """Keep the items of the workspace's pairs table; returns the sha256 that names the file."""
-    texts = [name for name, view in ws.params().views.items() if view.modality == "text"]
+    texts = [name for name, view in project.params.views.items() if view.modality == "text"]
     buffer = BytesIO()
-    items_of(read_pairs(ws.pairs), texts).write_parquet(
+    items_of(read_pairs(project.ws.pairs), texts).write_parquet(
         buffer, compression="zstd", statistics=False
     )
     sha256 = hashlib.sha256(buffer.getvalue()).hexdigest()
-    path = items_file(ws, sha256)
+    path = items_file(project.ws, sha256)
     if not path.is_file():
         write_atomic(path, buffer.getvalue())
     return sha256
 
 
-def run_items(ws: Workspace, sha256: str, pairs_md5: str) -> pl.DataFrame:
+def run_items(project: Project, sha256: str, pairs_md5: str) -> pl.DataFrame:
     """The items of a recorded run: those that were kept, else those of the workspace's pairs table
     if it is the run's.
 
     Args:
-        ws: a workspace.
+        project: whose run.
         sha256: of the kept items; empty for a record of an older version.
         pairs_md5: of the run's pairs table, as DVC has it.
 
     Raises:
         ArtifactError: neither is there.
     """
+    ws = project.ws
     path = items_file(ws, sha256)
     if path.is_file():
         return read_items(path)
@@ -71,11 +73,16 @@ def run_items(ws: Workspace, sha256: str, pairs_md5: str) -> pl.DataFrame:
         raise ArtifactError(
             f"{path}: missing, and {ws.pairs} is not the run's; run `csa run` again"
         )
-    return read_items(items_file(ws, keep_items(ws)))
+    return read_items(items_file(ws, keep_items(project)))
 
 
 def items_file(ws: Workspace, sha256: str) -> Path:
-    """Where the items with this hash are kept."""
+    """Where the items with this hash are kept.
+
+    Args:
+        ws: whose state folder.
+        sha256: of the file.
+    """
     return ws.state / "items" / f"{sha256}.parquet"
 
 

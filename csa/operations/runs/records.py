@@ -20,6 +20,7 @@ from typing import Any
 import csa
 from csa.errors import ArtifactError
 from csa.operations.cache.dvc import output_hashes, output_sizes
+from csa.operations.opened import Project
 from csa.operations.runs.items import keep_items
 from csa.params.schema import Params
 from csa.pipeline.workspace import Workspace
@@ -87,11 +88,11 @@ class RunRecord:
         return _canonical({key: dataset[key] for key in ("kind", "path", "split")})
 
 
-def record_run(ws: Workspace, stages: list[str]) -> tuple[RunRecord, bool]:
+def record_run(project: Project, stages: list[str]) -> tuple[RunRecord, bool]:
     """Record what the workspace holds now, unless this very run is recorded already.
 
     Args:
-        ws: a workspace whose stages are all up to date.
+        project: one whose stages are all up to date.
         stages: their names.
 
     Returns:
@@ -100,7 +101,7 @@ def record_run(ws: Workspace, stages: list[str]) -> tuple[RunRecord, bool]:
     Raises:
         ArtifactError: an artifact is missing or damaged.
     """
-    params = ws.params()
+    ws, params = project.ws, project.params
     outputs = output_hashes(ws, stages)
     params_hash = _sha256(_canonical(_what_counts(params)))
     run_id = _sha256(
@@ -129,7 +130,7 @@ def record_run(ws: Workspace, stages: list[str]) -> tuple[RunRecord, bool]:
         },
         stages=_costs(ws, stages),
         versions=_versions(),
-        items_sha256=keep_items(ws),
+        items_sha256=keep_items(project),
     )
     partial = ws.runs / f".{run_id}.{os.getpid()}.tmp"
     shutil.rmtree(partial, ignore_errors=True)
@@ -148,6 +149,10 @@ def record_run(ws: Workspace, stages: list[str]) -> tuple[RunRecord, bool]:
 def read_record(ws: Workspace, run_id: str) -> RunRecord:
     """The record of one run.
 
+    Args:
+        ws: any workspace of the state folder.
+        run_id: its name.
+
     Raises:
         ArtifactError: there is none, or it is damaged.
     """
@@ -160,13 +165,14 @@ def read_record(ws: Workspace, run_id: str) -> RunRecord:
         ) from None
 
 
-def record_of(ws: Workspace) -> RunRecord | None:
+def record_of(project: Project) -> RunRecord | None:
     """The record of what the workspace holds now, found by its files; None where that is not
     recorded.
     """
+    ws = project.ws
     wanted = {
         "workspace": ws.name,
-        "params_hash": _sha256(_canonical(_what_counts(ws.params()))),
+        "params_hash": _sha256(_canonical(_what_counts(project.params))),
         "alignment_sha256": file_sha256(ws.alignment),
         "queries_sha256": file_sha256(ws.evaluation / "queries.parquet"),
     }

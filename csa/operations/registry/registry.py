@@ -1,0 +1,210 @@
+"""The model registry in MLflow: opened once, its versions listed once and remembered until
+somebody writes.
+
+MLflow takes seconds to import; it is imported when needed.
+"""
+
+import errno
+import logging
+import os
+import re
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from csa.errors import ArtifactError, InputError, RegistryError
+from csa.operations.registry.databases import check_registry
+from csa.operations.registry.versions import CHAMPION, Version
+from csa.pipeline.workspace import Workspace
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # nothing more can be written
+
+
+def local_database(address: str) -> Path | None:
+    """The SQLite file of a registry's address, if it is one."""
+    scheme, _, path = address.partition(":///")
+    return Path(path) if scheme == "sqlite" else None
+
+
+class Registry:
+    """The registry that a workspace's model lies in.
+
+    What it remembers of the versions is forgotten by whatever writes through it. What others
+    write meanwhile is seen after `forget`.
+
+    Attributes:
+        ws: the workspace; downloads land in its state folder.
+        model: the registered model's name.
+        address: of MLflow.
+        database: its SQLite file; None for a registry behind a server.
+    """
+
+    def __init__(self, ws: Workspace, model: str) -> None:
+        self.ws, self.model, self.address = ws, model, ws.mlflow_uri
+        self.database = local_database(self.address)
+        self._opened: Any = None
+        self._versions: dict[str, list[Version]] = {}
+
+    @contextmanager
+    def client(self) -> Iterator[Any]:
+        """The MLflow client, with MLflow's chatter off, and MLflow itself pointed at this registry.
+
+        Raises:
+            RegistryError: MLflow does not answer, or cannot read or write its store.
+        """
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from mlflow.exceptions import MlflowException
+
+            try:
+                yield self._open()
+            except (MlflowException, OSError) as error:
+                if isinstance(error, OSError) and error.errno not in _FULL:
+                    raise
+                cause = "is the server up, and its address right?"
+                if self.database is not None:
+                    cause = "is the disk full, or the file not yours to write?"
+                raise RegistryError(
+                    f"the registry at {self.address} cannot be used ({_said(error)}): {cause} The "
+                    f"next `csa run` finishes or undoes what was begun"
+                ) from error
+
+    @contextmanager
+    def writing(self) -> Iterator[Any]:
+        """The client for a write; afterwards nothing is remembered, also where the write failed.
+
+        Raises:
+            RegistryError: as for `client`.
+        """
+        try:
+            with self.client() as client:
+                yield client
+        finally:
+            self.forget()
+
+    def forget(self) -> None:
+        """Ask MLflow anew next time."""
+        self._versions.clear()
+
+    def versions(self, model: str | None = None) -> list[Version]:
+        """All versions of the workspace's model, or of another, newest first."""
+        name = model or self.model
+        if name not in self._versions:
+            with self.client() as client:
+                self._versions[name] = _listed(client, name)
+        return self._versions[name]
+
+    def version(self, number: int) -> Version:
+        """One version of the workspace's model.
+
+        Raises:
+            InputError: there is no such version.
+        """
+        known = self.versions()
+        for version in known:
+            if version.version == number:
+                return version
+        numbers = ", ".join(str(version.version) for version in known) or "none"
+        raise InputError(f"{self.model} has no version {number}; there are: {numbers}")
+
+    def champion(self) -> Version | None:
+        """The version that `champion` points at."""
+        return next((one for one in self.versions() if CHAMPION in one.aliases), None)
+
+    def set_champion(self, number: int) -> None:
+        """Point `champion` at a version."""
+        with self.writing() as client:
+            client.set_registered_model_alias(self.model, CHAMPION, str(number))
+
+    def tag_version(self, number: int, key: str, value: str) -> None:
+        """Set one tag of a version.
+
+        Args:
+            number: the version.
+            key, value: of the tag.
+        """
+        with self.writing() as client:
+            client.set_model_version_tag(self.model, str(number), key, value)
+
+    @contextmanager
+    def fetched(self, source: str, near: Path | None = None) -> Iterator[Path]:
+        """A fresh copy of a file or folder of the registry, for as long as the block lasts.
+
+        Args:
+            source: its address in MLflow.
+            near: the folder to make the copy in; default the state folder's downloads.
+
+        Raises:
+            ArtifactError: it cannot be fetched.
+        """
+        import mlflow
+        from mlflow.exceptions import MlflowException
+
+        near = near or self.ws.state / "downloads"
+        near.mkdir(parents=True, exist_ok=True)
+        with self.client(), tempfile.TemporaryDirectory(dir=near) as folder:
+            try:
+                copy = Path(
+                    mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=folder)
+                )
+            except (MlflowException, OSError) as error:
+                said = " ".join(str(error).split())
+                raise ArtifactError(
+                    f"{source}: cannot be fetched from the registry at {self.address} ({said})"
+                ) from None
+            yield copy
+
+    def _open(self) -> Any:
+        """The one client; MLflow's functions, which go by a global address, are told of it."""
+        import mlflow
+
+        if self._opened is None:
+            for name in ("mlflow", "alembic"):
+                logging.getLogger(name).setLevel(logging.CRITICAL)  # its errors are raised too
+            if self.database is not None:
+                self.database.parent.mkdir(parents=True, exist_ok=True)
+                check_registry(self.database)
+        given = os.environ.get("MLFLOW_TRACKING_URI")
+        mlflow.set_tracking_uri(self.address)
+        if given is None:  # MLflow sets it itself, and it would hold for the next workspace too
+            os.environ.pop("MLFLOW_TRACKING_URI", None)
+        if self._opened is None:
+            self._opened = mlflow.MlflowClient()
+        return self._opened
+
+
+def _listed(client: Any, name: str) -> list[Version]:
+    if not client.search_registered_models(f"name = '{name}'"):
+        return []
+    aliases: dict[int, list[str]] = {}
+    for alias, number in client.get_registered_model(name).aliases.items():
+        aliases.setdefault(int(number), []).append(alias)
+    found = [
+        Version.read(version, aliases)
+        for version in _pages(client.search_model_versions, f"name = '{name}'")
+    ]
+    return sorted(found, key=lambda version: -version.version)
+
+
+def _pages(search: Any, query: str) -> Iterator[Any]:
+    token = None
+    while True:
+        page = search(query, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _said(error: Exception) -> str:
+    """The heart of an error that came through SQLAlchemy or urllib3, which wrap it in statements
+    and addresses.
+    """
+    text = " ".join(str(error).split())
+    heart = re.search(r"\(sqlite3\.\w+\) (.+?)(?: \[SQL| \(Background|$)", text) or re.search(
+        r"\[Errno \d+\] ([^\"')]+)", text
+    )
+    return heart[1] if heart else text[:200]
