@@ -16,6 +16,7 @@ import polars as pl
 from csa.operations import finished
 from csa.operations.cache import dvc, sharing
 from csa.operations.cache.dvc import StageOutcome
+from csa.operations.cache.lock import computed_anew
 from csa.operations.gate import decide as gate
 from csa.operations.gate import drift, settled
 from csa.operations.gate.decide import Proposal
@@ -71,6 +72,7 @@ def run(project: Project, step: Runner = plainly, ask: Approver = nobody) -> Ret
         if stale
         else [StageOutcome(stage, "unchanged", 0.0) for stage in stages]
     )
+    _tell_of_rounding(project, outcomes)
     record, new = step(Step("record", "record", lambda: _record(project, stages)))
     with ThreadPoolExecutor(1) as beside:  # DVC takes seconds to say so, and so does MLflow
         current = beside.submit(finished.stamp_if_current, ws) if stale else None
@@ -151,6 +153,19 @@ def _run_stage(project: Project, stage: str) -> StageOutcome:
     outcome = sharing.bring_up_to_date(project, stage)
     print(f"  {stage:<14}{outcome.status} in {outcome.seconds:.1f} s", file=sys.stderr)
     return outcome
+
+
+def _tell_of_rounding(project: Project, outcomes: list[StageOutcome]) -> None:
+    """Say why dvc.lock has changed where nobody changed anything."""
+    ran = {outcome.stage for outcome in outcomes if outcome.status == "ran"}
+    views = [view for view in computed_anew(project.ws) if f"embed@{view}" in ran]
+    if views:
+        print(
+            f"  note: features of {' and '.join(views)} were computed here from what the committed "
+            "dvc.lock was computed from, and differ in their last bits, as they do between "
+            "processors. `git checkout dvc.lock` and `dvc pull` take the team's",
+            file=sys.stderr,
+        )
 
 
 def _compare(project: Project) -> None:
