@@ -31,10 +31,25 @@ def test_this_installation_is_sound():
 
 
 def test_a_failed_check_is_exit_code_1_with_its_remedy(monkeypatch):
-    monkeypatch.setattr(doctor, "_REQUIREMENTS", {"sqlalchemy>=9": "nothing works"})
+    asked = ["sqlalchemy>=9; extra == 'pipeline'", "nonesuch>=1; extra == 'dev'", "click>=8"]
+    monkeypatch.setattr(doctor, "requires", lambda distribution: asked)
+    monkeypatch.setattr(doctor, "_WHY", {"sqlalchemy": "nothing works"})
     result = CliRunner().invoke(main, ["doctor"])
     assert result.exit_code == 1
     assert (
         "FAIL  sqlalchemy" in result.output
         and "pip install 'sqlalchemy>=9' (nothing works)" in result.output
     )
+    assert "nonesuch" not in result.output and "ok    click" in result.output
+
+
+def test_what_says_of_no_requirement_is_told(monkeypatch):
+    monkeypatch.setattr(doctor, "packages_distributions", dict)
+    result = CliRunner().invoke(main, ["doctor"])
+    assert result.exit_code == 1 and "FAIL  requirements" in result.output
+
+
+def test_the_distribution_is_found_by_the_package_it_brings():
+    bounds = {one.name: str(one.specifier) for one in doctor.requirements_of("csa", "pipeline")}
+    assert bounds["sqlalchemy"] == "<2.1,>=2.0" and "numpy" in bounds
+    assert "pytest" not in bounds, "what development needs"

@@ -12,8 +12,9 @@ from flow_workspace import STAGES, make_workspace
 
 from csa.errors import ArtifactError, InputError, WorkspaceError
 from csa.operations.opened import Project
-from csa.operations.runs import metrics
+from csa.operations.runs import executions, metrics
 from csa.operations.runs.records import file_sha256, read_record, record_run, recorded_runs
+from csa.pipeline.workspace import Workspace
 from csa.storage.files import read_json, write_json
 
 
@@ -205,6 +206,35 @@ def test_estimates_without_intervals_are_kept(ws):
     assert list(metrics.flatten({"a": {"b": {"value": 1.0}}, "n": 3})) == [("a.b", 1.0, None, None)]
 
 
+def test_a_path_is_no_pattern_and_every_estimate_has_its_dotted_name(tmp_path):
+    beside = make_workspace(tmp_path / "a1", seed=1)
+    record_run(Project(beside), STAGES)
+    ws = make_workspace(tmp_path / "repo")
+    estimates = read_json(ws.metrics) | {
+        "not a number": {"a-b": {"value": float("nan"), "low": 0.5}},
+        "plain": {"deep": {"deeper": {"value": 2}}},
+        "none": {"value": None},
+    }
+    write_json(ws.metrics, estimates)
+    record, _ = record_run(Project(ws), STAGES)
+    tasks = {"t1": {"classes": {"value": 0.25}}}
+    write_json(ws.runs / record.run_id / "tasks.json", tasks)
+    moved = ws.root.rename(tmp_path / "a[1] *it's")
+    ws = Workspace(moved, moved / ".csa")
+    metrics.publish(ws, record.run_id)
+    found = metrics.query(ws, "SELECT * FROM metrics WHERE run_id = '" + record.run_id + "'")
+    flat = [
+        *metrics.flatten(estimates),
+        *metrics.flatten({"tasks": {"t1": {"classes": {"value": 0.25}}}}),
+    ]
+    expected = pl.DataFrame(flat, schema=found.schema.names()[1:], orient="row")
+    assert found.drop("run_id").sort("name").equals(expected.sort("name"))
+    assert len(metrics.query(ws, "SELECT * FROM queries")) == 160
+    with executions.noted(Project(ws)):
+        pass
+    assert len(metrics.query(ws, "SELECT * FROM executions")) == 1
+
+
 def test_records_of_other_kinds_do_not_stop_the_rest(ws):
     record, _ = record_run(Project(ws), STAGES)
     write_json(ws.runs / ".half.123.tmp" / "run.json", {})
@@ -216,9 +246,11 @@ def test_records_of_other_kinds_do_not_stop_the_rest(ws):
 def test_a_database_and_records_of_before_average_precision_are_taken_in(ws):
     first, _ = record_run(Project(ws), STAGES)
     with duckdb.connect(str(ws.duckdb)) as con:
-        con.execute(metrics._SCHEMA)
+        con.execute(metrics._TABLES)
         for column in ("average_precision", "precision_at_5", "average_precision_at_r"):
             con.execute(f"ALTER TABLE queries DROP COLUMN {column}")
+        con.execute("CREATE TABLE tables_version AS SELECT 'of before' AS version")
+    assert metrics.query(ws, "SELECT average_precision FROM queries").height == 160
     metrics.publish(ws, first.run_id)
     later = make_workspace(ws.root, seed=1)
     path = later.evaluation / "queries.parquet"

@@ -71,7 +71,7 @@ def _of_evaluation(ws: Workspace) -> str | None:
 
     again, kept = (
         evaluate_elsewhere(ws, ws.alignment),
-        pl.read_parquet(ws.evaluation / "queries.parquet"),
+        pl.read_parquet(ws.evaluation / "queries.parquet", glob=False),
     )
     names = ["direction", "query"]
     if not kept.select(names).equals(again.queries.select(names)):

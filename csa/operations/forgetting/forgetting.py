@@ -172,7 +172,7 @@ def _holds(ws: Workspace, hashes: set[str]) -> bool:
     """Whether any table in data/ names one of the items."""
     for path in ws.data.rglob("*.parquet"):
         try:
-            table = pl.read_parquet(path)
+            table = pl.read_parquet(path, glob=False)
         # damaged: not ours to judge; the next run makes it anew
         except (pl.exceptions.PolarsError, OSError):
             continue

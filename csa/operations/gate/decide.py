@@ -286,4 +286,8 @@ def _stored_queries(project: Project, champion: Version) -> pl.DataFrame | None:
 
 def _recorded_queries(ws: Workspace, run_id: str, sha256: str) -> pl.DataFrame | None:
     path = ws.runs / run_id / "queries.parquet"
-    return pl.read_parquet(path) if path.is_file() and file_sha256(path) == sha256 else None
+    return (
+        pl.read_parquet(path, glob=False)
+        if path.is_file() and file_sha256(path) == sha256
+        else None
+    )

@@ -5,7 +5,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
 from typing import Any
 
 from packaging.requirements import Requirement
@@ -13,22 +13,19 @@ from packaging.requirements import Requirement
 from csa.errors import CSAError
 from csa.pipeline.workspace import Workspace
 
-# Requirement -> what goes wrong without it. The first two install cleanly above their cap and then
-# break without a word.
-_REQUIREMENTS = {
-    "fastapi>=0.139,<0.148": "from 0.148 Prefect's server refuses its own client (422): `prefect "
-    "deploy` and reading runs fail",
-    "sqlalchemy>=2.0,<2.1": "from 2.1 Prefect schedules silently never fire, while runs by hand "
-    "work",
-    "prefect>=3.8,<4": "flows are written for Prefect 3",
-    "dvc>=3.67,<4": "stages are driven through DVC 3",
-    "mlflow>=3.17,<4": "the registry uses aliases and models from code",
-    "duckdb>=2.0,<3": "metrics are read through DuckDB 2",
-    "polars>=2.1,<3": "tables are read and written with polars 2",
-    "torch>=2.13,<2.14": "features are computed with this torch",
-    "transformers>=5.23,<6": "encoders are loaded with transformers 5",
-    "numpy>=2.0": "",
-    "scipy>=1.13": "",
+# What goes wrong outside of a requirement's bounds, where a person could not guess it. The first
+# two install cleanly above their cap and then break without a word.
+_WHY = {
+    "fastapi": "from 0.148 Prefect's server refuses its own client (422): `prefect deploy` and "
+    "reading runs fail",
+    "sqlalchemy": "from 2.1 Prefect schedules silently never fire, while runs by hand work",
+    "prefect": "flows are written for Prefect 3",
+    "dvc": "stages are driven through DVC 3",
+    "mlflow": "the registry uses aliases and models from code",
+    "duckdb": "metrics are read through DuckDB 2",
+    "polars": "tables are read and written with polars 2",
+    "torch": "features are computed with this torch",
+    "transformers": "encoders are loaded with transformers 5",
 }
 
 
@@ -51,18 +48,49 @@ def diagnose() -> list[Check]:
     python = Check(
         "python", sys.version_info >= (3, 11), platform.python_version(), "use Python 3.11 or newer"
     )
-    requirements = [check_requirement(text, why) for text, why in _REQUIREMENTS.items()]
     rest = [
         _guarded("workspace", _workspace),
         _guarded("state folder", _state),
         _git(),
         _guarded("encoders", _encoders),
     ]
-    return [python, *requirements, *rest]
+    return [python, *_requirements(), *rest]
+
+
+def requirements_of(package: str, extra: str) -> list[Requirement]:
+    """What the distribution that an import package came with asks for, as it says itself.
+
+    Args:
+        package: its name in imports.
+        extra: whose requirements count beside those that always do.
+
+    Returns:
+        One a package, those whose bounds are known to matter first; empty where the package was
+        not installed but lies on the path.
+    """
+    order = list(_WHY)
+    found = {}
+    for distribution in packages_distributions().get(package, []):
+        for text in requires(distribution) or []:
+            wanted = Requirement(text)
+            applies = wanted.marker is None or wanted.marker.evaluate({"extra": extra})
+            if applies and wanted.name != distribution:
+                wanted.marker = None
+                found[wanted.name] = wanted
+    return sorted(
+        found.values(),
+        key=lambda wanted: order.index(wanted.name) if wanted.name in order else len(order),
+    )
 
 
 def check_requirement(text: str, why: str, installed: Callable[[str], str] = version) -> Check:
-    """Whether an installed version satisfies a requirement such as `sqlalchemy>=2.0,<2.1`."""
+    """Whether an installed version satisfies a requirement.
+
+    Args:
+        text: such as `sqlalchemy>=2.0,<2.1`.
+        why: what goes wrong otherwise.
+        installed: gives the version of a package; raises PackageNotFoundError.
+    """
     requirement = Requirement(text)
     remedy = f"pip install '{text}'" + (f" ({why})" if why else "")
     try:
@@ -75,6 +103,14 @@ def check_requirement(text: str, why: str, installed: Callable[[str], str] = ver
         found,
         remedy,
     )
+
+
+def _requirements() -> list[Check]:
+    found = requirements_of("csa", "pipeline")
+    if not found:
+        remedy = "install it with pip; a copy on the path does not say what it needs"
+        return [Check("requirements", False, "csa is not installed", remedy)]
+    return [check_requirement(str(one), _WHY.get(one.name.lower(), "")) for one in found]
 
 
 def _guarded(name: str, check: Callable[[], str]) -> Check:

@@ -52,7 +52,7 @@ def queries_of(registry: Registry, version: Version) -> pl.DataFrame:
         _download(
             registry, f"runs:/{version.mlflow_run}/evaluation/queries.parquet", target, expected
         )
-    return pl.read_parquet(target)
+    return pl.read_parquet(target, glob=False)
 
 
 def items_of(registry: Registry, version: Version) -> Path:

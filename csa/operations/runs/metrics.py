@@ -5,10 +5,12 @@ DuckDB lets one process in at a time while someone writes, so every call here co
 work and leaves.
 """
 
-import json
+import hashlib
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import duckdb
@@ -23,41 +25,78 @@ from csa.storage.files import read_json
 T = TypeVar("T")
 
 _PATIENCE_SECONDS = 30.0
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS runs (run_id VARCHAR PRIMARY KEY, created VARCHAR, workspace VARCHAR,
-    model VARCHAR, views VARCHAR, train_pairs BIGINT, test_pairs BIGINT, git_commit VARCHAR,
-    git_dirty BOOLEAN, params_hash VARCHAR, evaluation_id VARCHAR,
-    alignment_sha256 VARCHAR, params VARCHAR);
-CREATE TABLE IF NOT EXISTS metrics (run_id VARCHAR, name VARCHAR, value DOUBLE, low DOUBLE,
-    high DOUBLE);
-CREATE TABLE IF NOT EXISTS queries (run_id VARCHAR, direction VARCHAR, query VARCHAR,
-    "group" VARCHAR, rank BIGINT,
-    gallery BIGINT, recall_at_1 DOUBLE, recall_at_5 DOUBLE, recall_at_10 DOUBLE, mrr DOUBLE);
-ALTER TABLE queries ADD COLUMN IF NOT EXISTS average_precision DOUBLE;
-ALTER TABLE queries ADD COLUMN IF NOT EXISTS precision_at_5 DOUBLE;
-ALTER TABLE queries ADD COLUMN IF NOT EXISTS average_precision_at_r DOUBLE;
-CREATE TABLE IF NOT EXISTS stages (run_id VARCHAR, stage VARCHAR, seconds DOUBLE, record VARCHAR);
-ALTER TABLE stages ADD COLUMN IF NOT EXISTS cpu_seconds DOUBLE;
-ALTER TABLE stages ADD COLUMN IF NOT EXISTS peak_megabytes DOUBLE;
-ALTER TABLE stages ADD COLUMN IF NOT EXISTS computed BIGINT;
-ALTER TABLE stages ADD COLUMN IF NOT EXISTS reused BIGINT;
-ALTER TABLE stages ADD COLUMN IF NOT EXISTS bytes BIGINT;
+_QUERY_COLUMNS = {
+    "direction": "VARCHAR",
+    "query": "VARCHAR",
+    "group": "VARCHAR",
+    "rank": "BIGINT",
+    "gallery": "BIGINT",
+    "recall_at_1": "DOUBLE",
+    "recall_at_5": "DOUBLE",
+    "recall_at_10": "DOUBLE",
+    "mrr": "DOUBLE",
+    "average_precision": "DOUBLE",
+    "precision_at_5": "DOUBLE",
+    "average_precision_at_r": "DOUBLE",
+}
+_TABLES = f"""
+CREATE TABLE runs (run_id VARCHAR PRIMARY KEY, created VARCHAR, workspace VARCHAR, model VARCHAR,
+    views VARCHAR, train_pairs BIGINT, test_pairs BIGINT, git_commit VARCHAR, git_dirty BOOLEAN,
+    params_hash VARCHAR, evaluation_id VARCHAR, alignment_sha256 VARCHAR, params VARCHAR);
+CREATE TABLE metrics (run_id VARCHAR, name VARCHAR, value DOUBLE, low DOUBLE, high DOUBLE);
+CREATE TABLE queries (run_id VARCHAR,
+    {", ".join(f'"{name}" {kind}' for name, kind in _QUERY_COLUMNS.items())});
+CREATE TABLE stages (run_id VARCHAR, stage VARCHAR, seconds DOUBLE, record VARCHAR,
+    cpu_seconds DOUBLE, peak_megabytes DOUBLE, computed BIGINT, reused BIGINT, bytes BIGINT);
 """
-_STAGE_COSTS = ("cpu_seconds", "peak_megabytes", "computed", "reused", "bytes")
-_QUERY_COLUMNS = (
-    "direction",
-    "query",
-    "group",
-    "rank",
-    "gallery",
-    "recall_at_1",
-    "recall_at_5",
-    "recall_at_10",
-    "mrr",
-)
-# What later versions measure as well; records of earlier ones have it not, and a database made by
-# one gets the columns.
-_LATER_QUERY_COLUMNS = ("average_precision", "precision_at_5", "average_precision_at_r")
+_VERSION = hashlib.sha256(_TABLES.encode()).hexdigest()[:16]
+"""Of the tables. A file that has other tables is deleted and written anew."""
+
+_FILL_RUNS = """
+INSERT INTO runs BY NAME
+SELECT r.run_id, r.created, r.workspace, r.model,
+    array_to_string(json_keys(r.params, '$.views'), ',') AS views,
+    CAST(m.pairs->>'$.train' AS BIGINT) AS train_pairs,
+    CAST(m.pairs->>'$.test' AS BIGINT) AS test_pairs,
+    r.git_commit, r.git_dirty, r.params_hash, r.evaluation_id, r.alignment_sha256,
+    CAST(r.params AS VARCHAR) AS params
+FROM read_json($records, filename = true, columns = {run_id: 'VARCHAR', created: 'VARCHAR',
+    workspace: 'VARCHAR', model: 'VARCHAR', params: 'JSON', git_commit: 'VARCHAR',
+    git_dirty: 'BOOLEAN', params_hash: 'VARCHAR', evaluation_id: 'VARCHAR',
+    alignment_sha256: 'VARCHAR'}) r
+JOIN read_json($metrics, filename = true, columns = {pairs: 'JSON'}) m
+    ON parse_path(m.filename)[-2] = r.run_id
+"""
+_FILL_STAGES = """
+INSERT INTO stages BY NAME
+SELECT run_id, s.key AS stage, CAST(s.value AS VARCHAR) AS record,
+    CAST(s.value->>'$.seconds' AS DOUBLE) AS seconds,
+    CAST(s.value->>'$.cpu_seconds' AS DOUBLE) AS cpu_seconds,
+    CAST(s.value->>'$.peak_megabytes' AS DOUBLE) AS peak_megabytes,
+    CAST(s.value->>'$.computed' AS BIGINT) AS computed,
+    CAST(s.value->>'$.reused' AS BIGINT) AS reused,
+    CAST(s.value->>'$.bytes' AS BIGINT) AS bytes
+FROM read_json($records, columns = {run_id: 'VARCHAR', stages: 'JSON'}), json_each(stages) s
+"""
+# Every estimate is an object with a value, wherever in the file it lies: `$.a."b-c"` is a.b-c.
+# Those of tasks.json are under `tasks`.
+_FILL_METRICS = """
+INSERT INTO metrics BY NAME
+SELECT parse_path(filename)[-2] AS run_id,
+    CASE WHEN parse_path(filename)[-1] = $tasks THEN 'tasks.' ELSE '' END
+        || replace(substr(e.fullkey, 3), '"', '') AS name,
+    CAST(e.value->>'$.value' AS DOUBLE) AS value, CAST(e.value->>'$.low' AS DOUBLE) AS low,
+    CAST(e.value->>'$.high' AS DOUBLE) AS high
+FROM read_json_objects($files, filename = true) f, json_tree(f.json) e
+WHERE e.type = 'OBJECT' AND json_exists(e.value, '$.value')
+"""
+# Records of earlier versions have fewer columns, which stay null.
+_FILL_QUERIES = f"""
+INSERT INTO queries BY NAME
+SELECT parse_path(filename)[-2] AS run_id,
+    COLUMNS(lambda name: name IN ({", ".join(f"'{name}'" for name in _QUERY_COLUMNS)}))
+FROM read_parquet($files, filename = true, union_by_name = true)
+"""
 
 
 def publish(ws: Workspace, run_id: str) -> None:
@@ -67,13 +106,13 @@ def publish(ws: Workspace, run_id: str) -> None:
         ArtifactError: the run's record is missing or damaged.
         WorkspaceError: the database stayed locked.
     """
-    _with_database(ws, lambda con: _enter(con, ws, run_id))
+    _with_database(ws, lambda con: _enter(con, ws, [run_id]))
 
 
 def rebuild(ws: Workspace) -> None:
     """Delete the database and write it anew from the run records."""
     _delete(ws)
-    _with_database(ws, lambda con: _enter_all(con, ws))
+    _with_database(ws, lambda con: _enter(con, ws, recorded_runs(ws)))
 
 
 def query(ws: Workspace, sql: str) -> pl.DataFrame:
@@ -144,56 +183,40 @@ def flatten(
             yield from flatten(value, f"{prefix}{key}.")
 
 
-def _enter_all(con: duckdb.DuckDBPyConnection, ws: Workspace) -> None:
-    for run_id in recorded_runs(ws):
-        _enter(con, ws, run_id)
-
-
-def _enter(con: duckdb.DuckDBPyConnection, ws: Workspace, run_id: str) -> None:
-    if con.execute("SELECT 1 FROM runs WHERE run_id = ?", [run_id]).fetchone():
+def _enter(con: duckdb.DuckDBPyConnection, ws: Workspace, run_ids: list[str]) -> None:
+    """Fill the tables from the records of runs that they do not have yet."""
+    known = {row[0] for row in con.execute("SELECT run_id FROM runs").fetchall()}
+    new = [run_id for run_id in run_ids if run_id not in known]
+    if not new:
         return
+    for run_id in new:
+        _check_record(ws, run_id)
+    folders = [ws.runs / run_id for run_id in new]
+
+    def files(name: str) -> list[str]:
+        return [_literal(file) for folder in folders if (file := folder / name).is_file()]
+
+    records, estimates, tasks = files("run.json"), files("metrics.json"), files(TASKS_FILE)
+    con.execute(_FILL_RUNS, {"records": records, "metrics": estimates})
+    con.execute(_FILL_STAGES, {"records": records})
+    con.execute(_FILL_METRICS, {"files": estimates + tasks, "tasks": TASKS_FILE})
+    con.execute(_FILL_QUERIES, {"files": files("queries.parquet")})
+
+
+def _check_record(ws: Workspace, run_id: str) -> None:
+    """Refuse a record that is damaged, or not whole."""
     run, folder = read_record(ws, run_id), ws.runs / run_id
-    metrics = read_json(folder / "metrics.json")
-    facts = [
-        run.created,
-        run.workspace,
-        run.model,
-        ",".join(run.views),
-        metrics["pairs"]["train"],
-        metrics["pairs"]["test"],
-    ]
-    facts += [
-        run.git_commit,
-        run.git_dirty,
-        run.params_hash,
-        run.evaluation_id,
-        run.alignment_sha256,
-        json.dumps(run.params),
-    ]
-    con.execute(f"INSERT INTO runs VALUES (?{', ?' * len(facts)})", [run_id, *facts])
-    tasks = {"tasks": read_json(folder / TASKS_FILE)} if (folder / TASKS_FILE).is_file() else {}
-    for row in (*flatten(metrics), *flatten(tasks)):
-        con.execute("INSERT INTO metrics VALUES (?, ?, ?, ?, ?)", [run_id, *row])
-    for stage, done in run.stages.items():
-        costs = [done.get(key) for key in _STAGE_COSTS]
-        con.execute(
-            "INSERT INTO stages VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [run_id, stage, done["seconds"], json.dumps(done), *costs],
-        )
+    read_json(folder / "metrics.json")
     queries = folder / "queries.parquet"
     if not queries.is_file() or file_sha256(queries) != run.queries_sha256:
         raise ArtifactError(
             f"{queries}: missing or damaged; delete {folder} and run `csa run` again"
         )
-    recorded = pl.read_parquet_schema(queries)
-    columns = ", ".join(
-        f'"{name}"'
-        for name in (*_QUERY_COLUMNS, *(c for c in _LATER_QUERY_COLUMNS if c in recorded))
-    )
-    con.execute(
-        f"INSERT INTO queries BY NAME SELECT ? AS run_id, {columns} FROM read_parquet(?)",
-        [run_id, str(queries)],
-    )
+
+
+def _literal(path: Path) -> str:
+    """A path for DuckDB's readers, which take every path for a pattern."""
+    return re.sub(r"([*?\[])", r"[\1]", str(path))
 
 
 def _show_executions(con: duckdb.DuckDBPyConnection, ws: Workspace) -> None:
@@ -210,7 +233,7 @@ def _show_executions(con: duckdb.DuckDBPyConnection, ws: Workspace) -> None:
         )
         con.execute(
             f"INSERT INTO executions SELECT * FROM {read}",
-            {"file": str(file), "columns": executions.COLUMNS},
+            {"file": _literal(file), "columns": executions.COLUMNS},
         )
 
 
@@ -218,14 +241,20 @@ class _DamagedError(Exception):
     """The database file cannot be read."""
 
 
+class _OutdatedError(Exception):
+    """The database file has tables of another version."""
+
+
 def _with_database(
     ws: Workspace, work: Callable[[duckdb.DuckDBPyConnection], T], read_only: bool = False
 ) -> T:
-    """Do work in one transaction. A damaged database is written anew from the records first,
-    with a word about it.
+    """Do work in one transaction. A database that is damaged, with a word about it, or of another
+    version is written anew from the records first.
     """
     try:
         return _transaction(ws, work, read_only)
+    except _OutdatedError:
+        pass
     except _DamagedError as damage:
         print(f"{ws.duckdb}: damaged ({damage}); rebuilt from the run records", file=sys.stderr)
     rebuild(ws)
@@ -237,9 +266,7 @@ def _transaction(
 ) -> T:
     with _connect(ws, read_only) as con:
         try:
-            if read_only:
-                return work(con)
-            con.execute(_SCHEMA)
+            _prepare(con, read_only)
             con.execute("BEGIN")
             result = work(con)
             con.execute("COMMIT")
@@ -251,6 +278,18 @@ def _transaction(
             ):
                 raise _DamagedError(str(error).splitlines()[0]) from None
             raise
+
+
+def _prepare(con: duckdb.DuckDBPyConnection, read_only: bool) -> None:
+    """Make the tables in a new file; those of an old one have to be of this version."""
+    tables = {row[0] for row in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    if not tables and not read_only:
+        version = f"CREATE TABLE tables_version AS SELECT '{_VERSION}' AS version;"
+        con.execute(f"BEGIN; {_TABLES} {version} COMMIT")
+    elif "tables_version" not in tables or con.execute(
+        "SELECT version FROM tables_version"
+    ).fetchall() != [(_VERSION,)]:
+        raise _OutdatedError
 
 
 def _connect(ws: Workspace, read_only: bool) -> duckdb.DuckDBPyConnection:
