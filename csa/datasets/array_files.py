@@ -2,6 +2,10 @@
 .safetensors, .parquet.
 """
 
+import fnmatch
+import json
+import re
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -11,50 +15,46 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from csa.datasets.containers import inside
+from csa.datasets.reading import Reading
 from csa.errors import DataError
+from csa.storage.files import plain_words, refuse_bomb, what_is
+
+_NPY = b"\x93NUMPY"
+_NUMBER_BYTES = 4
+_INDEX_NAMES = re.compile(r"(?i)(.*[._ -])?(id|ids|idx|index|row|rowid|unnamed: \d+)|__.*__")
 
 
-def open_array(path: Path, name: str) -> NDArray[Any]:
+def open_array(path: Path, name: str, columns: str = "") -> NDArray[Any]:
     """The one matrix in a features file, shape (rows, dimensions), of its own number type.
 
     Args:
         path: the file; its ending says how it is read. A .npz or .safetensors holds exactly one
-            array. A .parquet holds either
-        one
-            column of lists or one number column per dimension.
+            array. A .parquet holds either one column of lists or one number column per dimension.
         name: what errors call it.
+        columns: of a .parquet, the columns that are dimensions: names with * for any letters,
+            separated by commas; "" for all.
 
     Raises:
-        DataError: missing, damaged, of another kind or shape, or not of real numbers.
+        DataError: missing, damaged, of another kind or shape, not of real numbers, or with a
+            column that counts its rows.
     """
-    readers: dict[str, Callable[[Path], NDArray[Any]]] = {
-        ".npy": lambda file: np.load(file, mmap_mode="r", allow_pickle=False),
-        ".npz": _read_npz,
-        ".safetensors": _read_safetensors,
-        ".parquet": _read_parquet,
-    }
-    from safetensors import SafetensorError
-
-    read = readers.get(path.suffix.lower())
-    if read is None:
+    suffix = path.suffix.lower()
+    if suffix not in _READERS:
         raise DataError(
             f"{name}: features cannot be read from {path.suffix or 'no'} files; use "
-            f"{', '.join(readers)}"
+            f"{', '.join(_READERS)}"
         )
-    if not path.is_file():
+    if what_is(path) != "a file":
         raise DataError(f"{name}: no such features file; correct dataset.arrays")
     try:
-        array = read(path)
-    except (
-        OSError,
-        ValueError,
-        EOFError,
-        zipfile.BadZipFile,
-        SafetensorError,
-        TypeError,
-        pl.exceptions.PolarsError,
-    ) as error:
-        words = " ".join(str(error).replace(str(path), name).split())
+        array = _read_parquet(path, columns) if suffix == ".parquet" else _READERS[suffix](path)
+    except DataError:
+        raise
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # polars' PanicException is no Exception
+        words = plain_words(error).replace(str(path), name)
         raise DataError(
             f"{name}: the features cannot be read ({words}); write the file again"
         ) from None
@@ -71,8 +71,11 @@ def open_array(path: Path, name: str) -> NDArray[Any]:
 
 
 class ArrayRows:
-    """Rows of feature files by their value in the pairs table, FILE#ROW; each file is opened
-    once.
+    """Rows of feature files by their value in the pairs table, FILE#ROW, or FILE!COLUMNS#ROW of a
+    Parquet file; each file is opened once.
+
+    Args:
+        find: the path of a file by its name in the pairs table.
     """
 
     def __init__(self, find: Callable[[str], Path]):
@@ -87,13 +90,63 @@ class ArrayRows:
         """
         name, _, row = value.rpartition("#")
         if name not in self._open:
-            self._open[name] = open_array(self._find(name), name)
+            file, _, columns = name.partition(".parquet!")
+            file = f"{file}.parquet" if columns else file
+            self._open[name] = open_array(self._find(file), file, columns)
         array = self._open[name]
         if not row.isdecimal() or int(row) >= len(array):
             raise DataError(f"{value}: no such row; {name} has {len(array)} rows, counted from 0")
         # what float32 cannot hold becomes infinite, and is refused as that
         with np.errstate(over="ignore"):
             return np.ascontiguousarray(array[int(row)], dtype="<f4")
+
+
+def array_rows(reading: Reading, height: int | None, owner: str) -> dict[str, list[str]]:
+    """The FILE#ROW values of every view in `dataset.arrays`.
+
+    A folder in place of a file holds parts, which are read in the order of their numbers.
+
+    Args:
+        reading: of the data set.
+        height: how many rows each must have; None: as many as the first has.
+        owner: what has that many rows, for errors.
+
+    Raises:
+        DataError: a file is unusable, or its number of rows differs.
+    """
+    values: dict[str, list[str]] = {}
+    for view, name in reading.params.arrays.items():
+        values[view] = [
+            f"{part}#{row}"
+            for part, count in _parts(reading, name, reading.params.columns.get(view, ""))
+            for row in range(count)
+        ]
+        count = len(values[view])
+        if height is None:
+            height, owner = count, name
+        if count != height:
+            raise DataError(
+                f"{name} has {count} rows but {owner} has {height}; row i of each belongs "
+                f"together, so the counts must agree"
+            )
+    return values
+
+
+def _parts(reading: Reading, name: str, columns: str) -> list[tuple[str, int]]:
+    """Each file of a view's features as the pairs table names it, with its number of rows."""
+    chosen = f"!{columns}" if columns else ""
+    if what_is(inside(reading.root, name)) != "a folder":
+        return [(name + chosen, len(open_array(reading.open(name), name, columns)))]
+    files = [file for file in reading.below(name) if Path(file).suffix.lower() in _READERS]
+    if not files:
+        raise DataError(f"{name}: a folder without {', '.join(_READERS)}; correct dataset.arrays")
+    files.sort(key=lambda file: [int(part) for part in re.findall(r"\d+", Path(file).name)])
+    arrays = {file: open_array(reading.open(file), file, columns) for file in files}
+    widths = {array.shape[1] for array in arrays.values()}
+    if len(widths) > 1:
+        raise DataError(f"{name}: its parts have {sorted(widths)} dimensions; they must agree")
+    reading.notes.append(f"{name}: {len(files)} parts, read in the order {files[0]} to {files[-1]}")
+    return [(file + chosen, len(array)) for file, array in arrays.items()]
 
 
 def _only(names: list[str]) -> str:
@@ -104,7 +157,23 @@ def _only(names: list[str]) -> str:
     return names[0]
 
 
+def _read_npy(path: Path) -> NDArray[Any]:
+    with path.open("rb") as file:
+        first = file.read(len(_NPY))
+    if first != _NPY:
+        raise ValueError(
+            "it does not begin as a NumPy file; a raw memory dump or a pickle? save it with "
+            "numpy.save"
+        )
+    array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
+
+
 def _read_npz(path: Path) -> NDArray[Any]:
+    with zipfile.ZipFile(path) as archive:
+        refuse_bomb(
+            path.name, sum(one.file_size for one in archive.infolist()), path.stat().st_size
+        )
     with np.load(path, allow_pickle=False) as arrays:
         array: NDArray[Any] = arrays[_only(arrays.files)]
         return array
@@ -114,21 +183,65 @@ def _read_safetensors(path: Path) -> NDArray[Any]:
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as file:
-        array: NDArray[Any] = file.get_tensor(_only(list(file.keys())))
+        key = _only(list(file.keys()))
+        if file.get_slice(key).get_dtype() == "BF16":
+            return _read_bfloat16(path, key)
+        array: NDArray[Any] = file.get_tensor(key)
         return array
 
 
-def _read_parquet(path: Path) -> NDArray[Any]:
-    frame = pl.read_parquet(path)
+def _read_bfloat16(path: Path, key: str) -> NDArray[np.float32]:
+    """The upper halves of float32, which NumPy has no type for; safetensors checked the header."""
+    content = path.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    entry = json.loads(content[8 : 8 + length])[key]
+    start, end = entry["data_offsets"]
+    halves = np.frombuffer(content[8 + length + start : 8 + length + end], "<u2")
+    return (halves.astype("<u4") << 16).view("<f4").reshape(entry["shape"])
+
+
+def _read_parquet(path: Path, columns: str = "") -> NDArray[Any]:
+    scan = pl.scan_parquet(path, glob=False)
+    schema = scan.collect_schema()
+    names = _chosen(list(schema), columns)
+    height = scan.select(pl.len()).collect().item()
+    refuse_bomb(path.name, height * len(names) * _NUMBER_BYTES, path.stat().st_size)
+    frame = scan.select(names).collect()
     if frame.width == 1 and isinstance(frame.dtypes[0], pl.List | pl.Array):
         return _stack(frame.to_series())
     if any(not dtype.is_numeric() for dtype in frame.dtypes):
         raise ValueError(
             f"expected one column of lists, or number columns alone, got "
-            f"{', '.join(map(str, frame.dtypes[:5]))}"
+            f"{', '.join(map(str, frame.dtypes[:5]))}; dataset.columns can name the columns that "
+            f"are dimensions, such as 'd*'"
+        )
+    counting = [name for name in names if not columns and _counts(frame[name])]
+    if counting:
+        raise ValueError(
+            f"column {counting[0]!r} names or counts the rows, so it is no dimension; say which "
+            f"columns are, in dataset.columns, such as VIEW: 'd*'"
         )
     # A null becomes NaN, which is refused row by row.
     return frame.select(pl.all().cast(pl.Float32)).to_numpy()
+
+
+def _chosen(names: list[str], columns: str) -> list[str]:
+    patterns = [pattern.strip() for pattern in columns.split(",") if pattern.strip()]
+    if not patterns:
+        return names
+    chosen = [name for name in names if any(fnmatch.fnmatchcase(name, one) for one in patterns)]
+    if not chosen:
+        raise ValueError(f"no column is called {columns!r}; the columns are {', '.join(names[:9])}")
+    return chosen
+
+
+def _counts(column: pl.Series) -> bool:
+    """Whether a column is an identifier: called so, or whole numbers that go up by one."""
+    if _INDEX_NAMES.fullmatch(column.name):
+        return True
+    if not column.dtype.is_integer() or len(column) < 3 or column.null_count():
+        return False
+    return bool((column.cast(pl.Int128).diff().drop_nulls() == 1).all())
 
 
 def _stack(rows: pl.Series) -> NDArray[Any]:
@@ -140,3 +253,11 @@ def _stack(rows: pl.Series) -> NDArray[Any]:
             f"its lists have lengths {widths[:5]}; every row needs the same number of values"
         )
     return rows.explode().cast(pl.Float32).to_numpy().reshape(len(rows), -1)
+
+
+_READERS: dict[str, Callable[[Path], NDArray[Any]]] = {
+    ".npy": _read_npy,
+    ".npz": _read_npz,
+    ".safetensors": _read_safetensors,
+    ".parquet": _read_parquet,
+}

@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from csa.datasets.items import modality_of, names_a_file
-from csa.datasets.rows import SPLIT_NAMES
+from csa.datasets.rows import ItemError, as_text
+from csa.datasets.splits import part_of
 from csa.params.schema import RESERVED_COLUMNS
 from csa.params.views import Modality
 
-Cells: TypeAlias = dict[str, list[str | None]]
+Cells: TypeAlias = dict[str, list[Any]]
 """Column name -> its cells."""
 
 _TEXT_NAMES = (
@@ -52,9 +53,8 @@ def guess_columns(cells: Cells, root: Path) -> GuessedColumns:
         cells: the first rows of a table.
         root: the folder that paths in it are relative to.
     """
-    filled = {
-        name: [cell for cell in column if cell and cell.strip()] for name, column in cells.items()
-    }
+    cells = {name: [_text(cell) for cell in column] for name, column in cells.items()}
+    filled = {name: [cell for cell in column if cell] for name, column in cells.items()}
     media = {name: kind for name, column in filled.items() if (kind := _media(column)) is not None}
     texts = _texts(filled, set(media))
     found = GuessedColumns({}, {})
@@ -77,6 +77,14 @@ def guess_columns(cells: Cells, root: Path) -> GuessedColumns:
     for ours, names in _OWN_NAMES.items():
         _own_column(found, ours, names, cells, chosen)
     return found
+
+
+def _text(cell: Any) -> str:
+    """A cell as text; "" where nothing is there, or no text."""
+    try:
+        return (as_text(cell, "") or "").strip()
+    except ItemError:
+        return ""
 
 
 def _media(column: list[str]) -> Modality | None:
@@ -146,7 +154,7 @@ def _own_column(
         if theirs == "id":
             found.missing.append("a column of unique ids: id has the same cell twice, or none")
         return
-    unknown = [cell for cell in given if cell.lower() not in SPLIT_NAMES]
+    unknown = [cell for cell in given if part_of(cell, {}) is None]
     if ours == "split" and unknown:
         found.unsure.append(f"column {theirs} holds {unknown[0]!r}, which is no known split")
         if theirs != "split":

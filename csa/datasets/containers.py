@@ -10,6 +10,8 @@ import re
 import tarfile
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO
@@ -17,9 +19,12 @@ from typing import Any, BinaryIO
 from csa.errors import DataError
 from csa.extras import needed_for
 from csa.modalities.series import split_records
-from csa.storage.files import open_item
+from csa.storage.files import guarded, open_item, plain_words, what_is
 
-_INSIDE = re.compile(r"(?P<file>.+\.(?:tar|arrow|ts|txt))!(?P<member>.+)")
+_INSIDE = re.compile(r"(?P<file>.+\.(?:tar|arrow|ts|txt))!(?P<member>.+)", re.DOTALL)
+_ROW = re.compile(
+    r"(?P<file>.+\.(?:npy|npz|safetensors|parquet))(?:!(?P<columns>.*))?#\d+", re.DOTALL
+)
 
 
 class ItemFiles:
@@ -47,7 +52,7 @@ class ItemFiles:
             DataError: no such file or member, a damaged container, or a path out of the folder.
         """
         match = _INSIDE.fullmatch(value)
-        if match is None or inside(self._root, value).is_file():
+        if match is None or what_is(inside(self._root, value)) == "a file":
             return open_item(inside(self._root, value), value, self._what)
         name = match["file"]
         with self._lock:
@@ -65,11 +70,22 @@ class ItemFiles:
             ) from None
 
 
+def file_of(value: str) -> str:
+    """The file that a value of the pairs table lies in."""
+    match = _INSIDE.fullmatch(value) or _ROW.fullmatch(value)
+    return match["file"] if match else value
+
+
 def inside(root: Path, value: str) -> Path:
     """The file that a path of the data set names.
 
+    Args:
+        root: the data set's folder.
+        value: the path.
+
     Raises:
-        DataError: it is absolute, or leads out of the folder by ".." or by a symbolic link.
+        DataError: it is absolute, or leads out of the folder by ".." or by a symbolic link. Links
+            within one cached repository of the Hugging Face hub are its own.
     """
     if "\0" in value or PurePath(value).is_absolute():
         raise DataError(
@@ -77,57 +93,84 @@ def inside(root: Path, value: str) -> Path:
             f"its own files"
         )
     path = root / value
-    if not path.resolve().is_relative_to(root.resolve()):
+    try:
+        real, home = path.resolve(), _resolved(root)
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or "a link to itself"
+        raise DataError(f"{value[:80]!r}: names no file ({reason}); correct the path") from None
+    if not real.is_relative_to(home) and not _same_repository(home, real):
         raise DataError(
             f"{value!r}: leads out of the data set's folder; a data set may only name its own files"
         )
     return path
 
 
-def tar_members(path: Path, name: str) -> dict[str, tuple[int, int]]:
-    """Offset and size of every file in an uncompressed tar, in its order.
+@lru_cache(maxsize=64)
+def _resolved(root: Path) -> Path:
+    return root.resolve()
+
+
+def _same_repository(home: Path, real: Path) -> bool:
+    """Whether a file is a blob of the hub's cached repository that the folder is a snapshot of."""
+    for snapshots in (home, *home.parents):
+        if snapshots.parent.name == "snapshots":
+            return real.is_relative_to(snapshots.parent.parent / "blobs")
+    return False
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in a tar: its name, and where its bytes lie."""
+
+    name: str
+    offset: int
+    size: int
+
+
+def tar_members(path: Path, name: str, count: int | None = None) -> list[Member]:
+    """Every file in an uncompressed tar, in its order; a name may be there twice.
+
+    Args:
+        path: of the tar.
+        name: what errors call it.
+        count: look at no more than so many members; None looks at all.
 
     Raises:
         DataError: missing, damaged or compressed.
     """
     try:
-        with open_item(path, name, "tar") as file, tarfile.open(fileobj=file, mode="r:") as tar:
-            return {
-                member.name.removeprefix("./"): (member.offset_data, member.size)
-                for member in tar
+        with (
+            guarded(name, "an uncompressed tar"),
+            open_item(path, name, "tar") as file,
+            tarfile.open(fileobj=file, mode="r:") as tar,
+        ):
+            size = path.stat().st_size
+            members = [
+                Member(member.name.removeprefix("./"), member.offset_data, member.size)
+                for member in islice(tar, count)
                 if member.isfile()
-            }
+            ]
     except tarfile.TarError as error:
         raise DataError(
             f"{name}: not readable as an uncompressed tar ({error}); fetch it again, or "
             f"decompress it"
         ) from None
-
-
-def first_members(path: Path, name: str, count: int = 50) -> list[str]:
-    """Names of the first files in an uncompressed tar, however long it is.
-
-    Raises:
-        DataError: missing, damaged or compressed.
-    """
-    try:
-        with open_item(path, name, "tar") as file, tarfile.open(fileobj=file, mode="r:") as tar:
-            return [member.name for member in islice(tar, count) if member.isfile()]
-    except tarfile.TarError as error:
+    if any(member.offset + member.size > size for member in members):
         raise DataError(
-            f"{name}: not readable as an uncompressed tar ({error}); fetch it again, or "
-            f"decompress it"
-        ) from None
+            f"{name}: not readable as an uncompressed tar (its last member is cut off); fetch it "
+            f"again"
+        )
+    return members
 
 
 def _open_tar(path: Path, name: str) -> Callable[[str], BinaryIO]:
-    members = tar_members(path, name)
+    members = {member.name: member for member in tar_members(path, name)}
 
-    def open_member(member: str) -> BinaryIO:
-        offset, size = members[member]
+    def open_member(name: str) -> BinaryIO:
+        member = members[name]
         with path.open("rb") as file:
-            file.seek(offset)
-            return io.BytesIO(file.read(size))
+            file.seek(member.offset)
+            return io.BytesIO(file.read(member.size))
 
     return open_member
 
@@ -141,19 +184,21 @@ def read_arrow(path: Path, name: str) -> Any:
     """
     with needed_for(f"{name}: an Arrow file", DataError):
         import pyarrow as pa
-    if not path.is_file():
+    if what_is(path) != "a file":
         raise DataError(f"{name}: no such Arrow file; is the data set complete?")
     try:
         source = pa.memory_map(str(path))
         try:
-            return pa.ipc.open_stream(source).read_all()
+            table = pa.ipc.open_stream(source).read_all()
         except pa.ArrowInvalid:
             source.seek(0)
-            return pa.ipc.open_file(source).read_all()
-    except (pa.ArrowInvalid, OSError) as error:
+            table = pa.ipc.open_file(source).read_all()
+        table.validate(full=True)  # before a cell is looked at: a wrong offset ends the process
+    except (pa.ArrowException, OSError, MemoryError, ValueError) as error:
         raise DataError(
-            f"{name}: damaged Arrow file ({' '.join(str(error).split())[:100]}); fetch it again"
+            f"{name}: damaged Arrow file ({plain_words(error)}); fetch it again"
         ) from None
+    return table
 
 
 def _open_arrow(path: Path, name: str) -> Callable[[str], BinaryIO]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from csa.datasets.rows import RawPair, decode_text
 from csa.errors import DataError
-from csa.storage.files import write_atomic
+from csa.storage.files import guarded, what_is, write_atomic
 
 EXCLUDE_FILE = "exclude.csv"
 
@@ -37,26 +37,33 @@ def read_excluded(path: Path) -> Excluded:
         DataError: neither a column pair_id nor item, a line without either, or an item that is no
             sha256.
     """
-    if not path.is_file():
+    kind = what_is(path)
+    if kind == "nothing" and not path.is_symlink():
         return Excluded()
+    if kind != "a file":
+        raise DataError(
+            f"{path}: it is {kind}, not a list of what to leave out; make it a file, or remove it"
+        )
     reader = csv.DictReader(io.StringIO(decode_text(path), newline=""))
-    if not {"pair_id", "item"} & set(reader.fieldnames or ()):
+    with guarded(str(path), "a list of what to leave out"):
+        names = reader.fieldnames or ()
+    if not {"pair_id", "item"} & set(names):
         raise DataError(
             f"{path}: no column pair_id or item, only {reader.fieldnames}; its first line must "
             f"name the columns: pair_id,reason"
         )
     found = Excluded()
-    for row in reader:
+    with guarded(str(path), "a list of what to leave out"):
+        rows = [(reader.line_num, row) for row in reader]
+    for line, row in rows:
         pair_id, item, reason = (
             (row.get(name) or "").strip() for name in ("pair_id", "item", "reason")
         )
         if not pair_id and not item:
-            raise DataError(
-                f"{path}: line {reader.line_num} has no pair_id; remove the line, or give it one"
-            )
+            raise DataError(f"{path}: line {line} has no pair_id; remove the line, or give it one")
         if item and not _SHA256.fullmatch(item):
             raise DataError(
-                f"{path}: line {reader.line_num}: item {item[:80]!r} is no sha256; `csa forget` "
+                f"{path}: line {line}: item {item[:80]!r} is no sha256; `csa forget` "
                 f"writes such lines"
             )
         if pair_id:

@@ -1,59 +1,35 @@
-"""Data sets: one file a reader, and the pairs table that all of them end in.
+"""Reading a data set: from the folder that the parameters name to the pairs table.
 
-A reader finds rows (`rows.RawPair`), `pairs.build_pairs` checks every item, sets groups and splits,
-and `items.item_loader` loads an item again for its encoder.
+A reader finds rows and accounts for them (`reading.Reading`), `building.build_pairs` checks every
+item, sets groups and splits, and `items.item_loader` loads an item again for its encoder.
 """
 
 import random
 import sys
 from pathlib import Path
+from typing import Any
 
 from csa.datasets.exclude import EXCLUDE_FILE, leave_out, read_excluded
 from csa.datasets.items import Item
-from csa.datasets.pairs import Ingested, build_pairs, quarantine_table
-from csa.datasets.readers.arrays import read_arrays
-from csa.datasets.readers.captions import read_coco, read_karpathy
-from csa.datasets.readers.cosmos import read_cosmos
-from csa.datasets.readers.flickr import read_flickr
-from csa.datasets.readers.folders import read_kitti, read_leafy_spurge, read_musiccaps
-from csa.datasets.readers.handwriting import read_handwriting
-from csa.datasets.readers.huggingface import read_huggingface
-from csa.datasets.readers.imagefolder import read_imagefolder
-from csa.datasets.readers.imagenet import read_imagenet
-from csa.datasets.readers.table import read_table
-from csa.datasets.readers.webdataset import read_webdataset
-from csa.datasets.roots import dataset_root
-from csa.datasets.rows import Reader
+from csa.datasets.pairs import Building, Ingested, build_pairs, quarantine_table
+from csa.datasets.reading import Reading
+from csa.datasets.registry import reader_of
+from csa.datasets.roots import dataset_path
 from csa.errors import DataError
-from csa.params.data import DatasetKind, DatasetParams
+from csa.params.data import DatasetParams
 from csa.params.schema import Params
 from csa.params.views import ViewParams
+from csa.storage.files import guarded, what_is
 
 __all__ = [
-    "READERS",
     "Ingested",
     "Item",
     "ingest",
     "read_dataset",
 ]
 
-READERS: dict[DatasetKind, Reader] = {
-    "table": read_table,
-    "flickr": read_flickr,
-    "imagefolder": read_imagefolder,
-    "arrays": read_arrays,
-    "imagenet": read_imagenet,
-    "karpathy": read_karpathy,
-    "coco": read_coco,
-    "cosmos": read_cosmos,
-    "leafy_spurge": read_leafy_spurge,
-    "musiccaps": read_musiccaps,
-    "kitti": read_kitti,
-    "handwriting": read_handwriting,
-    "webdataset": read_webdataset,
-    "huggingface": read_huggingface,
-}
-"""`dataset.kind` -> what reads it."""
+SAMPLE = 3
+"""Pairs that the account shows."""
 
 
 def ingest(
@@ -96,38 +72,93 @@ def read_dataset(
     Raises:
         DataError: the data set is missing or unusable; see the reader and `build_pairs`.
     """
-    path = workspace_root / dataset.path
-    if not path.exists():
-        raise DataError(
-            f"{path}: no such data set; correct dataset.path, or give --data (the built-in one is "
-            f"made by `dvc repro demo`)"
-        )
-    if dataset.kind != "table" and not path.is_dir():
-        raise DataError(f"{path}: not a folder; dataset.kind {dataset.kind} reads a folder")
-    _check_arrays(dataset, views)
-    source = READERS[dataset.kind](dataset, views, path)
+    reading = read_rows(dataset, views, dataset_path(dataset, workspace_root))
     listed = read_excluded(workspace_root / EXCLUDE_FILE)
     excluded = listed.pairs if to_fit else {}
-    rows, out, left_out = leave_out(source.rows, excluded)
+    rows, out, left_out = leave_out(reading.rows, excluded)
+    drawn = rows
     if sample is not None and len(rows) > sample:
-        rows = [rows[i] for i in sorted(random.Random(0).sample(range(len(rows)), sample))]
-    result = build_pairs(
-        rows,
+        drawn = [rows[i] for i in sorted(random.Random(0).sample(range(len(rows)), sample))]
+    building = Building(
         views,
         dataset,
-        dataset_root(dataset, workspace_root),
+        reading.root,
         progress,
         to_fit,
         frozenset(listed.items),
     )
+    result = build_pairs(drawn, building, tuple(reading.aside))
     aside = quarantine_table(
         [(row, f"excluded: {excluded[(row.pair_id or '').strip()]}".rstrip(": ")) for row in out],
         views,
     )
-    notes = (*source.notes, *left_out, *result.notes)
+    notes = (*reading.notes, *left_out, *result.notes)
     if progress:
         print("".join(f"note: {note}\n" for note in notes), end="", file=sys.stderr)
-    return Ingested(result.pairs, result.quarantine.vstack(aside), notes)
+    whole = Ingested(result.pairs, result.quarantine.vstack(aside), notes, result.account)
+    account = _account(reading, whole, len(rows) - len(drawn))
+    return Ingested(whole.pairs, whole.quarantine, notes, account)
+
+
+def read_rows(dataset: DatasetParams, views: dict[str, ViewParams], path: Path) -> Reading:
+    """Find the rows of a data set; no item is opened yet.
+
+    Args:
+        dataset: what to read.
+        views: in order.
+        path: the data set's folder or file.
+
+    Raises:
+        DataError: the data set is missing or unusable.
+    """
+    kind = what_is(path)
+    if kind == "nothing":
+        raise DataError(
+            f"{path}: no such data set; correct dataset.path, or give --data (the built-in one is "
+            f"made by `dvc repro demo`)"
+        )
+    if kind not in ("a file", "a folder"):
+        raise DataError(f"{path}: it is {kind}; a data set is a folder or a file")
+    if dataset.kind != "table" and kind != "a folder":
+        raise DataError(f"{path}: not a folder; dataset.kind {dataset.kind} reads a folder")
+    _check_arrays(dataset, views)
+    reading = Reading(dataset, views, path)
+    with guarded(str(path), f"a data set of kind {dataset.kind}"):
+        reader_of(dataset.kind)(reading)
+    return reading
+
+
+def _account(reading: Reading, result: Ingested, undrawn: int) -> dict[str, Any]:
+    """What became of everything that is there, as `csa plan --json` and data/account.json have it.
+
+    Raises:
+        DataError: the sums do not agree, which is a fault of the reader.
+    """
+    account = reading.account()
+    passed = {
+        "rows with an item that is to be forgotten": result.account["forgotten"],
+        "rows of a split that dataset.splits says none of": result.account["of no split"],
+        "rows not drawn for the sample": undrawn,
+    }
+    account["left_out"] += [{"what": what, "count": n} for what, n in passed.items() if n]
+    found = len(reading.rows) + len(reading.aside)
+    used = len(result.pairs) + len(result.quarantine) + sum(passed.values())
+    if found != used:
+        raise DataError(
+            f"the account of the pairs does not add up: {found} were read, but {used} are used, "
+            f"set aside or left out; this is a fault of the reader, please report it"
+        )
+    pairs = result.pairs
+    splits = pairs["split"].value_counts(sort=True)
+    return {
+        "pairs": len(pairs),
+        "groups": pairs["group"].n_unique(),
+        "splits": dict(splits.sort("split", descending=True).rows()),
+        "set_aside": result.quarantine.select("row", "reason").to_dicts(),
+        **account,
+        "notes": list(result.notes),
+        "sample": pairs.select("pair_id", *reading.views).head(SAMPLE).to_dicts(),
+    }
 
 
 def _check_arrays(dataset: DatasetParams, views: dict[str, ViewParams]) -> None:

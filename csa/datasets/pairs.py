@@ -1,5 +1,4 @@
-"""The pairs table: one row a pair, checked item by item, split so that no group straddles train and
-test.
+"""The pairs table: one row a pair, split so that no group straddles train and test.
 
 Columns: pair_id, group, split ("train" or "test"), label (null where there is none), and per view
 V: V (the text itself, an image's path inside the data set's folder, or FILE#ROW of an array) and
@@ -12,21 +11,25 @@ import os
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from csa.datasets.items import item_checker
-from csa.datasets.rows import SPLIT_NAMES, RawPair
+from csa.datasets.rows import RawPair
+from csa.datasets.splits import KNOWN, part_of
 from csa.errors import DataError
 from csa.params.data import DatasetParams
 from csa.params.views import ViewParams
+from csa.storage.files import plain_words
 
 MIN_TRAINING_PAIRS = 10
 SHOWN = 3
 """Faulty rows that an error names."""
+_SPELT = frozenset({"nan", "none", "null", "<na>", "n/a"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,21 +40,49 @@ class Ingested:
         pairs: the pairs table, in the data set's order.
         quarantine: rows that were set aside: row, pair_id, reason, and each view's value.
         notes: what the user should know, a sentence each.
+        account: what became of everything that is there, as data/account.json holds it.
     """
 
     pairs: pl.DataFrame
     quarantine: pl.DataFrame
     notes: tuple[str, ...] = ()
+    account: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Building:
+    """How rows become pairs.
+
+    Args:
+        views: the two views, in order.
+        params: of the data set.
+        root: the data set's folder.
+        progress: show a progress bar while files are decoded.
+        to_fit: whether there must be enough pairs to train on and some held out.
+        forgotten: sha256 of items; rows with one of them are left out as if they had never been
+            there.
+    """
+
+    views: dict[str, ViewParams]
+    params: DatasetParams
+    root: Path
+    progress: bool = True
+    to_fit: bool = True
+    forgotten: frozenset[str] = frozenset()
+
+
+@dataclass
+class _Found:
+    """What the checks of all items gave: content hashes by view and row ("" where unusable), and
+    what is wrong by row.
+    """
+
+    hashes: dict[str, list[str]]
+    faults: dict[int, list[str]]
 
 
 def build_pairs(
-    rows: list[RawPair],
-    views: dict[str, ViewParams],
-    params: DatasetParams,
-    root: Path,
-    progress: bool = True,
-    to_fit: bool = True,
-    forgotten: frozenset[str] = frozenset(),
+    rows: list[RawPair], building: Building, aside: tuple[tuple[RawPair, str], ...] = ()
 ) -> Ingested:
     """Check every item and assemble the table.
 
@@ -70,55 +101,51 @@ def build_pairs(
 
     Args:
         rows: what a reader found.
-        views: the two views, in order.
-        params: of the data set.
-        root: the data set's folder.
-        progress: show a progress bar while files are decoded.
-        to_fit: whether there must be enough pairs to train on and some held out.
-        forgotten: sha256 of items; rows with one of them are left out as if they had never been
-            there.
+        building: how.
+        aside: rows that the reader found unusable, with the reason.
 
     Raises:
         DataError: see above; the message names the first rows at fault and the remedy.
     """
-    rows = [_tidy(row, views) for row in rows]
-    _check_ids(rows)
-    given = _given_splits(rows)
-    hashes, faults = _hash_items(rows, views, params, root, progress)
-    gone = {i for i in range(len(rows)) if any(hashes[view][i] in forgotten for view in views)}
-    faults = {i: found for i, found in faults.items() if i not in gone}
-    if faults and params.on_error == "refuse":
-        raise DataError(_refusal(rows, faults))
-    good = [i for i in range(len(rows)) if i not in faults and i not in gone]
+    views = building.views
+    tidied = [_tidy(row, views) for row in rows]
+    parts = _given_splits([row for row, _ in tidied], building.params)
+    kept = [i for i, part in enumerate(parts) if part != "none"]
+    rows, given = [tidied[i][0] for i in kept], [parts[i] for i in kept]
+    unwritten = {k: [tidied[i][1]] for k, i in enumerate(kept) if tidied[i][1]}
+    _check_ids([row for i, row in enumerate(rows) if i not in unwritten])
+    found = _hash_items(rows, unwritten, building)
+    gone = {
+        i
+        for i in range(len(rows))
+        if any(found.hashes[view][i] in building.forgotten for view in views)
+    }
+    faulty = [i for i in sorted(found.faults) if i not in gone]
+    unusable = [*aside, *((rows[i], "; ".join(found.faults[i])) for i in faulty)]
+    if unusable and building.params.on_error == "refuse":
+        raise DataError(_refusal(unusable, len(rows) + len(aside)))
+    good = [i for i in range(len(rows)) if i not in found.faults and i not in gone]
     anchor = next(
         (view for view, settings in views.items() if settings.modality != "text"), next(iter(views))
     )
-    named = [rows[i].group or hashes[anchor][i] for i in good]
-    groups = _merge_groups(named, [hashes[anchor][i] for i in good])
-    of_group = _splits_of_groups([rows[i] for i in good], groups, [given[i] for i in good])
-    test, seed = params.split.test, params.split.seed
-    columns: dict[str, list[str | None]] = {
-        "pair_id": [rows[i].pair_id for i in good],
-        "group": list(groups),
-        "split": [
-            of_group.get(group) or ("test" if split_fraction(group, seed) < test else "train")
-            for group in groups
-        ],
-        "label": [rows[i].label for i in good],
-    }
-    for view in views:
-        columns[view] = [rows[i].values[view] for i in good]
-        columns[f"{view}_hash"] = [hashes[view][i] for i in good]
-    pairs = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
-    mislabelled = pl.Series("mislabelled", [rows[i].mislabelled for i in good], dtype=pl.Boolean)
-    if mislabelled.null_count() < len(good):
-        pairs = pairs.with_columns(mislabelled)
-    if to_fit:
-        _check_sizes(pairs, views, len(faults))
+    items = [found.hashes[anchor][i] for i in good]
+    named = [rows[i].group or item for i, item in zip(good, items, strict=True)]
+    groups = _merge_groups(named, items)
+    splits = _splits(rows, good, groups, given, building.params)
+    pairs = _table([rows[i] for i in good], groups, splits, good, found.hashes)
+    if building.to_fit:
+        _check_sizes(pairs, building, len(unusable), given)
+    texts = [view for view, settings in views.items() if settings.modality == "text"]
+    notes = _notes(named, groups, (len(unusable), len(rows) + len(aside)), anchor, len(gone))
+    passed = len(tidied) - len(kept)
+    if passed:
+        notes.append(f"{passed} pairs are of a split that dataset.splits says none of")
+    account = {"forgotten": len(gone), "of no split": passed}
     return Ingested(
         pairs,
-        quarantine_table([(rows[i], "; ".join(faults[i])) for i in sorted(faults)], views),
-        _notes(named, groups, len(faults), len(rows), anchor, len(gone)),
+        quarantine_table(unusable, views),
+        (*notes, *_spelt_notes(pairs, texts)),
+        account,
     )
 
 
@@ -128,8 +155,47 @@ def split_fraction(group: str, seed: int) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
-def _tidy(row: RawPair, views: dict[str, ViewParams]) -> RawPair:
-    """Blank cells become None; space around a text goes, because it would make the same caption
+def _splits(
+    rows: list[RawPair],
+    good: list[int],
+    groups: list[str],
+    given: list[str | None],
+    params: DatasetParams,
+) -> list[str]:
+    """train or test for each pair: its group's given split, or where its group's hash falls."""
+    of_group = _splits_of_groups([rows[i] for i in good], groups, [given[i] for i in good])
+    test, seed = params.split.test, params.split.seed
+    return [
+        of_group.get(group) or ("test" if split_fraction(group, seed) < test else "train")
+        for group in groups
+    ]
+
+
+def _table(
+    rows: list[RawPair],
+    groups: list[str],
+    splits: list[str],
+    good: list[int],
+    hashes: dict[str, list[str]],
+) -> pl.DataFrame:
+    columns: dict[str, list[str | None]] = {
+        "pair_id": [row.pair_id for row in rows],
+        "group": list(groups),
+        "split": list(splits),
+        "label": [row.label for row in rows],
+    }
+    for view, of_view in hashes.items():
+        columns[view] = [row.values[view] for row in rows]
+        columns[f"{view}_hash"] = [of_view[i] for i in good]
+    pairs = pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
+    mislabelled = pl.Series("mislabelled", [row.mislabelled for row in rows], dtype=pl.Boolean)
+    return pairs.with_columns(mislabelled) if mislabelled.null_count() < len(rows) else pairs
+
+
+def _tidy(row: RawPair, views: dict[str, ViewParams]) -> tuple[RawPair, str]:
+    """A row as the table holds it, and why it cannot ("" where it can).
+
+    Blank cells become None; space around a text goes, because it would make the same caption
     another item.
     """
     values = {
@@ -137,26 +203,24 @@ def _tidy(row: RawPair, views: dict[str, ViewParams]) -> RawPair:
         for view, settings in views.items()
         for value in [row.values.get(view)]
     }
-    tidy = RawPair(
-        row.place,
-        _some(row.pair_id),
-        values,
-        _some(row.group),
-        _some(row.split),
-        _some(row.label),
-        row.mislabelled,
-    )
-    cells = [cell for cell in (tidy.pair_id, tidy.group, tidy.label, *values.values()) if cell]
+    own = [_some(cell) for cell in (row.pair_id, row.group, row.split, row.label)]
+    cells = [cell for cell in (*own, *values.values()) if cell]
     try:
         "\n".join(cells).encode()
     except UnicodeEncodeError:
         # Half of a surrogate pair, from an escape in JSON or a file name in another encoding; no
         # table can hold it.
-        raise DataError(
-            f"{row.place!a}: {cells!a} is not valid Unicode; write the text, or name the file, in "
-            f"UTF-8"
-        ) from None
-    return tidy
+        fault = f"{cells!a} is not valid Unicode; write the text, or name the file, in UTF-8"
+        own = [_escaped(cell) for cell in own]
+        values = {view: _escaped(value) for view, value in values.items()}
+    else:
+        fault = ""
+    place = _escaped(row.place) or ""
+    return RawPair(place, own[0], values, own[1], own[2], own[3], row.mislabelled), fault
+
+
+def _escaped(cell: str | None) -> str | None:
+    return cell and cell.encode("utf-8", "backslashreplace").decode()
 
 
 def _some(cell: str | None) -> str | None:
@@ -179,57 +243,55 @@ def _check_ids(rows: list[RawPair]) -> None:
         )
 
 
-def _given_splits(rows: list[RawPair]) -> list[str | None]:
-    unknown = {
-        row.split: row.place
-        for row in reversed(rows)
-        if row.split and row.split.lower() not in SPLIT_NAMES
-    }
+def _given_splits(rows: list[RawPair], params: DatasetParams) -> list[str | None]:
+    """train, test or none for each row; None where the data set says nothing."""
+    places = {row.split: row.place for row in reversed(rows) if row.split}
+    parts = {split: part_of(split, params.splits) for split in places}
+    unknown = {split: places[split] for split, part in parts.items() if part is None}
     if unknown:
         names = ", ".join(
             f"{split!r} at {place}" for split, place in sorted(unknown.items())[:SHOWN]
         )
         raise DataError(
-            f"{len(unknown)} unknown split names: {names}; use {', '.join(SPLIT_NAMES)}, or leave "
-            f"the cell empty"
+            f"{len(unknown)} unknown split names: {names}; use {', '.join(KNOWN)}, leave "
+            f"the cell empty, or say what they are in dataset.splits, such as "
+            f"{{{min(unknown)}: none}}"
         )
-    return [SPLIT_NAMES[row.split.lower()] if row.split else None for row in rows]
+    meant = {split: "test" if part == "val" else part for split, part in parts.items()}
+    return [meant[row.split] if row.split else None for row in rows]
 
 
-def _hash_items(
-    rows: list[RawPair],
-    views: dict[str, ViewParams],
-    params: DatasetParams,
-    root: Path,
-    progress: bool,
-) -> tuple[dict[str, list[str]], dict[int, list[str]]]:
-    """Content hash per view and row ("" where unusable), and what is wrong per row; each
-    distinct item is checked once.
-    """
+def _hash_items(rows: list[RawPair], unwritten: dict[int, list[str]], building: Building) -> _Found:
+    """Check each distinct item once, but for rows that no table can hold."""
     hashes: dict[str, list[str]] = {}
-    faults = {i: ["no id"] for i, row in enumerate(rows) if row.pair_id is None}
-    for view, settings in views.items():
-        check = item_checker(settings, root, params.max_image_pixels)
-        values = [row.values[view] for row in rows]
+    faults = {i: ["no id"] for i, row in enumerate(rows) if row.pair_id is None} | unwritten
+    for view, settings in building.views.items():
+        check = item_checker(settings, building.root, building.params.max_image_pixels)
+        values = [None if i in unwritten else row.values[view] for i, row in enumerate(rows)]
         distinct = list(dict.fromkeys(value for value in values if value is not None))
         if settings.modality in ("text", "array"):
             outcomes = {value: _checked(check, value) for value in distinct}
         else:
-            outcomes = check_files(distinct, check, f"check {view}", progress)
+            outcomes = check_files(distinct, check, f"check {view}", building.progress)
         hashes[view] = []
         for i, value in enumerate(values):
             digest, fault = outcomes[value] if value is not None else ("", "nothing there (null)")
             hashes[view].append(digest)
-            if fault:
+            if fault and i not in unwritten:
                 faults.setdefault(i, []).append(f"{view}: {fault}")
-    return hashes, faults
+    return _Found(hashes, faults)
 
 
 def _checked(check: Callable[[str], str], value: str) -> tuple[str, str]:
+    """Content hash, and what is wrong; whatever a decoder raises is its item's fault."""
     try:
         return check(value), ""
     except DataError as error:
         return "", str(error)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a library's panic is no Exception
+        return "", f"{value[:80]}: cannot be decoded ({plain_words(error)}); drop its row"
 
 
 def check_files(
@@ -264,14 +326,14 @@ def check_files(
         return dict(zip(values, bar, strict=True))
 
 
-def _refusal(rows: list[RawPair], faults: dict[int, list[str]]) -> str:
+def _refusal(unusable: list[tuple[RawPair, str]], total: int) -> str:
     shown = "; ".join(
-        f"{rows[i].place} (id {rows[i].pair_id}): {', '.join(faults[i])}"
-        for i in sorted(faults)[:SHOWN]
+        f"{row.place}{'' if row.pair_id is None else f' (id {row.pair_id})'}: {reason}"
+        for row, reason in unusable[:SHOWN]
     )
-    more = f"; and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+    more = f"; and {len(unusable) - SHOWN} more" if len(unusable) > SHOWN else ""
     return (
-        f"{len(faults)} of {len(rows)} rows are unusable: {shown}{more}. "
+        f"{len(unusable)} of {total} rows are unusable: {shown}{more}. "
         "Repair or drop them, or set dataset.on_error: quarantine to go on without them"
     )
 
@@ -316,7 +378,9 @@ def _splits_of_groups(
     return {group: split for group, (split, _) in splits.items()}
 
 
-def _check_sizes(pairs: pl.DataFrame, views: dict[str, ViewParams], set_aside: int) -> None:
+def _check_sizes(
+    pairs: pl.DataFrame, building: Building, set_aside: int, given: list[str | None]
+) -> None:
     train = pairs.filter(pl.col("split") == "train")
     after = f" after {set_aside} rows were set aside" if set_aside else ""
     if train.height < MIN_TRAINING_PAIRS:
@@ -325,12 +389,17 @@ def _check_sizes(pairs: pl.DataFrame, views: dict[str, ViewParams], set_aside: i
             f"needed: add pairs"
         )
     if train.height == pairs.height:
+        by_hash = None in given
         raise DataError(
-            f"no pair is held out{after}, so nothing could be evaluated; raise dataset.split.test "
-            f"or change its seed "
-            f"({pairs['group'].n_unique()} groups)"
+            f"no pair is held out{after}, so nothing could be evaluated; "
+            + (
+                f"raise dataset.split.test or change its seed ({pairs['group'].n_unique()} groups)"
+                if by_hash
+                else "the data set gives every pair the split train: give some the split test, "
+                "or no split at all"
+            )
         )
-    for view, settings in views.items():
+    for view, settings in building.views.items():
         if train[f"{view}_hash"].n_unique() == 1:
             what = (
                 "every column is constant"
@@ -341,6 +410,19 @@ def _check_sizes(pairs: pl.DataFrame, views: dict[str, ViewParams], set_aside: i
                 f"view {view!r}: {what} in all {train.height} training pairs, so nothing can be "
                 f"aligned; is it the right data?"
             )
+
+
+def _spelt_notes(pairs: pl.DataFrame, texts: list[str]) -> list[str]:
+    """Texts that are perhaps a missing value written out; they are kept as they are."""
+    notes = []
+    for view in texts:
+        found = [text for text in pairs[view] if text.lower() in _SPELT]
+        if found:
+            notes.append(
+                f"{len(found)} texts of view {view!r} are {found[0]!r}, perhaps a missing value "
+                f"written out; they are kept as texts"
+            )
+    return notes
 
 
 def quarantine_table(
@@ -364,8 +446,8 @@ def quarantine_table(
 
 
 def _notes(
-    named: list[str], groups: list[str], set_aside: int, total: int, anchor: str, gone: int
-) -> tuple[str, ...]:
+    named: list[str], groups: list[str], set_aside: tuple[int, int], anchor: str, gone: int
+) -> list[str]:
     notes = [f"rows left out because an item of theirs is to be forgotten: {gone}"] if gone else []
     joined = len(set(named)) - len(set(groups))
     if joined:
@@ -373,9 +455,10 @@ def _notes(
             f"groups joined to another because both hold the same {anchor}: {joined}; so none "
             f"straddles train and test"
         )
-    if set_aside:
+    aside, total = set_aside
+    if aside:
         notes.append(
-            f"{set_aside} of {total} rows were set aside in data/quarantine.parquet, each with "
+            f"{aside} of {total} rows were set aside in data/quarantine.parquet, each with "
             f"its reason"
         )
-    return tuple(notes)
+    return notes

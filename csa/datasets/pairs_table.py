@@ -41,7 +41,7 @@ def read_written(path: Path) -> pl.DataFrame:
         ArtifactError: missing or damaged.
     """
     try:
-        return pl.read_parquet(path)
+        return pl.read_parquet(path, glob=False)
     except FileNotFoundError:
         raise ArtifactError(f"{path}: no such file; run `csa run` first") from None
     except (pl.exceptions.PolarsError, OSError) as error:

@@ -13,8 +13,8 @@ from typing import Any
 
 from csa.datasets.columns import guess_columns, view_name
 from csa.datasets.items import modality_of, names_a_file
-from csa.datasets.readers.table import TABLE_ENDINGS, first_cells
-from csa.datasets.rows import SPLIT_NAMES
+from csa.datasets.splits import part_of
+from csa.datasets.tables import TABLE_ENDINGS, read_cells
 from csa.errors import DataError
 from csa.params.data import DatasetKind
 from csa.params.views import Modality
@@ -23,6 +23,7 @@ from csa.storage.files import walk
 NEAREST = 3
 """Layouts that are told where none fits."""
 _LOOKED_AT = 200_000
+_ROWS = 200
 _FEATURES = (".npy", ".npz", ".safetensors", ".parquet")
 _CAPTIONS = ("captions.txt", "captions.csv", "Flickr8k.token.txt", "results_20130124.token")
 _NO_DATA = ("readme", "license", "licence", "attribution", "params", "classes")
@@ -176,7 +177,8 @@ def _table(glance: Glance) -> Iterator[_Look]:
             look.dataset["table"] = name
             look.unsure.append(f"there are {len(tables)} tables: {', '.join(tables[:5])}")
         try:
-            cells = first_cells(glance.root / name)
+            table = read_cells(glance.root / name, _ROWS)
+            cells = {column: table.column(column) for column in table.columns}
         except DataError as error:
             look.missing.append(str(error))
             yield look
@@ -227,7 +229,7 @@ def _imagefolder(glance: Glance) -> Iterator[_Look]:
     look = _Look("imagefolder", 40)
     images = [PurePath(name).parts for name in glance.by_modality.get("image", [])]
     look.needs(bool(images), f"{len(images):,} images", "images")
-    split = bool(images) and all(parts[0].lower() in SPLIT_NAMES for parts in images)
+    split = bool(images) and all(part_of(parts[0], {}) for parts in images)
     depth = 2 if split else 1
     classes = {parts[depth - 1] for parts in images if len(parts) == depth + 1}
     if look.needs(
@@ -333,7 +335,7 @@ def _fixed(glance: Glance) -> Iterator[_Look]:
 
 
 def _webdataset(glance: Glance) -> Iterator[_Look]:
-    from csa.datasets.containers import first_members
+    from csa.datasets.containers import tar_members
 
     look = _Look("webdataset", 8)
     shards = [name for name in glance.files if name.lower().endswith(".tar")]
@@ -341,12 +343,12 @@ def _webdataset(glance: Glance) -> Iterator[_Look]:
         yield look
         return
     try:
-        members = first_members(glance.root / shards[0], shards[0])
+        members = tar_members(glance.root / shards[0], shards[0], 50)
     except DataError as error:
         look.missing.append(str(error))
         yield look
         return
-    endings = {PurePath(name).name.partition(".")[2].lower() for name in members}
+    endings = {PurePath(member.name).name.partition(".")[2].lower() for member in members}
     media = sorted({modality_of(f"x.{end}") for end in endings if names_a_file(f"x.{end}")})
     text = endings & {"txt", "text", "caption"}
     look.recognised.append(f"members ending {', '.join(sorted(endings))}")

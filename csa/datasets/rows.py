@@ -1,24 +1,21 @@
 """What a reader hands over: rows as found, nothing checked yet."""
 
-from collections.abc import Callable, Mapping
+import json
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from csa.errors import DataError
-from csa.params.data import DatasetParams
 from csa.params.views import Modality, ViewParams
+from csa.storage.files import guarded, read_whole
 
-SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "test": "test",
-    "testing": "test",
-    "val": "test",
-    "valid": "test",
-    "validation": "test",
-    "dev": "test",
-}
-"""Names of splits in the wild -> ours: what is not trained on is held out."""
+_TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+class ItemError(DataError):
+    """What is wrong with one row, member or line: it alone is unusable."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class RawPair:
             of an array.
         group: what must not be divided between train and test; None where the data set says
             nothing.
-        split: a key of `SPLIT_NAMES` in any case, or None where the pair is to be placed by its
+        split: the data set's own name of the split, or None where the pair is to be placed by its
             group's hash.
         label: the class of the pair, if it has one.
         mislabelled: whether the pair is known to be wrong; None where the data set says nothing.
@@ -48,30 +45,75 @@ class RawPair:
 
 
 @dataclass(frozen=True)
-class Source:
-    """All rows of a data set, in its own order, and what the reader wants the user to know."""
-
-    rows: list[RawPair]
-    notes: tuple[str, ...] = ()
-
-
-def split_of(given: str, held_out: str) -> str | None:
-    """Our split of a part that a data set gives: train, the part that is held out, or None for one
-    that is left untouched.
+class LeftOut:
+    """What becomes of a row that a rule of the reader leaves out.
 
     Args:
-        given: train, val or test, or another name of theirs.
-        held_out: val or test.
+        what: the rule, as it is counted in the account, such as "images of neither split".
     """
-    name = given.lower()
-    if SPLIT_NAMES.get(name) == "train":
-        return "train"
-    part = "test" if name in ("test", "testing") else "val"
-    return "test" if part == held_out else None
+
+    what: str
 
 
-Reader = Callable[[DatasetParams, dict[str, ViewParams], Path], Source]
-"""Reads the data set in a folder (or the file) that `dataset.path` names."""
+def given(cell: Any) -> Any:
+    """A cell, or None where nothing is there: null, NaN, a missing value of any library, or blanks.
+
+    >>> given(float("nan")) is given("  ") is given(None) is None
+    True
+    """
+    if cell is None or (isinstance(cell, str) and not cell.strip()):
+        return None
+    if isinstance(cell, float) and math.isnan(cell):
+        return None
+    # NA and NaT of the table libraries are equal to nothing, not even to themselves
+    return None if type(cell).__name__ in ("NAType", "NaTType") else cell
+
+
+def as_text(cell: Any, what: str) -> str | None:
+    """A cell that should be a text; numbers and truth values as JSON writes them.
+
+    Args:
+        cell: of any format.
+        what: names the cell in errors, such as "'text'".
+
+    Raises:
+        ItemError: a list, a structure or bytes, which are no text.
+    """
+    cell = cell if isinstance(cell, str) else given(cell)
+    if cell is None or isinstance(cell, str):
+        return cell
+    if isinstance(cell, bool | int | float):
+        return json.dumps(cell)
+    if isinstance(cell, list | dict | bytes):
+        raise ItemError(f"{what} holds a {type(cell).__name__}, which is no text{_fields(cell)}")
+    return str(cell)
+
+
+def _fields(cell: Any) -> str:
+    """Names the fields that hold texts, where a structure was met in place of a text."""
+    inner = cell[0] if isinstance(cell, list) and cell else cell
+    if not isinstance(inner, dict):
+        return "; write one row a text" if isinstance(cell, list) else ""
+    texts = [str(name) for name, value in inner.items() if isinstance(value, str)]
+    return f"; its texts are {', '.join(texts)}: name one in dataset.columns" if texts else ""
+
+
+def truth(cell: str | None, place: str) -> bool | None:
+    """A truth value as people write it; None for a blank cell.
+
+    Args:
+        cell: its text.
+        place: says where, in errors.
+
+    Raises:
+        ItemError: anything else.
+    """
+    word = (cell or "").strip().lower()
+    if word and word not in _TRUTH:
+        raise ItemError(
+            f"{place}: {cell!r} is no truth value; write true or false, or leave the cell empty"
+        )
+    return _TRUTH.get(word)
 
 
 _PLURALS = {
@@ -91,6 +133,12 @@ def view_of(
     pairs: tuple[Modality, Modality] = ("image", "text"),
 ) -> str:
     """The one view of a modality, for data sets that pair two modalities by nature.
+
+    Args:
+        views: of the run.
+        modality: of the view that is wanted.
+        kind: of `dataset.kind`, for errors.
+        pairs: the two modalities of the kind.
 
     Raises:
         DataError: there is none, or both are.
@@ -113,29 +161,59 @@ def read_lines(path: Path) -> list[str]:
     Raises:
         DataError: the file cannot be read, or is in another encoding.
     """
+    return lines_of(decode_text(path))
+
+
+def lines_of(text: str) -> list[str]:
+    """The lines of a text without their ends, whichever of the three usual ends they have."""
+    if "\n" not in text and "\r" in text:  # as old spreadsheets write
+        text = text.replace("\r", "\n")
     # Not splitlines(): a caption may hold one of the rarer line separators.
-    return [line.removesuffix("\r") for line in decode_text(path).removesuffix("\n").split("\n")]
+    return [line.removesuffix("\r") for line in text.removesuffix("\n").split("\n")]
 
 
 def decode_text(path: Path) -> str:
-    """A whole UTF-8 text file; a byte order mark is dropped.
+    """A whole text file in UTF-8, or in UTF-16 with its mark; a byte order mark is dropped.
 
     Raises:
         DataError: the file cannot be read, or is in another encoding.
     """
+    return decode_bytes(read_whole(path, str(path), "text"), str(path))
+
+
+def decode_bytes(content: bytes, name: str) -> str:
+    """The text of a file, as `decode_text`.
+
+    Args:
+        content: of the file.
+        name: what errors call it.
+
+    Raises:
+        DataError: another encoding; the remedy names the likely one.
+    """
+    utf16 = content[:2] in (b"\xff\xfe", b"\xfe\xff")
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read ({error.strerror}); check dataset.path and the file's "
-            f"permissions"
-        ) from None
-    try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-16" if utf16 else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
+        likely = "UTF-16" if utf16 or content[:200].count(0) > 20 else "WINDOWS-1252"
         raise DataError(
-            f"{path}: not UTF-8 at line {line} (byte 0x{content[error.start]:02x}); save it as "
-            f"UTF-8, "
-            f"for example: iconv -f WINDOWS-1252 -t UTF-8 {path.name}"
+            f"{name}: not UTF-8 at line {line} (byte 0x{content[error.start]:02x}); save it as "
+            f"UTF-8, for example: iconv -f {likely} -t UTF-8 {Path(name).name}"
         ) from None
+
+
+def load_json(file: Path) -> Any:
+    """A JSON file of a data set.
+
+    Raises:
+        DataError: it cannot be read, or is not JSON.
+    """
+    text = decode_text(file)
+    with guarded(str(file), "JSON"):
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            raise DataError(
+                f"{file}: not JSON at line {error.lineno} ({error.msg}); fetch it again"
+            ) from None

@@ -1,6 +1,8 @@
 """Opening audio files that strangers made: decoded whole to one channel, or one clear error."""
 
+import io
 import re
+import struct
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -15,7 +17,10 @@ SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", 
 MIN_SECONDS, MAX_SECONDS = 0.05, 600.0
 _SILENT_PEAK = 1e-4  # -80 dB of full scale: below the noise of any recording
 _CONTENT_SHARE = 0.98  # of the frames that an MP3's header promises; its encoder's padding may lack
+_LOUDEST_PEAK = 16.0  # 24 dB above full scale: more than any mix, less than integers as floats
 _BLOCK = 1 << 20
+_HEAD = 1 << 16
+_PLACEHOLDER = 0x7FFF0000
 _DATA_CHUNK = re.compile(r"^\s*data\s*:\s*(\d+) \(should be (\d+)\)", re.MULTILINE)
 # the length of a WAV file that was piped: unknown when its header was written
 _STREAMED = 2**32 - 2**16
@@ -68,7 +73,7 @@ def decode_audio(file: BinaryIO, name: str) -> Recording:
             f"{name}: soundfile finds no libsndfile ({error}); install that library"
         ) from None
     try:
-        with soundfile.SoundFile(file) as opened:
+        with soundfile.SoundFile(_measured(file)) as opened:
             recording = Recording(_read(opened, name), int(opened.samplerate))
     except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as error:
         raise DataError(
@@ -77,6 +82,25 @@ def decode_audio(file: BinaryIO, name: str) -> Recording:
         ) from None
     _check(recording, name)
     return recording
+
+
+def _measured(file: BinaryIO) -> BinaryIO:
+    """A WAV file whose header says how long it is; one that was piped holds a placeholder."""
+    head = file.read(_HEAD)
+    size = file.seek(0, 2)
+    at = head.find(b"data")
+    if head[:4] == b"RIFF" and head[8:12] == b"WAVE" and 0 < at <= len(head) - 16:
+        (length,) = struct.unpack("<I", head[at + 4 : at + 8])
+        rest = size - at - 8
+        (next_length,) = struct.unpack("<I", head[at + 12 : at + 16])
+        is_empty = length == 0 and next_length + 8 == rest  # another chunk follows
+        if (length == 0 and rest > 0 and not is_empty) or length >= _PLACEHOLDER > rest:
+            file.seek(at + 8)
+            sizes = (struct.pack("<I", at + rest), struct.pack("<I", rest))
+            whole = head[:4] + sizes[0] + head[8 : at + 4] + sizes[1] + file.read()
+            return io.BytesIO(whole)
+    file.seek(0)
+    return file
 
 
 def _read(opened: Any, name: str) -> NDArray[np.float32]:
@@ -112,7 +136,13 @@ def _check(recording: Recording, name: str) -> None:
             f"{name}: {len(samples)} samples of audio; at least {MIN_SECONDS} s are needed, so "
             f"drop its row"
         )
-    if np.abs(samples).max() < _SILENT_PEAK:
+    peak = float(np.abs(samples).max())
+    if peak > _LOUDEST_PEAK:
+        raise DataError(
+            f"{name}: samples up to {peak:,.0f}, where full scale is 1; were whole numbers written "
+            f"as floating point? Divide by 32,768, or drop its row"
+        )
+    if peak < _SILENT_PEAK:
         raise DataError(f"{name}: the audio is silent; fetch it again, or drop its row")
 
 

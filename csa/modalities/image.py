@@ -1,5 +1,6 @@
 """Opening image files that strangers made: decoded whole, or one clear error."""
 
+import io
 import struct
 import threading
 import zlib
@@ -22,6 +23,7 @@ SUFFIXES = frozenset(
         ".jpg",
         ".jpeg",
         ".jpe",
+        ".jfif",
         ".mpo",
         ".png",
         ".webp",
@@ -50,6 +52,7 @@ _DECODER_ERRORS = (
     zlib.error,
 )
 _HEADER_LOCK = threading.Lock()
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def open_image(path: Path, max_pixels: int) -> "Image":
@@ -83,6 +86,9 @@ def decode_image(file: BinaryIO, name: str, max_pixels: int) -> "Image":
         )
         raise DataError(f"{name}: {content}; fetch it again, or drop its row") from None
     except (Image.DecompressionBombError, *_DECODER_ERRORS) as error:
+        plain = _without_texts(file)
+        if plain is not None:  # Pillow limits how long the texts in a PNG may be; none is used here
+            return decode_image(plain, name, max_pixels)
         raise DataError(
             f"{name}: the image cannot be decoded ({_plain(error)}), truncated or damaged; fetch "
             f"it again, or drop its row"
@@ -109,6 +115,24 @@ def _read_header(file: BinaryIO) -> "Image":
             return Image.open(file, formats=FORMATS)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
+
+
+def _without_texts(file: BinaryIO) -> BinaryIO | None:
+    """A PNG without its chunks of text; None where it has none, or is no PNG."""
+    file.seek(0)
+    content = file.read()
+    if not content.startswith(_PNG):
+        return None
+    kept, at, dropped = [_PNG], len(_PNG), False
+    while at + 8 <= len(content):
+        (length,) = struct.unpack(">I", content[at : at + 4])
+        chunk = content[at : at + length + 12]
+        if chunk[4:8] in (b"tEXt", b"zTXt", b"iTXt"):
+            dropped = True
+        else:
+            kept.append(chunk)
+        at += length + 12
+    return io.BytesIO(b"".join(kept)) if dropped else None
 
 
 def _to_rgb(image: "Image") -> "Image":

@@ -20,6 +20,7 @@ Projection = Literal["range", "bird"]
 SUFFIXES = frozenset({".bin"})
 MIN_POINTS = 16
 _POINT_BYTES = 16
+MAX_METRES = 1000
 
 SECTORS = 4
 BIRD_CELLS = 256
@@ -56,7 +57,20 @@ def decode_scan(file: BinaryIO, name: str) -> Scan:
             f"{name}: {wrong} of {len(scan)} points hold NaN or infinity; not float32 x, y, z, "
             f"reflectance?"
         )
+    _check_plausible(scan, name)
     return scan
+
+
+def _check_plausible(scan: Scan, name: str) -> None:
+    low, high = float(scan[:, 3].min()), float(scan[:, 3].max())
+    farthest = float(np.abs(scan[:, :3]).max())
+    if low < 0 or high > 1 or farthest > MAX_METRES:
+        raise DataError(
+            f"{name}: reflectance from {low:g} to {high:g} and points up to {farthest:,.0f} m "
+            f"away; expected [0, 1] and at most {MAX_METRES:,} m. Does a point have others than "
+            f"x, y, z, reflectance (as of nuScenes, with five), or a reflectance up to 255? Write "
+            f"float32 x, y, z and reflectance / 255"
+        )
 
 
 def range_image(

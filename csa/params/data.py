@@ -70,6 +70,11 @@ class DatasetParams(Section):
         description="where a data set gives train, val and test: the part held out here; the "
         "other is left untouched",
     )
+    splits: dict[str, Literal["train", "val", "test", "none"]] = Field(
+        default_factory=dict,
+        description="name of a split in the data set -> train, val, test or none (neither trained "
+        "on nor held out), for names that are not known",
+    )
     on_error: Literal["refuse", "quarantine"] = Field(
         "refuse",
         description="an unusable row stops the run, or is set aside in data/quarantine.parquet "

@@ -9,8 +9,8 @@ from csa.core.alignment import Alignment, load
 from csa.datasets.ingest import read_dataset
 from csa.datasets.items import item_loader
 from csa.datasets.pairs_table import write_pairs
-from csa.datasets.readers.table import truth
 from csa.datasets.roots import dataset_root
+from csa.datasets.rows import truth
 from csa.errors import DataError, InputError
 from csa.evaluation.bootstrap import group_draws, mean_estimate, number_groups
 from csa.evaluation.conformal import PairCalibration

@@ -98,6 +98,11 @@ class Workspace:
         """Rows that ingest set aside, with the reason of each."""
         return self.data / "quarantine.parquet"
 
+    @property
+    def account(self) -> Path:
+        """What became of every file, row and column of the data set."""
+        return self.data / "account.json"
+
     def features(self, view: str) -> Path:
         """The folder of feature shards of one view, written by embed."""
         return self.data / "features" / view

@@ -2,11 +2,40 @@
 
 import json
 import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from csa.errors import ArtifactError, DataError, WorkspaceError
+from csa.errors import ArtifactError, CSAError, DataError, WorkspaceError
+
+_LFS = b"version https://git-lfs.github.com/spec/"
+_BOMB_BYTES = 1 << 28
+_BOMB_RATIO = 200
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def what_is(path: Path) -> str:
+    """What lies at a path: "a file", "nothing", or what it is instead, such as "a pipe".
+
+    Nothing is opened, so nothing is waited for; a name too long, a link to itself and a name that
+    no file can have are "nothing".
+    """
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return "nothing"
+    if stat.S_ISREG(mode):
+        return "a file"
+    return next((words for test, words in _KINDS if test(mode)), "no regular file")
 
 
 def open_item(path: Path, name: str, what: str) -> BufferedReader:
@@ -18,21 +47,111 @@ def open_item(path: Path, name: str, what: str) -> BufferedReader:
         what: its kind, for errors: image, audio, ...
 
     Raises:
-        DataError: no such file, or it cannot be read.
+        DataError: no such file, something that is no file, a pointer of Git LFS in its place, or it
+            cannot be read.
     """
-    if not path.is_file():  # also a folder or a pipe, which would block
-        raise DataError(f"{name}: no such {what} file; restore it, or correct the path in its row")
+    kind = what_is(path)
+    if kind != "a file":  # a pipe would be waited for, a device has no end
+        instead = "" if kind == "nothing" else f" (it is {kind})"
+        raise DataError(
+            f"{_shown(name)}: no such {what} file{instead}; restore it, or correct the path in its "
+            f"row"
+        )
     try:
-        return path.open("rb")
+        file = path.open("rb")
+        pointer = file.peek(len(_LFS)).startswith(_LFS)
     except OSError as error:
         raise DataError(
-            f"{name}: the {what} cannot be read ({error.strerror}); check its permissions"
+            f"{_shown(name)}: the {what} cannot be read ({error.strerror}); check its permissions"
+        ) from None
+    if pointer:
+        file.close()
+        raise DataError(
+            f"{_shown(name)}: a pointer of Git LFS, not the {what} itself; fetch it with: git lfs "
+            f"pull"
+        )
+    return file
+
+
+def read_whole(path: Path, name: str, what: str) -> bytes:
+    """The content of one file of a data set.
+
+    Args:
+        path: the file.
+        name: what errors call it.
+        what: its kind, for errors.
+
+    Raises:
+        DataError: as `open_item`.
+    """
+    with guarded(name, what), open_item(path, name, what) as file:
+        return file.read()
+
+
+@contextmanager
+def guarded(name: str, what: str) -> Iterator[None]:
+    """Turn whatever a library raises while it reads a file into one DataError.
+
+    Args:
+        name: what errors call the file.
+        what: its kind, for errors.
+
+    Raises:
+        DataError: the library's own words on one line.
+    """
+    try:
+        yield
+    except (CSAError, KeyboardInterrupt, SystemExit, GeneratorExit):
+        raise
+    except BaseException as error:  # polars' PanicException is no Exception
+        raise DataError(
+            f"{_shown(name)}: not readable as {what} ({plain_words(error)}); is it damaged, or of "
+            f"another kind? Fetch or write it again"
         ) from None
 
 
+def plain_words(error: BaseException) -> str:
+    """What an error of a library says, short, on one line; its type where it says nothing."""
+    words = " ".join(_shown(str(error)).split())
+    if isinstance(error, RecursionError):
+        words = "nested too deep"
+    return words[:160] or type(error).__name__
+
+
+def refuse_bomb(name: str, promised: int, size: int) -> None:
+    """Refuse a container that promises far more than its size can honestly hold.
+
+    Args:
+        name: what errors call it.
+        promised: bytes that it says it unpacks to.
+        size: bytes on disk.
+
+    Raises:
+        DataError: more than 256 MiB, and more than 200 times its size.
+    """
+    if promised > _BOMB_BYTES and promised > _BOMB_RATIO * max(size, 1):
+        raise DataError(
+            f"{_shown(name)}: {size:,} bytes that unpack to {promised:,}: a decompression bomb, or "
+            f"constant data; nothing of it was read. Write it again without what is constant"
+        )
+
+
+def printable(text: str) -> str:
+    """A text that a person did not type, with its control characters made visible."""
+    return "".join(
+        letter if letter.isprintable() or letter == " " else repr(letter)[1:-1] for letter in text
+    )
+
+
+def _shown(name: str) -> str:
+    """A name as it may be printed and written: what is no UTF-8 becomes an escape."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 def walk(root: Path, limit: int | None = None) -> list[str]:
-    """Paths of all files below a folder, relative to it with forward slashes, in order of their
-    names; what begins with a dot is left out, and links to folders are not followed.
+    """Paths of all files below a folder, relative to it with forward slashes, in order.
+
+    What begins with a dot is left out, and links to folders are not followed.
 
     Args:
         root: the folder.

@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from csa.datasets.ingest import ingest
 from csa.datasets.items import item_loader
-from csa.datasets.pairs import build_pairs, split_fraction
+from csa.datasets.pairs import Building, build_pairs, split_fraction
 from csa.datasets.pairs_table import read_pairs, write_pairs
 from csa.datasets.roots import dataset_root
 from csa.datasets.rows import RawPair
@@ -217,7 +217,9 @@ def test_half_a_surrogate_pair(folder):
         for i in range(N)
     ]
     (folder / "t.jsonl").write_text("\n".join(lines))
-    refused(folder, r"'row 1': .*'\\ud800'.* is not valid Unicode", on_error="quarantine")
+    refused(folder, r"row 1 .*'\\ud800'.* is not valid Unicode")
+    aside = read(folder, on_error="quarantine").quarantine
+    assert aside["row"].to_list() == ["row 1"] and aside["text"].to_list() == ["\\ud800"]
 
 
 def test_too_few_and_none_held_out(folder):
@@ -357,7 +359,7 @@ def test_growth_and_order_move_no_pair(tmp_path_factory, seed, extra, dice):
     dice.shuffle(grown)
     views = {"a": TEXT, "b": TEXT}
     before, after = (
-        build_pairs(raw(order), views, dataset, root, progress=False).pairs
+        build_pairs(raw(order), Building(views, dataset, root, progress=False)).pairs
         for order in (names, grown)
     )
     splits = dict(after.select("pair_id", "split").rows())
@@ -450,7 +452,7 @@ def test_the_table_is_a_file_or_in_a_folder(folder):
     table(folder, name="only.csv")
     assert len(read(folder).pairs) == N
     by_file = params(path="set/only.csv")
-    assert dataset_root(by_file, folder.parent) == folder
+    assert dataset_root(by_file.dataset, folder.parent) == folder
     assert len(ingest(by_file, folder.parent, progress=False).pairs) == N
     table(folder, name="second.csv")
     refused(folder, "cannot tell which table to read .there are only.csv, second.csv")

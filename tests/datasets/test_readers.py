@@ -71,7 +71,9 @@ def sound(seed):
 
 
 def scan(seed):
-    return np.random.default_rng(seed).uniform(-20, 20, (32, 4)).astype("<f4").tobytes()
+    points = np.random.default_rng(seed).uniform(-20, 20, (32, 4)).astype("<f4")
+    points[:, 3] = np.abs(points[:, 3]) / 20
+    return points.tobytes()
 
 
 def put(path, content):
@@ -257,7 +259,12 @@ def test_coco(tmp_path):
     assert set(pairs.filter(pairs["split"] == "test")["image"].str.head(7)) == {"val2017"}
     assert pairs["group"].n_unique() == 20
     (tmp_path / "val2017").rename(tmp_path / "elsewhere")
-    refused(tmp_path, "coco", "no images for captions_val2017.json")
+    alone = read(tmp_path, "coco")
+    assert len(alone.pairs) == 32 and set(alone.pairs["image"].str.head(9)) == {"train2017"}
+    rule = "annotations/captions_val2017.json: no image of it is here"
+    assert {"what": rule, "count": 1} in alone.account["left_out"]
+    (tmp_path / "train2017").rename(tmp_path / "neither")
+    refused(tmp_path, "coco", "no images for captions_train2017.json")
 
 
 def cosmos(path):

@@ -28,7 +28,7 @@ for out in sys.argv[1:]:
     (shutil.copytree if source.is_dir() else shutil.copyfile)(source, out)
 """
 OUTS = {
-    "ingest": ["data/pairs.parquet", "data/quarantine.parquet"],
+    "ingest": ["data/pairs.parquet", "data/quarantine.parquet", "data/account.json"],
     "embed@image": ["data/features/image"],
     "embed@text": ["data/features/text"],
     "fit": ["data/alignment.safetensors", "data/fit.json"],

@@ -2,59 +2,60 @@
 the other.
 """
 
-from pathlib import Path
-
-from csa.datasets.containers import inside
-from csa.datasets.readers.table import array_values
-from csa.datasets.rows import RawPair, Source, read_lines
+from csa.datasets.array_files import array_rows
+from csa.datasets.reading import Reading
+from csa.datasets.rows import RawPair, read_lines
 from csa.errors import DataError
-from csa.params.data import DatasetParams
-from csa.params.views import ViewParams
 
 _COLUMNS = ("id", "group", "split", "label")
 
 
-def read_arrays(params: DatasetParams, views: dict[str, ViewParams], path: Path) -> Source:
+def read_arrays(reading: Reading) -> None:
     """Read the two files of `dataset.arrays`, and what `dataset.columns` adds.
 
-    `dataset.columns` gives a text file each for id, group, split and label, one line a row. Without
-    ids, the id is the row's number, counted from 0 as numpy does.
+    `dataset.columns` gives a text file each for id, group, split and label, one line a row; for a
+    view it says which columns of its Parquet file are dimensions. Without ids, the id is the row's
+    number, counted from 0 as numpy does.
 
     Raises:
         DataError: a view that is no array, a file that is unusable, or a number of rows that
             differs.
     """
-    others = [view for view in views if view not in params.arrays]
+    params = reading.params
+    others = [view for view in reading.views if view not in params.arrays]
     if others:
         raise DataError(
             f"dataset.kind arrays needs a features file for every view; dataset.arrays lacks "
             f"{', '.join(others)}"
         )
-    values = array_values(params, None, "", path)
+    values = array_rows(reading, None, "")
     height = len(next(iter(values.values())))
-    lines: dict[str, list[str]] = {}
-    for name, file in params.columns.items():
-        if name not in _COLUMNS:
-            raise DataError(
-                f"dataset.columns names {name!r}; dataset.kind arrays knows {', '.join(_COLUMNS)}"
-            )
-        lines[name] = read_lines(inside(path, file))
-        if len(lines[name]) != height:
-            raise DataError(
-                f"{file} has {len(lines[name])} lines but the arrays have {height} rows; the "
-                f"counts must agree"
-            )
+    lines = {
+        name: _lines(reading, name, height) for name in params.columns if name not in reading.views
+    }
     group, split, label = (lines.get(name, [None] * height) for name in _COLUMNS[1:])
     ids = lines.get("id", [str(row) for row in range(height)])
-    rows = [
-        RawPair(
-            f"row {i}",
-            ids[i],
-            {view: values[view][i] for view in views},
-            group[i],
-            split[i],
-            label[i],
+
+    def pair(place: str, i: int) -> list[RawPair]:
+        of_views = {view: values[view][i] for view in reading.views}
+        return [RawPair(place, ids[i], of_views, group[i], split[i], label[i])]
+
+    reading.take("rows", ((f"row {i}", i) for i in range(height)), pair)
+
+
+def _lines(reading: Reading, name: str, height: int) -> list[str]:
+    """One line a row; blank lines at the end that belong to no row are dropped."""
+    file = reading.params.columns[name]
+    if name not in _COLUMNS:
+        raise DataError(
+            f"dataset.columns names {name!r}; dataset.kind arrays knows {', '.join(_COLUMNS)}"
         )
-        for i in range(height)
-    ]
-    return Source(rows)
+    lines = read_lines(reading.open(file))
+    while len(lines) > height and not lines[-1].strip():
+        lines.pop()
+    if len(lines) != height:
+        raise DataError(
+            f"{file} has {len(lines)} lines but the arrays have {height} rows; the "
+            f"counts must agree"
+        )
+    return lines

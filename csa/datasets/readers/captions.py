@@ -1,18 +1,17 @@
 """Readers `karpathy` and `coco`: images with several captions each, listed in one JSON file."""
 
-import json
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import PurePath
 from typing import Any
 
-from csa.datasets.rows import RawPair, Source, decode_text, split_of, view_of
+from csa.datasets.reading import Reading
+from csa.datasets.rows import ItemError, LeftOut, RawPair, as_text, load_json, view_of
 from csa.errors import DataError
-from csa.params.data import DatasetParams
-from csa.params.views import ViewParams
 
 _FOLDERS = ("images", "Images", "Flicker8k_Dataset", "flickr30k-images", "flickr30k_images", ".")
 
 
-def read_karpathy(params: DatasetParams, views: dict[str, ViewParams], path: Path) -> Source:
+def read_karpathy(reading: Reading) -> None:
     """Read a split file of Karpathy and Fei-Fei: dataset_flickr8k.json, dataset_flickr30k.json or
     dataset_coco.json.
 
@@ -24,129 +23,164 @@ def read_karpathy(params: DatasetParams, views: dict[str, ViewParams], path: Pat
     Raises:
         DataError: not such a folder.
     """
-    image_view, text_view = view_of(views, "image", "karpathy"), view_of(views, "text", "karpathy")
-    file = _only(path, "dataset_*.json", "dataset_flickr30k.json")
-    images = _field(load_json(file), "images", file)
-    rows: list[RawPair] = []
-    left_out = 0
-    folders: dict[str, str] = {}
-    for image in images:
-        try:
-            name, below, given = image["filename"], image.get("filepath", ""), image["split"]
-            sentences = [sentence["raw"] for sentence in image["sentences"]]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DataError(
-                f"{file}: an image without {error}; expected filename, split and sentences with raw"
-            ) from None
-        split = split_of("train" if given == "restval" else given, params.held_out)
-        if split is None:
-            left_out += 1
-            continue
-        folder = folders.setdefault(below, _folder_of(path, below, name))
-        for k, sentence in enumerate(sentences):
-            values = {image_view: f"{folder}{name}", text_view: sentence}
-            rows.append(RawPair(f"sentence {k} of {name}", f"{name}#{k}", values, name, split))
-    return Source(rows, untouched_note(left_out, "images", params.held_out))
+    image_view, text_view = (view_of(reading.views, kind, "karpathy") for kind in ("image", "text"))
+    file = _only(reading, "dataset_", "dataset_flickr30k.json")
+    images = _list(load_json(reading.open(file)), "images", file)
+    roles = reading.roles(
+        reading.part(image["split"], file)
+        for image in images
+        if isinstance(image, dict) and isinstance(image.get("split"), str)
+    )
+
+    def pairs(place: str, image: Any) -> list[RawPair] | LeftOut:
+        name, given = (_text_field(image, key) for key in ("filename", "split"))
+        part = reading.part(given, place)
+        if roles[part] is None:
+            return reading.untouched(part)
+        found = _place_of(reading, image.get("filepath") or "", name)
+        return [
+            RawPair(
+                f"sentence {k} of {name}",
+                f"{name}#{k}",
+                {image_view: found, text_view: _text_field(sentence, "raw")},
+                name,
+                roles[part],
+            )
+            for k, sentence in enumerate(_entries(image, "sentences"))
+        ]
+
+    reading.take("images", ((f"image {i} of {file}", one) for i, one in enumerate(images)), pairs)
+    reading.say_untouched("images")
+    if images and not reading.rows and reading.aside:
+        raise DataError(f"{file}: {reading.aside[0][1]}")
 
 
-def read_coco(params: DatasetParams, views: dict[str, ViewParams], path: Path) -> Source:
+def read_coco(reading: Reading) -> None:
     """Read COCO captions as they are handed out: annotations/captions_trainYEAR.json and
     captions_valYEAR.json.
 
     Images lie in trainYEAR/ and valYEAR/, or in images/trainYEAR/ and images/valYEAR/. The train
-    part is trained on and the val part held out; with one file alone, images are divided like those
-    of any data set. The pair's id is the annotation's; its group is the image.
+    part is trained on and the val part held out; with the images of one part alone, they are
+    divided like those of any data set. The pair's id is the annotation's; its group is the image.
 
     Raises:
         DataError: not such a folder.
     """
-    image_view, text_view = view_of(views, "image", "coco"), view_of(views, "text", "coco")
-    files = sorted((path / "annotations").glob("captions_*.json"))
+    listed = [name for name in reading.files if name.startswith("annotations/captions_")]
+    if not listed:
+        raise DataError(
+            f"{reading.path}: no COCO captions; expected annotations/captions_val2017.json in "
+            f"dataset.path"
+        )
+    parts = {name: PurePath(name).stem.removeprefix("captions_") for name in listed}
+    folders = {
+        name: next(
+            (f"{below}/" for below in (part, f"images/{part}") if reading.below(below)), None
+        )
+        for name, part in parts.items()
+    }
+    used = {name: folder for name, folder in folders.items() if folder is not None}
+    if not used:
+        part = parts[listed[0]]
+        raise DataError(
+            f"{reading.path}: no images for {PurePath(listed[0]).name}; expected {part}/ or "
+            f"images/{part}/ in dataset.path"
+        )
+    for name in listed:
+        if name not in used:
+            reading.pass_over(f"{name}: no image of it is here", [name])
+    for name, folder in used.items():
+        whole = reading.parts_of_files([parts[name]], "part") if len(used) > 1 else {}
+        split = None if not whole else "train" if "train" in whole.values() else "test"
+        _coco_part(reading, name, folder, split)
+
+
+def _coco_part(reading: Reading, name: str, folder: str, split: str | None) -> None:
+    image_view, text_view = (view_of(reading.views, kind, "coco") for kind in ("image", "text"))
+    content = load_json(reading.open(name))
+    part = PurePath(name).stem.removeprefix("captions_")
+    files = dict(_coco_images(content, name))
     if not files:
         raise DataError(
-            f"{path}: no COCO captions; expected annotations/captions_val2017.json in dataset.path"
+            f"{name}: an image without id and file_name; is it a captions file of COCO?"
         )
-    rows: list[RawPair] = []
-    for file in files:
-        part = file.stem.removeprefix("captions_")
-        folder = next(
-            (f"{below}/" for below in (part, f"images/{part}") if (path / below).is_dir()), None
-        )
-        if folder is None:
-            raise DataError(
-                f"{path}: no images for {file.name}; expected {part}/ or images/{part}/ in "
-                f"dataset.path"
-            )
-        content = load_json(file)
-        try:
-            names = {image["id"]: image["file_name"] for image in _field(content, "images", file)}
-            found = [
-                (note["id"], names[note["image_id"]], note["caption"])
-                for note in _field(content, "annotations", file)
-            ]
-        except (KeyError, TypeError) as error:
-            raise DataError(
-                f"{file}: an image or annotation without {error}; is it a captions file of COCO?"
-            ) from None
-        split = None if len(files) == 1 else "train" if part.startswith("train") else "val"
-        for number, name, caption in found:
-            values = {image_view: f"{folder}{name}", text_view: caption}
-            rows.append(
-                RawPair(
-                    f"annotation {number} of {file.name}", f"{part}/{number}", values, name, split
-                )
-            )
-    return Source(rows)
 
+    def pair(place: str, note: Any) -> list[RawPair]:
+        if not isinstance(note, dict) or note.get("id") is None:
+            raise ItemError(f"an annotation without id; is {name} a captions file of COCO?")
+        if str(note.get("image_id")) not in files:
+            raise ItemError(f"its image {note.get('image_id')!r} is not among the images")
+        image = files[str(note["image_id"])]
+        caption = as_text(note.get("caption"), "caption")
+        values = {image_view: reading.find(f"{folder}{image}"), text_view: caption}
+        return [RawPair(place, f"{part}/{note['id']}", values, image, split)]
 
-def load_json(file: Path) -> Any:
-    """A JSON file of a data set.
-
-    Raises:
-        DataError: it cannot be read, or is not JSON.
-    """
-    try:
-        return json.loads(decode_text(file))
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{file}: not JSON at line {error.lineno} ({error.msg}); fetch it again"
-        ) from None
-
-
-def untouched_note(count: int, what: str, held_out: str) -> tuple[str, ...]:
-    """Says how much was left untouched because `dataset.held_out` names the other part."""
-    if not count:
-        return ()
-    return (
-        f"{count} {what} were left untouched: they are of neither train nor {held_out} "
-        f"(dataset.held_out)",
+    notes = _list(content, "annotations", name)
+    short = PurePath(name).name
+    reading.take(
+        "annotations", ((_annotation(note, i, short), note) for i, note in enumerate(notes)), pair
     )
 
 
-def _only(path: Path, pattern: str, example: str) -> Path:
-    files = sorted(path.glob(pattern))
+def _annotation(note: Any, number: int, file: str) -> str:
+    named = note.get("id", number) if isinstance(note, dict) else number
+    return f"annotation {named} of {file}"
+
+
+def _coco_images(content: Any, name: str) -> Iterator[tuple[str, str]]:
+    for image in _list(content, "images", name):
+        if isinstance(image, dict) and isinstance(image.get("file_name"), str) and "id" in image:
+            yield str(image["id"]), image["file_name"]
+
+
+def _only(reading: Reading, start: str, example: str) -> str:
+    files = [name for name in reading.files if name.startswith(start) and name.endswith(".json")]
+    files = [name for name in files if "/" not in name]
     if len(files) != 1:
-        found = f"there are {', '.join(file.name for file in files)}" if files else "there is none"
+        found = f"there are {', '.join(files)}" if files else "there is none"
         raise DataError(
-            f"{path}: one split file such as {example} is expected in dataset.path; {found}"
+            f"{reading.path}: one split file such as {example} is expected in dataset.path; {found}"
         )
     return files[0]
 
 
-def _field(content: Any, name: str, file: Path) -> list[Any]:
+def _list(content: Any, name: str, file: str) -> list[Any]:
     if not isinstance(content, dict) or not isinstance(content.get(name), list):
         raise DataError(f"{file}: no list {name!r} at its top; is it the right file?")
     found: list[Any] = content[name]
     return found
 
 
-def _folder_of(path: Path, below: str, name: str) -> str:
-    candidates = (
-        [f"{below}", *(f"{folder}/{below}" for folder in _FOLDERS)] if below else list(_FOLDERS)
-    )
-    for candidate in candidates:
-        if (path / candidate / name).is_file():
-            return "" if candidate == "." else f"{candidate.removeprefix('./').rstrip('/')}/"
-    raise DataError(
-        f"{path}: image {name!r} is in none of {', '.join(candidates)}; put the images there"
-    )
+def _text_field(record: Any, name: str) -> str:
+    """A field that must be a text.
+
+    Raises:
+        ItemError: it is not there, or is none.
+    """
+    value = record.get(name) if isinstance(record, dict) else None
+    if not isinstance(value, str):
+        got = "" if value is None else f", got {str(value)[:40]!r}"
+        raise ItemError(
+            f"an image without {name!r} as a text{got}; expected filename, split and sentences "
+            f"with raw"
+        )
+    return value
+
+
+def _entries(record: Any, name: str) -> list[Any]:
+    found = record.get(name)
+    if not isinstance(found, list):
+        raise ItemError(f"an image without {name!r}; expected filename, split and sentences")
+    return found
+
+
+def _place_of(reading: Reading, below: Any, name: str) -> str:
+    below = below.strip("/") if isinstance(below, str) else ""
+    folders = [below, *(f"{folder}/{below}" for folder in _FOLDERS)] if below else list(_FOLDERS)
+    candidates = [f"{folder}/{name}".removeprefix("./").replace("/./", "/") for folder in folders]
+    found = next((one for one in map(reading.find, candidates) if one in reading.names), None)
+    if found is None:
+        raise ItemError(
+            f"image {name!r} is in none of {', '.join(folders)}; put it there, or drop its entry"
+        )
+    return found

@@ -3,25 +3,27 @@
 """
 
 import json
-from pathlib import Path
 from typing import Any
 
-from csa.datasets.readers.captions import untouched_note
-from csa.datasets.rows import RawPair, Source, read_lines, split_of, view_of
+from csa.datasets.reading import Reading
+from csa.datasets.rows import ItemError, LeftOut, RawPair, as_text, read_lines, view_of
+from csa.datasets.splits import Part
 from csa.errors import DataError
-from csa.params.data import DatasetParams
-from csa.params.views import ViewParams
+from csa.storage.files import plain_words
 
-_FILES = {
+_FILES: dict[Part, tuple[str, ...]] = {
     "train": ("train_data.json", "train.json"),
     "val": ("val_data.json", "val.json"),
     "test": ("test_data.json", "test.json"),
 }
 _OUT_OF_CONTEXT = {"1": "true", "0": "false", "ooc": "true", "not-ooc": "false"}
 _CAPTIONS = ("caption1", "caption2")
+_EXPECTED = (
+    "expected img_local_path, and articles, or caption1, caption2 and context_label (0 or 1)"
+)
 
 
-def read_cosmos(params: DatasetParams, views: dict[str, ViewParams], path: Path) -> Source:
+def read_cosmos(reading: Reading) -> None:
     """Read the data set's JSON lines, one image a line.
 
     Layout: train_data.json, val_data.json and test_data.json (or without _data), and the images
@@ -37,73 +39,88 @@ def read_cosmos(params: DatasetParams, views: dict[str, ViewParams], path: Path)
     Raises:
         DataError: not such a folder.
     """
+    views = reading.views
     image_view = view_of(views, "image", "cosmos")
     both = all(name in views for name in _CAPTIONS)
     text_view = "" if both else view_of(views, "text", "cosmos")
     files = {
-        split: next((path / name for name in names if (path / name).is_file()), None)
-        for split, names in _FILES.items()
+        part: name
+        for part, names in _FILES.items()
+        for name in [next((name for name in names if name in reading.names), None)]
+        if name is not None
     }
-    if not any(files.values()):
+    if not files:
         raise DataError(
-            f"{path}: no COSMOS files; expected train_data.json, val_data.json or test_data.json "
-            f"in dataset.path"
+            f"{reading.path}: no COSMOS files; expected train_data.json, val_data.json or "
+            f"test_data.json in dataset.path"
         )
-    rows: list[RawPair] = []
-    untouched = 0
-    for given, file in files.items():
-        split = (
-            split_of(given, params.held_out) if not both else "test" if given == "test" else None
+    roles = {"test": "test"} if both else reading.roles(files)
+    untouched: dict[str, LeftOut] = {}
+
+    def pairs(place: str, record: tuple[Part, str]) -> list[RawPair] | LeftOut:
+        part, line = record
+        split = roles.get(part)
+        if split is None:
+            return untouched.setdefault(part, reading.untouched(part))
+        image, captions, label = _record(line, place)
+        found = reading.find(image)
+        if both:
+            return [RawPair(place, image, {image_view: found, **captions}, image, split, label)]
+        return [
+            RawPair(place, f"{image}#{k}", {image_view: found, text_view: caption}, image, split)
+            for k, caption in enumerate(captions.values())
+        ]
+
+    for part, file in files.items():
+        lines = enumerate(read_lines(reading.open(file)), start=1)
+        reading.take(
+            "lines",
+            ((f"{file}: line {n}", (part, line)) for n, line in lines if line.strip()),
+            pairs,
         )
-        for number, line in enumerate(read_lines(file) if file else [], start=1):
-            if not line.strip():
-                continue
-            if split is None:
-                untouched += 1
-                continue
-            image, captions, label = _record(line, f"{file}: line {number}")
-            place = f"line {number} of {file.name if file else ''}"
-            if both:
-                rows.append(
-                    RawPair(place, image, {image_view: image, **captions}, image, split, label)
-                )
-                continue
-            for k, caption in enumerate(captions.values()):
-                rows.append(
-                    RawPair(
-                        place, f"{image}#{k}", {image_view: image, text_view: caption}, image, split
-                    )
-                )
-    return Source(rows, untouched_note(untouched, "images", params.held_out))
+    reading.say_untouched("images")
 
 
-def _record(line: str, place: str) -> tuple[str, dict[str, Any], str | None]:
+def _record(line: str, place: str) -> tuple[str, dict[str, str | None], str | None]:
     """The image, its captions by name, and whether it is out of context (None where nothing is
     said).
     """
     try:
         record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{place} is not JSON ({error.msg}); COSMOS files hold one object a line"
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise ItemError(
+            f"{place} is not JSON ({plain_words(error)}); COSMOS files hold one object a line"
         ) from None
-    try:
-        image = str(record["img_local_path"])
-        if "articles" in record:
-            return (
-                image,
-                {
-                    f"caption{k}": article["caption"]
-                    for k, article in enumerate(record["articles"], start=1)
-                },
-                None,
-            )
-        given = str(
-            record["context_label"] if "context_label" in record else record["label"]
-        ).lower()
-        return image, {name: record[name] for name in _CAPTIONS}, _OUT_OF_CONTEXT[given]
-    except (KeyError, TypeError) as error:
-        raise DataError(
-            f"{place}: no {error}; expected img_local_path, and articles, or caption1, caption2 "
-            f"and context_label (0 or 1)"
-        ) from None
+    if not isinstance(record, dict):
+        raise ItemError(
+            f"{place} holds no object; COSMOS files hold one object a line, not one array of all"
+        )
+    image = record.get("img_local_path")
+    if not isinstance(image, str):
+        raise ItemError(f"{place}: no 'img_local_path' as a text; {_EXPECTED}")
+    if "articles" in record:
+        return image, _articles(record["articles"], place), None
+    return (
+        image,
+        {name: as_text(record.get(name), name) for name in _CAPTIONS},
+        _label(record, place),
+    )
+
+
+def _articles(articles: Any, place: str) -> dict[str, str | None]:
+    if not isinstance(articles, list) or not all(
+        isinstance(one, dict) and "caption" in one for one in articles
+    ):
+        raise ItemError(f"{place}: 'articles' is no list of captions; {_EXPECTED}")
+    return {
+        f"caption{k}": as_text(article["caption"], "caption")
+        for k, article in enumerate(articles, start=1)
+    }
+
+
+def _label(record: dict[str, Any], place: str) -> str:
+    name = "context_label" if "context_label" in record else "label"
+    given = str(record.get(name)).lower()
+    if given not in _OUT_OF_CONTEXT:
+        raise ItemError(f"{place}: no {name!r}; {_EXPECTED}")
+    return _OUT_OF_CONTEXT[given]

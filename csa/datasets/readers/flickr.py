@@ -3,126 +3,155 @@ their like are handed out.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 
-from csa.datasets.rows import RawPair, Source, read_lines, view_of
+from csa.datasets.reading import Reading
+from csa.datasets.rows import ItemError, LeftOut, RawPair, read_lines, view_of
 from csa.errors import DataError
-from csa.params.data import DatasetParams
-from csa.params.views import ViewParams
 
-_CAPTION_FILES = ("captions.txt", "captions.csv", "Flickr8k.token.txt", "results_20130124.token")
-_IMAGE_FOLDERS = ("images", "Images", "Flicker8k_Dataset", "flickr30k-images")
+_CAPTION_FILES = (
+    "captions.txt",
+    "captions.csv",
+    "Flickr8k.token.txt",
+    "results_20130124.token",
+    "results.csv",
+)
+_IMAGE_FOLDERS = (
+    "images",
+    "Images",
+    "Flicker8k_Dataset",
+    "Flickr8k_Dataset",
+    "flickr30k-images",
+    "flickr30k_images",
+)
 _TOKEN = re.compile(r"(?P<image>[^\t]+)#(?P<number>\d+)\t(?P<caption>.*)")
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
+_HEADERS = {
+    "image,caption": (",", False),
+    "image|caption": ("|", False),
+    "image_name|comment_number|comment": ("|", True),
+    "image_name,comment_number,comment": (",", True),
+}
+"""First line, without blanks -> the separator, and whether a number stands before the caption."""
+
+_Caption = tuple[str, int, str]
+"""Image name, number of the caption and the caption."""
 
 
-def read_flickr(params: DatasetParams, views: dict[str, ViewParams], path: Path) -> Source:
+def read_flickr(reading: Reading) -> None:
     """Read captions and, where there are split files, who belongs to which split.
 
     Layouts: images in images/, Images/ or the folder itself. Captions in captions.txt, either
     `image,caption` with a header (a caption may hold commas without quotes, as in the copy people
-    download) or `name.jpg#0<TAB>caption` (the original token file). Splits in files called
-    *trainImages.txt, *devImages.txt and *testImages.txt, one image name a line: the dev images are
-    held out as "test"; test images are only used where there are no dev images. Images in no split
-    file are left out where such files exist.
+    download), `image_name| comment_number| comment` (results.csv of Flickr30k), or
+    `name.jpg#0<TAB>caption` (the original token file). Splits in files called *trainImages.txt,
+    *devImages.txt and *testImages.txt, one image name a line: the dev images are held out as
+    "test"; test images are only used where there are no dev images. Images in no split file are
+    left out where such files exist.
 
     The pair's id is IMAGE#K for caption K of an image; its group is the image.
 
     Raises:
         DataError: not such a folder.
     """
-    image_view, text_view = view_of(views, "image", "flickr"), view_of(views, "text", "flickr")
-    captions = next((path / name for name in _CAPTION_FILES if (path / name).is_file()), None)
+    image_view, text_view = (view_of(reading.views, kind, "flickr") for kind in ("image", "text"))
+    top = {name for name in reading.files if "/" not in name}
+    captions = next((name for name in _CAPTION_FILES if name in top), None)
     if captions is None:
         raise DataError(
-            f"{path}: no captions; expected one of {', '.join(_CAPTION_FILES)} in dataset.path"
+            f"{reading.path}: no captions; expected one of {', '.join(_CAPTION_FILES)} in "
+            f"dataset.path"
         )
-    folder = next((f"{name}/" for name in _IMAGE_FOLDERS if (path / name).is_dir()), "")
-    splits, notes = _read_splits(path)
-    rows, left_out, seen = [], set(), set()
-    for line, image, number, caption in _captions(captions):
+    folder = next((f"{name}/" for name in _IMAGE_FOLDERS if reading.below(name)), "")
+    splits = _read_splits(reading)
+    seen, outside = set(), set()
+
+    def pair(place: str, line: _Caption | str) -> list[RawPair] | LeftOut:
+        if isinstance(line, str):
+            raise ItemError(line)
+        image, number, caption = line
         seen.add(image)
         if splits and image not in splits:
-            left_out.add(image)
-            continue
-        values = {image_view: f"{folder}{image}", text_view: caption}
-        rows.append(
-            RawPair(
-                f"line {line} of {captions.name}",
-                f"{image}#{number}",
-                values,
-                image,
-                splits.get(image),
-            )
-        )
-    if left_out:
-        notes.append(
-            f"{len(left_out)} images were left out: they are in no split file that is used"
+            outside.add(image)
+            return LeftOut("captions of images in no split file that is used")
+        values = {image_view: reading.find(f"{folder}{image}"), text_view: caption}
+        return [RawPair(place, f"{image}#{number}", values, image, splits.get(image))]
+
+    reading.take("captions", _captions(reading, captions), pair)
+    if outside:
+        reading.notes.append(
+            f"{len(outside)} images were left out: they are in no split file that is used"
         )
     without = len(splits.keys() - seen)
     if without:
-        notes.append(f"{without} images of the split files have no caption in {captions.name}")
-    return Source(rows, tuple(notes))
+        reading.notes.append(f"{without} images of the split files have no caption in {captions}")
 
 
-def _captions(file: Path) -> Iterator[tuple[int, str, int, str]]:
-    """Line number, image name, caption number and caption of every line that is not blank."""
-    lines = read_lines(file)
-    if lines and "".join(lines[0].split()).lower() == "image,caption":
-        yield from _comma_captions(lines)
-        return
+def _captions(reading: Reading, name: str) -> Iterator[tuple[str, _Caption | str]]:
+    """Place, and the caption or what is wrong with the line, of every line that is not blank."""
+    lines = read_lines(reading.open(name))
+    header = "".join(lines[0].split()).lower() if lines else ""
+    separator, numbered = _HEADERS.get(header, ("", False))
+    counts: Counter[str] = Counter()
+    good = 0
     for line, text in enumerate(lines, start=1):
-        if not text.strip():
+        if not text.strip() or (separator and line == 1):
             continue
-        match = _TOKEN.fullmatch(text)
-        if match is None:
-            raise DataError(
-                f"{file}: line {line} is {text[:60]!r}; expected name.jpg#0<TAB>caption, or "
-                f"image,caption as the first line"
-            )
-        yield line, match["image"], int(match["number"]), match["caption"]
+        found = _separated(text, separator, numbered, counts) if separator else _token(text)
+        if found is None and not good and line == 1:
+            raise DataError(f"{reading.opened}: {_unreadable(line, text)}")
+        good += found is not None
+        yield f"line {line} of {name}", found or f"{name}: {_unreadable(line, text)}"
 
 
-def _comma_captions(lines: list[str]) -> Iterator[tuple[int, str, int, str]]:
-    counts: dict[str, int] = {}
-    for line, text in enumerate(lines[1:], start=2):
-        if not text.strip():
-            continue
-        image, _, caption = text.partition(",")
-        image, caption = image.strip(), caption.strip()
-        # Only a cell that is quoted as a whole is unquoted: elsewhere quotes and commas are the
-        # caption's own.
-        quoted = _QUOTED.fullmatch(caption)
-        if quoted:
-            caption = quoted[1].replace('""', '"')
-        number = counts.get(image, 0)
-        counts[image] = number + 1
-        yield line, image, number, caption
+def _unreadable(line: int, text: str) -> str:
+    return (
+        f"line {line} is {text[:60]!r}; expected name.jpg#0<TAB>caption, or image,caption as the "
+        f"first line"
+    )
 
 
-def _read_splits(path: Path) -> tuple[dict[str, str], list[str]]:
-    """Image name -> "train" or "test", empty where there are no split files; and what to tell
-    the user.
-    """
+def _token(text: str) -> _Caption | None:
+    match = _TOKEN.fullmatch(text)
+    return (match["image"], int(match["number"]), match["caption"]) if match else None
+
+
+def _separated(text: str, separator: str, numbered: bool, counts: Counter[str]) -> _Caption | None:
+    image, _, caption = (part.strip() for part in text.partition(separator))
+    number = counts[image]
+    if numbered:
+        given, found, caption = (part.strip() for part in caption.partition(separator))
+        if not given.isdecimal() or not found:
+            return None  # one line of Flickr30k's table is so
+    counts[image] += 1
+    # Only a cell that is quoted as a whole is unquoted: elsewhere quotes and commas are the
+    # caption's own.
+    quoted = _QUOTED.fullmatch(caption)
+    return image, number, quoted[1].replace('""', '"') if quoted else caption
+
+
+def _read_splits(reading: Reading) -> dict[str, str]:
+    """Image name -> "train" or "test", empty where there are no split files."""
+    lists = [name for name in reading.files if "/" not in name and name.endswith("Images.txt")]
     files = {
-        kind: next(iter(sorted(path.glob(f"*{kind}Images.txt"))), None)
+        kind: next((name for name in lists if name.endswith(f"{kind}Images.txt")), None)
         for kind in ("train", "dev", "test")
     }
-    notes = []
     if files["dev"] and files["test"]:
-        notes.append(
-            f"the images of {files['dev'].name} are held out; those of {files['test'].name} are "
-            f"left untouched"
+        reading.notes.append(
+            f"the images of {files['dev']} are held out; those of {files['test']} are left "
+            f"untouched"
         )
+        reading.pass_over("a list of images that are left untouched", [files["test"]])
         files["test"] = None
     splits: dict[str, str] = {}
     for kind, file in files.items():
         split = "train" if kind == "train" else "test"
-        for name in map(str.strip, read_lines(file) if file else []):
+        for name in map(str.strip, read_lines(reading.open(file)) if file else []):
             if name and splits.setdefault(name, split) != split:
                 raise DataError(
                     f"{file}: image {name!r} is also in the training split; an image belongs to "
                     f"one split"
                 )
-    return splits, notes
+    return splits

@@ -2,16 +2,15 @@
 list beside them or not.
 """
 
-import csv
-import io
-from pathlib import Path
+from pathlib import Path, PurePath
 
-from csa.datasets.rows import RawPair, Source, decode_text, view_of
+from csa.datasets.reading import Reading
+from csa.datasets.rows import ItemError, LeftOut, RawPair, view_of
+from csa.datasets.tables import Table, read_cells
 from csa.errors import DataError
 from csa.modalities import audio
 from csa.modalities.image import SUFFIXES
-from csa.params.data import DatasetParams
-from csa.params.views import Modality, ViewParams
+from csa.params.views import Modality
 
 _SPURGE = {"present": "leafy spurge", "absent": "no leafy spurge"}
 _CLIP_FOLDERS = ("clips", "audio", "wav", ".")
@@ -20,7 +19,7 @@ _CAMERAS = {"velodyne": "image_2", "velodyne_points/data": "image_02/data"}
 _CAPTIONS = "captions.csv"
 
 
-def read_leafy_spurge(params: DatasetParams, views: dict[str, ViewParams], path: Path) -> Source:
+def read_leafy_spurge(reading: Reading) -> None:
     """Read the drone images of leafy spurge (Doherty et al. 2024; a data set repository of the
     Hugging Face hub).
 
@@ -32,44 +31,35 @@ def read_leafy_spurge(params: DatasetParams, views: dict[str, ViewParams], path:
     Raises:
         DataError: not such a folder.
     """
-    image_view, text_view = (
-        view_of(views, "image", "leafy_spurge"),
-        view_of(views, "text", "leafy_spurge"),
-    )
-    if "{label}" not in params.template:
+    views, template = reading.views, reading.params.template
+    image_view, text_view = (view_of(views, kind, "leafy_spurge") for kind in ("image", "text"))
+    if "{label}" not in template:
         raise DataError(
-            f"dataset.template is {params.template!r}; it must hold {{label}}, the place of the "
+            f"dataset.template is {template!r}; it must hold {{label}}, the place of the "
             f"class's name"
         )
-    root = next(
-        (
-            path / name
-            for name in ("data/crop", "crop", ".")
-            if (path / name / "train" / "present").is_dir()
-        ),
-        None,
-    )
-    if root is None:
+    tops = ("data/crop/", "crop/", "")
+    top = next((top for top in tops if reading.below(f"{top}train/present")), None)
+    if top is None:
         raise DataError(
-            f"{path}: no leafy spurge images; expected data/crop/train/present/ and absent/ in "
-            f"dataset.path"
+            f"{reading.path}: no leafy spurge images; expected data/crop/train/present/ and "
+            f"absent/ in dataset.path"
         )
-    rows = []
     for split in ("train", "test"):
         for name, label in _SPURGE.items():
-            folder = root / split / name
-            for image in sorted(folder.iterdir()) if folder.is_dir() else []:
-                if image.suffix.lower() in SUFFIXES and not image.name.startswith("."):
-                    value = image.relative_to(path).as_posix()
-                    values = {
-                        image_view: value,
-                        text_view: params.template.replace("{label}", label),
-                    }
-                    rows.append(RawPair(value, value, values, value, split, label))
-    return Source(rows)
+
+            def pair(image: str, split: str, label: str = label) -> list[RawPair]:
+                text = template.replace("{label}", label)
+                return [
+                    RawPair(image, image, {image_view: image, text_view: text}, image, split, label)
+                ]
+
+            images = reading.below(f"{top}{split}/{name}")
+            found = (image for image in images if PurePath(image).suffix.lower() in SUFFIXES)
+            reading.take("images", ((image, split) for image in found), pair)
 
 
-def read_musiccaps(params: DatasetParams, views: dict[str, ViewParams], path: Path) -> Source:
+def read_musiccaps(reading: Reading) -> None:
     """Read MusicCaps (Agostinelli et al. 2023): its table, and the clips that were cut from videos.
 
     Layout: musiccaps-public.csv (columns ytid, start_s, caption, is_audioset_eval), and clips
@@ -80,48 +70,60 @@ def read_musiccaps(params: DatasetParams, views: dict[str, ViewParams], path: Pa
     Raises:
         DataError: not such a folder, or no clip at all.
     """
-    pair: tuple[Modality, Modality] = ("audio", "text")
-    audio_view, text_view = (view_of(views, modality, "musiccaps", pair) for modality in pair)
-    tables = sorted(path.glob("musiccaps*.csv"))
+    kinds: tuple[Modality, Modality] = ("audio", "text")
+    audio_view, text_view = (
+        view_of(reading.views, modality, "musiccaps", kinds) for modality in kinds
+    )
+    tables = [
+        name for name in reading.files if name.startswith("musiccaps") and name.endswith(".csv")
+    ]
     if len(tables) != 1:
         raise DataError(
-            f"{path}: one table musiccaps-public.csv is expected in dataset.path, found "
+            f"{reading.path}: one table musiccaps-public.csv is expected in dataset.path, found "
             f"{len(tables)}"
         )
-    clips = {
-        file.stem: file.relative_to(path).as_posix()
-        for folder in reversed(_CLIP_FOLDERS)
-        for file in (sorted((path / folder).iterdir()) if (path / folder).is_dir() else [])
-        if file.suffix.lower() in audio.SUFFIXES
-    }
-    rows, missing = [], 0
-    for number, row in enumerate(_table(tables[0], ("ytid", "start_s", "caption")), start=1):
-        video, start = row["ytid"], row["start_s"]
-        names = (
-            f"{video}_{start}",
-            f"[{video}]-[{start}-{row.get('end_s')}]",
-            f"{video}-{start}",
-            video,
-        )
+    clips = _clips(reading)
+    table = _table(reading, tables[0], ("ytid", "start_s", "caption"))
+    wanted = ("ytid", "start_s", "caption", "end_s", "is_audioset_eval")
+    cells = {name: table.column(name) for name in wanted if name in table.columns}
+    reading.use_columns(table.name, cells, table.columns)
+    without: list[str] = []
+
+    def pair(place: str, row: int) -> list[RawPair] | LeftOut:
+        text = {name: table.text(name, row, column) for name, column in cells.items()}
+        video, start, end = text["ytid"], text["start_s"], text.get("end_s")
+        names = (f"{video}_{start}", f"[{video}]-[{start}-{end}]", f"{video}-{start}", f"{video}")
         clip = next((clips[name] for name in names if name in clips), None)
         if clip is None:
-            missing += 1
-            continue
-        split = {"true": "test", "false": "train"}.get((row.get("is_audioset_eval") or "").lower())
-        values = {audio_view: clip, text_view: row["caption"]}
-        rows.append(
-            RawPair(f"row {number} of {tables[0].name}", f"{video}_{start}", values, video, split)
-        )
-    if not rows:
+            without.append(place)
+            return LeftOut("rows whose clips are not there")
+        part = {"true": "test", "false": "train"}.get((text.get("is_audioset_eval") or "").lower())
+        values = {audio_view: clip, text_view: text["caption"]}
+        return [RawPair(place, f"{video}_{start}", values, video, part)]
+
+    places = ((f"row {i + 1} of {table.name}", i) for i in range(table.height))
+    reading.take("rows", places, pair)
+    if not reading.rows and not reading.aside:
         raise DataError(
-            f"{path}: none of {missing} clips is there; expected for example clips/{video}.wav"
+            f"{reading.path}: none of {len(without)} clips is there; expected for example "
+            f"clips/{cells['ytid'][0] if table.height else 'YTID'}.wav"
         )
-    return Source(
-        rows, (f"{missing} rows were left out: their clips are not there",) if missing else ()
-    )
+    if without:
+        reading.notes.append(f"{len(without)} rows were left out: their clips are not there")
 
 
-def read_kitti(params: DatasetParams, views: dict[str, ViewParams], path: Path) -> Source:
+def _clips(reading: Reading) -> dict[str, str]:
+    """Stem -> path of every clip; the likeliest folder counts where two have one of a name."""
+    found = {}
+    for folder in reversed(_CLIP_FOLDERS):
+        for name in reading.below(folder):
+            top = PurePath(name).parent.as_posix()
+            if top == folder and PurePath(name).suffix.lower() in audio.SUFFIXES:
+                found[PurePath(name).stem] = name
+    return found
+
+
+def read_kitti(reading: Reading) -> None:
     """Read KITTI's lidar scans with what belongs to each: the camera image, a caption, or both
     views of these.
 
@@ -138,80 +140,107 @@ def read_kitti(params: DatasetParams, views: dict[str, ViewParams], path: Path) 
     Raises:
         DataError: not such a folder, or a view it has nothing for.
     """
+    views = reading.views
     wanted: dict[Modality, str] = {view.modality: name for name, view in views.items()}
     if len(wanted) != len(views) or not set(wanted) <= {"lidar", "image", "text"}:
         raise DataError(
             "dataset.kind kitti has scans, images and captions; use two views of modalities "
             "lidar, image or text"
         )
-    frames = _kitti_frames(path)
-    captions: dict[str, list[str]] = {}
+    frames = _kitti_frames(reading)
     if "text" in wanted:
-        if not (path / _CAPTIONS).is_file():
-            raise DataError(
-                f"{path}: no {_CAPTIONS}; a text view of KITTI needs one, with columns frame and "
-                f"caption"
-            )
-        for row in _table(path / _CAPTIONS, ("frame", "caption")):
-            captions.setdefault(row["frame"].strip("/"), []).append(row["caption"])
-        unknown = sorted(captions.keys() - frames.keys())
-        if unknown:
-            raise DataError(
-                f"{path / _CAPTIONS}: {len(unknown)} frames have no scan, such as {unknown[0]!r}; "
-                f"correct the column frame"
-            )
-    rows = []
-    for frame, (scan, image) in frames.items():
-        files: dict[Modality, Path] = {"lidar": scan, "image": image}
-        fixed = {
-            name: files[kind].relative_to(path).as_posix()
-            for kind, name in wanted.items()
-            if kind != "text"
-        }
-        drive = frame.rpartition("/")[0]
-        group = frame if drive == "training" else drive
-        texts = captions.get(frame, []) if "text" in wanted else [""]
-        for k, text in enumerate(texts):
-            values = {**fixed, wanted["text"]: text} if "text" in wanted else fixed
-            rows.append(RawPair(f"frame {frame}", f"{frame}#{k}", values, group))
-    left_out = len(frames) - len(captions) if "text" in wanted else 0
-    return Source(
-        rows, (f"{left_out} scans were left out: they have no caption",) if left_out else ()
-    )
+        _captioned_frames(reading, frames, wanted)
+        return
+
+    def pair(place: str, frame: str) -> list[RawPair]:
+        return [RawPair(place, f"{frame}#0", _files_of(frames[frame], wanted), _drive(frame))]
+
+    reading.take("frames", ((f"frame {frame}", frame) for frame in frames), pair)
 
 
-def _kitti_frames(path: Path) -> dict[str, tuple[Path, Path]]:
+def _captioned_frames(
+    reading: Reading, frames: dict[str, tuple[str, str]], wanted: dict[Modality, str]
+) -> None:
+    if _CAPTIONS not in reading.names:
+        raise DataError(
+            f"{reading.path}: no {_CAPTIONS}; a text view of KITTI needs one, with columns frame "
+            f"and caption"
+        )
+    table = _table(reading, _CAPTIONS, ("frame", "caption"))
+    reading.use_columns(table.name, ("frame", "caption"), table.columns)
+    cells = {name: table.column(name) for name in ("frame", "caption")}
+    counts: dict[str, int] = {}
+    unknown: list[str] = []
+
+    def pair(place: str, row: int) -> list[RawPair]:
+        named, caption = (table.text(name, row, cells[name]) for name in ("frame", "caption"))
+        frame = (named or "").strip("/")
+        if frame not in frames:
+            unknown.append(frame)
+            raise ItemError(f"frame {frame!r} has no scan; correct the column frame")
+        k = counts[frame] = counts.get(frame, -1) + 1
+        values = {**_files_of(frames[frame], wanted), wanted["text"]: caption}
+        return [RawPair(f"frame {frame}", f"{frame}#{k}", values, _drive(frame))]
+
+    places = ((f"row {i + 1} of {_CAPTIONS}", i) for i in range(table.height))
+    reading.take("captions", places, pair)
+    if unknown and not reading.rows:
+        raise DataError(
+            f"{_CAPTIONS}: {len(unknown)} frames have no scan, such as {unknown[0]!r}; "
+            f"correct the column frame"
+        )
+    order = {frame: i for i, frame in enumerate(frames)}
+    reading.rows.sort(key=lambda row: order[(row.pair_id or "").rpartition("#")[0]])
+    left_out = len(frames) - len(counts)
+    if left_out:
+        reading.notes.append(f"{left_out} scans were left out: they have no caption")
+        reading.pass_over(
+            "scans without a caption",
+            (frames[frame][0] for frame in frames if frame not in counts),
+        )
+
+
+def _drive(frame: str) -> str:
+    """The group of a frame: its drive, or itself in the objects layout."""
+    drive = frame.rpartition("/")[0]
+    return frame if drive == "training" else drive
+
+
+def _files_of(files: tuple[str, str], wanted: dict[Modality, str]) -> dict[str, str | None]:
+    kinds: dict[Modality, str] = {"lidar": files[0], "image": files[1]}
+    return {name: kinds[kind] for kind, name in wanted.items() if kind in kinds}
+
+
+def _kitti_frames(reading: Reading) -> dict[str, tuple[str, str]]:
     """Frame -> its scan and where its camera image lies, sorted."""
     frames = {}
     for below in _SCANS:
-        for folder in sorted(found for found in path.glob(f"**/{below}") if found.is_dir()):
-            drive = folder.parents[below.count("/")]
-            for scan in sorted(folder.glob("*.bin")):
-                frame = f"{drive.relative_to(path).as_posix()}/{scan.stem}".removeprefix("./")
-                images = (
-                    drive / _CAMERAS[below] / f"{scan.stem}{ending}" for ending in (".png", ".jpg")
-                )
-                frames[frame] = (
-                    scan,
-                    next(
-                        (image for image in images if image.is_file()), drive / f"{scan.stem}.png"
-                    ),
-                )
+        for name in reading.files:
+            folder, _, last = name.rpartition("/")
+            if not last.endswith(".bin") or not f"/{folder}".endswith(f"/{below}"):
+                continue
+            drive, stem = folder.removesuffix(below).rstrip("/"), Path(last).stem
+            above = f"{drive}/" if drive else ""
+            images = [f"{above}{_CAMERAS[below]}/{stem}{ending}" for ending in (".png", ".jpg")]
+            frames[f"{above}{stem}"] = (
+                name,
+                next((image for image in images if image in reading.names), images[0]),
+            )
     if not frames:
         raise DataError(
-            f"{path}: no scans; expected training/velodyne/000000.bin, or "
+            f"{reading.path}: no scans; expected training/velodyne/000000.bin, or "
             f"sequences/00/velodyne/000000.bin"
         )
     return frames
 
 
-def _table(file: Path, columns: tuple[str, ...]) -> list[dict[str, str]]:
-    """Rows of a comma-separated table that has these columns."""
-    reader = csv.DictReader(io.StringIO(decode_text(file), newline=""))
-    missing = [name for name in columns if name not in (reader.fieldnames or [])]
+def _table(reading: Reading, name: str, columns: tuple[str, ...]) -> Table:
+    """A table that has these columns."""
+    table = read_cells(reading.open(name))
+    missing = [column for column in columns if column not in table.columns]
     if missing:
         raise DataError(
-            f"{file}: no column {missing[0]!r}; the columns are "
-            f"{', '.join(reader.fieldnames or []) or '(none)'}"
+            f"{name}: no column {missing[0]!r}; the columns are "
+            f"{', '.join(table.columns) or '(none)'}"
         )
-    return [{key: cell or "" for key, cell in row.items() if key is not None} for row in reader]
+    return table

@@ -3,19 +3,21 @@ characters.
 """
 
 import re
-from pathlib import Path
+from collections.abc import Iterator
 
-from csa.datasets.rows import RawPair, Source, decode_text, read_lines, view_of
+from csa.datasets.reading import Reading
+from csa.datasets.rows import ItemError, RawPair, decode_text, read_lines, view_of
 from csa.errors import DataError
 from csa.modalities.series import split_records
-from csa.params.data import DatasetParams
-from csa.params.views import Modality, ViewParams
+from csa.params.views import Modality
+from csa.storage.files import read_whole
 
 _UJI = "ujipenchars2.txt"
+_CLASSES = "classes.txt"
 _WORD = re.compile(r"WORD (?P<character>\S+) (?P<session>(?P<split>trn|tst)_(?P<writer>\S+)-\d+)")
 
 
-def read_handwriting(params: DatasetParams, views: dict[str, ViewParams], path: Path) -> Source:
+def read_handwriting(reading: Reading) -> None:
     """Read series with a class each; the text is `dataset.template` with the class's name.
 
     Layouts: NAME_TRAIN.ts and NAME_TEST.ts of the UEA/UCR archive (Handwriting: the accelerometer
@@ -29,85 +31,89 @@ def read_handwriting(params: DatasetParams, views: dict[str, ViewParams], path: 
     Raises:
         DataError: not such a folder.
     """
-    pair: tuple[Modality, Modality] = ("series", "text")
-    series_view, text_view = (view_of(views, modality, "handwriting", pair) for modality in pair)
-    if "{label}" not in params.template:
+    kinds: tuple[Modality, Modality] = ("series", "text")
+    series_view, text_view = (
+        view_of(reading.views, modality, "handwriting", kinds) for modality in kinds
+    )
+    template = reading.params.template
+    if "{label}" not in template:
         raise DataError(
-            f"dataset.template is {params.template!r}; it must hold {{label}}, the place of the "
+            f"dataset.template is {template!r}; it must hold {{label}}, the place of the "
             f"class's name"
         )
-    found = _uji(path) if (path / _UJI).is_file() else _archive(path)
-    rows = []
-    for value, label, split, group in found:
-        values = {series_view: value, text_view: params.template.replace("{label}", label)}
-        rows.append(RawPair(value, value, values, group, split, label))
-    return Source(rows)
+
+    def pair(value: str, case: _Case | str) -> list[RawPair]:
+        if isinstance(case, str):
+            raise ItemError(case)
+        label, split, group = case
+        values = {series_view: value, text_view: template.replace("{label}", label)}
+        return [RawPair(value, value, values, group, split, label)]
+
+    reading.take("series", _uji(reading) if _UJI in reading.names else _archive(reading), pair)
 
 
-_Case = tuple[str, str, str, str | None]
-"""Value, label, split and group."""
+_Case = tuple[str, str, str | None]
+"""Label, split and group."""
 
 
-def _archive(path: Path) -> list[_Case]:
-    files = {split: sorted(path.glob(f"*_{split.upper()}.ts")) for split in ("train", "test")}
+def _archive(reading: Reading) -> Iterator[tuple[str, _Case | str]]:
+    """Value, and the case or what is wrong with it."""
+    top = [name for name in reading.files if "/" not in name]
+    files = {
+        split: [name for name in top if name.endswith(f"_{split.upper()}.ts")]
+        for split in ("train", "test")
+    }
     if any(len(found) != 1 for found in files.values()):
         raise DataError(
-            f"{path}: one NAME_TRAIN.ts and one NAME_TEST.ts, or {_UJI}, are expected in "
+            f"{reading.path}: one NAME_TRAIN.ts and one NAME_TEST.ts, or {_UJI}, are expected in "
             f"dataset.path"
         )
-    cases: list[_Case] = []
-    for split, (file,) in files.items():
-        text = decode_text(file)
+    for split, (name,) in files.items():
+        text = decode_text(reading.open(name))
         header = re.search(r"^@classLabel\s+true\s+(.+)$", text, re.MULTILINE | re.IGNORECASE)
         if header is None:
             raise DataError(
-                f"{file}: its header has no line `@classLabel true ...`; a series needs a class "
+                f"{name}: its header has no line `@classLabel true ...`; a series needs a class "
                 f"to be paired with"
             )
         classes = header[1].split()
-        names = dict(zip(classes, _class_names(path, file, classes), strict=True))
+        names = dict(zip(classes, _class_names(reading, name, classes), strict=True))
         for row, line in enumerate(split_records(text.encode(), ".ts")):
-            given = line.rpartition(b":")[2].decode().strip()
-            if given not in names:
-                raise DataError(
-                    f"{file}: case {row} has class {given!r}, which the header does not list; is "
-                    f"the file whole?"
-                )
-            cases.append((f"{file.name}!{row}", names[given], split, None))
-    return cases
+            given = line.rpartition(b":")[2].decode(errors="replace").strip()
+            unknown = (
+                f"{name}: case {row} has class {given!r}, which the header does not list; is "
+                f"the file whole?"
+            )
+            yield f"{name}!{row}", (names[given], split, None) if given in names else unknown
 
 
-def _class_names(path: Path, file: Path, classes: list[str]) -> list[str]:
-    given = path / "classes.txt"
-    if given.is_file():
-        names = [line.strip() for line in read_lines(given) if line.strip()]
+def _class_names(reading: Reading, file: str, classes: list[str]) -> list[str]:
+    if _CLASSES in reading.names:
+        names = [line.strip() for line in read_lines(reading.open(_CLASSES)) if line.strip()]
         if len(names) != len(classes):
             raise DataError(
-                f"{given}: {len(names)} names for {len(classes)} classes; write one a line"
+                f"{_CLASSES}: {len(names)} names for {len(classes)} classes; write one a line"
             )
         return names
-    if file.name.lower().startswith("handwriting_") and len(classes) == 26:
-        return [chr(ord("a") + round(float(number)) - 1) for number in classes]
+    letters = dict(zip(map(str, range(1, 27)), "abcdefghijklmnopqrstuvwxyz", strict=True))
+    numbers = [name.removesuffix(".0") for name in classes]
+    if file.lower().startswith("handwriting_") and set(numbers) == set(letters):
+        return [letters[number] for number in numbers]
     return [name.replace("_", " ") for name in classes]
 
 
-def _uji(path: Path) -> list[_Case]:
-    file = path / _UJI
-    cases: list[_Case] = []
-    for row, record in enumerate(split_records(file.read_bytes(), ".txt")):
+def _uji(reading: Reading) -> Iterator[tuple[str, _Case | str]]:
+    """Value, and the case or what is wrong with it."""
+    content = read_whole(reading.open(_UJI), _UJI, "series")
+    for row, record in enumerate(split_records(content, ".txt")):
         first = record.split(b"\n", 1)[0].decode("latin-1").strip()
         match = _WORD.match(first)
-        if match is None:
-            raise DataError(
-                f"{file}: character {row} begins with {first[:40]!r}; expected WORD a "
-                f"trn_UJI_W01-01"
-            )
-        cases.append(
-            (
-                f"{_UJI}!{row}",
-                match["character"],
-                {"trn": "train", "tst": "test"}[match["split"]],
-                match["writer"],
-            )
+        unknown = (
+            f"{_UJI}: character {row} begins with {first[:40]!r}; expected WORD a trn_UJI_W01-01"
         )
-    return cases
+        case = match and (
+            match["character"],
+            {"trn": "train", "tst": "test"}[match["split"]],
+            match["writer"],
+        )
+        yield f"{_UJI}!{row}", case or unknown

@@ -4,110 +4,178 @@ class.
 
 import csv
 import re
-from pathlib import Path
+from pathlib import PurePath
 
-from csa.datasets.rows import SPLIT_NAMES, RawPair, Source, read_lines, view_of
+from csa.datasets.reading import Reading, unknown_split
+from csa.datasets.rows import ItemError, RawPair, read_lines, view_of
+from csa.datasets.splits import Part, part_of
 from csa.errors import DataError
 from csa.modalities.image import SUFFIXES
-from csa.params.data import DatasetParams
-from csa.params.views import ViewParams
+from csa.storage.files import guarded
 
-_CLASS_FILES = ("classes.tsv", "classes.csv", "classes.txt")
+_CLASS_FILES = ("classes.tsv", "classes.csv", "classes.txt", "words.txt")
+_METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _FOLDER_COLUMNS = ("folder", "wnid", "class", "id")
 _LABEL_COLUMNS = ("label", "name")
 _WORDNET_ID = re.compile(r"n\d{8}")
+_JUNK = ("__MACOSX",)
+_NESTED = ("images", "imgs")
+_ANNOTATIONS = "val_annotations.txt"
+
+_Image = tuple[str, str, Part | None]
+"""Path, folder of the class, and part."""
 
 
-def read_imagefolder(params: DatasetParams, views: dict[str, ViewParams], path: Path) -> Source:
+def read_imagefolder(reading: Reading) -> None:
     """Read CLASS/IMAGE, or SPLIT/CLASS/IMAGE where every folder is called after a split (train,
-    val, ...).
+    val, ...); images deeper in a class's folder, such as CLASS/images/IMAGE, are of that class.
 
-    One split folder alone is only a folder: its images are divided like those of any data set.
+    One split folder alone is only a folder: its images are divided like those of any data set. A
+    split whose images lie in images/ without classes is read with its val_annotations.txt
+    (Tiny-ImageNet: image, tab, class), else left out.
 
-    A class is called by `classes.tsv`, `.csv` or `.txt` (columns folder or wnid, and label; tabs or
-    commas; without a header the first column is the folder and the last the label), else by its
-    folder's name with spaces for underscores. The text is `dataset.template` with the class in
-    place of {label}. The pair's id and group are the image's path, its label is the class. Files
-    that do not end like an image, and hidden ones, are no images.
+    A class is called by `classes.tsv`, `.csv` or `.txt`, or Tiny-ImageNet's words.txt (columns
+    folder or wnid, and label; tabs or commas; without a header the first column is the folder and
+    the last the label), else by its folder's name with spaces for underscores. The text is
+    `dataset.template` with the class in place of {label}. The pair's id and group are the image's
+    path, its label is the class. Files that do not end like an image, and hidden ones, are no
+    images.
 
     Raises:
-        DataError: no classes or no images, a class without a name, or a template without {label}.
+        DataError: no classes or no images, a class without a name, an unknown split, or a template
+            without {label}.
     """
     image_view, text_view = (
-        view_of(views, "image", "imagefolder"),
-        view_of(views, "text", "imagefolder"),
+        view_of(reading.views, kind, "imagefolder") for kind in ("image", "text")
     )
-    if "{label}" not in params.template:
+    template = reading.params.template
+    if "{label}" not in template:
         raise DataError(
-            f"dataset.template is {params.template!r}; it must hold {{label}}, the place of the "
+            f"dataset.template is {template!r}; it must hold {{label}}, the place of the "
             f"class's name"
         )
-    labels = _class_names(path)
-    rows = []
-    for split, folder in _class_folders(path):
-        label = labels.get(folder.name) if labels else folder.name.replace("_", " ")
+    labels = _class_names(reading)
+    images = _images(reading)
+    roles = {part: None if part is None else "train" if part == "train" else "test"
+             for _, _, part in images}  # fmt: skip
+    if len(roles) == 1:  # one split alone says nothing
+        roles = dict.fromkeys(roles)
+
+    def pair(name: str, image: _Image) -> list[RawPair]:
+        _, folder, part = image
+        label = labels.get(folder) if labels else folder.replace("_", " ")
         if label is None:
-            raise DataError(f"{path}: the class file does not name folder {folder.name!r}; add it")
-        text = params.template.replace("{label}", label)
-        for image in sorted(
-            file
-            for file in folder.iterdir()
-            if file.suffix.lower() in SUFFIXES and not _hidden(file)
-        ):
-            name = image.relative_to(path).as_posix()
-            rows.append(
-                RawPair(name, name, {image_view: name, text_view: text}, name, split, label)
+            raise ItemError(
+                f"{reading.path}: the class file does not name folder {folder!r}; add it"
             )
-    if not rows:
+        values = {image_view: name, text_view: template.replace("{label}", label)}
+        return [RawPair(name, name, values, name, roles[part], label)]
+
+    reading.take("images", ((image[0], image) for image in images), pair)
+    _tell(reading, {folder for _, folder, _ in images}, bool(labels))
+
+
+def _tell(reading: Reading, folders: set[str], named: bool) -> None:
+    if not named and all(_WORDNET_ID.fullmatch(name) for name in folders):
+        reading.notes.append(
+            f"classes are called {min(folders)} and so on, which no text encoder knows; put "
+            f"classes.tsv (wnid, label) into {reading.path}"
+        )
+    metadata = [name for name in reading.files if PurePath(name).name.lower() in _METADATA]
+    if metadata:
+        reading.notes.append(
+            f"{metadata[0]} is not read by dataset.kind imagefolder, whose texts are the classes' "
+            f"names; if it holds captions, set kind: table and table: {metadata[0]}, with "
+            f"columns such as {{image: file_name}}"
+        )
+
+
+def _images(reading: Reading) -> list[_Image]:
+    """Every image in a class's folder with its part; the others are left out by a rule."""
+    paths = {
+        name: PurePath(name).parts
+        for name in reading.files
+        if name.lower().endswith(tuple(SUFFIXES)) and not name.startswith(_JUNK)
+    }
+    reading.pass_over("files of __MACOSX", (n for n in reading.files if n.startswith(_JUNK)))
+    loose = [name for name, parts in paths.items() if len(parts) < 2]
+    reading.pass_over("images in no class's folder", loose)
+    inside = {name: parts for name, parts in paths.items() if len(parts) >= 2}
+    parts = _parts(reading, inside)
+    if not parts:
+        found: list[_Image] = [(name, parts[0], None) for name, parts in inside.items()]
+    else:
+        found = _in_splits(reading, inside, parts)
+    if not found:
         raise DataError(
-            f"{path}: no images in class folders; expected CLASS/IMAGE.jpg in dataset.path"
+            f"{reading.path}: no images in class folders; expected CLASS/IMAGE.jpg in dataset.path"
         )
-    folders = {folder.name for _, folder in _class_folders(path)}
-    if not labels and all(_WORDNET_ID.fullmatch(name) for name in folders):
-        wnid = min(folders)
-        note = (
-            f"classes are called {wnid} and so on, which no text encoder knows; put "
-            f"classes.tsv (wnid, label) into {path}"
-        )
-        return Source(rows, (note,))
-    return Source(rows)
+    return found
 
 
-def _class_folders(path: Path) -> list[tuple[str | None, Path]]:
-    """Every class folder with the split it is given to."""
-    tops = _folders(path)
-    if tops and all(top.name.lower() in SPLIT_NAMES for top in tops):
-        return [
-            (top.name if len(tops) > 1 else None, folder)
-            for top in tops
-            for folder in _folders(top)
-        ]
-    return [(None, top) for top in tops]
+def _parts(reading: Reading, images: dict[str, tuple[str, ...]]) -> dict[str, Part]:
+    """Top folder -> its part, empty where the top folders are classes.
+
+    Raises:
+        DataError: some are splits, and another that holds folders of images is of unknown name.
+    """
+    mapping = reading.params.splits
+    tops = dict.fromkeys(parts[0] for parts in images.values())
+    named = {top: part for top in tops if (part := part_of(top, mapping)) is not None}
+    deep = {parts[0] for parts in images.values() if len(parts) > 2}
+    unknown = sorted(deep - named.keys())
+    if named and not unknown and (deep or len(named) == len(tops)):
+        return named
+    if named.keys() & deep and unknown:
+        raise DataError(unknown_split(unknown[0], f"folder {unknown[0]}/"))
+    return {}
 
 
-def _folders(path: Path) -> list[Path]:
-    return sorted(folder for folder in path.iterdir() if folder.is_dir() and not _hidden(folder))
+def _in_splits(
+    reading: Reading, images: dict[str, tuple[str, ...]], parts: dict[str, Part]
+) -> list[_Image]:
+    nested = {p[0] for p in images.values() if len(p) == 3 and p[1].lower() in _NESTED}
+    classes = {p[0] for p in images.values() if len(p) > 2 and p[1].lower() not in _NESTED}
+    annotated = {top: _annotations(reading, top) for top in nested - classes}
+    found: list[_Image] = []
+    for name, path in images.items():
+        top, below = path[0], path[1]
+        part = parts.get(top)
+        if part is None or len(path) < 3:
+            reading.pass_over("images in no class's folder", [name])
+        elif part == "none":
+            reading.pass_over(f"images of {top}/, which dataset.splits says none of", [name])
+        elif top not in annotated or not classes:
+            found.append((name, below, part))
+        elif path[-1] in annotated[top]:
+            found.append((name, annotated[top][path[-1]], part))
+        else:
+            reading.pass_over(f"images of {top}/{below}/, which nothing gives a class", [name])
+    return found
 
 
-def _hidden(path: Path) -> bool:
-    return path.name.startswith(".")
-
-
-def _class_names(path: Path) -> dict[str, str]:
-    """Folder name -> label, empty where there is no class file."""
-    file = next((path / name for name in _CLASS_FILES if (path / name).is_file()), None)
-    if file is None:
+def _annotations(reading: Reading, top: str) -> dict[str, str]:
+    """Image name -> class, of a split of Tiny-ImageNet."""
+    file = f"{top}/{_ANNOTATIONS}"
+    if file not in reading.names:
         return {}
+    cells = [line.split("\t") for line in read_lines(reading.open(file))]
+    return {cell[0]: cell[1] for cell in cells if len(cell) > 1}
+
+
+def _class_names(reading: Reading) -> dict[str, str]:
+    """Folder name -> label, empty where there is no class file."""
+    name = next((name for name in _CLASS_FILES if name in reading.names), None)
+    if name is None:
+        return {}
+    file = reading.open(name)
     lines = [line for line in read_lines(file) if line.strip()]
     separator = "\t" if lines and "\t" in lines[0] else ","
-    table = [[cell.strip() for cell in cells] for cells in csv.reader(lines, delimiter=separator)]
-    header = [cell.lower() for cell in table[0]] if table else []
-    folder = next((header.index(name) for name in _FOLDER_COLUMNS if name in header), None)
-    label = next((header.index(name) for name in _LABEL_COLUMNS if name in header), None)
-    if folder is None or label is None:
-        folder, label = 0, -1
-    else:
-        table = table[1:]
+    with guarded(str(file), "a table of classes"):
+        table = [
+            [cell.strip() for cell in cells] for cells in csv.reader(lines, delimiter=separator)
+        ]
+    folder, label, table = _class_columns(table)
     short = next((cells for cells in table if len(cells) < 2 or not cells[label]), None)
     if short is not None:
         raise DataError(
@@ -115,3 +183,14 @@ def _class_names(path: Path) -> dict[str, str]:
             f"them by a tab or a comma"
         )
     return {cells[folder]: cells[label] for cells in table}
+
+
+def _class_columns(table: list[list[str]]) -> tuple[int, int, list[list[str]]]:
+    """Places of the folder and of the label, and the rows below the header."""
+    header = [cell.lower() for cell in table[0]] if table else []
+    folder = next((header.index(name) for name in _FOLDER_COLUMNS if name in header), None)
+    label = next((header.index(name) for name in _LABEL_COLUMNS if name in header), None)
+    if folder is None or label is None:
+        return 0, -1, table
+    longest = max(folder, label) + 1
+    return folder, label, [cells + [""] * (longest - len(cells)) for cells in table[1:]]

@@ -4,7 +4,7 @@ computed; nothing is written.
 
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from csa.datasets.ingest import ingest
@@ -12,6 +12,7 @@ from csa.datasets.items import item_loader
 from csa.datasets.openmoji import load_emojis
 from csa.datasets.pairs_table import read_pairs
 from csa.datasets.roots import dataset_root
+from csa.datasets.told import account_lines
 from csa.encoders import BUILTIN, ViewEncoder, load_encoder
 from csa.encoders.base import Encoder, batches
 from csa.encoders.models import find_model, is_elsewhere
@@ -59,6 +60,8 @@ class Plan:
             data set cannot be read.
         last_seconds: how long the other stages took when they last ran here.
         problems: what stands in the way, one line each.
+        data: the account of the data set (docs/artifacts.md, account.json); empty where it cannot
+            be read.
     """
 
     workspace: str
@@ -66,6 +69,7 @@ class Plan:
     views: list[ViewPlan]
     last_seconds: dict[str, float]
     problems: list[str]
+    data: dict[str, Any] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -77,6 +81,7 @@ class Plan:
     def __str__(self) -> str:
         lines = [f"workspace {self.workspace}"]
         lines += [f"  {stage:<14}{state}" for stage, state in self.stages.items()]
+        lines += account_lines(self.data)
         for view in self.views:
             time_left = "" if not view.missing else f", about {_duration(view.seconds)}"
             basis = f" ({view.basis})" if view.basis else ""
@@ -115,11 +120,12 @@ def make_plan(project: Project) -> Plan:
     }
     problems: list[str] = []
     views: list[ViewPlan] = []
+    items: dict[str, list[tuple[str, str]]] = {}
+    account: dict[str, Any] = {}
     try:
-        items = _items_by_view(project, pairs_are_current=stages["ingest"] == "up to date")
+        items, account = _look_at_data(project, pairs_are_current=stages["ingest"] == "up to date")
     except CSAError as error:
         problems.append(" ".join(str(error).split()))
-        items = {}
     for name, task in project.params.tasks.items():
         if not (ws.root / task.dataset.path).exists():
             problems.append(
@@ -148,7 +154,7 @@ def make_plan(project: Project) -> Plan:
     last = {
         name: float(read_json(path)["seconds"]) for name, path in records.items() if path.is_file()
     }
-    return Plan(ws.name, stages, views, last, problems)
+    return Plan(ws.name, stages, views, last, problems, account)
 
 
 def _encoders_at_hand(view: str, settings: ViewParams) -> tuple[list[Encoder], list[str]]:
@@ -187,27 +193,47 @@ def _missing_towers(params: Params) -> list[str]:
     return problems
 
 
-def _items_by_view(project: Project, pairs_are_current: bool) -> dict[str, list[tuple[str, str]]]:
-    """(hash, value) of the distinct items of each view; hashes are empty for a demo that is not
-    rendered yet.
+def _look_at_data(
+    project: Project, pairs_are_current: bool
+) -> tuple[dict[str, list[tuple[str, str]]], dict[str, Any]]:
+    """(hash, value) of the distinct items of each view, and the account of the data set; hashes
+    are empty for a demo that is not rendered yet.
     """
     ws, params = project.ws, project.params
-    if pairs_are_current:
-        pairs = read_pairs(ws.pairs)
+    if pairs_are_current and ws.account.is_file():
+        pairs, account = read_pairs(ws.pairs), read_json(ws.account)
     elif params.dataset.path == "data/openmoji" and not (ws.root / params.dataset.path).exists():
         emojis = load_emojis(params.dataset.language)
         texts = dict.fromkeys(text for item in emojis for text in item.captions)
-        return {
+        items = {
             "image": [("", item.sequence) for item in emojis],
             "text": [("", text) for text in texts],
         }
+        return items, _unrendered(sum(len(item.captions) for item in emojis), emojis[:3])
     else:
-        pairs = ingest(params, ws.root).pairs
-    return {
+        found = ingest(params, ws.root)
+        pairs, account = found.pairs, found.account
+    items = {
         view: pairs.select(f"{view}_hash", view)
         .unique(f"{view}_hash", keep="first", maintain_order=True)
         .rows()
         for view in params.views
+    }
+    return items, account
+
+
+def _unrendered(pairs: int, first: list[Any]) -> dict[str, Any]:
+    """The account of the demo before its pictures are drawn."""
+    sample = [{"pair_id": item.sequence, "text": item.captions[0]} for item in first]
+    notes = ["the built-in data set is drawn by stage demo; groups and splits are known then"]
+    return {
+        "pairs": pairs,
+        "set_aside": [],
+        "left_out": [],
+        "splits": {},
+        "groups": None,
+        "notes": notes,
+        "sample": sample,
     }
 
 

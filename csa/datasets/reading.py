@@ -1,0 +1,309 @@
+"""The account of a data set: what becomes of every file, row, member, split and column.
+
+Every reader gets a `Reading` and gives each of its records to `Reading.take`, which counts what
+became of it: pairs, set aside with a reason, or left out by a named rule. Files that nothing used
+are counted by `Reading.account` itself, so a reader cannot forget one.
+"""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePath
+from typing import Any, TypeVar
+
+from csa.datasets.containers import file_of, inside
+from csa.datasets.rows import ItemError, LeftOut, RawPair
+from csa.datasets.splits import KNOWN, Part, part_in, part_of, words_of
+from csa.errors import DataError
+from csa.params.data import DatasetParams
+from csa.params.views import ViewParams
+from csa.storage.files import walk
+
+Record = TypeVar("Record")
+_UNTOUCHED = "left untouched (dataset.held_out)"
+
+
+@dataclass
+class Tally:
+    """How many of one kind of thing there are, and what became of them."""
+
+    total: int = 0
+    used: int = 0
+    set_aside: int = 0
+    left_out: int = 0
+
+    def check(self, what: str) -> None:
+        """Stop where the sums do not agree.
+
+        Raises:
+            DataError: they do not: the reader has a fault.
+        """
+        if self.total != self.used + self.set_aside + self.left_out:
+            raise DataError(
+                f"the account of the {what} does not add up: {self.total} are there, but "
+                f"{self.used} are used, {self.set_aside} set aside and {self.left_out} left out; "
+                f"this is a fault of the reader, please report it"
+            )
+
+
+@dataclass
+class Reading:
+    """One data set while it is read.
+
+    Args:
+        params: of the data set.
+        views: in order.
+        path: the folder or the file that `dataset.path` names.
+    """
+
+    params: DatasetParams
+    views: dict[str, ViewParams]
+    path: Path
+    rows: list[RawPair] = field(default_factory=list)
+    aside: list[tuple[RawPair, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    columns: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    opened: str = ""
+    _claimed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def root(self) -> Path:
+        """The folder that paths of items are relative to."""
+        return self.path if self.path.is_dir() else self.path.parent
+
+    @cached_property
+    def files(self) -> list[str]:
+        """Every file below the folder; the one file where `dataset.path` is a file."""
+        return walk(self.path) if self.path.is_dir() else [self.path.name]
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """The files, to look names up in."""
+        return frozenset(self.files)
+
+    @cached_property
+    def _normal(self) -> dict[str, str]:
+        return {unicodedata.normalize("NFC", name): name for name in self.files}
+
+    # Files
+
+    def find(self, name: str) -> str:
+        """The path of a file as it lies in the folder, for the path that a table has.
+
+        Separators of Windows, a leading "./" and the other Unicode normal form are seen through; a
+        path that names nothing here comes back as it is.
+        """
+        if name in self.names or self.path.is_file():
+            return name
+        plain = name.replace("\\", "/").removeprefix("./")
+        return self._normal.get(unicodedata.normalize("NFC", plain), name)
+
+    def open(self, name: str) -> Path:
+        """The path of a file that the reader itself reads; it counts as used.
+
+        Raises:
+            DataError: a path out of the folder.
+        """
+        self.opened = name
+        self._claimed[self.find(name)] = ""
+        return inside(self.root, self.find(name))
+
+    def pass_over(self, rule: str, files: Iterable[str]) -> None:
+        """Leave files out by a rule; files that no rule names are left out by their ending."""
+        for name in files:
+            self._claimed.setdefault(name, rule)
+
+    def below(self, folder: str) -> list[str]:
+        """The files below a folder ("" for all), at any depth."""
+        start = f"{folder.strip('/')}/" if folder.strip("/.") else ""
+        return [name for name in self.files if name.startswith(start)]
+
+    # Records
+
+    def take(
+        self,
+        unit: str,
+        records: Iterable[tuple[str, Record]],
+        read: Callable[[str, Record], Sequence[RawPair] | LeftOut],
+    ) -> None:
+        """Read records one by one, and count what becomes of each.
+
+        Args:
+            unit: what a record is called in the account, in the plural: rows, images, samples.
+            records: each with its place, which errors and the account call it.
+            read: of a place and a record: its pairs, or the rule that leaves it out. An `ItemError`
+                sets the record aside with its words, as a record without a pair is.
+        """
+        tally = self.tallies.setdefault(unit, Tally())
+        for place, record in records:
+            tally.total += 1
+            try:
+                outcome = read(place, record)
+            except ItemError as fault:
+                self.set_aside(unit, RawPair(place, None, {}), str(fault))
+                continue
+            if isinstance(outcome, LeftOut):
+                self.left_out[outcome.what] += 1
+                tally.left_out += 1
+            elif outcome:
+                self.rows.extend(outcome)
+                tally.used += 1
+            else:
+                self.set_aside(unit, RawPair(place, None, {}), "it holds no pair")
+
+    def set_aside(self, unit: str, row: RawPair, reason: str) -> None:
+        """Set a record aside; one that `take` counts is counted here."""
+        self.tallies.setdefault(unit, Tally()).set_aside += 1
+        self.aside.append((row, reason))
+
+    def count(self, unit: str, used: int, left_out: Mapping[str, int]) -> None:
+        """Count things of which many make a record, such as the members of a shard.
+
+        Args:
+            unit: what they are called, in the plural.
+            used: how many.
+            left_out: rule -> how many it left out.
+        """
+        tally = self.tallies.setdefault(unit, Tally())
+        out = sum(left_out.values())
+        tally.total += used + out
+        tally.used += used
+        tally.left_out += out
+        self.left_out.update(left_out)
+
+    def use_columns(self, owner: str, used: Iterable[str], there: Iterable[str]) -> None:
+        """Say which columns of a table are used; the others are passed over."""
+        taken = list(dict.fromkeys(used))
+        over = [name for name in there if name not in taken]
+        self.columns[owner] = {"used": taken, "passed_over": over}
+
+    # Splits
+
+    def part(self, name: str, place: str) -> Part:
+        """The part that a split's name means.
+
+        Raises:
+            DataError: a name that is unknown.
+        """
+        part = part_of(name, self.params.splits)
+        if part is None:
+            raise DataError(unknown_split(name, place))
+        return part
+
+    def parts_of_files(self, files: Iterable[str], what: str) -> dict[str, Part]:
+        """The part of each file by its folders, else its own name; empty where none says any.
+
+        Args:
+            files: relative to the folder.
+            what: a file is called in errors, such as "shard".
+
+        Raises:
+            DataError: some say theirs and others do not.
+        """
+        found = {name: self._part_of_file(name) for name in files}
+        known = {name: part for name, part in found.items() if part is not None}
+        if known and len(known) < len(found):
+            unknown = next(name for name, part in found.items() if part is None)
+            raise DataError(unknown_split(words_of(_stem(unknown)), f"{what} {unknown}"))
+        return known
+
+    def _part_of_file(self, name: str) -> Part | None:
+        *folders, _ = name.split("/")
+        words = [part_in(folder, self.params.splits) for folder in reversed(folders)]
+        return next((part for part in words if part), part_in(_stem(name), self.params.splits))
+
+    def roles(self, parts: Iterable[Part]) -> dict[Part, str | None]:
+        """What each part is here: train, test, or None for one that is left untouched.
+
+        `dataset.held_out` picks between val and test; where only the other is there, that one is
+        held out, and a note says so.
+        """
+        there = set(parts)
+        wanted: Part = self.params.held_out
+        other: Part = "test" if wanted == "val" else "val"
+        held = wanted if wanted in there or other not in there else other
+        if held != wanted and "train" in there:
+            self.notes.append(
+                f"there is no part {wanted} (dataset.held_out), so {held} is held out"
+            )
+        return {
+            "train": "train",
+            held: "test",
+            ("test" if held == "val" else "val"): None,
+            "none": None,
+        }
+
+    def untouched(self, part: str) -> LeftOut:
+        """The rule that leaves a part untouched."""
+        if part == "none":
+            return LeftOut("of a part that dataset.splits says none of")
+        return LeftOut(f"of part {part}, {_UNTOUCHED}")
+
+    def say_untouched(self, what: str) -> None:
+        """Note how much was left untouched because `dataset.held_out` names the other part."""
+        count = sum(n for rule, n in self.left_out.items() if rule.endswith(_UNTOUCHED))
+        if count:
+            self.notes.append(
+                f"{count} {what} were left untouched: they are of neither train nor "
+                f"{self.params.held_out} (dataset.held_out)"
+            )
+
+    # The account
+
+    def account(self) -> dict[str, Any]:
+        """What became of all that is there; the sums agree.
+
+        Raises:
+            DataError: they do not.
+        """
+        for unit, tally in self.tallies.items():
+            tally.check(unit)
+        files, rules = self._files()
+        files.check("files")
+        out = [{"what": what, "count": count} for what, count in (self.left_out + rules).items()]
+        return {
+            "kind": self.params.kind,
+            "files": vars(files),
+            "records": {unit: vars(tally) for unit, tally in self.tallies.items()},
+            "columns": self.columns,
+            "left_out": out,
+        }
+
+    def _files(self) -> tuple[Tally, Counter[str]]:
+        media = [view for view, settings in self.views.items() if settings.modality != "text"]
+        used = {name for name, rule in self._claimed.items() if not rule}
+        used |= _named(self.rows, media)
+        faulty = _named((row for row, _ in self.aside), media) - used
+        rest = [name for name in self.files if name not in used and name not in faulty]
+        rules = Counter(self._claimed.get(name) or _rule_of(name) for name in rest)
+        tally = Tally(
+            len(self.files), len(self.names & used), len(self.names & faulty), rules.total()
+        )
+        return tally, rules
+
+
+def unknown_split(name: str, place: str) -> str:
+    """What is said of a split that no table names."""
+    return (
+        f"unknown split {name!r} at {place}; use {', '.join(KNOWN)}, or say what it is in "
+        f"dataset.splits, such as {{{name}: none}} (train, val, test or none)"
+    )
+
+
+def _stem(name: str) -> str:
+    return PurePath(name).name.partition(".")[0]
+
+
+def _named(rows: Iterable[RawPair], media: list[str]) -> set[str]:
+    """The files that the values of rows lie in."""
+    values = {row.values.get(view) for row in rows for view in media}
+    return {file_of(value) for value in values if value}
+
+
+def _rule_of(name: str) -> str:
+    suffix = PurePath(name).suffix.lower()
+    return f"files ending {suffix}, which nothing names" if suffix else "files without an ending"

@@ -1,0 +1,309 @@
+"""Tables that people have: CSV, TSV, JSON lines, JSON arrays and Parquet, cell by cell."""
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from csa.datasets.items import names_a_file
+from csa.datasets.rows import ItemError, as_text, decode_bytes
+from csa.errors import DataError
+from csa.storage.files import guarded, plain_words, read_whole, refuse_bomb, what_is
+
+_SEPARATORS = (",", ";", "\t", "|")
+_CHUNK = 1 << 24
+_NUMBER_BYTES = 8
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table.
+
+    Args:
+        name: of its file, for errors.
+        columns: names, in order.
+        height: number of rows, faulty ones too.
+        column: the cells of a column, one a row; None in a faulty row.
+        where: what a row is called in its file, such as "line 3".
+        faults: row -> why the whole of it is unusable.
+        notes: what the user should know.
+    """
+
+    name: str
+    columns: list[str]
+    height: int
+    column: Callable[[str], list[Any]]
+    where: Callable[[int], str]
+    faults: dict[int, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def text(self, name: str, row: int, cells: list[Any]) -> str | None:
+        """A cell as a text, None where nothing is there.
+
+        Args:
+            name: of the column.
+            row: counted from 0.
+            cells: of the column.
+
+        Raises:
+            ItemError: the row is unusable, or its cell is no text.
+        """
+        if row in self.faults:
+            raise ItemError(self.faults[row])
+        return as_text(cells[row], f"{self.where(row)}, {name!r}")
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a column, or a field of one, as COLUMN.FIELD."""
+        return name in self.columns or name.partition(".")[0] in self.columns
+
+
+def read_cells(file: Path, count: int | None = None) -> Table:
+    """Read a table by its ending.
+
+    Args:
+        file: of the table.
+        count: no more than so many rows; None: all.
+
+    Raises:
+        DataError: not a table, damaged, in an unknown encoding, or a header that names no columns.
+    """
+    ending = table_ending(file.name)
+    if ending is None:
+        raise DataError(f"{file}: not a table; use {', '.join(TABLE_ENDINGS)}")
+    return _READERS[ending](file, count)
+
+
+def table_ending(name: str) -> str | None:
+    """The ending of a table's file name, such as ".csv" or ".csv.gz"; None for another file."""
+    return next((end for end in _READERS if name.lower().endswith(end)), None)
+
+
+def dig(cell: Any, fields: list[str]) -> Any:
+    """A field of a structure, of each structure where the cell is a list."""
+    for name in fields:
+        if isinstance(cell, list):
+            cell = [one.get(name) if isinstance(one, dict) else None for one in cell]
+        else:
+            cell = cell.get(name) if isinstance(cell, dict) else None
+    return cell
+
+
+def _content(file: Path) -> str:
+    content = read_whole(file, str(file), "table")
+    if file.suffix.lower() == ".gz":
+        size, unpacked = len(content), bytearray()
+        with guarded(str(file), "gzip"), gzip.open(io.BytesIO(content)) as stream:
+            while chunk := stream.read(_CHUNK):
+                unpacked += chunk
+                refuse_bomb(str(file), len(unpacked), size)
+        content = bytes(unpacked)
+    return decode_bytes(content, str(file))
+
+
+def _read_csv(file: Path, count: int | None) -> Table:
+    text = _content(file)
+    usual = "\t" if ".tsv" in file.name.lower() else ","
+    separator = _separator(text.partition("\n")[0], usual)
+    # Not the csv module's limit of 131,072 characters a cell: a text may be a document.
+    limit = csv.field_size_limit(2**31 - 1)
+    try:
+        return _separated(file, _csv_rows(file, text, separator), (separator, usual), count)
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _separator(header: str, usual: str) -> str:
+    """The separator of a header: the usual one where it is there, else the most frequent."""
+    if usual in header:
+        return usual
+    best = max(_SEPARATORS, key=header.count)
+    return best if best in header else usual
+
+
+def _csv_rows(file: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """Line number and cells of every row that is not blank."""
+    lines = text.split("\n")
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    before = 0
+    try:
+        for cells in reader:
+            if cells:
+                if reader.line_num > before + 1 and before:
+                    _check_quote(file, cells, lines[before : reader.line_num], separator, before)
+                yield reader.line_num, cells
+            before = reader.line_num
+    except csv.Error as error:
+        raise DataError(
+            f"{file}: line {reader.line_num} cannot be read ({error}); look for an open or stray "
+            f"quote"
+        ) from None
+
+
+def _check_quote(
+    file: Path, cells: list[str], lines: list[str], separator: str, before: int
+) -> None:
+    """Refuse a cell over several lines which look like rows of their own."""
+    inner = lines[1:]
+    if separator == "\t":
+        like_rows = any(line.count(separator) == len(cells) - 1 for line in inner)
+    else:
+        like_rows = names_a_file(cells[0].strip()) and any(
+            names_a_file(line.partition(separator)[0].strip()) for line in inner
+        )
+    if like_rows:
+        raise DataError(
+            f"{file}: a quote opens in line {before + 1} and closes in line {before + len(lines)}, "
+            f"over lines that look like rows; remove the stray quote, or double it"
+        )
+
+
+def _separated(
+    file: Path,
+    rows: Iterator[tuple[int, list[str]]],
+    separators: tuple[str, str],
+    count: int | None,
+) -> Table:
+    """A table from its rows; `separators` is the one that it has and the usual one."""
+    separator, usual = separators
+    _, first = next(rows, (0, []))
+    header = [name.strip() for name in first]
+    _check_header(header, file)
+    columns: list[list[str | None]] = [[] for _ in header]
+    lines: list[int] = []
+    faults: dict[int, str] = {}
+    for number, cells in rows:
+        if count is not None and len(lines) >= count:
+            break
+        if len(cells) == len(header):
+            for column, cell in zip(columns, cells, strict=True):
+                column.append(cell.strip() if separator == "|" else cell)
+        else:
+            faults[len(lines)] = (
+                f"line {number} has {len(cells)} cells but the header has {len(header)}; put "
+                f"quotes around a cell that holds the separator"
+            )
+            for column in columns:
+                column.append(None)
+        lines.append(number)
+    note = (f"{file.name}: the separator is {separator!r}",) if separator != usual else ()
+    place = dict(zip(header, columns, strict=True))
+    return Table(
+        file.name, header, len(lines), place.__getitem__, lambda i: f"line {lines[i]}", faults, note
+    )
+
+
+def _check_header(header: list[str], file: Path) -> None:
+    if not any(header):
+        raise DataError(f"{file}: the table is empty; its first line must name the columns")
+    repeated = [name for name in header if header.count(name) > 1]
+    if repeated:
+        raise DataError(f"{file}: two columns are called {repeated[0]!r}; rename one")
+
+
+def _read_jsonl(file: Path, count: int | None) -> Table:
+    records: list[Any] = []
+    lines: list[int] = []
+    faults: dict[int, str] = {}
+    for number, line in enumerate(_content(file).split("\n"), start=1):
+        if count is not None and len(lines) >= count:
+            break
+        if not line.strip():
+            continue
+        record: Any = {}
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError as error:
+            faults[len(lines)] = f"line {number} is not JSON ({error.msg}); write one object a line"
+        except (RecursionError, ValueError, MemoryError) as error:
+            faults[len(lines)] = (
+                f"line {number} is not JSON that can be read ({plain_words(error)})"
+            )
+        if not isinstance(record, dict):
+            faults[len(lines)] = f"line {number} is no JSON object; write one object a line"
+            record = {}
+        records.append(record)
+        lines.append(number)
+    return _of_records(file, records, lambda i: f"line {lines[i]}", faults)
+
+
+def _read_json(file: Path, count: int | None) -> Table:
+    """An array of objects."""
+    text = _content(file)
+    with guarded(str(file), "JSON"):
+        records = json.loads(text)
+    if not isinstance(records, list):
+        raise DataError(
+            f"{file}: its top is no array; write an array of objects, or one object a line (.jsonl)"
+        )
+    records = records[:count]
+    faults = {
+        i: f"entry {i} is no JSON object"
+        for i, record in enumerate(records)
+        if not isinstance(record, dict)
+    }
+    whole = [record if isinstance(record, dict) else {} for record in records]
+    return _of_records(file, whole, lambda i: f"entry {i}", faults)
+
+
+def _of_records(
+    file: Path, records: list[dict[str, Any]], where: Callable[[int], str], faults: dict[int, str]
+) -> Table:
+    names = list(dict.fromkeys(name for record in records for name in record))
+
+    def column(name: str) -> list[Any]:
+        if name in names:
+            return [record.get(name) for record in records]
+        top, *fields = name.split(".")
+        return [dig(record.get(top), fields) for record in records]
+
+    return Table(file.name, names, len(records), column, where, faults)
+
+
+def _read_parquet(file: Path, count: int | None) -> Table:
+    if what_is(file) != "a file":
+        raise DataError(f"{file}: no such table; correct dataset.table")
+    with guarded(str(file), "Parquet"):
+        scan = pl.scan_parquet(file, glob=False)
+        schema = scan.collect_schema()
+        height = int(scan.select(pl.len()).collect().item())
+    refuse_bomb(str(file), height * _NUMBER_BYTES, file.stat().st_size)
+    taken = height if count is None else min(height, count)
+
+    def column(name: str) -> list[Any]:
+        top, *fields = [name] if name in schema else name.split(".")
+        with guarded(str(file), "Parquet"):
+            series = scan.head(taken).select(pl.col(top)).collect()[top]
+            return _plain_cells(series) if not fields else [dig(cell, fields) for cell in series]
+
+    return Table(file.name, list(schema), taken, column, lambda i: f"row {i + 1}")
+
+
+def _plain_cells(series: pl.Series) -> list[Any]:
+    """Texts as they are, numbers and dates written out, and everything else as Python has it."""
+    if series.dtype.is_float():
+        series = series.fill_nan(None)
+    kept = (pl.Binary, pl.Object, pl.Duration, pl.Null)
+    if series.dtype.is_nested() or series.dtype.base_type() in kept:
+        return series.to_list()
+    return series.cast(pl.String).to_list()
+
+
+_READERS: dict[str, Callable[[Path, int | None], Table]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".jsonl": _read_jsonl,
+    ".parquet": _read_parquet,
+    ".ndjson": _read_jsonl,
+    ".csv.gz": _read_csv,
+    ".tsv.gz": _read_csv,
+    ".jsonl.gz": _read_jsonl,
+    ".json": _read_json,
+}
+TABLE_ENDINGS = tuple(_READERS)
+"""Endings (lower case) of tables; a .json is taken for one only where it is named, or alone."""

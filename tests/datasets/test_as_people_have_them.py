@@ -1,0 +1,632 @@
+"""Data sets as people have them: each was once read wrongly without a word, or refused for no
+reason. Small sets of our own, one a kind.
+"""
+
+import csv
+import datetime
+import io
+import json
+import struct
+import tarfile
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pytest
+import soundfile
+from PIL import Image, PngImagePlugin
+
+from csa.datasets.ingest import ingest
+from csa.errors import DataError
+from csa.params.schema import Params
+
+N = 24
+ENCODERS = {
+    "image": "efficientnet-lite0",
+    "text": "minilm-l6-v2",
+    "audio": "whisper-tiny.en",
+    "lidar": "efficientnet-lite0",
+    "array": "precomputed",
+}
+NAN = float("nan")
+
+
+def read(folder, views=("image", "text"), **dataset):
+    named = views if isinstance(views, dict) else {name: name for name in views}
+    mapping = {
+        "dataset": {"path": str(folder), **dataset},
+        "views": {
+            name: {"modality": kind, "encoder": ENCODERS[kind]} for name, kind in named.items()
+        },
+    }
+    return ingest(Params.from_mapping(mapping), folder, progress=False)
+
+
+def refused(folder, match, **dataset):
+    with pytest.raises(DataError, match=match) as caught:
+        read(folder, **dataset)
+    assert "\n" not in str(caught.value)
+
+
+def picture(seed, kind="JPEG", **options):
+    buffer = io.BytesIO()
+    pixels = np.random.default_rng(seed).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def put(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def pictures(folder, numbers=range(N), pattern="{}.jpg"):
+    for i in numbers:
+        put(folder / pattern.format(i), picture(i))
+
+
+def rows(**more):
+    return [
+        {"image": f"{i}.jpg", "text": f"thing {i}", **{k: f(i) for k, f in more.items()}}
+        for i in range(N)
+    ]
+
+
+def jsonl(path, records):
+    put(path, "".join(json.dumps(record) + "\n" for record in records))
+
+
+def separated(path, records, separator=","):
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(records[0]), delimiter=separator)
+    writer.writeheader()
+    writer.writerows(records)
+    put(path, text.getvalue())
+
+
+def shard(path, members):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+
+
+def samples(numbers, text="thing {}"):
+    for i in numbers:
+        yield f"{i:04d}.jpg", picture(i)
+        yield f"{i:04d}.txt", text.format(i).encode()
+
+
+def saved(folder, numbers=range(N), text=None, **state):
+    """What save_to_disk writes."""
+    text = text or [f"thing {i}" for i in numbers]
+    table = pa.table(
+        {"image": [{"bytes": picture(i), "path": None} for i in numbers], "text": text}
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    arrow(folder / "data.arrow", table)
+    features = {"image": {"_type": "Image"}, "text": {"dtype": "string", "_type": "Value"}}
+    put(folder / "dataset_info.json", json.dumps({"features": features}))
+    put(folder / "state.json", json.dumps({"_data_files": [{"filename": "data.arrow"}], **state}))
+
+
+def arrow(path, table):
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+        writer.write_table(table)
+
+
+def splits(result):
+    return dict(result.pairs["split"].value_counts().rows())
+
+
+def left_out(result):
+    return {one["what"]: one["count"] for one in result.account["left_out"]}
+
+
+# A path is a path, never a pattern
+
+
+@pytest.mark.parametrize("name", ["p[1]", "p?", "p *", "p #1", "p, x", "p%20ü 'q\"", "{a,b}"])
+def test_a_path_is_no_pattern(tmp_path, name):
+    for folder, word in ((name, "right"), ("p1", "wrong"), ("p", "wrong")):
+        pictures(tmp_path / folder)
+        records = [{"image": f"{i}.jpg", "text": f"{word} {i}"} for i in range(N)]
+        pl.DataFrame(records).write_parquet(str(tmp_path / folder / "pairs.parquet"), mkdir=True)
+    assert read(tmp_path / name).pairs["text"][0] == "right 0"
+
+
+def test_features_in_a_folder_with_brackets(tmp_path):
+    for folder, shift in (("e[1]", 1.0), ("e1", 999.0)):
+        (tmp_path / folder).mkdir()
+        x = np.random.default_rng(0).standard_normal((40, 3)) + shift
+        for name in "xy":
+            frame = pl.DataFrame({f"d{k}": x[:, k] for k in range(3)})
+            with (tmp_path / folder / f"{name}.parquet").open("wb") as file:
+                frame.write_parquet(file)
+    result = read(tmp_path / "e[1]", {"a": "array", "b": "array"}, kind="arrays", arrays=FEATURES)
+    from csa.datasets.items import item_loader
+    from csa.params.views import ViewParams
+
+    view = ViewParams(modality="array", encoder="precomputed")
+    assert abs(item_loader(view, tmp_path / "e[1]", 1)(result.pairs["a"][0])).max() < 50
+
+
+FEATURES = {"a": "x.parquet", "b": "y.parquet"}
+
+
+# A missing value is nothing there
+
+
+def test_nan_is_no_caption(tmp_path):
+    pictures(tmp_path)
+    jsonl(tmp_path / "pairs.jsonl", rows(text=lambda i: NAN if i in (3, 5) else f"thing {i}"))
+    refused(tmp_path, r"2 of 24 rows are unusable: row 4 \(id 4\): text: nothing there")
+    result = read(tmp_path, on_error="quarantine")
+    assert len(result.pairs) == N - 2 and result.quarantine["row"].to_list() == ["row 4", "row 6"]
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
+def test_nan_is_no_group(tmp_path, ending):
+    pictures(tmp_path)
+    records = rows(group=lambda i: NAN if i > 18 else float(i))
+    if ending == "jsonl":
+        jsonl(tmp_path / "pairs.jsonl", records)
+    else:
+        pl.DataFrame(records).write_parquet(tmp_path / "pairs.parquet")
+    assert read(tmp_path).pairs["group"].n_unique() == N
+
+
+def test_a_missing_value_written_out_is_kept_and_noted(tmp_path):
+    pictures(tmp_path)
+    separated(tmp_path / "pairs.csv", rows(text=lambda i: "nan" if i == 3 else f"thing {i}"))
+    assert "1 texts of view 'text' are 'nan', perhaps" in " ".join(read(tmp_path).notes)
+
+
+# A structure is no text
+
+
+def test_captions_as_structures(tmp_path):
+    saved(tmp_path, text=[[{"raw": f"thing {i}", "sentid": i}] for i in range(N)])
+    refused(tmp_path, "which is no text; its texts are raw", kind="huggingface")
+    result = read(tmp_path, kind="huggingface", columns={"text": "text.raw"})
+    assert result.pairs["text"].to_list() == [f"thing {i}" for i in range(N)]
+
+
+def test_a_field_of_a_structure_in_a_table(tmp_path):
+    pictures(tmp_path)
+    records = [{"image": f"{i}.jpg", "note": {"en": f"thing {i}"}} for i in range(N)]
+    jsonl(tmp_path / "a.jsonl", records)
+    pl.DataFrame(records).write_parquet(tmp_path / "b.parquet")
+    for name in ("a.jsonl", "b.parquet"):
+        refused(tmp_path, "'note' holds a dict", table=name, columns={"text": "note"})
+        pairs = read(tmp_path, table=name, columns={"text": "note.en"}).pairs
+        assert pairs["text"][3] == "thing 3"
+
+
+def test_several_captions_in_a_text_of_a_shard(tmp_path):
+    shard(tmp_path / "0.tar", samples(range(N), "thing {0}\nthe thing {0}\nno. {0}\n"))
+    result = read(tmp_path, kind="webdataset")
+    assert result.pairs["text"][:3].to_list() == ["thing 0", "the thing 0", "no. 0"]
+    assert len(result.pairs) == 3 * N and result.pairs["group"].n_unique() == N
+    assert "every text has 3 lines" in result.notes[0]
+
+
+# A split that is given is kept; an unknown one is named
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("train/0.tar", "test/0.tar"),
+        ("mine-train-0000.tar", "mine-validation-0000.tar"),
+        ("train-0.tar", "dev_0.tar"),
+        ("Training/a.tar", "VAL/a.tar"),
+    ],
+)
+def test_splits_of_shards(tmp_path, train, test):
+    shard(tmp_path / train, samples(range(18)))
+    shard(tmp_path / test, samples(range(18, N)))
+    result = read(tmp_path, kind="webdataset")
+    held = result.pairs.filter(pl.col("split") == "test")["text"].to_list()
+    assert sorted(held) == [f"thing {i}" for i in range(18, N)]
+
+
+def test_a_shard_of_unknown_split_is_named(tmp_path):
+    shard(tmp_path / "train-0.tar", samples(range(18)))
+    shard(tmp_path / "val-0.tar", samples(range(18, 22)))
+    shard(tmp_path / "extra-0.tar", samples(range(22, N)))
+    refused(tmp_path, "unknown split 'extra' at shard extra-0.tar", kind="webdataset")
+    result = read(tmp_path, kind="webdataset", splits={"extra": "none"})
+    assert splits(result) == {"train": 18, "test": 4}
+
+
+def test_an_unknown_split_of_a_dictionary_is_named(tmp_path):
+    for name, numbers in (("train", range(14)), ("test", range(14, 18)), ("more", range(18, N))):
+        saved(tmp_path / name, numbers)
+    put(tmp_path / "dataset_dict.json", json.dumps({"splits": ["train", "test", "more"]}))
+    refused(tmp_path, r"unknown split 'more'.*dataset.splits", kind="huggingface")
+    result = read(tmp_path, kind="huggingface", splits={"more": "none"})
+    assert splits(result) == {"train": 14, "test": 4}
+    assert splits(read(tmp_path, kind="huggingface", splits={"more": "train"})) == {
+        "train": 20,
+        "test": 4,
+    }
+
+
+def test_train_and_test_alone(tmp_path):
+    for name, numbers in (("train", range(18)), ("test", range(18, N))):
+        saved(tmp_path / name, numbers)
+    put(tmp_path / "dataset_dict.json", json.dumps({"splits": ["train", "test"]}))
+    result = read(tmp_path, kind="huggingface")
+    assert splits(result) == {"train": 18, "test": 6}
+    assert result.notes[0] == "there is no part val (dataset.held_out), so test is held out"
+
+
+def test_splits_of_a_table_in_any_spelling(tmp_path):
+    pictures(tmp_path)
+    names = ["Train", "rest-val", "VALID", "x_held"]
+    separated(tmp_path / "pairs.csv", rows(split=lambda i: names[i // 6]))
+    refused(tmp_path, "1 unknown split names: 'x_held' at row 19; .*dataset.splits")
+    result = read(tmp_path, splits={"x_held": "none"})
+    assert splits(result) == {"train": 12, "test": 6}
+    assert left_out(result)["rows of a split that dataset.splits says none of"] == 6
+
+
+# Nothing is dropped or added
+
+
+def test_endings_of_images(tmp_path):
+    pictures(tmp_path / "cat", range(10))
+    pictures(tmp_path / "cat", range(10, 14), "{}.jfif")
+    pictures(tmp_path / "dog", range(14, 20), "{}.JPEG")
+    pictures(tmp_path / "dog", range(20, 22), "{}")
+    pictures(tmp_path / "bird", range(22, N), "{}.jfif")
+    result = read(tmp_path, kind="imagefolder")
+    assert len(result.pairs) == 22 and set(result.pairs["label"]) == {"cat", "dog", "bird"}
+    assert left_out(result) == {"files without an ending": 2}
+
+
+def test_images_below_classes(tmp_path):
+    for i in range(16):
+        pictures(tmp_path / "train" / f"n{i % 4}" / "images", [i])
+    pictures(tmp_path / "val" / "images", range(16, N))
+    result = read(tmp_path, kind="imagefolder")
+    assert set(result.pairs["label"]) == {"n0", "n1", "n2", "n3"} and len(result.pairs) == 16
+    assert left_out(result) == {"images of val/images/, which nothing gives a class": 8}
+    lines = "".join(f"{i}.jpg\tn{i % 4}\t0\t0\t1\t1\n" for i in range(16, N))
+    put(tmp_path / "val" / "val_annotations.txt", lines)
+    result = read(tmp_path, kind="imagefolder")
+    assert splits(result) == {"train": 16, "test": 8} and not left_out(result)
+
+
+def test_a_key_that_is_twice_in_a_shard(tmp_path):
+    numbers = [*range(N), 3]
+    shard(tmp_path / "0.tar", [m for i in numbers for m in samples([i])])
+    refused(tmp_path, "the key '0003' is there twice in 0.tar", kind="webdataset")
+    result = read(tmp_path, kind="webdataset", on_error="quarantine")
+    assert len(result.pairs) == N - 1
+    assert result.account["records"]["members"] == {
+        "total": 2 * N + 2,
+        "used": 2 * N - 2,
+        "set_aside": 0,
+        "left_out": 4,
+    }
+
+
+def test_rows_chosen_by_an_index(tmp_path):
+    saved(tmp_path, _indices_files=[{"filename": "indices.arrow"}])
+    chosen = [5, *range(16), 20]
+    arrow(tmp_path / "indices.arrow", pa.table({"indices": pa.array(chosen[1:], pa.uint64())}))
+    result = read(tmp_path, kind="huggingface")
+    assert result.pairs["text"].to_list() == [f"thing {i}" for i in chosen[1:]]
+    assert left_out(result) == {"rows that the saved index does not choose": N - 17}
+
+
+def test_a_comma_that_is_not_quoted(tmp_path):
+    for i in range(N):
+        put(tmp_path / "training" / "velodyne" / f"{i:06d}.bin", scan(i))
+    lines = [f"training/{i:06d},thing {i}{', with a comma' if i == 3 else ''}\n" for i in range(N)]
+    put(tmp_path / "captions.csv", "frame,caption\n" + "".join(lines))
+    kitti = {"kind": "kitti", "views": ("lidar", "text")}
+    refused(tmp_path, "line 5 has 3 cells but the header has 2", **kitti)
+    assert len(read(tmp_path, on_error="quarantine", **kitti).pairs) == N - 1
+
+
+def test_stray_quotes(tmp_path):
+    pictures(tmp_path)
+    texts = {3: '"Go on, he said', 7: 'a pizza of 12"'}
+    for name, separator in (("a.tsv", "\t"), ("b.csv", ",")):
+        lines = [f"{i}.jpg{separator}{texts.get(i, f'thing {i}')}\n" for i in range(N)]
+        put(tmp_path / name, f"image{separator}text\n" + "".join(lines))
+        refused(tmp_path, "a quote opens in line 5 and closes in line 9", table=name)
+
+
+def test_a_file_of_metadata_beside_classes_is_told(tmp_path):
+    for i in range(N):
+        pictures(tmp_path / "ab"[i % 2], [i])
+    put(tmp_path / "metadata.csv", "file_name,text\n")
+    assert (
+        "metadata.csv is not read by dataset.kind imagefolder"
+        in read(tmp_path, kind="imagefolder").notes[0]
+    )
+
+
+def test_what_excludes_must_be_a_file(tmp_path):
+    import os
+
+    pictures(tmp_path)
+    separated(tmp_path / "pairs.csv", rows())
+    (tmp_path / "exclude.csv").mkdir()
+    refused(tmp_path, "exclude.csv: it is a folder", table="pairs.csv")
+    (tmp_path / "exclude.csv").rmdir()
+    os.mkfifo(tmp_path / "exclude.csv")
+    refused(tmp_path, "exclude.csv: it is a pipe", table="pairs.csv")
+
+
+# A column that is no feature
+
+
+@pytest.mark.parametrize("name", ["id", "__index_level_0__", "Unnamed: 0", "row_id", "counted"])
+def test_a_column_that_counts_rows_is_no_dimension(tmp_path, name):
+    rng = np.random.default_rng(0)
+    for file in "xy":
+        columns = {name: list(range(7, 47)), **{f"d{k}": rng.normal(size=40) for k in range(3)}}
+        pl.DataFrame(columns).write_parquet(tmp_path / f"{file}.parquet")
+    views, arrays = {"a": "array", "b": "array"}, {"kind": "arrays", "arrays": FEATURES}
+    refused(tmp_path, f"column '{name}' names or counts the rows", views=views, **arrays)
+    result = read(tmp_path, views, columns={"a": "d*", "b": "d0, d2"}, **arrays)
+    assert result.pairs["a"][0] == "x.parquet!d*#0" and len(result.pairs) == 40
+
+
+# Scale and layout of the numbers
+
+
+def scan(seed, numbers=4, high=1.0):
+    rng = np.random.default_rng(seed)
+    points = rng.uniform(-20, 20, (40, numbers)).astype("<f4")
+    points[:, 3] = rng.uniform(0, high, 40)
+    return points.tobytes()
+
+
+@pytest.mark.parametrize(("numbers", "high"), [(5, 255.0), (4, 255.0), (5, 1.0)])
+def test_scans_of_another_layout_are_refused(tmp_path, numbers, high):
+    for i in range(N):
+        put(tmp_path / f"{i}.bin", scan(i, numbers, high))
+    separated(tmp_path / "pairs.csv", [{"lidar": f"{i}.bin", "text": f"t{i}"} for i in range(N)])
+    refused(tmp_path, "reflectance from .* nuScenes", views=("lidar", "text"))
+
+
+def tone(i, gain=0.3):
+    return (gain * np.sin(2 * np.pi * (200 + 20 * i) * np.arange(4000) / 16000)).astype("f4")
+
+
+def test_sound_far_above_full_scale_is_refused(tmp_path):
+    for i in range(N):
+        soundfile.write(tmp_path / f"{i}.wav", tone(i, 12000.0), 16000, subtype="FLOAT")
+    separated(tmp_path / "pairs.csv", [{"audio": f"{i}.wav", "text": f"t{i}"} for i in range(N)])
+    refused(tmp_path, "samples up to 1[0-9],[0-9]+, where full scale is 1", views=("audio", "text"))
+
+
+# on_error: quarantine holds for every fault of one item
+
+
+def test_one_image_is_missing(tmp_path):
+    pictures(tmp_path / "images", [i for i in range(N) if i != 5])
+    listed = [
+        {
+            "filename": f"{i}.jpg",
+            "split": "train" if i < 18 else "val",
+            "sentences": [{"raw": f"thing {i}"}],
+        }
+        for i in range(N)
+    ]
+    put(tmp_path / "dataset_mine.json", json.dumps({"images": listed}))
+    refused(tmp_path, "1 of 24 rows are unusable: image 5 of dataset_mine.json", kind="karpathy")
+    result = read(tmp_path, kind="karpathy", on_error="quarantine")
+    assert len(result.pairs) == N - 1
+    assert result.account["set_aside"][0]["row"] == "image 5 of dataset_mine.json"
+
+
+def test_one_text_is_not_utf8(tmp_path):
+    members = [*samples(range(N))]
+    members[9] = ("0004.txt", "café".encode("latin-1"))
+    shard(tmp_path / "0.tar", members)
+    refused(tmp_path, "0.tar!0004.txt: not UTF-8", kind="webdataset")
+    assert len(read(tmp_path, kind="webdataset", on_error="quarantine").pairs) == N - 1
+
+
+def test_one_line_is_broken(tmp_path):
+    pictures(tmp_path)
+    lines = [json.dumps(row) for row in rows()]
+    lines[7] = lines[7][:-4]
+    put(tmp_path / "pairs.jsonl", "\n".join(lines))
+    refused(tmp_path, "row 8: line 8 is not JSON")
+    result = read(tmp_path, on_error="quarantine")
+    assert len(result.pairs) == N - 1
+    assert result.account["records"]["rows"] == {
+        "total": N,
+        "used": N - 1,
+        "set_aside": 1,
+        "left_out": 0,
+    }
+
+
+# What nothing names cannot break a reader
+
+
+def test_columns_that_nothing_names(tmp_path):
+    pictures(tmp_path)
+    took, boxes = lambda i: datetime.timedelta(seconds=i), lambda i: [[0, i]]
+    pl.DataFrame(rows(took=took, boxes=boxes)).write_parquet(tmp_path / "a.parquet")
+    jsonl(tmp_path / "b.jsonl", rows(boxes=boxes))
+    result = read(tmp_path, table="a.parquet")
+    assert len(result.pairs) == N
+    assert result.account["columns"]["a.parquet"] == {
+        "used": ["image", "text"],
+        "passed_over": ["took", "boxes"],
+    }
+    assert len(read(tmp_path, table="b.jsonl").pairs) == N
+
+
+def test_stray_folders(tmp_path):
+    for i in range(N):
+        pictures(tmp_path / ("train" if i < 18 else "val") / f"c{i % 3}", [i])
+    (tmp_path / "logs").mkdir()
+    put(tmp_path / "__MACOSX" / "train" / "._0.jpg", b"junk")
+    put(tmp_path / "__MACOSX" / "train" / "0.jpg", b"junk")
+    result = read(tmp_path, kind="imagefolder")
+    assert splits(result) == {"train": 18, "test": 6}
+    assert left_out(result) == {"files of __MACOSX": 1}
+
+
+# Valid is not damaged
+
+
+def test_long_texts_inside_a_picture(tmp_path):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("workflow", "x" * 3_000_000, zip=True)
+    for i in range(N):
+        put(tmp_path / f"{i}.jpg", picture(i, "PNG", **({"pnginfo": info} if i < 2 else {})))
+    separated(tmp_path / "pairs.csv", rows())
+    assert len(read(tmp_path).pairs) == N
+
+
+def test_wav_that_was_piped(tmp_path):
+    for i in range(N):
+        buffer = io.BytesIO()
+        soundfile.write(buffer, tone(i), 16000, format="WAV", subtype="PCM_16")
+        whole = buffer.getvalue()
+        at = whole.index(b"data") + 4
+        length = struct.pack("<I", (0, 0x7FFFFFDA, 0xFFFFFFFF)[i % 3])
+        put(tmp_path / f"{i}.wav", whole[:4] + length + whole[8:at] + length + whole[at + 4 :])
+    separated(tmp_path / "pairs.csv", [{"audio": f"{i}.wav", "text": f"t{i}"} for i in range(N)])
+    assert len(read(tmp_path, ("audio", "text")).pairs) == N
+
+
+def test_bfloat16_and_a_blank_last_line(tmp_path):
+    x = np.random.default_rng(0).standard_normal((40, 8)).astype("<f4")
+    half = (x.view(np.uint32) >> 16).astype("<u2").tobytes()
+    entry = {"x": {"dtype": "BF16", "shape": [40, 8], "data_offsets": [0, len(half)]}}
+    header = json.dumps(entry).encode()
+    put(tmp_path / "x.safetensors", struct.pack("<Q", len(header)) + header + half)
+    np.save(tmp_path / "y.npy", x)
+    put(tmp_path / "split.txt", "\n".join(["train"] * 30 + ["test"] * 10) + "\n\n")
+    result = read(
+        tmp_path,
+        {"a": "array", "b": "array"},
+        kind="arrays",
+        arrays={"a": "x.safetensors", "b": "y.npy"},
+        columns={"split": "split.txt"},
+    )
+    assert splits(result) == {"train": 30, "test": 10}
+
+
+def test_a_snapshot_in_the_cache_of_the_hub(tmp_path):
+    repository = tmp_path / "datasets--x--y"
+    for i in range(N):
+        put(repository / "blobs" / f"blob{i}", picture(i))
+    snapshot = repository / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    for i in range(N):
+        (snapshot / f"{i}.jpg").symlink_to(f"../../blobs/blob{i}")
+    separated(snapshot / "pairs.csv", rows())
+    assert len(read(snapshot).pairs) == N
+    (snapshot / "0.jpg").unlink()
+    put(tmp_path / "other.jpg", picture(0))
+    (snapshot / "0.jpg").symlink_to(tmp_path / "other.jpg")
+    refused(snapshot, "leads out of the data set's folder")
+
+
+# Spellings of paths, encodings and separators
+
+
+def test_other_spellings_of_a_path(tmp_path):
+    names = ["a\\é.jpg", "./a/1.jpg", "a/2.jpg"]
+    put(tmp_path / "a" / "e\u0301.jpg", picture(100))
+    pictures(tmp_path / "a")
+    separated(
+        tmp_path / "pairs.csv",
+        [{"image": names[i] if i < 3 else f"a/{i}.jpg", "text": f"t{i}"} for i in range(N)],
+    )
+    found = read(tmp_path).pairs["image"][:3].to_list()
+    assert found == ["a/e\u0301.jpg", "a/1.jpg", "a/2.jpg"]
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
+def test_separators_are_found_and_said(tmp_path, separator):
+    pictures(tmp_path)
+    separated(tmp_path / "pairs.csv", rows(), separator)
+    assert f"the separator is {separator!r}" in read(tmp_path).notes[0]
+
+
+def test_utf16_gzip_and_an_array_of_objects(tmp_path):
+    import gzip
+
+    pictures(tmp_path)
+    text = "image,text\n" + "".join(f"{i}.jpg,größe {i}\n" for i in range(N))
+    put(tmp_path / "a.csv", text.encode("utf-16"))
+    put(tmp_path / "b.csv.gz", gzip.compress(text.encode()))
+    put(tmp_path / "c.json", json.dumps(rows(text=lambda i: f"größe {i}")))
+    for name in ("a.csv", "b.csv.gz", "c.json"):
+        assert read(tmp_path, table=name).pairs["text"][3] == "größe 3"
+    put(tmp_path / "a.csv", text.encode("utf-16-le"))
+    refused(tmp_path, "iconv -f UTF-16 -t UTF-8", table="a.csv")
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path):
+    import os
+
+    pictures(tmp_path)
+    os.mkfifo(tmp_path / "pipe.csv")
+    refused(tmp_path, r"it is a pipe|no such table", table="pipe.csv")
+    (tmp_path / "endless.csv").symlink_to("/dev/zero")
+    refused(tmp_path, "leads out", table="endless.csv")
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
+    refused(tmp_path, "names no file|no such table", table="loop.csv")
+    long = [{"image": "x" * 300 + ".jpg", "text": "t"}, *rows()]
+    separated(tmp_path / "pairs.csv", long)
+    assert len(read(tmp_path, table="pairs.csv", on_error="quarantine").pairs) == N
+    put(tmp_path / "3.jpg", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    aside = read(tmp_path, table="pairs.csv", on_error="quarantine").quarantine
+    assert "a pointer of Git LFS" in aside["reason"][1]
+
+
+def test_addresses_and_dots_are_named(tmp_path):
+    separated(tmp_path / "pairs.csv", rows(image=lambda i: f"https://example.org/{i}.jpg"))
+    refused(tmp_path, "is an address on the web")
+    members = [m for i in range(N) for m in ((f"a.{i}.jpg", picture(i)), (f"a.{i}.txt", b"t"))]
+    shard(tmp_path / "0.tar", members)
+    refused(tmp_path, "are there dots in the keys", kind="webdataset")
+
+
+def test_parts_of_features_in_a_folder(tmp_path):
+    x = np.random.default_rng(0).standard_normal((44, 3)).astype("f4")
+    for k in range(11):
+        put(tmp_path / "img" / "note.txt", "no part")
+        np.save(tmp_path / "img" / f"img_emb_{k}.npy", x[4 * k : 4 * k + 4])
+    np.save(tmp_path / "y.npy", x)
+    views, arrays = {"a": "array", "b": "array"}, {"a": "img", "b": "y.npy"}
+    result = read(tmp_path, views, kind="arrays", arrays=arrays)
+    assert result.pairs["a"][40] == "img/img_emb_10.npy#0"
+    assert result.pairs["a_hash"].to_list() == result.pairs["b_hash"].to_list()
+    put(tmp_path / "raw.npy", x.tobytes())
+    refused(
+        tmp_path,
+        "no.* NumPy file; a raw memory dump",
+        views=views,
+        kind="arrays",
+        arrays={"a": "raw.npy", "b": "y.npy"},
+    )
+
+
+def test_containers_that_promise_too_much(tmp_path):
+    np.savez_compressed(tmp_path / "x.npz", x=np.zeros((80_000, 1000), "f4"))
+    np.save(tmp_path / "y.npy", np.ones((5, 2), "f4"))
+    views = {"a": "array", "b": "array"}
+    arrays = {"kind": "arrays", "arrays": {"a": "x.npz", "b": "y.npy"}}
+    refused(tmp_path, "a decompression bomb", views=views, **arrays)
+    frame = pl.select(image=pl.repeat("a.jpg", 60_000_000), text=pl.lit("t"))
+    frame.write_parquet(tmp_path / "pairs.parquet")
+    refused(tmp_path, "a decompression bomb", table="pairs.parquet")
