@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from csa.datasets.items import modality_of, names_a_file
 from csa.datasets.rows import SPLIT_NAMES
+from csa.modalities.registry import modality_of, names_a_file
 from csa.params.schema import RESERVED_COLUMNS
 from csa.params.views import Modality
 

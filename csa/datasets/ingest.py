@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 from csa.datasets.exclude import EXCLUDE_FILE, leave_out, read_excluded
-from csa.datasets.items import Item
 from csa.datasets.pairs import Ingested, build_pairs, quarantine_table
 from csa.datasets.readers.arrays import read_arrays
 from csa.datasets.readers.captions import read_coco, read_karpathy
@@ -32,7 +31,6 @@ from csa.params.views import ViewParams
 __all__ = [
     "READERS",
     "Ingested",
-    "Item",
     "ingest",
     "read_dataset",
 ]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from csa.errors import DataError
+from csa.modalities.registry import MODALITIES
 from csa.params.data import DatasetParams
 from csa.params.views import Modality, ViewParams
 
@@ -74,16 +75,6 @@ Reader = Callable[[DatasetParams, dict[str, ViewParams], Path], Source]
 """Reads the data set in a folder (or the file) that `dataset.path` names."""
 
 
-_PLURALS = {
-    "image": "images",
-    "text": "texts",
-    "audio": "audio",
-    "lidar": "scans",
-    "series": "series",
-    "array": "arrays",
-}
-
-
 def view_of(
     views: dict[str, ViewParams],
     modality: Modality,
@@ -100,8 +91,8 @@ def view_of(
         modalities = ", ".join(f"{name}: {view.modality}" for name, view in views.items())
         one, other = pairs
         raise DataError(
-            f"dataset.kind {kind} pairs {_PLURALS[one]} with {_PLURALS[other]}, but the views are "
-            f"{modalities}; "
+            f"dataset.kind {kind} pairs {MODALITIES[one].plural} with "
+            f"{MODALITIES[other].plural}, but the views are {modalities}; "
             f"use one {one} and one {other} view"
         )
     return names[0]

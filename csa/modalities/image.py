@@ -4,11 +4,12 @@ import struct
 import threading
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from csa.errors import DataError
+from csa.modalities.base import Kind
 from csa.storage.files import open_item
 
 if TYPE_CHECKING:
@@ -50,6 +51,26 @@ _DECODER_ERRORS = (
     zlib.error,
 )
 _HEADER_LOCK = threading.Lock()
+
+
+class Picture(Kind):
+    """An RGB picture."""
+
+    name, plural, feature = "image", "images", "Image"
+    suffixes = SUFFIXES
+
+    def decode(self, file: BinaryIO, name: str, max_pixels: int) -> "Image":
+        """See `decode_image`."""
+        return decode_image(file, name, max_pixels)
+
+    def holds(self, item: Any, name: str) -> bool:
+        """See `Kind.holds`; pictures are known without loading Pillow."""
+        return hasattr(item, "convert")
+
+    def preview(self, item: Any, name: str) -> "Image":
+        """The picture itself."""
+        picture: Image = item
+        return picture
 
 
 def open_image(path: Path, max_pixels: int) -> "Image":

@@ -9,10 +9,9 @@ from csa.datasets.containers import read_arrow
 from csa.datasets.readers.captions import load_json, untouched_note
 from csa.datasets.rows import RawPair, Source, split_of
 from csa.errors import DataError
+from csa.modalities.registry import MODALITIES
 from csa.params.data import DatasetParams
-from csa.params.views import Modality, ViewParams
-
-_FEATURES: dict[Modality, str] = {"image": "Image", "audio": "Audio"}
+from csa.params.views import ViewParams
 
 
 def read_huggingface(params: DatasetParams, views: dict[str, ViewParams], path: Path) -> Source:
@@ -116,7 +115,7 @@ def _column(
     asked = params.columns.get(name, name)
     if asked in features:
         return asked
-    kind = _FEATURES.get(view.modality)
+    kind = MODALITIES[view.modality].feature
     found = [column for column, feature in features.items() if kind and _kind(feature) == kind]
     if len(found) == 1 and name not in params.columns:
         return found[0]

@@ -8,18 +8,10 @@ from typing import Any
 from csa.datasets.containers import tar_members
 from csa.datasets.rows import SPLIT_NAMES, RawPair, Source, split_of
 from csa.errors import DataError
-from csa.modalities import audio
-from csa.modalities.image import SUFFIXES
+from csa.modalities.registry import MODALITIES
 from csa.params.data import DatasetParams
-from csa.params.views import Modality, ViewParams
+from csa.params.views import ViewParams
 
-_ENDINGS: dict[Modality, frozenset[str]] = {
-    "image": frozenset(suffix[1:] for suffix in SUFFIXES),
-    "audio": frozenset(suffix[1:] for suffix in audio.SUFFIXES),
-    "lidar": frozenset({"bin"}),
-    "series": frozenset({"npy", "csv", "inkml"}),
-    "text": frozenset({"txt", "text", "caption"}),
-}
 _SHARD_SPLIT = re.compile(r"[a-z]+")
 
 
@@ -91,11 +83,10 @@ def _read_shard(
             for view, settings in views.items():
                 asked = params.columns.get(view)
                 if settings.modality == "text":
-                    values[view] = _text(endings, asked, _ENDINGS["text"], read, place)
+                    values[view] = _text(endings, asked, MODALITIES["text"].endings, read, place)
                 else:
-                    found = (
-                        [asked] if asked else sorted(_ENDINGS[settings.modality] & endings.keys())
-                    )
+                    usual = MODALITIES[settings.modality].endings
+                    found = [asked] if asked else sorted(usual & endings.keys())
                     values[view] = (
                         f"{name}!{endings[found[0]]}" if found and found[0] in endings else None
                     )
