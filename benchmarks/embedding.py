@@ -20,8 +20,8 @@ from transformers import AutoModel, AutoTokenizer
 
 from benchmarks.measure import interleaved, record
 from csa.datasets.openmoji import build_demo, load_emojis
-from csa.encoders import load_encoder
 from csa.encoders.base import Encoder, Float32
+from csa.encoders.registry import load_encoder
 from csa.features.cache import FeatureCache
 from csa.features.embed import embed
 from csa.modalities.image import SUFFIXES, open_image

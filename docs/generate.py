@@ -5,6 +5,7 @@ python -m docs.generate            write them
 python -m docs.generate --check    exit 1 if a page on disk is not what the code says
 """
 
+import inspect
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -66,7 +67,7 @@ def parameters_page() -> str:
         lines += [
             f"## {title}",
             "",
-            (section.__doc__ or "").strip(),
+            inspect.cleandoc(section.__doc__ or ""),
             "",
             "| key | type | default | meaning |",
             "|---|---|---|---|",
@@ -84,6 +85,13 @@ def _rows(section: type[BaseModel], prefix: str = "") -> list[str]:
         )
         if inner is not None and get_origin(field.annotation) is not dict:
             several = get_origin(field.annotation) is tuple
+            if several and issubclass(section, inner):  # its keys are above already
+                keys = list(inner.model_fields)
+                rows.append(
+                    f"| `{prefix}{name}` | list of sections with the keys `{keys[0]}` to "
+                    f"`{keys[-1]}` | empty | {field.description} |"
+                )
+                continue
             rows += (
                 [f"| `{prefix}{name}` | list of the following | empty | {field.description} |"]
                 if several

@@ -18,9 +18,10 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     ("errors",),
     ("extras", "storage"),
-    ("core", "params", "modalities"),
+    ("core", "modalities"),
+    ("params",),
     ("multiview", "baselines", "encoders", "datasets"),
-    ("features", "evaluation"),
+    ("features", "evaluation", "testing"),
     ("checks", "figures"),
     ("report", "pipeline"),
     ("questions",),

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from csa.datasets.items import modality_of, names_a_file
 from csa.datasets.rows import ItemError, as_text
 from csa.datasets.splits import part_of
+from csa.modalities.registry import modality_of, names_a_file
 from csa.params.schema import RESERVED_COLUMNS
 from csa.params.views import Modality
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from csa.datasets.exclude import EXCLUDE_FILE, leave_out, read_excluded
-from csa.datasets.items import Item
 from csa.datasets.pairs import Building, Ingested, build_pairs, quarantine_table
 from csa.datasets.reading import Reading
 from csa.datasets.registry import reader_of
@@ -23,7 +22,6 @@ from csa.storage.files import guarded, what_is
 
 __all__ = [
     "Ingested",
-    "Item",
     "ingest",
     "read_dataset",
 ]

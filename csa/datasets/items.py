@@ -4,8 +4,8 @@ encoder.
 
 import hashlib
 from collections.abc import Callable
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, BinaryIO, TypeAlias, Union
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,42 +13,22 @@ from numpy.typing import NDArray
 from csa.datasets.array_files import ArrayRows
 from csa.datasets.containers import ItemFiles, inside
 from csa.errors import DataError
-from csa.modalities import audio, lidar, series
-from csa.modalities import image as images
-from csa.modalities.audio import Recording, decode_audio
-from csa.modalities.image import decode_image
-from csa.modalities.lidar import decode_scan
-from csa.modalities.series import decode_series
-from csa.params.views import Modality, ViewParams
+from csa.modalities.registry import decode_item
+from csa.params.views import ViewParams
 from csa.storage.files import open_item
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
-_SUFFIXES: dict[Modality, frozenset[str]] = {
-    "audio": audio.SUFFIXES,
-    "lidar": lidar.SUFFIXES,
-    "series": series.SUFFIXES,
-    "image": images.SUFFIXES,
-}
-
-Item: TypeAlias = Union[str, "Image", Recording, NDArray[np.float32]]
-"""A text, a decoded image, a recording, a scan (points, 4), a series (time, channels) or a row
-of features (dimensions,).
-"""
-
-
-def item_loader(view: ViewParams, root: Path, max_pixels: int) -> Callable[[str], Item]:
+def item_loader(view: ViewParams, root: Path, max_pixels: int) -> Callable[[str], Any]:
     """A function from an item's value in the pairs table to the item; containers and files of
     features are opened once.
 
     Args:
         view: whose items.
         root: the data set's folder, as `dataset_root` gives it.
-        max_pixels: larger images are refused.
+        max_pixels: a larger picture is refused.
 
-    Raises (the function it returns):
-        DataError: the item is gone or damaged.
+    Returns:
+        The function. It raises DataError where an item is gone or damaged.
     """
     if view.modality == "text":
         return str
@@ -56,7 +36,7 @@ def item_loader(view: ViewParams, root: Path, max_pixels: int) -> Callable[[str]
         return ArrayRows(lambda name: inside(root, name))
     files = ItemFiles(root, view.modality)
 
-    def load(value: str) -> Item:
+    def load(value: str) -> Any:
         with files.open(value) as file:
             return decode_item(view.modality, file, value, max_pixels)
 
@@ -70,6 +50,14 @@ def item_checker(view: ViewParams, root: Path, max_pixels: int) -> Callable[[str
     The content is a text's UTF-8 bytes, a feature row's bytes as little-endian float32, or else the
     item's file as it is (after the whole of it was decoded). Its messages hold no path of this
     machine, so they may be kept in an artifact.
+
+    Args:
+        view: whose items.
+        root: the data set's folder, as `dataset_root` gives it.
+        max_pixels: a larger picture is refused.
+
+    Returns:
+        The function.
     """
     if view.modality == "text":
         return _check_text
@@ -85,8 +73,16 @@ def item_checker(view: ViewParams, root: Path, max_pixels: int) -> Callable[[str
     return check
 
 
-def load_file(path: str, modality: Modality, max_pixels: int) -> Item:
+def load_file(path: str, modality: str, max_pixels: int) -> Any:
     """An item that a person names by its file.
+
+    Args:
+        path: of the file.
+        modality: what it is taken for.
+        max_pixels: a larger picture is refused.
+
+    Returns:
+        The item as encoders of that modality take it.
 
     Raises:
         DataError: no such file, damaged, or not of that modality.
@@ -95,57 +91,28 @@ def load_file(path: str, modality: Modality, max_pixels: int) -> Item:
         return decode_item(modality, file, path, max_pixels)
 
 
-def check_file(path: str, modality: Modality, max_pixels: int) -> str:
-    """The sha256 of a file that a person names, after the whole of it was decoded; errors as of
-    `load_file`.
+def check_file(path: str, modality: str, max_pixels: int) -> str:
+    """The sha256 of a file that a person names, after the whole of it was decoded.
+
+    Args:
+        path: of the file.
+        modality: what it is taken for.
+        max_pixels: a larger picture is refused.
+
+    Returns:
+        64 hex digits.
+
+    Raises:
+        DataError: as of `load_file`.
     """
     with open_item(Path(path), path, modality) as file:
         return _decoded_hash(modality, file, path, max_pixels)
 
 
-def _decoded_hash(modality: Modality, file: BinaryIO, name: str, max_pixels: int) -> str:
+def _decoded_hash(modality: str, file: BinaryIO, name: str, max_pixels: int) -> str:
     decode_item(modality, file, name, max_pixels)
     file.seek(0)
     return hashlib.sha256(file.read()).hexdigest()
-
-
-def decode_item(modality: Modality, file: BinaryIO, name: str, max_pixels: int) -> Item:
-    """Decode an open file of a modality that has files.
-
-    Raises:
-        DataError: damaged, or not of that modality.
-    """
-    if modality == "image":
-        return decode_image(file, name, max_pixels)
-    decoders: dict[str, Callable[[BinaryIO, str], Item]] = {
-        "audio": decode_audio,
-        "lidar": decode_scan,
-        "series": decode_series,
-    }
-    return decoders[modality](file, name)
-
-
-def modality_of(name: str) -> Modality:
-    """The modality that a file's ending speaks of; any other file is taken for an image."""
-    suffix = PurePath(name).suffix.lower()
-    return next(
-        (modality for modality, suffixes in _SUFFIXES.items() if suffix in suffixes), "image"
-    )
-
-
-def names_a_file(text: str) -> bool:
-    """Whether a text ends like a file of some modality."""
-    return any(text.lower().endswith(suffixes) for suffixes in map(tuple, _SUFFIXES.values()))
-
-
-def files_in(folder: Path, modality: Modality) -> list[Path]:
-    """All files of a modality in a folder and below it, in order, hidden ones left out."""
-    return [
-        file
-        for file in sorted(folder.rglob("*"))
-        if file.suffix.lower() in _SUFFIXES.get(modality, ())
-        and not any(part.startswith(".") for part in file.relative_to(folder).parts)
-    ]
 
 
 def _check_text(text: str) -> str:

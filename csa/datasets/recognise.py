@@ -12,10 +12,10 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from csa.datasets.columns import guess_columns, view_name
-from csa.datasets.items import modality_of, names_a_file
 from csa.datasets.splits import part_of
 from csa.datasets.tables import TABLE_ENDINGS, read_cells
 from csa.errors import DataError
+from csa.modalities.registry import MODALITIES, modality_of, names_a_file
 from csa.params.data import DatasetKind
 from csa.params.views import Modality
 from csa.storage.files import walk
@@ -384,13 +384,13 @@ def _huggingface(glance: Glance) -> Iterator[_Look]:
         look.missing.append(f"{info.name} cannot be read ({' '.join(str(error).split())[:80]})")
         yield look
         return
-    media = [name for name, kind in kinds.items() if kind in ("image", "audio")]
+    media = [name for name, kind in kinds.items() if kind in _KIND_OF_FEATURE.values()]
     texts = [name for name, kind in kinds.items() if kind in ("text", "class")]
     texts.sort(key=lambda name: (name not in ("text", "caption", "captions"), kinds[name]))
     look.recognised.append(f"columns {', '.join(kinds)}")
     look.needs(bool(media), f"media in {media[:1]}", "a column of the feature Image or Audio")
     if look.needs(bool(texts), f"texts in {texts[:1]}", "a column of texts"):
-        first: Modality = "audio" if media and kinds[media[0]] == "audio" else "image"
+        first = kinds[media[0]] if media else "image"
         look.views = {first: first, "text": "text"}
         mapping = {first: media[0]} if len(media) > 1 else {}
         mapping |= {"text": texts[0]} if "text" not in kinds else {}
@@ -400,15 +400,19 @@ def _huggingface(glance: Glance) -> Iterator[_Look]:
     yield look
 
 
+_KIND_OF_FEATURE = {kind.feature: name for name, kind in MODALITIES.items() if kind.feature}
+"""Hugging Face's name of a feature -> modality."""
+
+
 def _feature_kind(feature: Any) -> str:
-    """image, audio, class, text, or "" for what is none of these."""
+    """A modality with a feature of its own, class, text, or "" for what is none of these."""
     if isinstance(feature, list) and len(feature) == 1:
         feature = feature[0]
     if not isinstance(feature, dict):
         return ""
     if feature.get("_type") in ("Sequence", "List", "LargeList"):
         return _feature_kind(feature.get("feature"))
-    kinds = {"Image": "image", "Audio": "audio", "ClassLabel": "class"}
+    kinds = {**_KIND_OF_FEATURE, "ClassLabel": "class"}
     text = "text" if feature.get("dtype") in ("string", "large_string") else ""
     return kinds.get(str(feature.get("_type")), text)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from csa.errors import DataError
+from csa.modalities.registry import MODALITIES
 from csa.params.views import Modality, ViewParams
 from csa.storage.files import guarded, read_whole
 
@@ -116,16 +117,6 @@ def truth(cell: str | None, place: str) -> bool | None:
     return _TRUTH.get(word)
 
 
-_PLURALS = {
-    "image": "images",
-    "text": "texts",
-    "audio": "audio",
-    "lidar": "scans",
-    "series": "series",
-    "array": "arrays",
-}
-
-
 def view_of(
     views: dict[str, ViewParams],
     modality: Modality,
@@ -148,8 +139,8 @@ def view_of(
         modalities = ", ".join(f"{name}: {view.modality}" for name, view in views.items())
         one, other = pairs
         raise DataError(
-            f"dataset.kind {kind} pairs {_PLURALS[one]} with {_PLURALS[other]}, but the views are "
-            f"{modalities}; "
+            f"dataset.kind {kind} pairs {MODALITIES[one].plural} with "
+            f"{MODALITIES[other].plural}, but the views are {modalities}; "
             f"use one {one} and one {other} view"
         )
     return names[0]

@@ -11,9 +11,9 @@ from typing import Any
 
 import polars as pl
 
-from csa.datasets.items import names_a_file
 from csa.datasets.rows import ItemError, as_text, decode_bytes
 from csa.errors import DataError
+from csa.modalities.registry import names_a_file
 from csa.storage.files import guarded, plain_words, read_whole, refuse_bomb, what_is
 
 _SEPARATORS = (",", ";", "\t", "|")

@@ -8,12 +8,13 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from csa.core.matrices import Float32
-from csa.params.views import ViewParams
+from csa.errors import EncoderError
+from csa.params.views import EncoderParams, ViewParams
 
 
 class Encoder(ABC):
@@ -30,10 +31,14 @@ class Encoder(ABC):
         batch_size: items in a forward pass.
         view: the parameters it was loaded from, if it was; another process loads it from them
             again.
+        augments: values of `augment` that this kind of encoder has.
+        backends: values of `backend` that this kind of encoder has.
         cached: whether features are worth keeping in the item cache; not where they are only read
             from a file.
     """
 
+    augments: ClassVar[tuple[str, ...]] = ("none",)
+    backends: ClassVar[tuple[str, ...]] = ("torch",)
     cached = True
     view: ViewParams | None = None
 
@@ -44,13 +49,28 @@ class Encoder(ABC):
         self._loading = threading.Lock()
         self._compiled: Callable[..., Float32] | None = None
 
+    @classmethod
+    def check(cls, view: EncoderParams) -> None:
+        """Refuse what this kind of encoder cannot do, before any file of it is looked for.
+
+        Raises:
+            EncoderError: a value of `augment` or `backend` that it does not have.
+        """
+        for option, able in (("augment", cls.augments), ("backend", cls.backends)):
+            asked = getattr(view, option)
+            if asked not in able:
+                raise EncoderError(
+                    f"encoder {view.encoder!r} has {option}: {' or '.join(able)} alone, got "
+                    f"{asked}; change the setting"
+                )
+
     def load(self) -> None:  # noqa: B027 (most encoders have weights, but not all)
         """Load the weights, if there are any and they are not loaded; called by one thread at a
         time.
         """
 
     def __reduce__(self) -> Any:
-        from csa.encoders import shared_encoder
+        from csa.encoders.registry import shared_encoder
 
         return shared_encoder, (self.view,)
 

@@ -6,7 +6,7 @@ import hashlib
 import importlib
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from csa.core.matrices import Float32
 from csa.encoders.base import Encoder, options_of
 from csa.errors import EncoderError
 from csa.extras import needed_for
-from csa.params.views import ViewParams
+from csa.params.views import EncoderParams, ViewParams
 
 SIZES = {
     "efficientnet-lite0": (224, 288),
@@ -39,11 +39,25 @@ class EfficientNetLite(Encoder):
     image: its mirror image, and a larger size as well.
     """
 
+    augments: ClassVar[tuple[str, ...]] = ("none", "flip", "flip_and_scale")
+    backends: ClassVar[tuple[str, ...]] = ("torch", "openvino")
+
     def __init__(self, view: ViewParams):
+        self.check(view)
         super().__init__(self.describe(view), view.batch_size)
         self._name, self._dtype, self._backend = view.encoder, view.dtype, view.backend
         self._mirrored = view.augment != "none"
         self._sizes = SIZES[view.encoder][: 2 if view.augment == "flip_and_scale" else 1]
+
+    @classmethod
+    def check(cls, view: EncoderParams) -> None:
+        """See `Encoder.check`; a network of one layer that is pooled by its mean."""
+        super().check(view)
+        if view.layer != -1 or view.pooling not in (None, "mean"):
+            raise EncoderError(
+                f"encoder {view.encoder!r} has pooling: mean and layer: -1 alone; remove the "
+                f"other setting"
+            )
 
     @staticmethod
     def describe(view: ViewParams) -> dict[str, Any]:

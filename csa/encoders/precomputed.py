@@ -18,6 +18,7 @@ class Precomputed(Encoder):
     cached = False
 
     def __init__(self, view: ViewParams):
+        self.check(view)
         super().__init__({"encoder": "precomputed", "dtype": "float32"}, view.batch_size)
 
     def prepare(self, item: Any) -> Any:

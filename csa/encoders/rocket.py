@@ -31,6 +31,7 @@ class Rocket(Encoder):
     """
 
     def __init__(self, view: ViewParams):
+        self.check(view)
         if view.layer != -1 or view.pooling is not None or view.dtype != "float32":
             raise EncoderError(
                 f"encoder {NAME!r} has no pooling, layer or dtype; remove the setting"

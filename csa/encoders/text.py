@@ -3,7 +3,7 @@ and their like.
 """
 
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 from csa.core.matrices import Float32
 from csa.encoders.models import ModelFiles, load_pretrained, model_class
@@ -24,6 +24,8 @@ class TextEncoder(PretrainedEncoder):
     Else a model of two towers gives its projected text features, and any other the mean over
     tokens. A text longer than the model takes is cut there, with a note.
     """
+
+    backends: ClassVar[tuple[str, ...]] = ("torch", "openvino")
 
     def __init__(self, files: ModelFiles, view: ViewParams):
         from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer

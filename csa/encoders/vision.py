@@ -1,6 +1,6 @@
 """Any transformers image model: DINOv2, ViT, CLIP's image tower, ConvNeXt and their like."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,6 +17,9 @@ class VisionEncoder(PretrainedEncoder):
     Without `pooling`, a model of two towers gives its projected image features, and any other the
     mean over all tokens (as the paper uses DINOv2).
     """
+
+    augments: ClassVar[tuple[str, ...]] = ("none", "flip")
+    backends: ClassVar[tuple[str, ...]] = ("torch", "openvino")
 
     def __init__(self, files: ModelFiles, view: ViewParams):
         from transformers import AutoConfig, AutoImageProcessor, AutoModel

@@ -34,6 +34,7 @@ class WhisperTiny(Encoder):
     """
 
     def __init__(self, view: ViewParams):
+        self.check(view)
         if view.layer != -1 or view.pooling not in (None, *_POOLINGS) or view.dtype != "float32":
             raise EncoderError(
                 f"encoder {NAME!r} has pooling: {' or '.join(_POOLINGS)}, layer: -1 and dtype: "

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from csa.core.matrices import Array
-from csa.encoders import load_view_encoder
+from csa.encoders.registry import load_view_encoder
 from csa.features.embed import embed_view
 from csa.features.shards import FeatureTable
 from csa.params.views import ViewParams

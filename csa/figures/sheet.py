@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from csa.figures.figures import GREEN, GREY, new_figure, save
-from csa.figures.thumbnails import thumbnail
+from csa.modalities.registry import preview
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -115,8 +115,4 @@ def showable(load: Callable[[str], Any], value: str) -> "Image | str":
     """What to draw for an item of the pairs table: its picture, its text, or a picture made of
     it; an array row is named.
     """
-    item = load(value)
-    if isinstance(item, str) or hasattr(item, "convert"):
-        shown: Image | str = item
-        return shown
-    return thumbnail(item, value) or value
+    return preview(load(value), value)

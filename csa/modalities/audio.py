@@ -4,13 +4,18 @@ import io
 import re
 import struct
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from csa.errors import DataError
 from csa.extras import needed_for
+from csa.modalities.base import Kind
+from csa.modalities.drawing import waveform
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff"})
 """Endings (lower case) by which audio files are recognised in a folder."""
@@ -52,6 +57,25 @@ class Recording:
 
         resampled: NDArray[np.float32] = soxr.resample(self.samples, self.rate, rate)
         return resampled
+
+
+class Audio(Kind):
+    """Sound: a whole recording of one channel."""
+
+    name, plural, feature = "audio", "audio", "Audio"
+    suffixes = SUFFIXES
+
+    def decode(self, file: BinaryIO, name: str, max_pixels: int) -> Recording:
+        """See `decode_audio`."""
+        return decode_audio(file, name)
+
+    def holds(self, item: Any, name: str) -> bool:
+        """See `Kind.holds`."""
+        return isinstance(item, Recording)
+
+    def preview(self, item: Any, name: str) -> "Image":
+        """Its waveform."""
+        return waveform(item.samples, item.seconds, name)
 
 
 def decode_audio(file: BinaryIO, name: str) -> Recording:

@@ -5,11 +5,12 @@ import struct
 import threading
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from csa.errors import DataError
+from csa.modalities.base import Kind
 from csa.storage.files import open_item
 
 if TYPE_CHECKING:
@@ -53,6 +54,26 @@ _DECODER_ERRORS = (
 )
 _HEADER_LOCK = threading.Lock()
 _PNG = b"\x89PNG\r\n\x1a\n"
+
+
+class Picture(Kind):
+    """An RGB picture."""
+
+    name, plural, feature = "image", "images", "Image"
+    suffixes = SUFFIXES
+
+    def decode(self, file: BinaryIO, name: str, max_pixels: int) -> "Image":
+        """See `decode_image`."""
+        return decode_image(file, name, max_pixels)
+
+    def holds(self, item: Any, name: str) -> bool:
+        """See `Kind.holds`; pictures are known without loading Pillow."""
+        return hasattr(item, "convert")
+
+    def preview(self, item: Any, name: str) -> "Image":
+        """The picture itself."""
+        picture: Image = item
+        return picture
 
 
 def open_image(path: Path, max_pixels: int) -> "Image":

@@ -3,12 +3,14 @@
 Coordinates are the sensor's: x forward, y left, z up, in metres.
 """
 
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from csa.errors import DataError
+from csa.modalities.base import Kind
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -26,6 +28,25 @@ SECTORS = 4
 BIRD_CELLS = 256
 LOW, HIGH = -2.0, 2.0
 """Heights, in metres from the sensor, that are black and white."""
+
+
+class Lidar(Kind):
+    """A scan: points (n, 4), which image encoders see as a projection."""
+
+    name, plural, seen_as = "lidar", "scans", "image"
+    suffixes = SUFFIXES
+
+    def decode(self, file: BinaryIO, name: str, max_pixels: int) -> Scan:
+        """See `decode_scan`."""
+        return decode_scan(file, name)
+
+    def holds(self, item: Any, name: str) -> bool:
+        """See `Kind.holds`; a series is an array of two axes as well."""
+        return isinstance(item, np.ndarray) and item.ndim == 2 and PurePath(name).suffix in SUFFIXES
+
+    def preview(self, item: Any, name: str) -> "Image":
+        """The scan as the sensor saw it."""
+        return project(item, "range")
 
 
 def decode_scan(file: BinaryIO, name: str) -> Scan:

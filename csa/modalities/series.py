@@ -3,12 +3,17 @@
 import re
 from collections.abc import Callable
 from pathlib import PurePath
-from typing import BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from csa.errors import DataError
+from csa.modalities.base import Kind
+from csa.modalities.drawing import line_plot
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Series: TypeAlias = NDArray[np.float32]
 """Shape (time, channels)."""
@@ -16,6 +21,25 @@ Series: TypeAlias = NDArray[np.float32]
 SUFFIXES = frozenset({".npy", ".csv", ".inkml"})
 MIN_STEPS = 4
 MAX_VALUES = 50_000_000
+
+
+class TimeSeries(Kind):
+    """Readings over time, shape (time, channels)."""
+
+    name, plural = "series", "series"
+    suffixes = SUFFIXES
+
+    def decode(self, file: BinaryIO, name: str, max_pixels: int) -> Series:
+        """See `decode_series`."""
+        return decode_series(file, name)
+
+    def holds(self, item: Any, name: str) -> bool:
+        """See `Kind.holds`."""
+        return isinstance(item, np.ndarray) and item.ndim == 2
+
+    def preview(self, item: Any, name: str) -> "Image":
+        """Its channels as lines."""
+        return line_plot(item, name)
 
 
 def decode_series(file: BinaryIO, name: str) -> Series:

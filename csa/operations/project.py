@@ -18,22 +18,14 @@ from pydantic.fields import FieldInfo
 
 from csa.datasets.exclude import EXCLUDE_FILE, Excluded, write_excluded
 from csa.datasets.recognise import Layout, recognise
+from csa.encoders.registry import first_encoder
 from csa.errors import InputError, WorkspaceError
 from csa.params.reading import load_yaml
 from csa.params.schema import Params
-from csa.params.views import Modality
+from csa.params.views import with_encoders
 from csa.pipeline.recipes import DEMO, DVC_IGNORED, find_recipe, stage_graph
 from csa.storage.files import write_atomic
 
-# What a first project embeds with: encoders that install without a model hub.
-_FIRST_ENCODER: dict[Modality, str] = {
-    "image": "efficientnet-lite0",
-    "text": "minilm-l6-v2",
-    "audio": "whisper-tiny.en",
-    "lidar": "efficientnet-lite0",
-    "series": "rocket",
-    "array": "precomputed",
-}
 _SECTIONS = ("dataset", "views", "fit", "evaluate", "checks", "gate", "model")
 _COMMENT_WIDTH = 62
 
@@ -142,7 +134,7 @@ def _parameters(root: Path, data: Path | None, recipe: Path | None, made: Made) 
         made.recognised += [f"read as dataset.kind {layout.kind}", *layout.recognised]
         made.unsure += layout.unsure
         views = {
-            name: {"modality": modality, "encoder": _FIRST_ENCODER[modality]}
+            name: {"modality": modality, "encoder": first_encoder(modality)}
             for name, modality in layout.views.items()
         }
         mapping = {"dataset": dict(layout.dataset), "views": views}
@@ -175,7 +167,7 @@ def _shown(mapping: dict[str, Any], resolved: Params) -> dict[str, Any]:
     dataset = {"kind": full["dataset"]["kind"], **mapping.get("dataset", {})}
     dataset.setdefault("split", full["dataset"]["split"])
     views = {
-        name: {"modality": None, "encoder": None, "batch_size": view["batch_size"]} | given
+        name: _view_shown(view, given)
         for (name, view), given in zip(
             full["views"].items(), (mapping.get("views") or full["views"]).values(), strict=True
         )
@@ -192,6 +184,13 @@ def _shown(mapping: dict[str, Any], resolved: Params) -> dict[str, Any]:
     shown["checks"] = mapping.get("checks", {})
     rest = {key: value for key, value in mapping.items() if key not in shown}
     return {**{key: shown[key] for key in _SECTIONS if key in shown}, **rest}
+
+
+def _view_shown(view: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
+    """A view as it was asked for, in today's spelling, with the batch size of a single encoder."""
+    if "encoders" in view:
+        return {"modality": None} | with_encoders(given)
+    return {"modality": None, "encoder": None, "batch_size": view["batch_size"]} | given
 
 
 def commented(mapping: dict[str, Any]) -> str:

@@ -5,6 +5,8 @@
 'text'
 """
 
+import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from csa.params.gate import GateParams
 from csa.params.measure import EvaluateParams, TaskParams
 from csa.params.project import CardParams, ComputeParams, ModelParams, NotifyParams
 from csa.params.reading import explain, load_yaml
-from csa.params.views import ViewParams
+from csa.params.views import ViewParams, note_on_spelling
 
 
 def _default_views() -> dict[str, ViewParams]:
@@ -91,9 +93,12 @@ class Params(Section):
     def from_mapping(cls, mapping: Any, source: str = "params") -> "Params":
         """Validate a nested mapping.
 
+        A view in an old spelling is read; a note on standard error shows the new one, once a
+        process.
+
         Args:
-            mapping: section -> key -> value, as YAML gives it.
-            source: what the mapping is called in errors, such as its file.
+            mapping: sections, as YAML gives them.
+            source: what errors and notes call it.
 
         Returns:
             The parameters, every default filled in.
@@ -107,6 +112,7 @@ class Params(Section):
                 f"{source}: expected sections such as dataset: and views:, got "
                 f"{type(mapping).__name__}"
             )
+        _tell_once(note_on_spelling(mapping.get("views"), source))
         try:
             return cls.model_validate(mapping)
         except ValidationError as error:
@@ -122,6 +128,12 @@ class Params(Section):
     def dump(self) -> dict[str, Any]:
         """The fully resolved parameters as plain data, every default written out."""
         return self.model_dump(mode="json")
+
+
+@cache
+def _tell_once(note: str | None) -> None:
+    if note is not None:
+        print(note, file=sys.stderr)
 
 
 RESERVED_COLUMNS = ("pair_id", "group", "split", "label", "mislabelled")

@@ -2,11 +2,27 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+import yaml
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
+from csa.modalities.registry import MODALITIES
 from csa.params.base import Section
 
-Modality = Literal["image", "text", "audio", "lidar", "series", "array"]
+
+def _known_modality(value: str) -> str:
+    if value not in MODALITIES:
+        raise ValueError(f"Input should be one of {', '.join(MODALITIES)}")
+    return value
+
+
+Modality = Annotated[str, AfterValidator(_known_modality)]
 
 
 Pooling = Literal["cls", "mean", "mean_std", "pooler"]
@@ -56,27 +72,9 @@ class LidarParams(Section):
         return self
 
 
-class BesideParams(Section):
-    """One more encoder of a view. What is not given is as the view itself has it."""
+class EncoderParams(Section):
+    """What one frozen encoder needs to turn items into features."""
 
-    encoder: str = Field(description="as `views.VIEW.encoder`")
-    revision: str | None = Field(
-        None, description="the commit of a hub model; never that of the view's own encoder"
-    )
-    pooling: Pooling | None = Field(None, description="null takes `views.VIEW.pooling`")
-    layer: Layer | None = Field(None, description="null takes `views.VIEW.layer`")
-    batch_size: int | None = Field(None, gt=0, description="null takes `views.VIEW.batch_size`")
-    dtype: Dtype | None = Field(None, description="null takes `views.VIEW.dtype`")
-    augment: Augment | None = Field(None, description="null takes `views.VIEW.augment`")
-    backend: Backend | None = Field(None, description="null takes `views.VIEW.backend`")
-
-
-class ViewParams(Section):
-    """One view of a pair and the frozen encoder that turns its items into features."""
-
-    modality: Modality = Field(
-        description="image, text, audio, lidar, series, or array (features computed elsewhere)"
-    )
     encoder: str = Field(
         description="a built-in name (`csa doctor` lists them), a transformers model id, a local "
         "folder, or `precomputed`"
@@ -98,73 +96,164 @@ class ViewParams(Section):
     augment: Augment = Field(
         "none",
         description="images: features averaged over the picture and its mirror image, and "
-        "(EfficientNet-Lite alone) over two "
+        "(flip_and_scale, where the encoder has it) over two "
         "sizes: better retrieval for two or five times the time",
     )
     backend: Backend = Field(
         "torch",
-        description="what runs the network: openvino (an extra; image, text, lidar) is several "
-        "times as fast, in float32",
+        description="what runs the network: openvino (an extra; where the encoder has it: images, "
+        "texts, lidar scans) is several times as fast, in float32",
     )
-    lidar: LidarParams | None = Field(
-        None, description="for modality lidar: the projection; null takes the defaults"
-    )
-    beside: tuple[BesideParams, ...] = Field(
-        (),
-        description="more encoders that see the same items: the features of each are brought to "
-        "unit length and put side by side",
-    )
-
-    @property
-    def parts(self) -> tuple["ViewParams", ...]:
-        """This view with its own encoder alone, and with each of those in `beside`."""
-        own = self.model_copy(update={"beside": ()})
-        return own, *(_merged(own, more) for more in self.beside)
-
-    @property
-    def encoders(self) -> str:
-        """The names of all its encoders."""
-        return " + ".join(part.encoder for part in self.parts)
-
-    @field_validator("beside", mode="before")
-    @classmethod
-    def _a_list_is_a_tuple(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
 
     @model_validator(mode="after")
-    def _parts_are_views(self) -> "ViewParams":
-        if self.beside and self.modality == "array":
-            raise ValueError("beside is for encoders; features from a file stand alone")
-        if len(set(self.parts)) <= len(self.beside):
-            raise ValueError("beside names an encoder with the same settings twice")
-        return self
-
-    @model_validator(mode="after")
-    def _array_means_precomputed(self) -> "ViewParams":
-        if (self.modality == "array") != (self.encoder == "precomputed"):
-            raise ValueError("modality: array and encoder: precomputed go together")
-        if self.lidar is not None and self.modality != "lidar":
-            raise ValueError("the section lidar is for modality: lidar alone")
-        if self.augment != "none" and self.modality != "image":
-            raise ValueError("augment is for images alone")
-        if self.augment == "flip_and_scale" and not self.encoder.startswith("efficientnet-lite"):
-            raise ValueError(
-                "augment: flip_and_scale is for the EfficientNet-Lite encoders alone; use flip"
-            )
-        if self.backend == "openvino" and (
-            self.modality not in ("image", "text", "lidar") or self.dtype != "float32"
-        ):
+    def _openvino_is_exact(self) -> "EncoderParams":
+        if self.backend == "openvino" and self.dtype != "float32":
             raise ValueError(
                 "backend: openvino is for images, texts and lidar scans, in dtype: float32"
             )
         return self
 
 
-def _merged(own: ViewParams, more: BesideParams) -> ViewParams:
-    given = more.model_dump(exclude_none=True) | {"revision": more.revision}
-    try:
-        return ViewParams.model_validate(own.model_dump() | given)
-    except ValidationError as error:
-        raise ValueError(
-            f"beside {more.encoder!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}"
-        ) from None
+_OF_AN_ENCODER = tuple(EncoderParams.model_fields)
+
+
+class ViewParams(EncoderParams):
+    """One view of a pair and the frozen encoder, or the several, that turn its items into features.
+
+    A view has one encoder, whose settings stand on the view itself, or a list `encoders`. What
+    stands on the view beside that list counts for each of them that does not say otherwise, except
+    `revision`. However it was written, a view is the same object and is dumped the same way: the
+    short form for one encoder, whole entries for several.
+    """
+
+    modality: Modality = Field(
+        description=f"{', '.join(name for name in MODALITIES if name != 'array')}, or array "
+        "(features computed elsewhere)"
+    )
+    lidar: LidarParams | None = Field(
+        None, description="for modality lidar: the projection; null takes the defaults"
+    )
+    encoders: tuple[EncoderParams, ...] = Field(
+        (),
+        description="instead of `encoder`: several that see the same items. The features of each "
+        "are brought to unit length and put side by side",
+    )
+
+    @property
+    def parts(self) -> tuple["ViewParams", ...]:
+        """This view with each of its encoders alone."""
+        if not self.encoders:
+            return (self,)
+        return tuple(
+            self.model_copy(
+                update={**{key: getattr(one, key) for key in _OF_AN_ENCODER}, "encoders": ()}
+            )
+            for one in self.encoders
+        )
+
+    @property
+    def encoder_names(self) -> str:
+        """The names of all its encoders."""
+        return " + ".join(part.encoder for part in self.parts)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_form(cls, given: Any) -> Any:
+        """The list of encoders as whole entries, and a list of one as the short form."""
+        if not isinstance(given, dict):
+            return given
+        given = with_encoders(given)
+        entries = given.pop("encoders", None)
+        if not entries:
+            return given
+        if "encoder" in given:
+            raise ValueError("give encoder or encoders, not both")
+        if not isinstance(entries, list | tuple) or not all(
+            isinstance(one, dict | EncoderParams) for one in entries
+        ):
+            raise ValueError("encoders is a list of sections, such as [{encoder: NAME}]")
+        own = {key: given.pop(key) for key in _OF_AN_ENCODER if key in given}
+        if own.pop("revision", None) is not None:
+            raise ValueError("revision is of one encoder; write it in its entry of encoders")
+        whole = [
+            own | (one.model_dump() if isinstance(one, EncoderParams) else one) for one in entries
+        ]
+        if len(whole) == 1:
+            return given | whole[0]
+        first = {key: value for key, value in whole[0].items() if key in _OF_AN_ENCODER}
+        return given | first | {"encoders": tuple(whole)}
+
+    @model_validator(mode="after")
+    def _encoders_fit_together(self) -> "ViewParams":
+        if self.lidar is not None and self.modality != "lidar":
+            raise ValueError("the section lidar is for modality: lidar alone")
+        if self.encoders and self.modality == "array":
+            raise ValueError("encoders is for encoders; features from a file stand alone")
+        if len(set(self.encoders)) < len(self.encoders):
+            raise ValueError("encoders names an encoder with the same settings twice")
+        for one in self.encoders or (self,):
+            where = f"encoders {one.encoder!r}: " if self.encoders else ""
+            if (self.modality == "array") != (one.encoder == "precomputed"):
+                raise ValueError(f"{where}modality: array and encoder: precomputed go together")
+            if one.augment != "none" and self.modality != "image":
+                raise ValueError(f"{where}augment is for images alone")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _dump(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """One form for each meaning, so that DVC sees a change only where there is one."""
+        dumped: dict[str, Any] = plain(self)
+        left_out = _OF_AN_ENCODER if self.encoders else ("encoders",)
+        return {key: value for key, value in dumped.items() if key not in left_out}
+
+
+def with_encoders(view: dict[str, Any]) -> dict[str, Any]:
+    """A view in today's spelling: `encoders` in place of `encoder` with `beside`.
+
+    Args:
+        view: a view as it was written.
+
+    Returns:
+        The same, unless it has `beside`: then all encoders are in the list `encoders`.
+
+    Raises:
+        ValueError: `encoders` and `beside` at once, or a `beside` that is no list of sections.
+    """
+    view = dict(view)
+    more = view.pop("beside", None)
+    if not more:
+        return view
+    if not isinstance(more, list | tuple) or not all(isinstance(one, dict) for one in more):
+        raise ValueError("beside is a list of sections, such as [{encoder: NAME}]")
+    if view.get("encoders"):
+        raise ValueError("give encoders or beside, not both; beside is the old spelling")
+    own = {key: view.pop(key, None) for key in ("encoder", "revision")}
+    entries = [
+        {key: value for key, value in one.items() if value is not None} for one in (own, *more)
+    ]
+    # What stands on the view counted for each entry of `beside`, as it does for one of `encoders`.
+    return view | {"encoders": entries}
+
+
+def note_on_spelling(views: Any, source: str) -> str | None:
+    """What to tell somebody who wrote `beside`.
+
+    Args:
+        views: the section `views` as it was written.
+        source: the file it stands in.
+
+    Returns:
+        One line that shows the new spelling; None where nothing is old.
+    """
+    for name, view in views.items() if isinstance(views, dict) else ():
+        if isinstance(view, dict) and view.get("beside"):
+            try:
+                entries = with_encoders(view)["encoders"]
+            except ValueError:  # refused where it is read
+                return None
+            new = yaml.safe_dump(entries, default_flow_style=True, sort_keys=False, width=10_000)
+            return (
+                f"note: {source}: views.{name}.beside is the old spelling; write "
+                f"encoders: {new.strip()} in place of encoder, revision and beside"
+            )
+    return None

@@ -29,9 +29,12 @@ STAGES = {
 }
 """Name of a stage -> its module."""
 
-NO_RESULT_DEPENDS_ON = frozenset({"csa", "csa.errors", "csa.pipeline.workspace"})
+NO_RESULT_DEPENDS_ON = frozenset(
+    {"csa", "csa.errors", "csa.modalities.drawing", "csa.pipeline.workspace"}
+)
 """Modules that stages import and that change no byte of what they write: the version and the public
-names, words of a refusal, and where files lie (an output that moves is another line of dvc.yaml).
+names, words of a refusal, pictures that only people see, and where files lie (an output that
+moves is another line of dvc.yaml).
 """
 
 NOT_FOLLOWED = frozenset({"csa.params.schema"})

@@ -5,7 +5,7 @@ from typing import Any
 from csa.datasets.items import item_loader
 from csa.datasets.pairs_table import read_pairs
 from csa.datasets.roots import dataset_root
-from csa.encoders import load_view_encoder
+from csa.encoders.registry import load_view_encoder
 from csa.errors import InputError
 from csa.features.embed import embed_view
 from csa.features.shards import write_shards

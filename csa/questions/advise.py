@@ -23,7 +23,7 @@ from csa.core.training import Training
 from csa.datasets.ingest import ingest
 from csa.datasets.items import item_loader
 from csa.datasets.roots import dataset_root
-from csa.encoders import load_view_encoder
+from csa.encoders.registry import load_view_encoder
 from csa.errors import InputError
 from csa.evaluation.bootstrap import Estimate, group_draws, mean_estimate
 from csa.features.embed import embed_view
@@ -274,14 +274,12 @@ def named_candidates(
             )
         own = params.views[view]
         encoder, changes = _read_spec(text, spec)
-        first, *more = [encoder] if Path(encoder).exists() else encoder.split("+")
-        beside = {"beside": [{"encoder": other} for other in more]}
+        named = [encoder] if Path(encoder).exists() else encoder.split("+")
         settings = {
             "modality": own.modality,
             "batch_size": own.batch_size,
             **changes,
-            "encoder": first,
-            **beside,
+            "encoders": [{"encoder": one} for one in named],
         }
         try:
             found[view][spec] = ViewParams.model_validate(settings)
@@ -289,7 +287,7 @@ def named_candidates(
             words = " ".join(str(error).split())[:160]
             raise InputError(f"--view {text!r}: not settings of a view ({words})") from None
     return {
-        view: some or {params.views[view].encoders: params.views[view]}
+        view: some or {params.views[view].encoder_names: params.views[view]}
         for view, some in found.items()
     }
 

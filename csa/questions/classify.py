@@ -12,7 +12,7 @@ import polars as pl
 from csa.core.alignment import load
 from csa.core.matrices import Float64
 from csa.core.search import top_k
-from csa.datasets.items import check_file, files_in, load_file
+from csa.datasets.items import check_file, load_file
 from csa.datasets.pairs import check_files
 from csa.errors import DataError, InputError
 from csa.evaluation.classification import mean_by_class, prompts_of
@@ -20,6 +20,7 @@ from csa.evaluation.conformal import PairCalibration
 from csa.evaluation.vectors import search_vectors
 from csa.features.embedder import Embedder
 from csa.figures.sheet import draw_grid, showable
+from csa.modalities.registry import files_in
 from csa.params.views import Modality
 from csa.pipeline.labelled import usual_template, view_pair
 from csa.pipeline.workspace import Workspace

@@ -6,9 +6,11 @@ from typing import Any
 
 from csa.core.alignment import Alignment, load
 from csa.core.matrices import Array
-from csa.datasets.items import load_file, modality_of, names_a_file
-from csa.encoders import ViewEncoder, load_view_encoder
+from csa.datasets.items import load_file
+from csa.encoders.registry import load_view_encoder
+from csa.encoders.several import ViewEncoder
 from csa.errors import InputError
+from csa.modalities.registry import modality_of, names_a_file
 from csa.params.schema import Params
 from csa.pipeline.workspace import Workspace
 

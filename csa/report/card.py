@@ -22,7 +22,7 @@ def card(source: Source) -> dict[str, Any]:
         "words": source.params.card,
         "purpose": "Retrieval and mismatch detection between "
         + " and ".join(
-            f"{name} ({view.modality}, {view.encoders})" for name, view in views.items()
+            f"{name} ({view.modality}, {view.encoder_names})" for name, view in views.items()
         ),
         "limits": _limits(source),
     }

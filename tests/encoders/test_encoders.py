@@ -14,8 +14,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer, T5EncoderModel
 
-from csa.encoders import load_encoder, load_view_encoder
 from csa.encoders.base import batches
+from csa.encoders.registry import load_encoder, load_view_encoder
 from csa.errors import EncoderError
 from csa.params.views import ViewParams
 
@@ -288,12 +288,18 @@ def test_augmented_features_are_means_over_looks(models, pictures, backend):
         for a in ("none", "flip", "flip_and_scale")
     }
     assert len(prints) == 3
-    for settings in (
-        {"modality": "text", "encoder": "minilm-l6-v2", "augment": "flip"},
-        {"modality": "image", "encoder": "x/y"},
-    ):
-        with pytest.raises(ValueError, match="augment"):
-            ViewParams(**{"augment": "flip_and_scale", **settings})
+    with pytest.raises(ValueError, match="augment is for images alone"):
+        ViewParams(modality="text", encoder="minilm-l6-v2", augment="flip")
+    with pytest.raises(EncoderError, match="'x/y' has augment: none or flip alone"):
+        load_encoder(ViewParams(modality="image", encoder="x/y", augment="flip_and_scale"))
+
+
+@pytest.mark.parametrize(
+    ("modality", "name"), [("audio", "x/y"), ("series", "rocket"), ("array", "precomputed")]
+)
+def test_an_encoder_says_which_backends_it_has(modality, name):
+    with pytest.raises(EncoderError, match="has backend: torch alone, got openvino"):
+        load_encoder(ViewParams(modality=modality, encoder=name, backend="openvino"))
 
 
 @pytest.mark.parametrize(
@@ -316,17 +322,20 @@ def test_each_size_of_efficientnet_is_a_network_of_its_own(name, side, pictures)
     ).max() < (1.1 if name == "efficientnet-lite0" else 0.9)
 
 
+def several(first, *more, **settings):
+    entries = [{"encoder": str(first)}, *more]
+    return ViewParams(modality="image", encoders=entries, **{"batch_size": 4, **settings})
+
+
 def test_encoders_of_one_view_stand_side_by_side_at_unit_length(models, pictures):
-    view = image_view(
+    view = several(
         models["vit"],
+        {"encoder": str(models["dinov2"]), "pooling": "mean"},
+        {"encoder": "efficientnet-lite0"},
         augment="flip",
-        beside=[
-            {"encoder": str(models["dinov2"]), "pooling": "mean"},
-            {"encoder": "efficientnet-lite0"},
-        ],
     )
     vit, dino, net = view.parts
-    assert [part.beside for part in view.parts] == [(), (), ()]
+    assert [part.encoders for part in view.parts] == [(), (), ()]
     assert (dino.pooling, dino.augment, dino.batch_size, net.pooling) == ("mean", "flip", 4, None)
     encoder = load_view_encoder(view)
     alone = [load_encoder(part).encode(pictures) for part in (vit, dino, net)]
@@ -352,9 +361,9 @@ def test_the_fingerprint_of_several_follows_each_and_their_order(models):
     a, b = str(models["vit"]), str(models["dinov2"])
     views = [
         image_view(a),
-        image_view(a, beside=[{"encoder": b}]),
-        image_view(b, beside=[{"encoder": a}]),
-        image_view(a, beside=[{"encoder": b, "pooling": "cls"}]),
+        several(a, {"encoder": b}),
+        several(b, {"encoder": a}),
+        several(a, {"encoder": b, "pooling": "cls"}),
     ]
     assert len({load_view_encoder(view).fingerprint for view in views}) == len(views)
 
@@ -363,11 +372,13 @@ def test_the_fingerprint_of_several_follows_each_and_their_order(models):
     ("settings", "message"),
     [
         ({"beside": [{"encoder": "efficientnet-lite0"}]}, "same settings twice"),
+        ({"beside": [{"encoder": "precomputed"}]}, "encoders 'precomputed': modality: array"),
+        ({"beside": "efficientnet-lite1"}, "beside is a list of sections"),
         (
-            {"augment": "flip_and_scale", "beside": [{"encoder": "/models/vit"}]},
-            "beside '/models/vit': .*EfficientNet-Lite",
+            {"beside": [{"encoder": "x"}], "encoders": [{"encoder": "y"}]},
+            "encoders or beside, not both",
         ),
-        ({"beside": [{"encoder": "precomputed"}]}, "beside 'precomputed': modality: array"),
+        ({"encoders": [{"encoder": "x"}]}, "encoder or encoders, not both"),
         ({"beside": [{"encoder": "/models/vit", "lidar": {}}]}, "Extra inputs"),
         (
             {"modality": "array", "encoder": "precomputed", "beside": [{"encoder": "precomputed"}]},
@@ -378,6 +389,33 @@ def test_the_fingerprint_of_several_follows_each_and_their_order(models):
 def test_what_cannot_stand_beside_is_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         ViewParams(**{"modality": "image", "encoder": "efficientnet-lite0", **settings})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"encoders": "efficientnet-lite1"}, "encoders is a list of sections"),
+        (
+            {"encoders": [{"encoder": "x/y"}, {"encoder": "z"}], "revision": "a" * 40},
+            "revision is of one encoder",
+        ),
+        ({"encoders": [{"encoder": "x", "modality": "text"}, {"encoder": "z"}]}, "Extra inputs"),
+        ({"encoders": []}, "encoder\n  Field required"),
+    ],
+)
+def test_a_list_of_encoders_that_is_none_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        ViewParams(modality="image", **settings)
+
+
+def test_what_one_of_several_cannot_do_is_refused_by_that_one():
+    view = ViewParams(
+        modality="image",
+        augment="flip_and_scale",
+        encoders=[{"encoder": "efficientnet-lite0"}, {"encoder": "/models/vit"}],
+    )
+    with pytest.raises(EncoderError, match="'/models/vit' has augment: none or flip alone"):
+        load_view_encoder(view)
 
 
 def test_bfloat16_is_close_and_another_encoder(models):

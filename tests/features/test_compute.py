@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from csa.core.moments import Moments
-from csa.encoders import load_encoder
+from csa.encoders.registry import load_encoder
 from csa.errors import FeatureError, InputError
 from csa.features.cache import FeatureCache
 from csa.features.compute import as_finished, moments_of_parts, workers

@@ -14,7 +14,8 @@ from transformers import AutoFeatureExtractor, AutoModel
 
 from csa.datasets.ingest import ingest
 from csa.datasets.items import item_loader
-from csa.encoders import load_encoder, whisper
+from csa.encoders import whisper
+from csa.encoders.registry import load_encoder
 from csa.errors import DataError, EncoderError
 from csa.figures.sheet import showable
 from csa.modalities.audio import Recording, decode_audio

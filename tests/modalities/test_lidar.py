@@ -12,7 +12,7 @@ import torch
 from csa import CSA
 from csa.datasets.ingest import ingest
 from csa.datasets.items import item_loader
-from csa.encoders import load_encoder
+from csa.encoders.registry import load_encoder
 from csa.errors import DataError, ParamsError
 from csa.modalities.lidar import bird_view, decode_scan, project, range_image
 from csa.params.schema import Params

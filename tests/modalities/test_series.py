@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from csa import CSA
-from csa.encoders import load_encoder, rocket
+from csa.encoders import rocket
+from csa.encoders.registry import load_encoder
 from csa.errors import DataError, EncoderError, FeatureError
-from csa.figures.thumbnails import thumbnail
+from csa.modalities.registry import preview
 from csa.modalities.series import decode_series
 from csa.params.views import ViewParams
 
@@ -148,6 +149,6 @@ def test_shapes_are_told_apart():
 
 
 def test_a_series_is_shown_as_its_lines():
-    picture = np.asarray(thumbnail(RNG.normal(size=(30, 2)).astype(np.float32), "letters/a.npy"))
+    picture = np.asarray(preview(RNG.normal(size=(30, 2)).astype(np.float32), "letters/a.npy"))
     assert picture.shape == (224, 224, 3) and (picture[:150] != 255).any()
-    assert thumbnail(np.ones(5, np.float32), "x.npy#3") is None
+    assert preview(np.ones(5, np.float32), "x.npy#3") == "x.npy#3"

@@ -1,6 +1,7 @@
 """The schema of params.yaml: what is wrong is named, with what was probably meant."""
 
 import pytest
+import yaml
 
 from csa.errors import ParamsError
 from csa.params.reading import apply_overrides, load_yaml
@@ -93,3 +94,53 @@ def test_a_file_that_is_no_yaml(tmp_path):
         load_yaml(tmp_path / "bad.yaml")
     with pytest.raises(ParamsError, match="no such file"):
         load_yaml(tmp_path / "none.yaml")
+
+
+OLD = {
+    "modality": "image",
+    "encoder": "efficientnet-lite0",
+    "batch_size": 16,
+    "beside": [
+        {"encoder": "efficientnet-lite1", "pooling": None},
+        {"encoder": "efficientnet-lite2"},
+    ],
+}
+NEW = {
+    "modality": "image",
+    "batch_size": 16,
+    "encoders": [{"encoder": f"efficientnet-lite{size}"} for size in (0, 1, 2)],
+}
+TEXT = {"modality": "text", "encoder": "minilm-l6-v2"}
+
+
+def test_several_encoders_are_the_same_in_either_spelling_with_one_note_for_the_old(capsys):
+    old = Params.from_mapping({"views": {"image": OLD, "text": TEXT}}, "old.yaml")
+    Params.from_mapping({"views": {"image": OLD, "text": TEXT}}, "old.yaml")
+    told = capsys.readouterr().err
+    assert told.count("note: ") == 1 and "old.yaml: views.image.beside is the old spelling" in told
+    shown = yaml.safe_load(told.partition("encoders: ")[2].partition("] in place")[0] + "]")
+    assert shown == NEW["encoders"], "the note shows what to write"
+    new = Params.from_mapping({"views": {"image": NEW, "text": TEXT}}, "new.yaml")
+    assert capsys.readouterr().err == ""
+    assert old == new and old.dump() == new.dump()
+    assert [part.batch_size for part in new.views["image"].parts] == [16, 16, 16]
+    assert new.views["image"].encoder_names == " + ".join(e["encoder"] for e in NEW["encoders"])
+
+
+def test_a_dump_has_one_form_for_each_meaning():
+    several = Params.from_mapping({"views": {"image": NEW, "text": TEXT}}).dump()
+    assert Params.from_mapping(several).dump() == several
+    image = several["views"]["image"]
+    assert set(image) == {"modality", "lidar", "encoders"} and len(image["encoders"]) == 3
+    listed = {"modality": "text", "encoders": [{"encoder": "minilm-l6-v2", "layer": [0, -1]}]}
+    short = {"modality": "text", "encoder": "minilm-l6-v2", "layer": [0, -1], "beside": []}
+    one, other = (
+        Params.from_mapping({"views": {"image": NEW, "text": text}}).dump()["views"]["text"]
+        for text in (listed, short)
+    )
+    assert one == other and "encoders" not in one
+
+
+def test_an_unknown_modality_is_refused_with_those_there_are():
+    with pytest.raises(ParamsError, match="image, text, audio, lidar, series, array, got 'video'"):
+        Params.from_mapping({"views": {"image": NEW, "text": {**TEXT, "modality": "video"}}})

@@ -41,8 +41,7 @@ def ws(tmp_path_factory):
         "views": {
             "image": {
                 "modality": "image",
-                "encoder": "efficientnet-lite0",
-                "beside": [{"encoder": "efficientnet-lite1"}],
+                "encoders": [{"encoder": "efficientnet-lite0"}, {"encoder": "efficientnet-lite1"}],
             },
             "text": {"modality": "text", "encoder": "minilm-l6-v2"},
         },

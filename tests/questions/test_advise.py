@@ -167,7 +167,7 @@ def test_encoders_joined_by_a_plus_stand_side_by_side(tmp_path):
     together, folder = named_candidates(Params.from_mapping({}), asked)["image"].values()
     assert [part.encoder for part in together.parts] == ["efficientnet-lite0", "/models/vit"]
     assert [part.augment for part in together.parts] == ["flip", "flip"]
-    assert folder.encoders == str(odd)
+    assert folder.encoder_names == str(odd)
 
 
 def test_too_small_a_sample(ws):

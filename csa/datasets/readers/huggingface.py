@@ -12,9 +12,8 @@ from csa.datasets.rows import RawPair, as_text, given, load_json
 from csa.datasets.splits import Part
 from csa.datasets.tables import dig
 from csa.errors import DataError
-from csa.params.views import Modality
+from csa.modalities.registry import MODALITIES
 
-_FEATURES: dict[Modality, str] = {"image": "Image", "audio": "Audio"}
 _OWN = ("id", "group", "split", "label")
 
 
@@ -212,7 +211,7 @@ def _column(reading: Reading, name: str, features: dict[str, Any], folder: str) 
     asked = columns.get(name, name)
     if asked in features or (name in columns and asked.partition(".")[0] in features):
         return asked
-    kind = _FEATURES.get(reading.views[name].modality)
+    kind = MODALITIES[reading.views[name].modality].feature
     found = [column for column, feature in features.items() if kind and _kind(feature) == kind]
     if len(found) == 1 and name not in columns:
         return found[0]

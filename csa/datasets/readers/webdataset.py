@@ -11,18 +11,9 @@ from csa.datasets.reading import Reading
 from csa.datasets.rows import ItemError, RawPair, as_text, decode_bytes
 from csa.datasets.tables import dig
 from csa.errors import DataError
-from csa.modalities import audio
-from csa.modalities.image import SUFFIXES
-from csa.params.views import Modality
+from csa.modalities.registry import MODALITIES
 from csa.storage.files import open_item, plain_words
 
-_ENDINGS: dict[Modality, frozenset[str]] = {
-    "image": frozenset(suffix[1:] for suffix in SUFFIXES),
-    "audio": frozenset(suffix[1:] for suffix in audio.SUFFIXES),
-    "lidar": frozenset({"bin"}),
-    "series": frozenset({"npy", "csv", "inkml"}),
-    "text": frozenset({"txt", "text", "caption"}),
-}
 _LABELS = frozenset({"cls"})
 
 
@@ -148,7 +139,7 @@ def _pair(
     columns = reading.params.columns
     values: dict[str, str | None] = {}
     for view, settings in reading.views.items():
-        asked, usual = columns.get(view), _ENDINGS[settings.modality]
+        asked, usual = columns.get(view), MODALITIES[settings.modality].endings
         if settings.modality == "text":
             values[view] = _text(sample, asked, usual, read, place)
             continue

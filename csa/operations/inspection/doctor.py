@@ -141,16 +141,16 @@ def _git() -> Check:
 
 
 def _encoders() -> str:
-    from csa.encoders import BUILTIN, load_encoder
+    from csa.encoders.registry import BUILTIN, load_encoder
     from csa.params.schema import Params
     from csa.params.views import ViewParams
 
     for view in Params().views.values():
         load_encoder(view)
     usable, missing = [], []
-    for name, (modality, _) in sorted(BUILTIN.items()):
+    for name, known in sorted(BUILTIN.items()):
         try:
-            load_encoder(ViewParams(modality=modality, encoder=name))
+            load_encoder(ViewParams(modality=known.modality, encoder=name))
             usable.append(name)
         except CSAError as error:
             missing.append(" ".join(str(error).split()))

@@ -13,9 +13,10 @@ from csa.datasets.openmoji import load_emojis
 from csa.datasets.pairs_table import read_pairs
 from csa.datasets.roots import dataset_root
 from csa.datasets.told import account_lines
-from csa.encoders import BUILTIN, ViewEncoder, load_encoder
 from csa.encoders.base import Encoder, batches
 from csa.encoders.models import find_model, is_elsewhere
+from csa.encoders.registry import BUILTIN, load_encoder
+from csa.encoders.several import ViewEncoder
 from csa.errors import CSAError, EncoderError
 from csa.evaluation.contenders import tower_views
 from csa.features.cache import FeatureCache

@@ -1,5 +1,6 @@
-"""Small pictures of items that are no pictures: a waveform, a projected scan, the lines of a
-series.
+"""Small pictures of items that are no pictures: a waveform, the lines of a series.
+
+They are shown to people. No stage's result depends on them.
 """
 
 import textwrap
@@ -8,9 +9,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from csa.modalities.audio import Recording
-from csa.modalities.lidar import project
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -21,34 +20,36 @@ _INK, _PAPER, _LINE = (40, 40, 40), (255, 255, 255), (31, 90, 150)
 _LINES = [(31, 90, 150), (200, 90, 20), (40, 130, 60), (140, 60, 140)]
 
 
-def thumbnail(item: Any, name: str) -> "Image | None":
-    """A picture of SIZE x SIZE of an item that is not one; None for a row of features, which says
-    nothing to the eye.
+def waveform(samples: NDArray[np.float32], seconds: float, name: str) -> "Image":
+    """Sound over time: the peak of each column, and below it the duration and the file's name.
 
     Args:
-        item: a recording, a scan (points, 4) or a series (time, channels).
-        name: its value in the pairs table; the file's name is written below a waveform or a series.
+        samples: shape (n,).
+        seconds: how long they last.
+        name: the item's value in the pairs table.
+
+    Returns:
+        A picture of SIZE x SIZE.
     """
-    if isinstance(item, Recording):
-        return _waveform(item, name)
-    if not isinstance(item, np.ndarray) or item.ndim != 2:
-        return None
-    return project(item, "range") if PurePath(name).suffix == ".bin" else _lines(item, name)
-
-
-def _waveform(recording: Recording, name: str) -> "Image":
-    edges = np.linspace(0, len(recording.samples), SIZE + 1).astype(int)
-    peaks = np.array(
-        [np.abs(recording.samples[a : max(b, a + 1)]).max() for a, b in pairwise(edges)]
-    )
-    image, draw = _canvas(f"{recording.seconds:.1f} s\n{_wrapped(name)}")
+    edges = np.linspace(0, len(samples), SIZE + 1).astype(int)
+    peaks = np.array([np.abs(samples[a : max(b, a + 1)]).max() for a, b in pairwise(edges)])
+    image, draw = _canvas(f"{seconds:.1f} s\n{_wrapped(name)}")
     heights = peaks / max(peaks.max(), 1e-9) * (_PLOT / 2 - 4)
     for x, height in enumerate(heights):
         draw.line([(x, _PLOT / 2 - height), (x, _PLOT / 2 + height)], fill=_LINE)
     return image
 
 
-def _lines(series: Any, name: str) -> "Image":
+def line_plot(series: NDArray[np.float32], name: str) -> "Image":
+    """Channels over time, each at its own scale, and below them the steps and the file's name.
+
+    Args:
+        series: shape (time, channels).
+        name: the item's value in the pairs table.
+
+    Returns:
+        A picture of SIZE x SIZE.
+    """
     image, draw = _canvas(f"{len(series)} steps\n{_wrapped(name)}")
     x = np.linspace(2, SIZE - 3, len(series))
     for channel, colour in zip(
