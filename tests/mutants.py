@@ -11,16 +11,19 @@ size): a reader decides. Integers above 50 are such sizes and stay, as do f-stri
 
 import argparse
 import ast
+import itertools
 import json
 import os
 import random
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -34,6 +37,7 @@ ROOMS = {
     "csa/operations/ledger": ["tests/operations/test_ledger.py"],
 }
 COPIED = ("csa", "flows", "tests", "docs", "benchmarks", "pyproject.toml", "params.yaml", "data")
+HEAVY = ("torch", "polars", "hypothesis", "scipy.stats", "sklearn.linear_model")
 SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq,
     ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In,
@@ -41,7 +45,9 @@ SWAPS: dict[type[ast.AST], type[ast.AST]] = {
     ast.FloorDiv: ast.Mult, ast.Pow: ast.Mult, ast.And: ast.Or, ast.Or: ast.And,
 }  # fmt: skip
 LARGEST_CONSTANT = 50
-TEST_SECONDS, MUTANT_SECONDS = 6.0, 90
+# Of the tests that ran a function the quickest are asked, up to so long in all; a mutant that makes
+# them take much longer hangs, which they notice too.
+ASKED_SECONDS, HANGS_AFTER = 15.0, 150
 
 
 class Recorder:
@@ -151,27 +157,26 @@ def changes(node: ast.AST) -> Iterator[object]:
         yield increase
 
 
-def pytest_in(copy: Path, *arguments: str, seconds: float | None = None) -> int:
-    """The exit code of pytest in the copy; 124 past the time limit."""
-    command = [sys.executable, *arguments]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": str(copy),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "HF_HUB_OFFLINE": "1",
-    }
-    try:
-        done = subprocess.run(
-            command, cwd=copy, env=environment, capture_output=True, timeout=seconds, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return 124
-    return done.returncode
-
-
-def record(path: str, tests: list[str]) -> None:
-    """Run the tests under a recorder."""
-    pytest.main(["-q", "-p", "no:cacheprovider", *tests], plugins=[Recorder(Path(path))])
+def run_tests(arguments: list[str], seconds: float, plugins: tuple[Recorder, ...] = ()) -> int:
+    """The exit code of pytest in a process that has the heavy packages already; 124 if it hangs."""
+    child = os.fork()
+    if not child:
+        code = 70
+        try:
+            for stream in (1, 2):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+            code = int(pytest.main(["-q", "-p", "no:cacheprovider", *arguments], list(plugins)))
+        finally:
+            os._exit(code)
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.05)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return 124
 
 
 def covering(tests: dict[str, dict], file: str, function: str) -> list[str]:
@@ -182,13 +187,15 @@ def covering(tests: dict[str, dict], file: str, function: str) -> list[str]:
     ran = [
         (test["seconds"], name)
         for name, test in tests.items()
-        if test["seconds"] < TEST_SECONDS
-        and any(
+        if any(
             one.startswith(wanted) if function == "<module>" else one == wanted
             for one in test["ran"]
         )
     ]
-    return [name for _, name in sorted(ran)]
+    so_far = itertools.accumulate(seconds for seconds, _ in sorted(ran))
+    return [
+        name for (_, name), total in zip(sorted(ran), so_far, strict=True) if total < ASKED_SECONDS
+    ]
 
 
 def main() -> int:
@@ -207,32 +214,19 @@ def main() -> int:
     every = [(file, *mutant) for file in files for mutant in mutants_of(ROOT / file)]
     sample = random.Random(asked.seed).sample(every, min(asked.n, len(every)))
     rooms = sorted({room for room in ROOMS for file, *_ in sample if str(file).startswith(room)})
+    survivors = 0
     with tempfile.TemporaryDirectory() as folder:
-        copy = Path(folder)
-        known = (asked.known or copy / "tests.json").resolve()
-        for name in COPIED:
-            source = ROOT / name
-            if source.is_dir():
-                shutil.copytree(
-                    source, copy / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__")
-                )
-            else:
-                shutil.copy(source, copy / name)
+        known = (asked.known or Path(folder) / "tests.json").resolve()
+        move_to_copy(Path(folder))
         if not known.exists():
-            tests = [test for room in rooms for test in ROOMS[room]]
-            pytest_in(copy, "tests/mutants.py", "--record", str(known), *tests)
+            run_tests([test for room in rooms for test in ROOMS[room]], 3600, (Recorder(known),))
         ran = json.loads(known.read_text())
-        survivors = 0
         for file, function, line, what, source in sorted(sample, key=lambda mutant: mutant[:3]):
-            chosen = covering(ran, str(file), function)
-            code = 0
+            chosen, code = covering(ran, str(file), function), 0
             if chosen:
-                (copy / file).write_text(source)
-                code = pytest_in(
-                    copy, "-m", "pytest", "-xq", "-p", "no:cacheprovider", *chosen,
-                    seconds=MUTANT_SECONDS,
-                )  # fmt: skip
-                shutil.copy(ROOT / file, copy / file)
+                file.write_text(source)
+                code = run_tests(["-x", *chosen], HANGS_AFTER)
+                shutil.copy(ROOT / file, file)
             survivors += code == 0
             verdict = "killed  " if code else "SURVIVED" if chosen else "NO TEST "
             text = (ROOT / file).read_text().splitlines()[line - 1].strip()
@@ -242,8 +236,21 @@ def main() -> int:
     return 0
 
 
+def move_to_copy(folder: Path) -> None:
+    """Copy the repository's code and work there, with what takes long to import in memory."""
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            unwanted = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=unwanted)
+        else:
+            shutil.copy(ROOT / name, folder / name)
+    os.chdir(folder)
+    os.environ |= {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1", "HF_HUB_OFFLINE": "1"}
+    sys.dont_write_bytecode = True
+    sys.path[:] = [str(folder), *(entry for entry in sys.path if entry not in ("", str(ROOT)))]
+    for name in HEAVY:
+        import_module(name)
+
+
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--record"]:
-        record(sys.argv[2], sys.argv[3:])
-    else:
-        sys.exit(main())
+    sys.exit(main())
