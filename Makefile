@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run install test test-lowest check docs wheel bench clean
+.PHONY: run install test test-lowest check docs wheel bench mutants clean
 
 run: $(STAMP)
 	$(BIN)/csa run
@@ -42,6 +42,10 @@ bench: $(STAMP)
 	for name in moment_rate streaming_memory crossfit_cost asif precision; do \
 		env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks.$$name || exit 1; \
 	done
+
+# Small faults in a copy of the method and the gate: do the tests notice? Minutes, so not part of `test`.
+mutants: $(STAMP)
+	HF_HUB_OFFLINE=1 $(BIN)/python tests/mutants.py
 
 $(STAMP): constraints.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

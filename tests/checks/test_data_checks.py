@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 from factory import shared_signal
+from scipy import stats
 
 import csa
 from csa.checks.checks import admit, judge
@@ -161,6 +162,38 @@ def test_moved_means_and_covariances_are_measured_in_their_units():
     assert found == {"lost_groups": "pass", "mean_shift": "pass", "covariance_shift": "refuse"}
 
 
+def test_a_shift_is_what_is_beyond_the_noise_of_two_samples():
+    before = Profile(50, np.zeros((2, 2)), np.stack([np.eye(2)] * 2))
+    covariance = np.stack([np.diag([2.0, 0.5]), np.eye(2)])
+    now = Profile(200, np.array([[0.6, -0.8], [0.1, 0.1]]), covariance)
+    means, covariances = shift(before, now)
+    noise = 1 / 50 + 1 / 200
+    assert means[0] == pytest.approx(np.sqrt(1.0 / 2 - noise), rel=1e-6)
+    assert means[1] == 0.0  # 0.02 / 2 is less than the noise
+    # trace - r - log det = 2.5 - 2 - 0 nats in 2 r parts
+    assert covariances[0] == pytest.approx(0.5 / 4 - 3 / 4 * noise, rel=1e-6)
+    assert covariances[1] == 0.0
+    narrow = Profile(200, now.mean[:, :1], now.covariance[:, :1, :1])
+    assert shift(before, narrow)[0][0] == pytest.approx(np.sqrt(0.36 - noise), rel=1e-6)
+
+
+def test_lost_groups_are_a_share_of_the_champions():
+    def lost(before, now):
+        profiles = [Profile(n, np.zeros((2, 1)), np.ones((2, 1, 1))) for n in (before, now)]
+        return check_drift(*profiles, VIEWS, LIMITS)[0].value
+
+    assert [lost(80, 60), lost(80, 80), lost(80, 200)] == [0.25, 0.0, 0.0]
+
+
+def test_a_profile_has_a_coordinate_for_every_ten_groups():
+    alignment, X, Y = fitted(2000)
+    widths = {
+        groups: Profile.of(alignment, X, Y, np.arange(2000) % groups).mean.shape[1]
+        for groups in (5, 39, 40, 2000)
+    }
+    assert widths == {5: 1, 39: 3, 40: 4, 2000: 10}
+
+
 def test_a_profile_survives_json():
     alignment, X, Y = fitted(400)
     profile = Profile.of(alignment, X, Y, np.arange(400) // 2)
@@ -189,3 +222,16 @@ def test_mismatched_new_pairs_are_found_and_true_ones_are_not(wrong, outcome):
 def test_too_few_new_groups_are_not_judged():
     scores = np.arange(100.0)
     assert check_new_pairs(scores, np.arange(100), scores[:40], np.arange(40) % 10, LIMITS) is None
+    true, few, enough = np.arange(100), np.arange(40) % 19, np.arange(40) % 20
+    assert check_new_pairs(scores, true, scores[:40], few, LIMITS) is None
+    assert check_new_pairs(scores, true % 19, scores[:40], enough, LIMITS) is None
+    assert check_new_pairs(scores, true % 20, scores[:40], enough, LIMITS) is not None
+
+
+def test_what_is_mismatched_beyond_chance_is_counted():
+    true = np.arange(99.0)  # a p-value of 0.05 is the fifth lowest of a hundred
+    new = np.repeat([3.5, 50.0], [10, 20])
+    check = check_new_pairs(true, np.arange(99), new, np.arange(30), LIMITS)
+    low = stats.beta.ppf(0.05, 10, 21)
+    assert check.value == pytest.approx((low - 0.05) / 0.95)
+    assert check_new_pairs(true, np.arange(99), new + 1.0, np.arange(30), LIMITS).value == 0.0

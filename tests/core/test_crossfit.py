@@ -5,7 +5,9 @@ import pytest
 from factory import shared_signal
 
 import csa
-from csa.core.crossfit import CrossFit
+from csa.core.crossfit import CrossFit, projected_moments
+from csa.core.shrinkage import Shrinkage, share_of
+from csa.core.solve import solve
 from csa.core.training import assign_folds
 from csa.errors import FeatureError, InputError
 
@@ -73,3 +75,46 @@ def test_fit_on_moments_equals_fit_on_features():
     )
     with pytest.raises(InputError, match="cannot be cross-fitted"):
         csa.CSA().fit_moments(whole)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_best_shrinkage_has_no_better_one_beside_it(seed):
+    rng = np.random.default_rng(seed)
+    X, Y = shared_signal(80, 10 + 3 * seed, 25 - 3 * seed, 4, 2.0, rng)
+    crossfit = CrossFit(csa.Moments.of_folds(X, Y, np.arange(80) % 4))
+    best = crossfit.best_shrinkage()
+
+    def worth(x, y):
+        at = Shrinkage(share_of(x), share_of(y))
+        return crossfit.preview(at).mutual_information
+
+    x, y = (np.log(g / (1 - g)) for g in best)
+    around = [(x + 0.75, y), (x - 0.75, y), (x, y + 0.75), (x, y - 0.75)]
+    inside = [point for point in around if max(map(abs, point)) <= 10]
+    assert worth(x, y) >= max(worth(*point) for point in inside) - 1e-9
+    coarse = [(u, v) for u in (-4.0, -1.0, 2.0) for v in (-4.0, -1.0, 2.0)]
+    assert worth(x, y) >= max(worth(*point) for point in coarse) - 1e-9
+
+
+def test_held_out_variance_has_a_floor_and_correlations_a_ceiling():
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    same = csa.Moments.from_arrays(X, X)
+    held = CrossFit([same, same]).measure(Shrinkage(0.0, 0.0))
+    np.testing.assert_allclose(held.weights, 0.999)
+    np.testing.assert_allclose((held.scale_a, held.scale_b), 1.0)
+    constant = csa.Moments(60, same.mean_x, same.mean_y, 0 * same.cxx, same.cyy, 0 * same.cxy)
+    decomposition = CrossFit([same, same]).decompositions(Shrinkage(0.0, 0.0))[0]
+    a2, b2, ab = projected_moments(decomposition, constant, same)
+    np.testing.assert_allclose([a2, b2, ab], [np.zeros(3), np.ones(3), np.zeros(3)], atol=1e-9)
+
+
+def test_projected_moments_are_those_of_the_projected_pairs():
+    rng = np.random.default_rng(0)
+    X, Y = shared_signal(90, 6, 5, 3, 1.0, rng)
+    fit, out = csa.Moments.from_arrays(X[:60], Y[:60]), csa.Moments.from_arrays(X[60:], Y[60:])
+    decomposition = solve(fit, (0.1, 0.2))
+    a, b = decomposition.coordinates(fit, X[60:], Y[60:])
+    np.testing.assert_allclose(
+        projected_moments(decomposition, out, fit),
+        [(a**2).mean(axis=0), (b**2).mean(axis=0), (a * b).mean(axis=0)],
+    )

@@ -77,6 +77,12 @@ def test_kernel_features_have_the_kernels_inner_products_at_the_centres():
     np.testing.assert_allclose(np.diag(at_centres), 1.0)
 
 
+def test_the_kernel_is_as_wide_as_the_median_distance_of_two_items():
+    X = np.array([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [-1.0, 0.0]])  # squared distances 2, 2, 4
+    assert Preparation.fit("kernel", X, 0).width == pytest.approx(0.5 / 2)
+    assert Preparation.fit("kernel", X[:1], 0).width == pytest.approx(0.5)  # no two items
+
+
 def test_no_such_preparation_is_one_clear_error():
     with pytest.raises(InputError, match="preparation must be one of raw, unit, root, kernel"):
         csa.CSA(preparation="log").fit(np.eye(9), np.eye(9))

@@ -62,6 +62,30 @@ def test_an_edit_with_its_hash_made_anew_breaks_the_next_line(tmp_path):
         ledger.entries(path)
 
 
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"model": "b"},  # after a line of another model
+        {"seq": 3},  # two after the line it follows
+        {"seq": 1},
+        {"previous": []},  # the second line, after none
+        {"previous": ["0" * 64]},  # after a line that is nowhere
+    ],
+)
+def test_a_line_whose_hash_is_right_must_follow_a_line_of_its_own_model(tmp_path, changed):
+    path = tmp_path / "ledger.jsonl"
+    first, second = (ledger.append(path, facts(number, "a")) for number in range(2))
+    forged = second | changed
+    forged["hash"] = ledger.line_hash(forged)
+    path.write_text("".join(ledger.line_text(line) + "\n" for line in (first, forged)))
+    with pytest.raises(ArtifactError, match="line 2 was edited or does not follow"):
+        ledger.entries(path)
+    path.write_text(ledger.line_text(first) + "\n")
+    with pytest.raises(ArtifactError, match="was edited, or the line before it is gone"):
+        ledger.merge(path, [forged])
+    assert ledger.merge(path, [first, second]) == [second]
+
+
 def test_models_have_histories_of_their_own(tmp_path):
     path = tmp_path / "ledger.jsonl"
     for number, model in enumerate("abab"):
