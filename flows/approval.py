@@ -107,6 +107,11 @@ def waiting() -> list[Waiting]:
 def answer(workspace_root: str, approve: bool, reason: str) -> Waiting:
     """Answer the run that waits in a workspace.
 
+    Args:
+        workspace_root: the workspace's folder.
+        approve: yes or no.
+        reason: why, for the ledger.
+
     Raises:
         InputError: none waits there.
         WorkspaceError: Prefect did not take the answer.

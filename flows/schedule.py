@@ -137,6 +137,10 @@ def serve(repository: Workspace, plan: Plan, cron: str | None, minutes: float | 
 def check_times(cron: str | None, minutes: float | None) -> None:
     """Refuse what is no schedule.
 
+    Args:
+        cron: an expression of five fields, or None.
+        minutes: between two runs, or None.
+
     Raises:
         InputError: see above.
     """

@@ -52,7 +52,12 @@ def private_worktree(repository: Workspace, ref: str) -> Iterator[Workspace]:
 
 
 def remove_stale(repository: Workspace, kept: int = _KEPT) -> list[Path]:
-    """Remove worktrees whose run is over, but for the newest `kept`; returns those removed."""
+    """Remove worktrees whose run is over, but for the newest `kept`; returns those removed.
+
+    Args:
+        repository: whose worktrees.
+        kept: how many are left for a look.
+    """
     dead = []
     for root in sorted((repository.state / "worktrees").glob("*/")):
         try:

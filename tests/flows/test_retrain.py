@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from report_workspace import make_report_workspace
+from workspaces import make_report_workspace
 
 from csa.errors import StageError, WorkspaceError
 from csa.operations import finished

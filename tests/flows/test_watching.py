@@ -7,7 +7,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from flow_workspace import make_workspace
+from workspaces import make_workspace
 
 from csa.errors import RefusedError, StageError
 from csa.flows import watching
@@ -104,7 +104,7 @@ def test_a_torn_line_is_skipped_by_all_who_read(ws):
 
 def test_duckdb_has_executions_and_stage_costs(ws):
     assert metrics.query(ws, "SELECT count(*) AS n FROM executions")["n"].to_list() == [0]
-    from flow_workspace import STAGES
+    from workspaces import STAGES
 
     from csa.operations.runs.records import record_run
 

@@ -215,7 +215,7 @@ def test_after_forgetting_the_fit_is_that_of_data_that_never_had_the_items(tmp_p
 
 
 def test_what_nobody_knows_or_is_a_pairs_id_is_not_forgotten(tmp_path, monkeypatch):
-    from flow_workspace import make_workspace
+    from workspaces import make_workspace
 
     ws = make_workspace(tmp_path)
     with pytest.raises(InputError, match="a typo"):

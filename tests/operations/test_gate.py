@@ -10,8 +10,15 @@ from types import SimpleNamespace
 import numpy as np
 import polars as pl
 import pytest
-import yaml
-from flow_workspace import gate, item_hash, lock, queries_table
+from workspaces import (
+    as_run,
+    bare_workspace,
+    gate,
+    item_hash,
+    queries_table,
+    stages_of,
+    write_params,
+)
 
 import csa
 from csa.datasets.pairs_table import read_pairs, write_pairs
@@ -26,19 +33,16 @@ from csa.operations.registry.registering import register
 from csa.operations.runs.items import items_of
 from csa.operations.runs.records import record_run
 from csa.params.gate import GateParams
-from csa.params.schema import Params
 from csa.pipeline import ingest
 from csa.pipeline.embed import embed_stage
 from csa.pipeline.evaluate import evaluate_elsewhere, evaluate_stage
 from csa.pipeline.fit import fit_stage
 from csa.pipeline.ingest import ingest_stage
-from csa.pipeline.workspace import Workspace
-from csa.storage.files import read_json, write_json
+from csa.storage.files import read_json
 
 pytestmark = pytest.mark.usefixtures("local_registry")
 
 GATE = GateParams()
-STAGES = ["ingest", "embed@left", "embed@right", "fit", "evaluate"]
 VIEWS = ("left", "right")
 
 
@@ -47,7 +51,6 @@ class Pipeline:
 
     def __init__(self, root):
         root.mkdir(parents=True)
-        (root / "dvc.yaml").write_text("stages: {}\n")
         rng = np.random.default_rng(0)
         shared = rng.normal(size=(240, 4))
         (root / "arrays").mkdir()
@@ -77,7 +80,7 @@ class Pipeline:
             "gate": {"bootstrap": 500},
             "model": {"name": "planted"},
         }
-        self.ws = Workspace(root, root / ".csa")
+        self.ws = bare_workspace(root, self.params)
         self.ws.prepare_state()
 
     def of(self, model, **gate):
@@ -88,9 +91,7 @@ class Pipeline:
     def fit(self, components=3, train=None):
         """Fit and evaluate; `train` edits the pairs table that the fit sees, and only the fit."""
         self.params["fit"]["n_components"] = components
-        self.ws.params_file.write_text(
-            yaml.safe_dump(Params.from_mapping(self.params).dump(), sort_keys=False)
-        )
+        write_params(self.ws, self.params)
         ingest_stage(self.ws)
         for view in VIEWS:
             embed_stage(self.ws, view)
@@ -102,10 +103,8 @@ class Pipeline:
         evaluate_stage(self.ws)
 
     def register(self):
-        for stage in STAGES:
-            write_json(self.ws.stage_record(stage), {"stage": stage, "seconds": 0.1})
-        lock(self.ws, VIEWS)
-        self.run, _ = record_run(Project(self.ws), STAGES)
+        as_run(self.ws, VIEWS)
+        self.run, _ = record_run(Project(self.ws), stages_of(VIEWS))
         self.version = register(Project(self.ws).registry, self.run).version
         return self.version
 

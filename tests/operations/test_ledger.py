@@ -5,7 +5,7 @@ champion that agrees with it.
 import json
 
 import pytest
-from flow_workspace import make_workspace
+from workspaces import make_workspace
 
 from csa.errors import ArtifactError
 from csa.operations.ledger import ledger, team_ledger

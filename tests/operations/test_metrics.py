@@ -8,7 +8,7 @@ import time
 import duckdb
 import polars as pl
 import pytest
-from flow_workspace import STAGES, make_workspace
+from workspaces import STAGES, make_workspace
 
 from csa.errors import ArtifactError, InputError, WorkspaceError
 from csa.operations.opened import Project

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import polars as pl
 import pytest
-from flow_workspace import (
+from workspaces import (
     STAGES,
     gate,
     item_hash,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from flow_workspace import STAGES, make_workspace
+from workspaces import STAGES, make_workspace
 
 import csa
 from csa.errors import ArtifactError, InputError
@@ -166,7 +166,7 @@ from csa.operations.opened import Project
 from csa.operations.registry.registering import register
 from csa.operations.runs.records import record_run
 from csa.pipeline.workspace import Workspace
-from flow_workspace import STAGES
+from workspaces import STAGES
 ws = Workspace.find(Path(sys.argv[1]))
 run, _ = record_run(Project(ws), STAGES)
 die = lambda *a, **k: os.kill(os.getpid(), 9)

@@ -19,8 +19,8 @@ from types import SimpleNamespace
 import psutil
 import pytest
 from click.testing import CliRunner
-from flow_workspace import STAGES, gate, make_workspace
 from small_repo import SmallRepo
+from workspaces import STAGES, gate, make_workspace
 
 import csa
 from csa.cli import main as cli
@@ -142,14 +142,15 @@ def test_a_disk_that_fills_up_inside_mlflow_is_one_error_and_the_next_try_goes_o
     root = tmp_path / "repo"
     script = (
         "import resource, signal, sys; from pathlib import Path; sys.path.insert(0, sys.argv[2])\n"
-        "from csa.errors import RegistryError; from flow_workspace import STAGES, make_workspace\n"
+        "from csa.errors import RegistryError; from workspaces import STAGES, make_workspace\n"
         "from csa.operations.opened import Project\n"
         "from csa.operations.registry.registering import register\n"
         "from csa.operations.registry.versions import Registered\n"
         "from csa.operations.runs.records import record_run\n"
         "ws = make_workspace(Path(sys.argv[1]), seed=0)\n"
         "assert register(Project(ws).registry, record_run(Project(ws), STAGES)[0]).version == 1\n"
-        "run = record_run(make_workspace(Path(sys.argv[1]), seed=1), STAGES)[0]\n"
+        "ws = make_workspace(Path(sys.argv[1]), seed=1)\n"
+        "run = record_run(Project(ws), STAGES)[0]\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"  # as on a full disk, files cannot grow
         "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))\n"
         "try:\n    register(Project(ws).registry, run)\n"

@@ -9,8 +9,7 @@ from html.parser import HTMLParser
 import numpy as np
 import polars as pl
 import pytest
-from flow_workspace import STAGES
-from report_workspace import HOSTILE, make_report_workspace, two_versions
+from workspaces import HOSTILE, STAGES, make_report_workspace, two_versions
 
 import csa
 from csa.datasets.pairs_table import read_pairs

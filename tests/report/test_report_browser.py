@@ -3,7 +3,7 @@
 import pytest
 from browser import FAINT_TEXT, chromium, opened
 from PIL import Image
-from report_workspace import HOSTILE, two_versions
+from workspaces import HOSTILE, two_versions
 
 from csa.datasets.exclude import read_excluded
 from csa.operations.report.comparison import write_comparison

@@ -63,6 +63,10 @@ class Store:
     def content(self, path: str, oid: str) -> dict[str, str]:
         """Name -> MD5 of the files that an output consists of; nothing where its list is gone or
         damaged.
+
+        Args:
+            path: of the output.
+            oid: its object.
         """
         if not oid.endswith(".dir"):
             return {path: oid}
@@ -95,7 +99,12 @@ class Store:
         ]
 
     def replace(self, oid: str, content: bytes) -> None:
-        """Put an object's bytes where other bytes are."""
+        """Put an object's bytes where other bytes are.
+
+        Args:
+            oid: the object.
+            content: its bytes.
+        """
         self.remove(self.path(oid))  # DVC leaves objects read-only
         with self.fs.open(self.path(oid), "wb") as file:
             file.write(content)

@@ -60,6 +60,10 @@ def add_remote(ws: Workspace, name: str, url: str, endpoint: str | None, local: 
 def remove_remote(ws: Workspace, name: str) -> None:
     """Forget a remote, in both configurations; what lies there stays.
 
+    Args:
+        ws: the main workspace.
+        name: of the remote.
+
     Raises:
         InputError: there is none of that name.
     """
@@ -131,6 +135,10 @@ def push(ws: Workspace) -> Push:
 
 def check_restored(ws: Workspace, stage: str) -> list[str]:
     """The outputs of a stage whose bytes are not those that dvc.lock names.
+
+    Args:
+        ws: whose outputs.
+        stage: which.
 
     Raises:
         ArtifactError: dvc.lock does not know the stage.

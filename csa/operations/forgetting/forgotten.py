@@ -40,6 +40,10 @@ def lines(ws: Workspace) -> list[Line]:
 def note(ws: Workspace, facts: dict[str, object]) -> Line:
     """Add a line: `items` (item -> reason), what was `removed`, the `versions` that saw them,
     and the places not `unreached`.
+
+    Args:
+        ws: whose record.
+        facts: JSON-able.
     """
     return ledger.append(record_file(ws), {"model": _CHAIN, **facts})
 
@@ -58,7 +62,11 @@ def not_yet_carried_out(ws: Workspace) -> dict[str, str]:
 
 def trained_on(ws: Workspace, items: pl.DataFrame) -> int:
     """How many of the items to forget are in the training pairs of a table of items
-    (`flows.items.items_of`).
+    (`csa.operations.runs.items.items_of`).
+
+    Args:
+        ws: whose exclude.csv and record.
+        items: of a run.
     """
     training = items.filter(pl.col("split") == "train").select(cs.ends_with("_hash"))
     return len(wanted(ws).keys() & {item for column in training.iter_columns() for item in column})
@@ -67,6 +75,10 @@ def trained_on(ws: Workspace, items: pl.DataFrame) -> int:
 def list_items(path: Path, items: dict[str, str]) -> bool:
     """Add items to an exclude.csv, made when it is missing; its other lines and columns stay.
     Returns whether any was new.
+
+    Args:
+        path: of the exclude.csv.
+        items: item -> reason.
     """
     known = read_excluded(path)
     new = {item: reason for item, reason in items.items() if item not in known.items}

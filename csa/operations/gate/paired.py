@@ -46,16 +46,20 @@ class Decision:
 
 @dataclass(frozen=True)
 class _Gains:
-    """Paired differences, one a query, with the group and the direction of each as numbers."""
+    """Paired differences, one a query, with the group and the direction of each as numbers;
+    `draws` says how often each group is drawn, shape (rounds, groups).
+    """
 
     gain: Float64
     group: NDArray[np.intp]
     way: NDArray[np.intp]
+    draws: Float64
 
-    def resampled(self, members: NDArray[np.bool_], draws: Float64) -> tuple[float, Float64]:
+    def resampled(self, members: NDArray[np.bool_]) -> tuple[float, Float64]:
         """The mean gain of some queries, directions alike, and the same in every resample of
         groups.
         """
+        draws = self.draws
         means, rounds = [], []
         for way in np.unique(self.way[members]):
             here = members & (self.way == way)
@@ -92,8 +96,11 @@ def decide(
             None for no champion.
         gate: metric, margins and bootstrap.
         slices: (direction, query, slice), a row for each slice that a query is in; see
-            `flows.slices`.
+            `csa.operations.gate.slices`.
         must_go: why the champion should not stay, as a clause; None where it may.
+
+    Returns:
+        The verdict, with its reason and numbers.
     """
     if champion is None:
         return Decision("promote", "there is no champion yet")
@@ -118,8 +125,8 @@ def decide(
             f"not comparable: {gate.metric} is not a number for {np.sum(~np.isfinite(gain))} "
             f"queries",
         )
-    gains = _Gains(gain, number_groups(both["group"]), number_groups(both["direction"]))
-    n_groups = int(gains.group.max()) + 1
+    groups = number_groups(both["group"])
+    n_groups = int(groups.max()) + 1
     if n_groups < _MIN_GROUPS:
         return Decision(
             "keep",
@@ -127,28 +134,20 @@ def decide(
             f"out more",
         )
     draws = group_draws(n_groups, gate.bootstrap, gate.seed)
-    value, rounds = gains.resampled(np.ones(len(gain), dtype=bool), draws)
-    low, high = interval(rounds, gate.confidence)
-    overall = _judge(
-        value, low, high, identical=not gain.any(), queries=len(both), gate=gate, must_go=must_go
-    )
+    gains = _Gains(gain, groups, number_groups(both["direction"]), draws)
+    overall = _judge(gains, gate, must_go)
     if slices is None or slices.is_empty() or not gain.any():
         return overall
-    return _judge_slices(overall, gains, both, slices, draws, gate)
+    queries = both.select("direction", "query").with_row_index("row")
+    return _judge_slices(overall, gains, queries.join(slices, on=["direction", "query"]), gate)
 
 
-def _judge(
-    gain: float,
-    low: float,
-    high: float,
-    identical: bool,
-    queries: int,
-    gate: GateParams,
-    must_go: str | None,
-) -> Decision:
+def _judge(gains: _Gains, gate: GateParams, must_go: str | None) -> Decision:
+    """The decision on all queries together."""
+    queries = len(gains.gain)
     verdict: Verdict = "keep" if must_go is None else "promote"
     because = "" if must_go is None else f"; {must_go}"
-    if identical:
+    if not gains.gain.any():
         return Decision(
             verdict,
             f"a tie: {gate.metric} is the same for all {queries:,} queries{because}",
@@ -156,6 +155,8 @@ def _judge(
             0.0,
             0.0,
         )
+    gain, rounds = gains.resampled(np.ones(queries, dtype=bool))
+    low, high = interval(rounds, gate.confidence)
     numbers = (
         f"{gate.metric} {gain:+.4f}, {gate.confidence:.0%} interval [{low:+.4f}, {high:+.4f}] "
         f"over {queries:,} queries, "
@@ -175,29 +176,19 @@ def _judge(
 
 
 def _judge_slices(
-    overall: Decision,
-    gains: _Gains,
-    both: pl.DataFrame,
-    slices: pl.DataFrame,
-    draws: Float64,
-    gate: GateParams,
+    overall: Decision, gains: _Gains, rows: pl.DataFrame, gate: GateParams
 ) -> Decision:
     """The overall decision with the slices as evidence; a promotion falls when a slice is worse
-    than allowed.
+    than allowed. `rows` has a row for each slice that a query, by its number, is in.
     """
-    rows = (
-        both.select("direction", "query")
-        .with_row_index("row")
-        .join(slices, on=["direction", "query"])
-    )
     names, values, errors, deviations, skipped = [], [], [], [], 0
     for (name,), part in rows.sort("slice").group_by("slice", maintain_order=True):
-        members = np.zeros(len(both), dtype=bool)
+        members = np.zeros(len(gains.gain), dtype=bool)
         members[part["row"].to_numpy()] = True
         if len(np.unique(gains.group[members])) < _MIN_SLICE_GROUPS:
             skipped += 1
             continue
-        value, rounds = gains.resampled(members, draws)
+        value, rounds = gains.resampled(members)
         error = float(rounds.std())
         names.append(str(name))
         values.append(value)

@@ -15,7 +15,7 @@ def slices_of(items: pl.DataFrame, views: tuple[str, str], names: list[str]) -> 
     """Which slices each held-out query is in.
 
     Args:
-        items: a run's items, see `flows.items`.
+        items: a run's items, see `csa.operations.runs.items`.
         views: the two views, in order.
         names: of `gate.slices`: direction; caption_length (thirds of a text query's words);
             group_size (thirds of the held-out pairs of a query's group); or a column of the pairs

@@ -26,7 +26,7 @@ def objection(
 
     Args:
         run: its record.
-        items: the items its run saw, see `flows.items`.
+        items: the items its run saw, see `csa.operations.runs.items`.
         queries: its per-query table.
         alignment: as registered.
     """
@@ -58,6 +58,10 @@ def leaked(items: pl.DataFrame, anchor: str) -> str | None:
     made of; None when nothing is.
 
     Equal texts of different images are no leak: pairs are grouped by their images.
+
+    Args:
+        items: of a run, see `csa.operations.runs.items`.
+        anchor: the view whose items groups are made of.
     """
     for column, what in (("group", "groups"), (f"{anchor}_hash", f"{anchor} items")):
         trained = items.filter(pl.col("split") == "train")[column].unique()

@@ -4,7 +4,7 @@ of the lines it follows.
 A line that was removed, reordered or edited is noticed. Only an unfinished last line, which a
 killed process left, is cut. Every model has a history of its own. Two clones that share a registry
 may each add a line at the same time; then both lines follow the same one, and the next line follows
-both. `flows.team_ledger` carries the lines between clones.
+both. `csa.operations.ledger.team_ledger` carries the lines between clones.
 """
 
 import getpass
@@ -56,6 +56,10 @@ def append(path: Path, facts: dict[str, Any]) -> Line:
 
 def merge(path: Path, lines: list[Line]) -> list[Line]:
     """Add lines that another clone wrote; those that are known stay as they are.
+
+    Args:
+        path: of this clone's ledger.
+        lines: of the other clone.
 
     Returns:
         The lines that were new here.
@@ -113,6 +117,10 @@ def entries(path: Path) -> list[Line]:
 def history(path: Path, model: str) -> list[Line]:
     """The lines of one model, oldest first, in the same order in every clone whatever the clocks
     said.
+
+    Args:
+        path: of the ledger.
+        model: whose lines.
     """
     return in_order([line for line in entries(path) if line["model"] == model])
 
@@ -125,6 +133,10 @@ def in_order(lines: list[Line]) -> list[Line]:
 def heads(lines: list[Line], model: str) -> list[Line]:
     """The lines of a model that no other follows: one, or several where clones wrote at the same
     time.
+
+    Args:
+        lines: of any models.
+        model: whose lines.
     """
     own = [line for line in lines if line["model"] == model]
     followed = {parent for line in own for parent in line["previous"]}

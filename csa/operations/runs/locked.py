@@ -17,6 +17,10 @@ def only_run(ws: Workspace, wait: float = 0) -> Iterator[None]:
     """Hold the state folder's lock; a second run waits, or is refused and told who holds it. The
     lock dies with its process.
 
+    Args:
+        ws: any workspace of the state folder.
+        wait: seconds to wait for another run to end.
+
     Raises:
         WorkspaceError: another run holds it.
     """

@@ -102,6 +102,10 @@ FROM read_parquet($files, filename = true, union_by_name = true)
 def publish(ws: Workspace, run_id: str) -> None:
     """Enter one recorded run, in one transaction; a run that is there already stays as it is.
 
+    Args:
+        ws: whose database.
+        run_id: of the run.
+
     Raises:
         ArtifactError: the run's record is missing or damaged.
         WorkspaceError: the database stayed locked.
@@ -118,6 +122,10 @@ def rebuild(ws: Workspace) -> None:
 def query(ws: Workspace, sql: str) -> pl.DataFrame:
     """The answer to a question in SQL; tables: runs, metrics, queries, stages, executions. Nothing
     can be changed by it.
+
+    Args:
+        ws: whose database.
+        sql: a SELECT.
 
     Raises:
         InputError: the SQL is wrong, or tries to write.
@@ -148,6 +156,10 @@ def metrics_table(ws: Workspace, limit: int) -> pl.DataFrame:
     AUC.
 
     `forward` is from the first view to the second.
+
+    Args:
+        ws: whose database.
+        limit: at most so many runs.
     """
     chosen = {"r1": "recall_at_1", "r10": "recall_at_10", "mrr": "mrr"}
     columns = [
@@ -175,7 +187,12 @@ def metrics_table(ws: Workspace, limit: int) -> pl.DataFrame:
 def flatten(
     metrics: dict[str, Any], prefix: str = ""
 ) -> Iterator[tuple[str, float, float | None, float | None]]:
-    """The estimates in a `metrics.json` as (dotted name, value, low, high)."""
+    """The estimates in a `metrics.json` as (dotted name, value, low, high).
+
+    Args:
+        metrics: the content of the file, or a part of it.
+        prefix: before every name.
+    """
     for key, value in metrics.items():
         if isinstance(value, dict) and "value" in value:
             yield f"{prefix}{key}", value["value"], value.get("low"), value.get("high")

@@ -52,8 +52,8 @@ class RunRecord:
         stages: stage -> what it did and cost when it last ran on this machine, and the bytes of its
             outputs.
         versions: of python, csa and the packages that results depend on.
-        items_sha256: of the items file that says what the run saw, see `flows.items`; empty in
-            records of older versions.
+        items_sha256: of the items file that says what the run saw, see `csa.operations.runs.items`;
+            empty in records of older versions.
     """
 
     run_id: str
