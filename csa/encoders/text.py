@@ -55,14 +55,7 @@ class TextEncoder(PretrainedEncoder):
             len(ids)
             for ids in self._tokenizer(values, truncation=False, verbose=False)["input_ids"]
         ]
-        cut = sum(n > self._longest for n in tokens)
-        if cut:
-            print(
-                f"note: {cut} of {len(values)} texts are longer than {self._longest} tokens and "
-                f"are cut there",
-                file=sys.stderr,
-            )
-        return [min(-(-n // _LENGTH_STEP) * _LENGTH_STEP, self._longest) for n in tokens]
+        return padded_lengths(tokens, self._longest)
 
     def prepare(self, item: Any) -> Any:
         """The text itself: a batch is tokenized at once."""
@@ -83,6 +76,26 @@ class TextEncoder(PretrainedEncoder):
     def _network(self, **tokens: Any) -> Any:
         pooled = self._pool(self._call(**tokens, **self._inner), tokens["attention_mask"])
         return self._head.apply(pooled) if self._head else pooled
+
+
+def padded_lengths(tokens: list[int], longest: int) -> list[int]:
+    """What texts are padded to: a multiple of 8 tokens; says how many are cut at the longest.
+
+    Args:
+        tokens: of each text.
+        longest: the most tokens that the model takes.
+
+    Returns:
+        A length for each text, at most `longest`.
+    """
+    cut = sum(n > longest for n in tokens)
+    if cut:
+        print(
+            f"note: {cut} of {len(tokens)} texts are longer than {longest} tokens and are "
+            f"cut there",
+            file=sys.stderr,
+        )
+    return [min(-(-n // _LENGTH_STEP) * _LENGTH_STEP, longest) for n in tokens]
 
 
 def _longest(config: Any, tokenizer: Any, sentence_limit: int) -> int:

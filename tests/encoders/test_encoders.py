@@ -4,6 +4,7 @@ can be unusable.
 
 import importlib.util
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -15,7 +16,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer, T5EncoderModel
 
 from csa.encoders.base import batches
+from csa.encoders.minilm import MiniLM
 from csa.encoders.registry import load_encoder, load_view_encoder
+from csa.encoders.text import TextEncoder
 from csa.errors import EncoderError
 from csa.params.views import ViewParams
 
@@ -242,7 +245,7 @@ def test_openvino_takes_inner_layers_and_is_asked_for_only_where_it_can(
         image_view(models["vit"], backend="openvino", dtype="bfloat16")
     assert sys.modules["openvino_telemetry"] is None, "nobody is told what is compiled here"
     monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(EncoderError, match=r"pip install 'csa\[openvino\]'"):
+    with pytest.raises(EncoderError, match=r"pip install 'canonical-similarity\[openvino\]'"):
         load_encoder(image_view(models["vit"], backend="openvino")).encode(pictures)
 
 
@@ -514,3 +517,35 @@ def test_a_sentence_head_of_another_kind_is_refused(tmp_path):
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_max_tokens": True}))
     with pytest.raises(EncoderError, match="pools by max_tokens"):
         load_encoder(text_view(folder))
+
+
+def test_the_built_in_text_encoder_gives_the_bits_of_transformers():
+    view = ViewParams(modality="text", encoder="minilm-l6-v2")
+    rng = np.random.default_rng(0)
+    words = "a fox, RED heart café 東京 🦊 e\u0301 some\tto eat [SEP] 1,000 unaffable"
+    words = words.split(" ")
+    texts = [" ".join(rng.choice(words, n)) for n in (1, 2, 3, 5, 8, 13, 21, 60, 300)] + ["", " "]
+    for pooling in ("mean", "cls"):
+        asked = view.model_copy(update={"pooling": pooling})
+        ours = load_encoder(asked)
+        theirs = TextEncoder(ours._files, asked)
+        assert type(ours) is MiniLM and ours.fingerprint == theirs.fingerprint
+        assert ours.padded_lengths(texts) == theirs.padded_lengths(texts)
+        assert ours.encode(texts).tobytes() == theirs.encode(texts).tobytes()
+
+
+@pytest.mark.parametrize("option", [{"layer": -2}, {"dtype": "bfloat16"}])
+def test_what_the_built_in_text_encoder_leaves_to_transformers(option):
+    assert type(load_encoder(ViewParams(modality="text", encoder="minilm-l6-v2", **option))) is (
+        TextEncoder
+    )
+
+
+def test_a_text_is_encoded_without_transformers():
+    code = (
+        "import sys; from csa.encoders import load_encoder\n"
+        "from csa.params.views import ViewParams;"
+        "load_encoder(ViewParams(modality='text', encoder='minilm-l6-v2')).encode(['a fox']);"
+        "sys.exit('transformers' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
