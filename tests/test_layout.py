@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     ("errors",),
     ("extras", "storage"),
+    ("results",),
     ("core", "params", "modalities"),
     ("multiview", "baselines", "encoders", "datasets"),
     ("features", "evaluation"),

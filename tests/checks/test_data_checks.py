@@ -10,9 +10,11 @@ from factory import shared_signal
 import csa
 from csa.checks.checks import admit, judge
 from csa.checks.data_checks import check_data
-from csa.checks.drift import Profile, check_drift, check_new_pairs, shift
+from csa.checks.drift import check_drift, check_new_pairs, shift
+from csa.checks.profile import Profile
 from csa.errors import RefusedError
 from csa.params.checks import ChecksParams
+from csa.results.fit import KeptProfile
 
 VIEWS = ("image", "text")
 LIMITS = ChecksParams()
@@ -164,7 +166,7 @@ def test_moved_means_and_covariances_are_measured_in_their_units():
 def test_a_profile_survives_json():
     alignment, X, Y = fitted(400)
     profile = Profile.of(alignment, X, Y, np.arange(400) // 2)
-    again = Profile.from_dict(profile.as_dict())
+    again = Profile.of_record(KeptProfile.of(profile.record.as_dict(), "profile"))
     assert (
         again.groups == 200
         and (again.covariance == profile.covariance).all()
