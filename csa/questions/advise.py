@@ -25,12 +25,14 @@ from csa.datasets.items import item_loader
 from csa.datasets.roots import dataset_root
 from csa.encoders.registry import load_view_encoder
 from csa.errors import InputError
-from csa.evaluation.bootstrap import Estimate, group_draws, mean_estimate
+from csa.evaluation.bootstrap import group_draws, mean_estimate
 from csa.features.embed import embed_view
 from csa.params.schema import Params
 from csa.params.views import ViewParams
 from csa.pipeline.workspace import Workspace
 from csa.questions.neighbours import NeighbourAlignment, mutual_neighbours
+from csa.results.estimate import Estimate
+from csa.results.words import plain, signed
 
 MIN_SAMPLE = 50
 _OPTIONS: dict[str, Callable[[str], Any]] = {
@@ -141,15 +143,9 @@ class Advice:
             names = "".join(
                 name.ljust(width) for name, width in zip(p.encoders, widths, strict=True)
             )
-            mrr = f"{p.mrr.value:.3f} [{p.mrr.low:.3f}, {p.mrr.high:.3f}]"
-            behind = (
-                ""
-                if p.behind is None
-                else f"{p.behind.value:+.3f} [{p.behind.low:+.3f}, {p.behind.high:+.3f}]"
-            )
-            near = p.neighbours
+            behind, near = "" if p.behind is None else signed(p.behind), p.neighbours
             lines.append(
-                f"{names}{mrr:<24}{behind:<27}{p.nats:>6.1f}{near.value:>12.3f}{near.null_mean:>8.3f}{near.z:>7.1f}{near.p_value:>8.3f}"
+                f"{names}{plain(p.mrr):<24}{behind:<27}{p.nats:>6.1f}{near.value:>12.3f}{near.null_mean:>8.3f}{near.z:>7.1f}{near.p_value:>8.3f}"
             )
         return "\n".join([*lines, "", self.verdict])
 
@@ -220,19 +216,19 @@ def rank_pairings(
     """
     n = len(next(iter(first.values())))
     draws = group_draws(n, 1000, seed)
-    found: list[tuple[Pairing, Float64]] = []
+    measured: list[tuple[Pairing, Float64]] = []
     with one_thread_a_product():
         for a, b in product(first, second):
             nats, reciprocal = _held_out(first[a], second[b], seed)
             neighbours = mutual_neighbours(first[a], second[b], seed=seed)
             mrr = mean_estimate(reciprocal, np.arange(n), draws, 1 - _LEVEL)
-            found.append((Pairing((a, b), neighbours, nats, mrr), reciprocal))
-    found.sort(key=lambda one: -one[0].mrr.value)
-    best = found[0][1]
-    confidence = 1 - _LEVEL / max(len(found) - 1, 1)
-    return [found[0][0]] + [
+            measured.append((Pairing((a, b), neighbours, nats, mrr), reciprocal))
+    measured.sort(key=lambda one: -one[0].mrr.value)
+    best = measured[0][1]
+    confidence = 1 - _LEVEL / max(len(measured) - 1, 1)
+    return [measured[0][0]] + [
         replace(pairing, behind=mean_estimate(reciprocal - best, np.arange(n), draws, confidence))
-        for pairing, reciprocal in found[1:]
+        for pairing, reciprocal in measured[1:]
     ]
 
 
@@ -263,32 +259,32 @@ def named_candidates(
     Raises:
         InputError: not VIEW=ENCODER[:key=value,...], an unknown view or key, a value out of range.
     """
-    found: dict[str, dict[str, ViewParams]] = {view: {} for view in params.views}
+    named: dict[str, dict[str, ViewParams]] = {view: {} for view in params.views}
     for text in candidates:
         view, equals, spec = text.partition("=")
-        if not equals or not spec or view not in found:
+        if not equals or not spec or view not in named:
             raise InputError(
-                f"--view {text!r}: expected VIEW=ENCODER with a view of {', '.join(found)}, such "
+                f"--view {text!r}: expected VIEW=ENCODER with a view of {', '.join(named)}, such "
                 f"as "
-                f"{next(iter(found))}=/models/dinov2:layer=-2,pooling=cls"
+                f"{next(iter(named))}=/models/dinov2:layer=-2,pooling=cls"
             )
         own = params.views[view]
         encoder, changes = _read_spec(text, spec)
-        named = [encoder] if Path(encoder).exists() else encoder.split("+")
+        names = [encoder] if Path(encoder).exists() else encoder.split("+")
         settings = {
             "modality": own.modality,
             "batch_size": own.batch_size,
             **changes,
-            "encoders": [{"encoder": one} for one in named],
+            "encoders": [{"encoder": one} for one in names],
         }
         try:
-            found[view][spec] = ViewParams.model_validate(settings)
+            named[view][spec] = ViewParams.model_validate(settings)
         except ValueError as error:
             words = " ".join(str(error).split())[:160]
             raise InputError(f"--view {text!r}: not settings of a view ({words})") from None
     return {
         view: some or {params.views[view].encoder_names: params.views[view]}
-        for view, some in found.items()
+        for view, some in named.items()
     }
 
 

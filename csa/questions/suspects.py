@@ -17,7 +17,7 @@ from csa.datasets.items import item_loader
 from csa.datasets.pairs_table import read_pairs, write_pairs
 from csa.datasets.roots import dataset_root
 from csa.errors import InputError
-from csa.evaluation.bootstrap import Estimate, group_draws, mean_estimate, number_groups
+from csa.evaluation.bootstrap import group_draws, mean_estimate, number_groups
 from csa.evaluation.held_out import HeldOut
 from csa.evaluation.retrieval import QUERY_METRICS, rank_queries
 from csa.evaluation.vectors import HeldOutVectors
@@ -29,6 +29,8 @@ from csa.questions.suspicion import Suspicion, choose_share, find_suspects, trim
 from csa.report.html import sentence
 from csa.report.shown import Shower
 from csa.report.suspected import Suspect, suspects_page
+from csa.results.estimate import Estimate
+from csa.results.words import signed
 from csa.storage.files import write_atomic, write_json
 
 # A pair is put on the drop list when it is more likely than not to be no better than two strangers.
@@ -66,8 +68,8 @@ class Trimmed:
             return (
                 "trimmed refit: leaving suspects out does not help retrieval inside the folds "
                 "beyond chance "
-                f"(best: {best:.0%} of them, mrr {e.value:+.4f}, interval [{e.low:+.4f}, "
-                f"{e.high:+.4f}]), so nothing is left out"
+                f"(best: {best:.0%} of them, mrr {signed(e, 4, ', interval')}), so nothing is "
+                f"left out"
             )
         mrr = self.gain["mrr"]
         verdict = (
@@ -79,8 +81,7 @@ class Trimmed:
         )
         return (
             f"trimmed refit: without the {self.share:.1%} most suspect pairs, held-out mrr "
-            f"{mrr.value:+.4f}, "
-            f"interval [{mrr.low:+.4f}, {mrr.high:+.4f}]: {verdict}"
+            f"{signed(mrr, 4, ', interval')}: {verdict}"
         )
 
 
@@ -159,7 +160,7 @@ def find(
     )
     groups = train["group"].to_numpy()
     refit = Refit(alignment, Training.of(X, Y, groups, params.fit.folds, params.fit.seed))
-    found = find_suspects(refit, X, Y, groups, seed=params.evaluate.seed)
+    suspicion = find_suspects(refit, X, Y, groups, seed=params.evaluate.seed)
     gained = None
     if trim is not None:
         share, inside = (
@@ -169,10 +170,10 @@ def find(
         gained = Trimmed(
             share,
             inside,
-            paired_gain(alignment, trimmed(refit, found, share), held_out, params.evaluate),
+            paired_gain(alignment, trimmed(refit, suspicion, share), held_out, params.evaluate),
         )
     answer = SuspectsAnswer(
-        _table(train, params.view_names, found), params.view_names, found.share, top, gained
+        _table(train, params.view_names, suspicion), params.view_names, suspicion.share, top, gained
     )
     _write(ws, answer)
     if page is not None:
@@ -200,16 +201,16 @@ def _share(text: str) -> float:
         ) from None
 
 
-def _table(train: pl.DataFrame, views: tuple[str, str], found: Suspicion) -> pl.DataFrame:
+def _table(train: pl.DataFrame, views: tuple[str, str], suspicion: Suspicion) -> pl.DataFrame:
     """One row a training pair, the most suspect first."""
-    order, second = found.ranking, train[views[1]].to_list()
+    order, second = suspicion.ranking, train[views[1]].to_list()
     columns: dict[str, Any] = {
-        "score": found.score,
-        "suspicion": found.suspicion,
-        "probability": found.probability,
-        "strangers_above": found.above,
-        "better": pl.Series([second[i] for i in found.better]),
-        "better_score": found.better_score,
+        "score": suspicion.score,
+        "suspicion": suspicion.suspicion,
+        "probability": suspicion.probability,
+        "strangers_above": suspicion.above,
+        "better": pl.Series([second[i] for i in suspicion.better]),
+        "better_score": suspicion.better_score,
     }
     ranked = train.select("pair_id", "group", *views).with_columns(
         pl.Series(name, values) for name, values in columns.items()
