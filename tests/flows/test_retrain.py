@@ -124,6 +124,39 @@ def test_the_second_run_does_nothing(ws, monkeypatch):
     ) == before
 
 
+def test_the_sequence_needs_no_prefect_and_what_is_gone_is_noticed(ws):
+    from csa.flows.retrain import run_retrain
+    from csa.operations.run import run
+    from csa.operations.runs.locked import only_run
+
+    run_retrain(Project(ws))
+    expected, names = run_retrain(Project(ws)), []
+
+    def step(one):
+        names.append(one.name)
+        return one.work()
+
+    with only_run(ws):
+        assert run(Project(ws), step) == expected
+        assert names == ["record", "report version 1", "push"]
+        names.clear()
+        assert finished.nothing_to_do(Project(ws)) == expected
+        (ws.root / "made" / "data" / "fit.json").touch()
+        assert finished.nothing_to_do(Project(ws)) is None, "a file that DVC looks at"
+        run(Project(ws), step)
+        ws.report.rename(ws.report.with_suffix(".gone"))
+        assert finished.nothing_to_do(Project(ws)) is None, "the report"
+        ws.report.with_suffix(".gone").rename(ws.report)
+        assert finished.nothing_to_do(Project(ws)) == expected
+        names.clear()
+        (ws.root / "data" / "fit.json").unlink()
+        again = run(Project(ws), step)
+    assert set(names[:5]) == {f"stage {name.replace('@', '-')}" for name in OUTS}
+    assert names[5:] == ["record", "report version 1", "push"]
+    assert {outcome.stage: outcome.status for outcome in again.outcomes}["fit"] == "restored"
+    assert finished.nothing_to_do(Project(ws)).version == 1, "noted by a run that did something"
+
+
 def test_the_report_is_in_the_workspace_and_in_mlflow(ws):
     from csa.flows.retrain import run_retrain
 
@@ -141,11 +174,12 @@ def test_the_report_is_in_the_workspace_and_in_mlflow(ws):
     assert ws.report.read_text(encoding="utf-8") == page
 
 
-def test_the_runs_page_in_prefect_shows_what_came_of_it(ws):
+def test_the_runs_page_in_prefect_shows_what_came_of_it(ws, monkeypatch):
     from prefect.client.orchestration import get_client
 
     from csa.flows.retrain import run_retrain
 
+    monkeypatch.setattr(finished, "nothing_to_do", lambda project: None)
     run_retrain(Project(ws))
     with get_client(sync_client=True) as client:
         body = {"sort": "UPDATED_DESC", "limit": 1}
