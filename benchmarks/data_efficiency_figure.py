@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.data_efficiency import RESULTS
-from csa.evaluation.bootstrap import Estimate
 from csa.figures.curves import Curve, draw_curves
 from csa.figures.figures import BLUE, GREEN, GREY, ORANGE
+from csa.results.estimate import Estimate
 
 _SHOWN = {
     "default": (BLUE, "-", "CSA()"),

@@ -20,7 +20,8 @@ from csa.operations.runs import executions
 from csa.operations.runs.executions import Execution
 from csa.operations.runs.result import RetrainResult
 from csa.params.project import NotifyParams
-from csa.storage.files import read_json
+from csa.results.evaluation import EvaluationMetrics
+from csa.results.words import arrow, plain, recall
 
 URL_VARIABLE = "CSA_NOTIFY_URL"
 
@@ -150,17 +151,15 @@ def summary_markdown(project: Project, result: RetrainResult) -> str:
         result: what it came to.
     """
     ws, decision = project.ws, result.decision
-    metrics = read_json(ws.metrics)
+    metrics = EvaluationMetrics.read(ws.metrics)
     rows: list[tuple[Any, ...]] = [
-        ("direction", "R@1", "R@5", "R@10", "MRR"),
+        ("direction", *(recall(k) for k in (1, 5, 10)), "MRR"),
         ("---",) + ("---:",) * 4,
     ]
-    for way, found in metrics["retrieval"].items():
-        values = [found[name] for name in ("recall_at_1", "recall_at_5", "recall_at_10", "mrr")]
-        shown = (
-            f"{value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}]" for value in values
-        )
-        rows.append((way.replace("_to_", " → "), *shown))
+    rows += [
+        (arrow(direction), *map(plain, found.of_queries.values()))
+        for direction, found in metrics.retrieval.items()
+    ]
     stages: list[tuple[Any, ...]] = [("stage", "what", "seconds"), ("---", "---", "---:")]
     stages += [
         (outcome.stage, outcome.status, f"{outcome.seconds:.1f}") for outcome in result.outcomes

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     ("errors",),
     ("extras", "storage"),
+    ("results",),
     ("core", "modalities"),
     ("params",),
     ("multiview", "baselines", "encoders", "datasets"),

@@ -1,16 +1,17 @@
 """A check: a number, the two limits it is held against, and what follows."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from csa.errors import RefusedError
 from csa.params.checks import Limits
+from csa.results.record import Record
 
 Outcome = Literal["pass", "warn", "refuse"]
 
 
 @dataclass(frozen=True)
-class Check:
+class Check(Record):
     """One thing that was looked at.
 
     Attributes:
@@ -28,14 +29,17 @@ class Check:
     outcome: Outcome
     said: str
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
-
 
 def judge(name: str, value: float, limits: Limits, said: str, low_is_bad: bool = False) -> Check:
     """Hold a number against [warn, refuse]: beyond a limit is above it, or below it where low is
     bad.
+
+    Args:
+        name: of the check, as in the parameters.
+        value: what was measured.
+        limits: its two limits; None: no limit.
+        said: the finding in words.
+        low_is_bad: whether low numbers are beyond the limits.
     """
     warn, refuse = limits
 

@@ -1,83 +1,24 @@
 """Has the data moved since a model was fitted, and do new pairs belong together in its eyes?
 
 Both are asked in the model's canonical coordinates: what it does not look at cannot harm it. A
-profile, mean and covariance of the training groups in the leading coordinates, is kept with every
-fit, so nothing of its data is needed.
+profile is kept with every fit (`csa.checks.profile`), so nothing of its data is needed.
 """
-
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
 from csa.checks.checks import Check, judge
-from csa.core.alignment import Alignment
-from csa.core.matrices import Array, Float64
+from csa.checks.profile import Profile
+from csa.core.matrices import Float64
 from csa.evaluation.bootstrap import group_means
 from csa.evaluation.conformal import Calibration
 from csa.params.checks import ChecksParams
 
-_COMPONENTS = 32
-_GROUPS_PER_COMPONENT = 10
 _FEWEST_NEW_GROUPS = 20
 # p-value up to which a pair counts as mismatched, and so the rate of false alarms
 _RULED_OUT = 0.05
 _SURE = 0.95
-
-
-@dataclass(frozen=True, eq=False)
-class Profile:
-    """Mean and covariance over training groups of each view's leading canonical coordinates.
-
-    Attributes:
-        groups: how many groups.
-        mean: shape (2, r).
-        covariance: shape (2, r, r).
-    """
-
-    groups: int
-    mean: Float64
-    covariance: Float64
-
-    @classmethod
-    def of(cls, alignment: Alignment, X: Array, Y: Array, group: NDArray[np.intp]) -> "Profile":
-        """The profile of pairs X (n, p), Y (n, q) with group numbers (n,), in at most 32
-        coordinates.
-        """
-        groups = int(group.max()) + 1
-        r = max(
-            1,
-            min(
-                _COMPONENTS, groups // _GROUPS_PER_COMPONENT, len(alignment.canonical_correlations)
-            ),
-        )
-        views = [
-            group_means(coordinates[:, :r], group) for coordinates in alignment.transform(X=X, Y=Y)
-        ]
-        return cls(
-            groups,
-            np.stack([view.mean(axis=0) for view in views]),
-            np.stack([np.atleast_2d(np.cov(view.T, bias=True)) for view in views]),
-        )
-
-    @classmethod
-    def from_dict(cls, kept: dict[str, Any]) -> "Profile":
-        """What `as_dict` gave."""
-        return cls(kept["groups"], np.asarray(kept["mean"]), np.asarray(kept["covariance"]))
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "groups": self.groups,
-            "mean": self.mean.tolist(),
-            "covariance": self.covariance.tolist(),
-        }
-
-    def leading(self, r: int) -> "Profile":
-        """The first r coordinates alone."""
-        return Profile(self.groups, self.mean[:, :r], self.covariance[:, :r, :r])
 
 
 def shift(before: Profile, now: Profile) -> tuple[Float64, Float64]:
@@ -86,6 +27,10 @@ def shift(before: Profile, now: Profile) -> tuple[Float64, Float64]:
     Means: root mean square over coordinates of the shift in standard deviations, from Hotelling's
     squared distance less its expectation r (1/n0 + 1/n1). Covariances: Kullback-Leibler divergence
     of the centred Gaussians in nats per coordinate, less its expectation (r + 1)/4 (1/n0 + 1/n1).
+
+    Args:
+        before: of the model that is compared with.
+        now: of today's training pairs, in the same model's coordinates.
 
     Returns:
         Both as arrays of shape (2,), one value a view; 0 where there is no more than noise.
@@ -110,6 +55,15 @@ def check_drift(
 ) -> list[Check]:
     """Counts, means and covariances of today's training groups against those the champion was
     fitted on.
+
+    Args:
+        before: the champion's profile.
+        now: of today's training pairs, in the champion's coordinates.
+        views: names of both views.
+        limits: of each check.
+
+    Returns:
+        lost_groups, mean_shift and covariance_shift; a shift is that of the view that moved more.
     """
     lost = max(0.0, 1 - now.groups / before.groups)
     checks = [

@@ -5,30 +5,23 @@ was drawn.
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from csa.core.moments import Float64
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A value and its percentile confidence interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def as_dict(self) -> dict[str, float]:
-        """For JSON."""
-        return asdict(self)
+from csa.results.estimate import Estimate
 
 
 def group_draws(n_groups: int, resamples: int, seed: int) -> Float64:
-    """How often each group is drawn in each resample, shape (resamples, n_groups)."""
+    """How often each group is drawn in each resample, shape (resamples, n_groups).
+
+    Args:
+        n_groups: number of groups.
+        resamples: number of resamples.
+        seed: of the draws.
+    """
     probability = np.full(n_groups, 1 / n_groups)
     return (
         np.random.default_rng(seed)
@@ -38,7 +31,12 @@ def group_draws(n_groups: int, resamples: int, seed: int) -> Float64:
 
 
 def interval(draws: Float64, confidence: float) -> tuple[float, float]:
-    """The central percentile interval of bootstrap values."""
+    """The central percentile interval of bootstrap values.
+
+    Args:
+        draws: the values, shape (resamples,).
+        confidence: share of the values inside, such as 0.95.
+    """
     low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
 
@@ -84,7 +82,15 @@ def number_groups(groups: Any) -> NDArray[np.intp]:
 
 
 def group_means(values: Float64, group: NDArray[np.intp]) -> Float64:
-    """The mean of each group's rows: values (n, d) and group labels (n,) to (groups, d)."""
+    """The mean of each group's rows.
+
+    Args:
+        values: shape (n, d).
+        group: group label of each row, shape (n,).
+
+    Returns:
+        Shape (groups, d), in the order of the labels.
+    """
     number = number_groups(group)
     sums = np.zeros((int(number.max()) + 1, values.shape[1]))
     np.add.at(sums, number, values)

@@ -13,7 +13,7 @@ A split in which some test classes occur in training and others do not is *partl
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 
 from csa.core.matrices import Array, Float64
 from csa.errors import DataError
-from csa.evaluation.bootstrap import Estimate, estimate, group_draws, mean_estimate, number_groups
+from csa.evaluation.bootstrap import estimate, group_draws, mean_estimate, number_groups
 from csa.evaluation.vectors import PairScorer, score_blocks, search_vectors
 from csa.params.measure import EvaluateParams, PromptParams
+from csa.results.estimate import Estimate, Value
+from csa.results.evaluation import AskedPrompts, ClassChance, ClassificationMetrics
 
 Protocol = Literal["in_domain", "unseen_classes", "partly_unseen", "transfer"]
 PAPER_TEMPLATE = "An image of {label}."
@@ -45,7 +47,21 @@ class Classes:
     features: Array
     protocol: Protocol
     seen: int
-    prompts: dict[str, Any]
+    prompts: AskedPrompts
+
+
+class Candidates(NamedTuple):
+    """The classes that images may go to.
+
+    Attributes:
+        protocol: by which numbers are named.
+        labels: the candidates, in order.
+        seen: how many of the images' classes occur in training.
+    """
+
+    protocol: Protocol
+    labels: list[str]
+    seen: int
 
 
 def prompts_of(label: str, params: PromptParams, template: str = PAPER_TEMPLATE) -> list[str]:
@@ -67,7 +83,15 @@ def prompts_of(label: str, params: PromptParams, template: str = PAPER_TEMPLATE)
 
 
 def mean_by_class(features: Array, counts: list[int]) -> Float64:
-    """Mean of each class's consecutive rows: features (sum of counts, q) to (len(counts), q)."""
+    """Mean of each class's consecutive rows.
+
+    Args:
+        features: shape (sum of counts, q).
+        counts: rows of each class.
+
+    Returns:
+        Shape (len(counts), q).
+    """
     starts = np.cumsum([0, *counts[:-1]])
     means: Float64 = (
         np.add.reduceat(features.astype(np.float64), starts, axis=0) / np.asarray(counts)[:, None]
@@ -75,14 +99,18 @@ def mean_by_class(features: Array, counts: list[int]) -> Float64:
     return means
 
 
-def protocol_of(train: set[str], test: set[str]) -> tuple[Protocol, list[str], int]:
-    """The protocol of a labelled split, its candidate classes in order, and how many test
-    classes were seen in training.
+def protocol_of(train: set[str], test: set[str]) -> Candidates:
+    """The protocol of a labelled split, and its candidate classes.
+
+    Args:
+        train: classes of the training pairs.
+        test: classes of the test images.
     """
     seen = len(train & test)
     if not seen:
-        return "unseen_classes", sorted(test), 0
-    return "in_domain" if seen == len(test) else "partly_unseen", sorted(train | test), seen
+        return Candidates("unseen_classes", sorted(test), 0)
+    protocol: Protocol = "in_domain" if seen == len(test) else "partly_unseen"
+    return Candidates(protocol, sorted(train | test), seen)
 
 
 def classify(
@@ -132,7 +160,7 @@ def classify(
 
 def summarise_classes(
     results: pl.DataFrame, groups: Any, classes: Classes, params: EvaluateParams
-) -> dict[str, Any]:
+) -> ClassificationMetrics:
     """Top-1 and top-5 with intervals over groups, the mean of the classes' own top-1, and chance
     beside them.
 
@@ -146,20 +174,22 @@ def summarise_classes(
     draws = group_draws(int(group.max()) + 1, params.bootstrap, params.seed)
     kind, hit = number_groups(results["label"]), results["top_1"].to_numpy()
     count = len(classes.labels)
-    return {
-        "protocol": classes.protocol,
-        "classes": count,
-        "classes_of_images": results["label"].n_unique(),
-        "classes_seen_in_training": classes.seen,
-        "images": len(results),
-        "prompts": classes.prompts,
-        **{
-            name: mean_estimate(results[name].to_numpy(), group, draws, params.confidence).as_dict()
-            for name in ("top_1", "top_5")
-        },
-        "mean_class_top_1": _mean_of_classes(hit, kind, group, draws, params.confidence).as_dict(),
-        "chance": {"top_1": {"value": 1 / count}, "top_5": {"value": min(5, count) / count}},
-    }
+    top_1, top_5 = (
+        mean_estimate(results[name].to_numpy(), group, draws, params.confidence)
+        for name in ("top_1", "top_5")
+    )
+    return ClassificationMetrics(
+        protocol=classes.protocol,
+        classes=count,
+        classes_of_images=results["label"].n_unique(),
+        classes_seen_in_training=classes.seen,
+        images=len(results),
+        prompts=classes.prompts,
+        top_1=top_1,
+        top_5=top_5,
+        mean_class_top_1=_mean_of_classes(hit, kind, group, draws, params.confidence),
+        chance=ClassChance(Value(1 / count), Value(min(5, count) / count)),
+    )
 
 
 def _mean_of_classes(

@@ -5,7 +5,7 @@ Which half calibrates is chance, and decides how much is covered; so it is done 
 is the mean over the halvings, its interval what the central share of single halvings gave.
 """
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,21 +13,59 @@ import polars as pl
 from numpy.typing import NDArray
 
 from csa.core.matrices import Float64
-from csa.evaluation.bootstrap import Estimate, interval, number_groups
-from csa.evaluation.conformal import Calibration, PairCalibration, right_gaps, set_sizes
+from csa.evaluation.bootstrap import interval, number_groups
+from csa.evaluation.conformal import (
+    Calibration,
+    PairCalibration,
+    PairDecisions,
+    right_gaps,
+    set_sizes,
+)
 from csa.evaluation.exchangeability import doubts
 from csa.evaluation.held_out import HeldOut
 from csa.evaluation.vectors import HeldOutVectors
 from csa.params.measure import EvaluateParams
+from csa.results.estimate import Estimate, Value
+from csa.results.evaluation import (
+    ConformalMetrics,
+    ExchangeabilityMetrics,
+    PairVerdictMetrics,
+    SetMetrics,
+    VerdictMetrics,
+)
 
 HALVINGS = 100
 ALPHAS = (0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
-CURVE = pl.Schema(
-    {"kind": pl.String, **dict.fromkeys(("alpha", "coverage", "low", "high", "size"), pl.Float64)}
-)
-"""Columns of a calibration curve, see `Decisions`."""
 VERDICTS = ("match", "mismatch", "undecided", "neither")
+# of hard strangers nothing is promised: they are unlike those that calibrate
+_PROMISED = ("true", "strangers")
 _MANY_SHARED = 0.05
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """What one kind of decision is worth at one promised error rate.
+
+    Attributes:
+        kind: true, strangers, a direction, or classes.
+        alpha: the error rate that is promised.
+        coverage, low, high: measured, with the central share of single halvings.
+        size: mean share of the candidates that a set holds; of pairs, the share left undecided.
+    """
+
+    kind: str
+    alpha: float
+    coverage: float
+    low: float
+    high: float
+    size: float
+
+
+def curve_table(points: list[CurvePoint]) -> pl.DataFrame:
+    """A calibration curve as a table: kind, alpha, coverage, low, high, size."""
+    numbers = dict.fromkeys(("alpha", "coverage", "low", "high", "size"), pl.Float64)
+    schema = pl.Schema({"kind": pl.String, **numbers})
+    return pl.DataFrame([asdict(point) for point in points], schema=schema)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,16 +73,33 @@ class Decisions:
     """Measured decisions.
 
     Attributes:
-        metrics: at the asked-for alpha, JSON-able.
-        curve: one row a kind of decision and alpha: kind, alpha, coverage, low, high, size (mean
-            share of the candidates that a set holds; of pairs, the share left undecided).
+        metrics: at the asked-for alpha.
+        curve: one point a kind of decision and alpha.
         pairs: one row a held-out pair, in order: p_match, p_mismatch and verdict, each by the half
             of the groups it is not in.
     """
 
-    metrics: dict[str, Any]
-    curve: pl.DataFrame
+    metrics: ConformalMetrics
+    curve: list[CurvePoint]
     pairs: pl.DataFrame
+
+
+@dataclass(frozen=True, eq=False)
+class SetQueries:
+    """Queries whose answers are sets of candidates.
+
+    Attributes:
+        kind: what the points of their calibration curve are called.
+        left, right: index vectors of queries (n, k) and candidates (m, k).
+        relevant: (query rows, candidate rows) of all right answers.
+        groups: group label of each query, n of them.
+    """
+
+    kind: str
+    left: Any
+    right: Any
+    relevant: tuple[NDArray[np.intp], NDArray[np.intp]]
+    groups: Any
 
 
 def measure_decisions(
@@ -55,60 +110,47 @@ def measure_decisions(
     Args:
         vectors: index vectors of the held-out items.
         held_out: the held-out pairs.
-        pairs: their scores, from `csa.tasks.mismatch.score_held_out_pairs`.
+        pairs: their scores, from `csa.evaluation.mismatch.score_held_out_pairs`.
         params: alpha, confidence level and seed.
     """
-    of_pairs, curve = _measure_verdicts(pairs, params)
+    verdicts, curve = _measure_verdicts(pairs, params)
     retrieval = {}
     first, second = held_out.views
     sides = (
         (first, second, vectors.left, vectors.right),
         (second, first, vectors.right, vectors.left),
     )
-    for queries, gallery, left, right in sides:
-        kind = f"{queries.name}_to_{gallery.name}"
-        retrieval[kind], rows = measure_sets(
-            left, right, (queries.of_pair, gallery.of_pair), queries.groups, params
-        )
-        curve += [{"kind": kind, **row} for row in rows]
+    for view, other, left, right in sides:
+        direction, relevant = f"{view.name}_to_{other.name}", (view.of_pair, other.of_pair)
+        queries = SetQueries(direction, left, right, relevant, view.groups)
+        retrieval[direction], points = measure_sets(queries, params)
+        curve += points
     group = number_groups(pairs["group"])
-    metrics = {
-        "alpha": params.alpha,
-        "halvings": HALVINGS,
-        "groups": int(group.max()) + 1,
-        "pairs": of_pairs,
-        "retrieval": retrieval,
-        "exchangeability": _doubts(pairs, group, held_out, params),
-    }
-    return Decisions(
-        metrics, pl.DataFrame(curve, schema=CURVE), _judge_each_half(pairs, group, params)
+    metrics = ConformalMetrics(
+        alpha=params.alpha,
+        halvings=HALVINGS,
+        groups=int(group.max()) + 1,
+        pairs=verdicts,
+        retrieval=retrieval,
+        exchangeability=_doubts(pairs, group, held_out, params),
     )
+    return Decisions(metrics, curve, _judge_each_half(pairs, group, params))
 
 
 def measure_sets(
-    left: Any,
-    right: Any,
-    relevant: tuple[NDArray[np.intp], NDArray[np.intp]],
-    groups: Any,
-    params: EvaluateParams,
-) -> tuple[dict[str, Any], list[dict[str, float]]]:
+    queries: SetQueries, params: EvaluateParams
+) -> tuple[SetMetrics, list[CurvePoint]]:
     """Prediction sets of queries: how often they hold a right answer, and how large they are.
 
     Args:
-        left, right: index vectors of queries (n, k) and candidates (m, k).
-        relevant: (query rows, candidate rows) of all right answers.
-        groups: group label of each query, n of them.
+        queries: with their candidates and right answers.
         params: alpha, confidence level and seed.
 
     Returns:
-        coverage and set_size at alpha, candidates; and a row for each alpha: alpha, coverage, low,
-        high, size.
+        The sets at alpha, and a point of the calibration curve for each alpha.
     """
-    behind, group, alphas = (
-        right_gaps(left, right, relevant),
-        number_groups(groups),
-        _alphas(params),
-    )
+    behind = right_gaps(queries.left, queries.right, queries.relevant)
+    group, alphas = number_groups(queries.groups), _alphas(params)
     halves = _halvings(int(group.max()) + 1, params.seed)
     gaps = np.empty((len(halves), len(alphas)))
     covered = np.empty_like(gaps)
@@ -117,44 +159,73 @@ def measure_sets(
         calibration = Calibration.of(-behind[calibrates], group[calibrates])
         gaps[k] = [-calibration.threshold(alpha) for alpha in alphas]
         inside = behind[~calibrates][:, None] <= gaps[k]
-        covered[k] = [
-            _group_mean(column, group[~calibrates]) for column in inside.T.astype(np.float64)
-        ]
+        covered[k] = [_group_share(column, group[~calibrates]) for column in inside.T]
     # Sizes for the gap of a typical halving: those of all would be a hundred times the work.
-    sizes = set_sizes(left, right, np.median(gaps, axis=0))
-    rows = []
-    for k, alpha in enumerate(alphas):
-        estimate = _over_halvings(covered[:, k], params)
-        size = float(sizes[:, k].mean())
-        rows.append({"alpha": alpha, **_coverage(estimate), "size": size / right.shape[0]})
-    at = alphas.index(params.alpha)
-    return {
-        "coverage": _over_halvings(covered[:, at], params).as_dict(),
-        "set_size": {"value": float(sizes[:, at].mean())},
-        "median_set_size": {"value": float(np.median(sizes[:, at]))},
-        "candidates": right.shape[0],
-    }, rows
+    sizes = set_sizes(queries.left, queries.right, np.median(gaps, axis=0))
+    candidates, at = queries.right.shape[0], alphas.index(params.alpha)
+    coverage = [_over_halvings(column, params) for column in covered.T]
+    metrics = SetMetrics(
+        coverage=coverage[at],
+        set_size=Value(float(sizes[:, at].mean())),
+        median_set_size=Value(float(np.median(sizes[:, at]))),
+        candidates=candidates,
+    )
+    return metrics, _curve(queries.kind, alphas, coverage, sizes.mean(axis=0) / candidates)
+
+
+@dataclass(frozen=True, eq=False)
+class _Tally:
+    """What came of one kind of pair, a row a halving: the share of each verdict, and for every
+    alpha how many right claims stood and how many pairs were undecided.
+    """
+
+    kind: str
+    alphas: list[float]
+    shares: list[list[float]] = field(default_factory=list)
+    covered: list[list[float]] = field(default_factory=list)
+    undecided: list[list[float]] = field(default_factory=list)
+
+    def add(self, decided: PairDecisions, group: NDArray[np.intp]) -> None:
+        """One more halving.
+
+        Args:
+            decided: on the pairs that were judged, n of them.
+            group: group number of each, shape (n,).
+        """
+        verdicts = np.array(decided.verdicts)
+        self.shares.append([_group_share(verdicts == verdict, group) for verdict in VERDICTS])
+        if self.kind not in _PROMISED:
+            return
+        right_claim = decided.p_match if self.kind == "true" else decided.p_mismatch
+        either = np.minimum(decided.p_match, decided.p_mismatch)
+        self.covered.append([_group_share(right_claim > alpha, group) for alpha in self.alphas])
+        self.undecided.append([_group_share(either > alpha, group) for alpha in self.alphas])
+
+    def metrics(self, params: EvaluateParams) -> VerdictMetrics:
+        """Shares of the verdicts, and the coverage at the asked-for alpha."""
+        shares = [_over_halvings(column, params) for column in np.array(self.shares).T]
+        at = self.alphas.index(params.alpha)
+        coverage = self._coverage(params)[at] if self.covered else None
+        return VerdictMetrics(**dict(zip(VERDICTS, shares, strict=True)), coverage=coverage)
+
+    def curve(self, params: EvaluateParams) -> list[CurvePoint]:
+        """A point for each alpha."""
+        sizes = np.array(self.undecided).mean(axis=0)
+        return _curve(self.kind, self.alphas, self._coverage(params), sizes)
+
+    def _coverage(self, params: EvaluateParams) -> list[Estimate]:
+        return [_over_halvings(column, params) for column in np.array(self.covered).T]
 
 
 def _measure_verdicts(
     pairs: pl.DataFrame, params: EvaluateParams
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+) -> tuple[PairVerdictMetrics, list[CurvePoint]]:
     """Shares of the verdicts on true pairs, strangers and hard strangers, and the coverage of
     the first two for every alpha.
     """
     group, alphas = number_groups(pairs["group"]), _alphas(params)
-    scores = {
-        kind: pairs[column].to_numpy()
-        for kind, column in (
-            ("true", "score"),
-            ("strangers", "stranger_score"),
-            ("hard_strangers", "hard_stranger_score"),
-        )
-        if pairs[column].null_count() < len(pairs)
-    }
-    shares: dict[str, list[list[float]]] = {kind: [] for kind in scores}
-    covered: dict[str, list[list[float]]] = {"true": [], "strangers": []}
-    open_: dict[str, list[list[float]]] = {"true": [], "strangers": []}
+    scores = _scores_by_kind(pairs)
+    tallies = {kind: _Tally(kind, alphas) for kind in scores}
     for half in _halvings(int(group.max()) + 1, params.seed):
         calibrates = half[group]
         judge = PairCalibration.of(
@@ -162,42 +233,26 @@ def _measure_verdicts(
         )
         for kind, values in scores.items():
             judged = ~calibrates & ~np.isnan(values)
-            if not judged.any():
-                continue
-            decided, mine = judge.decide(values[judged], params.alpha), group[judged]
-            verdicts = np.array(decided.verdicts)
-            shares[kind].append(
-                [
-                    _group_mean((verdicts == verdict).astype(np.float64), mine)
-                    for verdict in VERDICTS
-                ]
-            )
-            # of hard strangers nothing is promised: they are unlike those that calibrate
-            if kind in covered:
-                p = decided.p_match if kind == "true" else decided.p_mismatch
-                both = np.minimum(decided.p_match, decided.p_mismatch)
-                covered[kind].append(
-                    [_group_mean((p > alpha).astype(np.float64), mine) for alpha in alphas]
-                )
-                open_[kind].append(
-                    [_group_mean((both > alpha).astype(np.float64), mine) for alpha in alphas]
-                )
-    metrics: dict[str, Any] = {
-        kind: {
-            verdict: _over_halvings(np.array(found)[:, k], params).as_dict()
-            for k, verdict in enumerate(VERDICTS)
-        }
-        for kind, found in shares.items()
-        if found
+            if judged.any():
+                tallies[kind].add(judge.decide(values[judged], params.alpha), group[judged])
+    metrics = {kind: tally.metrics(params) for kind, tally in tallies.items() if tally.shares}
+    return PairVerdictMetrics(**metrics), [
+        point for kind in _PROMISED for point in tallies[kind].curve(params)
+    ]
+
+
+def _scores_by_kind(pairs: pl.DataFrame) -> dict[str, Float64]:
+    """Scores of true pairs, strangers, and hard strangers where there are any; shapes (n,)."""
+    columns = {
+        "true": "score",
+        "strangers": "stranger_score",
+        "hard_strangers": "hard_stranger_score",
     }
-    rows = []
-    for kind, found in covered.items():
-        estimates = [_over_halvings(column, params) for column in np.array(found).T]
-        metrics[kind]["coverage"] = estimates[alphas.index(params.alpha)].as_dict()
-        sizes = np.array(open_[kind]).mean(axis=0)
-        for alpha, estimate, size in zip(alphas, estimates, sizes, strict=True):
-            rows.append({"kind": kind, "alpha": alpha, **_coverage(estimate), "size": float(size)})
-    return metrics, rows
+    return {
+        kind: pairs[column].to_numpy()
+        for kind, column in columns.items()
+        if pairs[column].null_count() < len(pairs)
+    }
 
 
 def _judge_each_half(
@@ -225,17 +280,17 @@ def _judge_each_half(
 
 def _doubts(
     pairs: pl.DataFrame, group: NDArray[np.intp], held_out: HeldOut, params: EvaluateParams
-) -> dict[str, Any]:
+) -> ExchangeabilityMetrics:
     first = halves(group, params.seed)
     score = pairs["score"].to_numpy()
-    found = doubts(score[first], group[first], score[~first], group[~first], params.alpha)
+    reasons = doubts(score[first], group[first], score[~first], group[~first], params.alpha)
     shared = _share_in_several_groups(held_out, group)
     if shared > _MANY_SHARED:
-        found = found.because(
+        reasons = reasons.because(
             f"{shared:.0%} of the held-out pairs have an item that another group has too: groups "
             f"are not independent"
         )
-    return found.as_dict()
+    return reasons.metrics
 
 
 def _share_in_several_groups(held_out: HeldOut, group: NDArray[np.intp]) -> float:
@@ -248,7 +303,15 @@ def _share_in_several_groups(held_out: HeldOut, group: NDArray[np.intp]) -> floa
 
 
 def halves(groups: Any, seed: int) -> NDArray[np.bool_]:
-    """Whether each item's group is in the half that chooses; the other half measures."""
+    """Whether each item's group is in the half that chooses; the other half measures.
+
+    Args:
+        groups: group label of each item, n of them.
+        seed: of the choice.
+
+    Returns:
+        Shape (n,).
+    """
     number = number_groups(groups)
     chosen: NDArray[np.bool_] = _halvings(int(number.max()) + 1, seed)[0][number]
     return chosen
@@ -271,6 +334,10 @@ def _halvings(groups: int, seed: int) -> NDArray[np.bool_]:
     return chosen
 
 
+def _group_share(chosen: NDArray[np.bool_], group: NDArray[np.intp]) -> float:
+    return _group_mean(chosen.astype(np.float64), group)
+
+
 def _group_mean(values: Float64, group: NDArray[np.intp]) -> float:
     """The mean over groups of their means: what a promise about a random item of a random group
     is about.
@@ -283,5 +350,10 @@ def _over_halvings(values: Float64, params: EvaluateParams) -> Estimate:
     return Estimate(float(values.mean()), *interval(values, params.confidence))
 
 
-def _coverage(estimate: Estimate) -> dict[str, float]:
-    return {"coverage": estimate.value, "low": estimate.low, "high": estimate.high}
+def _curve(
+    kind: str, alphas: list[float], coverage: list[Estimate], sizes: Float64
+) -> list[CurvePoint]:
+    return [
+        CurvePoint(kind, alpha, covered.value, covered.low, covered.high, float(size))
+        for alpha, covered, size in zip(alphas, coverage, sizes, strict=True)
+    ]

@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csa.core.moments import Float64
-from csa.evaluation.bootstrap import Estimate, estimate, group_draws
+from csa.evaluation.bootstrap import estimate, group_draws
 from csa.params.measure import EvaluateParams
+from csa.results.estimate import Estimate
+from csa.results.evaluation import DetectionMetrics
 
 FOUND = 0.95
 
@@ -35,29 +37,41 @@ class Ranked:
 
     @classmethod
     def of(cls, positive: Float64, negative: Float64) -> "Ranked":
-        """Rank the scores of the kind looked for, shape (n,), and of the other, shape (m,)."""
+        """Rank the scores of two kinds.
+
+        Args:
+            positive: of the kind looked for, shape (n,).
+            negative: of the other, shape (m,).
+        """
         values, place = np.unique(np.concatenate([positive, negative]), return_inverse=True)
         return cls(place[: len(positive)], place[len(positive) :], len(values))
 
     def auc(self, positive: Float64 | None = None, negative: Float64 | None = None) -> float:
         """The chance that a positive scores above a negative, ties counting half; exact.
-        Arguments are weights, default 1.
+
+        Args:
+            positive: weight of each positive, shape (n,); default 1.
+            negative: weight of each negative, shape (m,); default 1.
         """
-        found, flagged = self._counts(positive, negative)
-        below = np.cumsum(flagged) - flagged
-        return float(found @ (below + flagged / 2) / (found.sum() * flagged.sum()))
+        hits, alarms = self._counts(positive, negative)
+        below = np.cumsum(alarms) - alarms
+        return float(hits @ (below + alarms / 2) / (hits.sum() * alarms.sum()))
 
     def average_precision(
         self, positive: Float64 | None = None, negative: Float64 | None = None
     ) -> float:
         """sum_t (R_t - R_{t-1}) P_t over all thresholds t from the highest score down: recall R,
         precision P.
+
+        Args:
+            positive: weight of each positive, shape (n,); default 1.
+            negative: weight of each negative, shape (m,); default 1.
         """
-        found, flagged = (counts[::-1] for counts in self._counts(positive, negative))
-        all_found, all_flagged = np.cumsum(found), np.cumsum(flagged)
-        looked_at = all_found + all_flagged
-        precision = np.divide(all_found, looked_at, out=np.zeros(self.levels), where=looked_at > 0)
-        return float(found @ precision / all_found[-1])
+        hits, alarms = (counts[::-1] for counts in self._counts(positive, negative))
+        all_hits, all_alarms = np.cumsum(hits), np.cumsum(alarms)
+        looked_at = all_hits + all_alarms
+        precision = np.divide(all_hits, looked_at, out=np.zeros(self.levels), where=looked_at > 0)
+        return float(hits @ precision / all_hits[-1])
 
     def false_positive_rate(
         self,
@@ -67,10 +81,15 @@ class Ranked:
     ) -> float:
         """The share of negatives flagged by the highest threshold that finds at least
         `found_share` of the positives.
+
+        Args:
+            positive: weight of each positive, shape (n,); default 1.
+            negative: weight of each negative, shape (m,); default 1.
+            found_share: of the positives, in (0, 1].
         """
-        found, flagged = (np.cumsum(counts[::-1]) for counts in self._counts(positive, negative))
-        at = int(np.searchsorted(found, found_share * found[-1] * (1 - 1e-12)))
-        return float(flagged[at] / flagged[-1])
+        hits, alarms = (np.cumsum(counts[::-1]) for counts in self._counts(positive, negative))
+        at = int(np.searchsorted(hits, found_share * hits[-1] * (1 - 1e-12)))
+        return float(alarms[at] / alarms[-1])
 
     def _counts(
         self, positive: Float64 | None, negative: Float64 | None
@@ -89,7 +108,7 @@ def detection_estimates(
     positive_group: NDArray[np.intp],
     negative_group: NDArray[np.intp],
     params: EvaluateParams,
-) -> dict[str, Estimate]:
+) -> DetectionMetrics:
     """AUC, average precision and false positive rate at 95 % found, with confidence intervals over
     groups.
 
@@ -112,8 +131,8 @@ def detection_estimates(
             lambda weight: statistic(weight[:n], weight[n:]), group, draws, params.confidence
         )
 
-    return {
-        "auc": with_interval(ranked.auc),
-        "average_precision": with_interval(ranked.average_precision),
-        "fpr_at_95_tpr": with_interval(ranked.false_positive_rate),
-    }
+    return DetectionMetrics(
+        auc=with_interval(ranked.auc),
+        average_precision=with_interval(ranked.average_precision),
+        fpr_at_95_tpr=with_interval(ranked.false_positive_rate),
+    )

@@ -1,7 +1,7 @@
 """Everything that is measured on held-out pairs, in one call."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import polars as pl
@@ -13,53 +13,74 @@ from csa.evaluation.mismatch import score_held_out_pairs, summarise_mismatch
 from csa.evaluation.retrieval import rank_queries, summarise, summarise_paper
 from csa.evaluation.vectors import HeldOutVectors, PairScorer
 from csa.params.measure import EvaluateParams
+from csa.results.evaluation import EvaluationMetrics, ModelMetrics, PairCounts, TestCount
+
+M = TypeVar("M", ModelMetrics, EvaluationMetrics)
 
 
 @dataclass(frozen=True, eq=False)
-class Evaluation:
+class Evaluation(Generic[M]):
     """Results of one model on one set of held-out pairs.
 
     Attributes:
         queries: one row a retrieval query, see `csa.evaluation.retrieval.rank_queries`.
         pairs: one row a held-out pair, see `csa.evaluation.mismatch.score_held_out_pairs`.
-        metrics: JSON-able summary with confidence intervals.
+        metrics: summary with confidence intervals.
         vectors: index vectors of the held-out items.
     """
 
     queries: pl.DataFrame
     pairs: pl.DataFrame
-    metrics: dict[str, Any]
+    metrics: M
     vectors: HeldOutVectors
 
 
-def evaluate(alignment: Alignment, held_out: HeldOut, params: EvaluateParams) -> Evaluation:
+def evaluate(
+    alignment: Alignment, held_out: HeldOut, params: EvaluateParams
+) -> Evaluation[EvaluationMetrics]:
     """Retrieval both ways and detection of mismatched pairs, with what the numbers are numbers
     of.
+
+    Args:
+        alignment: the fitted model.
+        held_out: what it is measured on.
+        params: bootstrap resamples, confidence level and seed.
     """
     result = measure(alignment, held_out, params)
-    about = {
-        "evaluation_id": held_out.evaluation_id,
-        "pairs": {"train": alignment.n_pairs, "test": len(result.pairs)},
-        "groups": {"test": int(np.max(number_groups(held_out.pairs["group"]))) + 1},
-        "galleries": {view.name: len(view.items) for view in held_out.views},
-    }
-    return replace(result, metrics=about | result.metrics)
+    measured = result.metrics
+    metrics = EvaluationMetrics(
+        evaluation_id=held_out.evaluation_id,
+        pairs=PairCounts(alignment.n_pairs, len(result.pairs)),
+        groups=TestCount(int(np.max(number_groups(held_out.pairs["group"]))) + 1),
+        galleries={view.name: len(view.items) for view in held_out.views},
+        retrieval=measured.retrieval,
+        retrieval_paper=measured.retrieval_paper,
+        mismatch=measured.mismatch,
+        mismatch_hard=measured.mismatch_hard,
+        mismatch_known=measured.mismatch_known,
+    )
+    return Evaluation(result.queries, result.pairs, metrics, result.vectors)
 
 
-def measure(model: PairScorer, held_out: HeldOut, params: EvaluateParams) -> Evaluation:
-    """Retrieval both ways and detection of mismatched pairs, of any model of pairs."""
+def measure(
+    model: PairScorer, held_out: HeldOut, params: EvaluateParams
+) -> Evaluation[ModelMetrics]:
+    """Retrieval both ways and detection of mismatched pairs, of any model of pairs.
+
+    Args:
+        model: what gives index vectors of both views.
+        held_out: what it is measured on.
+        params: bootstrap resamples, confidence level and seed.
+    """
     vectors = HeldOutVectors.of(model, held_out)
     queries = rank_queries(vectors, held_out)
     pairs = score_held_out_pairs(vectors, held_out, params.seed)
-    protocols = {
-        "retrieval": summarise(queries, params),
-        "retrieval_paper": summarise_paper(queries, params),
-    }
-    retrieval = {
-        protocol: {
-            way: {name: value.as_dict() for name, value in rows.items()}
-            for way, rows in ways.items()
-        }
-        for protocol, ways in protocols.items()
-    }
-    return Evaluation(queries, pairs, retrieval | summarise_mismatch(pairs, params), vectors)
+    wrong = summarise_mismatch(pairs, params)
+    metrics = ModelMetrics(
+        retrieval=summarise(queries, params),
+        retrieval_paper=summarise_paper(queries, params),
+        mismatch=wrong.random,
+        mismatch_hard=wrong.hard,
+        mismatch_known=wrong.known,
+    )
+    return Evaluation(queries, pairs, metrics, vectors)

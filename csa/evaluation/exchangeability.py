@@ -3,7 +3,6 @@ are too few or too unequal.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,8 @@ from numpy.typing import NDArray
 from csa.core.matrices import Array, Float64
 from csa.core.preparation import unit
 from csa.evaluation.conformal import fewest_groups
+from csa.results.estimate import Value
+from csa.results.evaluation import ExchangeabilityMetrics
 
 _SURELY = 0.01
 _TOO_LARGE = 0.2
@@ -36,14 +37,15 @@ class Doubts:
         """With one more reason."""
         return replace(self, reasons=(*self.reasons, reason))
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return {
-            "doubtful": bool(self.reasons),
-            "reasons": list(self.reasons),
-            "ks": {"value": self.ks},
-            "ks_p_value": {"value": self.ks_p_value},
-        }
+    @property
+    def metrics(self) -> ExchangeabilityMetrics:
+        """As metrics.json holds it."""
+        return ExchangeabilityMetrics(
+            doubtful=bool(self.reasons),
+            reasons=list(self.reasons),
+            ks=Value(self.ks),
+            ks_p_value=Value(self.ks_p_value),
+        )
 
 
 def doubts(
@@ -87,8 +89,16 @@ def doubts(
 
 
 def familiarity(items: Array, training: Array) -> Float64:
-    """The cosine of each item, shape (n, d), with the training item nearest to it, shape (m, d):
-    low where the encoder sees something unlike all it was fitted on."""
+    """The cosine of each item with the training item nearest to it: low where the encoder sees
+    something unlike all it was fitted on.
+
+    Args:
+        items: features, shape (n, d).
+        training: features, shape (m, d).
+
+    Returns:
+        Shape (n,).
+    """
     known, nearest = unit(training).T, np.empty(len(items))
     for start in range(0, len(items), _BLOCK_ROWS):
         nearest[start : start + _BLOCK_ROWS] = (

@@ -8,20 +8,22 @@ pair, so it is the positive kind: average precision is that of a list sorted fro
 up.
 """
 
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 from scipy import sparse
 
+from csa.core.matrices import Float64
 from csa.core.preparation import unit
 from csa.errors import DataError
-from csa.evaluation.bootstrap import Estimate, number_groups
+from csa.evaluation.bootstrap import number_groups
 from csa.evaluation.detection import detection_estimates
 from csa.evaluation.held_out import HeldOut, HeldOutView
 from csa.evaluation.vectors import HeldOutVectors
 from csa.params.measure import EvaluateParams
+from csa.results.evaluation import DetectionMetrics, KnownCounts, KnownMismatchMetrics
 
 _BLOCK_SCORES = 8_000_000
 
@@ -55,43 +57,58 @@ def score_held_out_pairs(vectors: HeldOutVectors, held_out: HeldOut, seed: int) 
     )
 
 
-def summarise_mismatch(pairs: pl.DataFrame, params: EvaluateParams) -> dict[str, dict[str, Any]]:
+@dataclass(frozen=True)
+class MismatchMetrics:
+    """Detection of each kind of wrong pair that there is.
+
+    Attributes:
+        random: random strangers.
+        hard: hard strangers.
+        known: pairs that the data set calls wrong, against those it calls right.
+    """
+
+    random: DetectionMetrics
+    hard: DetectionMetrics | None
+    known: KnownMismatchMetrics | None
+
+
+def summarise_mismatch(pairs: pl.DataFrame, params: EvaluateParams) -> MismatchMetrics:
     """Detection measures of each kind of wrong pair that there is.
 
     Args:
         pairs: from `score_held_out_pairs`.
         params: bootstrap resamples, confidence level and seed.
-
-    Returns:
-        `mismatch` (random strangers), `mismatch_hard` (hard strangers) and `mismatch_known` (pairs
-        that the data set calls wrong, against those it calls right), each auc, average_precision
-        and fpr_at_95_tpr; the last also with its counts.
     """
     group = number_groups(pairs["group"])
     score = pairs["score"].to_numpy()
-    found: dict[str, dict[str, Any]] = {}
-    for name, column in (("mismatch", "stranger_score"), ("mismatch_hard", "hard_stranger_score")):
+
+    def against(column: str) -> DetectionMetrics:
         wrong = pairs[column].to_numpy()
         there = ~np.isnan(wrong)
-        if there.any():
-            found[name] = as_dicts(
-                detection_estimates(-wrong[there], -score, group[there], group, params)
-            )
-    if "mislabelled" in pairs.columns:
-        known = pairs["mislabelled"]
-        wrong, right = known.fill_null(False).to_numpy(), (~known).fill_null(False).to_numpy()
-        if wrong.any() and right.any():
-            estimates = detection_estimates(
-                -score[wrong], -score[right], group[wrong], group[right], params
-            )
-            counts = {"wrong": int(wrong.sum()), "right": int(right.sum())}
-            found["mismatch_known"] = {"pairs": counts, **as_dicts(estimates)}
-    return found
+        return detection_estimates(-wrong[there], -score, group[there], group, params)
+
+    some_hard = pairs["hard_stranger_score"].null_count() < len(pairs)
+    return MismatchMetrics(
+        random=against("stranger_score"),
+        hard=against("hard_stranger_score") if some_hard else None,
+        known=_known(pairs, score, group, params),
+    )
 
 
-def as_dicts(estimates: dict[str, Estimate]) -> dict[str, Any]:
-    """For JSON."""
-    return {name: value.as_dict() for name, value in estimates.items()}
+def _known(
+    pairs: pl.DataFrame, score: Float64, group: NDArray[np.intp], params: EvaluateParams
+) -> KnownMismatchMetrics | None:
+    """Of the pairs that the data set calls wrong; None where it calls none wrong, or none
+    right.
+    """
+    if "mislabelled" not in pairs.columns:
+        return None
+    known = pairs["mislabelled"]
+    wrong, right = known.fill_null(False).to_numpy(), (~known).fill_null(False).to_numpy()
+    if not (wrong.any() and right.any()):
+        return None
+    told = detection_estimates(-score[wrong], -score[right], group[wrong], group[right], params)
+    return KnownMismatchMetrics(KnownCounts(int(wrong.sum()), int(right.sum())), *told.all)
 
 
 def strangers(group: NDArray[np.intp], seed: int) -> NDArray[np.intp]:

@@ -20,7 +20,6 @@ captions of similar pictures are ranked worse by that (`benchmarks/out_of_contex
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -30,10 +29,20 @@ from csa.core.alignment import Alignment
 from csa.core.matrices import Array, Float64
 from csa.core.preparation import unit
 from csa.errors import DataError
-from csa.evaluation.bootstrap import Estimate, estimate, group_draws, number_groups
+from csa.evaluation.bootstrap import estimate, group_draws, number_groups
 from csa.evaluation.decisions import halves
 from csa.evaluation.detection import Ranked, detection_estimates
 from csa.params.measure import EvaluateParams
+from csa.results.estimate import Estimate, Value
+from csa.results.evaluation import DetectionMetrics, TestCount
+from csa.results.task import (
+    AccuracyChance,
+    DiscriminantMetrics,
+    HalfCounts,
+    OutOfContextMetrics,
+    RuleMetrics,
+    Thresholds,
+)
 
 _CUTS = 400
 
@@ -121,8 +130,15 @@ class Detector:
 
 
 def expected_image(alignment: Alignment, texts: ArrayLike, texts_second: bool) -> Float64:
-    """What texts, features (n, q), lead one to expect of the other view, as unit vectors (n, r):
-    w b / scale.
+    """What texts lead one to expect of the other view: w b / scale.
+
+    Args:
+        alignment: the fitted model.
+        texts: features, shape (n, q).
+        texts_second: whether texts are the model's second view.
+
+    Returns:
+        Unit vectors, shape (n, r).
     """
     coordinates = alignment.transform(Y=texts) if texts_second else alignment.transform(X=texts)
     weights, scale = alignment.score.weights, alignment.score.scales[int(texts_second)]
@@ -130,15 +146,26 @@ def expected_image(alignment: Alignment, texts: ArrayLike, texts_second: bool) -
 
 
 def caption_similarity(first: Array, second: Array) -> Float64:
-    """Cosine of row i of both, shape (n,)."""
+    """Cosine of two captions' features, row by row.
+
+    Args:
+        first, second: features, shapes (n, q).
+
+    Returns:
+        Shape (n,).
+    """
     cosines: Float64 = np.einsum("ik,ik->i", unit(first), unit(second))
     return cosines
 
 
 def evaluate_out_of_context(
     rows: Similarities, params: EvaluateParams
-) -> tuple[dict[str, Any], pl.DataFrame, Detector]:
+) -> tuple[OutOfContextMetrics, pl.DataFrame, Detector]:
     """Choose on half of the groups, measure on the other half.
+
+    Args:
+        rows: similarities, truth and groups.
+        params: bootstrap resamples, confidence level and seed; the seed chooses the halves too.
 
     Returns:
         The metrics; a table in the order of the rows: part (validation or test),
@@ -155,31 +182,25 @@ def evaluate_out_of_context(
         raise DataError(
             "the test half of the groups has rows of one kind only; give more rows of both kinds"
         )
-    called, by_line = detector.rule(test), detector.discriminant(test) <= detector.cut
-    metrics = {
-        "rows": {
-            "validation": int(validation.sum()),
-            "test": int((~validation).sum()),
-            "test_out": int(test.out.sum()),
-        },
-        "groups": {"test": len(np.unique(test.group))},
-        "paper": {
-            "thresholds": {
-                name: None if np.isinf(value) else value
-                for name, value in (("captions", detector.t_captions), ("image", detector.t_image))
-            },
-            **_detection(-detector.rule_score(test), test, params),
-            **_decisions(called, test, params),
-        },
-        "discriminant": {
-            "direction": detector.direction.tolist(),
-            **_detection(-detector.discriminant(test), test, params),
-            **_decisions(by_line, test, params),
-        },
-        "image_alone": _detection(-test.image, test, params),
-        "captions_alone": _detection(-test.captions, test, params),
-        "chance": {"accuracy": {"value": max(float(test.out.mean()), 1 - float(test.out.mean()))}},
-    }
+    more_frequent = max(float(test.out.mean()), 1 - float(test.out.mean()))
+    by_rule, by_discriminant = detector.rule_score(test), detector.discriminant(test)
+    metrics = OutOfContextMetrics(
+        rows=HalfCounts(int(validation.sum()), int((~validation).sum()), int(test.out.sum())),
+        groups=TestCount(len(np.unique(test.group))),
+        paper=RuleMetrics(
+            Thresholds(_finite(detector.t_captions), _finite(detector.t_image)),
+            *_detection(-by_rule, test, params).all,
+            *_decisions(detector.rule(test), test, params),
+        ),
+        discriminant=DiscriminantMetrics(
+            detector.direction.tolist(),
+            *_detection(-by_discriminant, test, params).all,
+            *_decisions(by_discriminant <= detector.cut, test, params),
+        ),
+        image_alone=_detection(-test.image, test, params),
+        captions_alone=_detection(-test.captions, test, params),
+        chance=AccuracyChance(Value(more_frequent)),
+    )
     table = pl.DataFrame(
         {
             "part": np.where(validation, "validation", "test"),
@@ -194,34 +215,36 @@ def evaluate_out_of_context(
     return metrics, table, detector
 
 
-def _detection(score: Float64, test: Similarities, params: EvaluateParams) -> dict[str, Any]:
+def _finite(threshold: float) -> float | None:
+    return None if np.isinf(threshold) else threshold
+
+
+def _detection(score: Float64, test: Similarities, params: EvaluateParams) -> DetectionMetrics:
     group = number_groups(test.group)
-    found = detection_estimates(
+    return detection_estimates(
         score[test.out], score[~test.out], group[test.out], group[~test.out], params
     )
-    return {name: value.as_dict() for name, value in found.items()}
 
 
 def _decisions(
     called: NDArray[np.bool_], test: Similarities, params: EvaluateParams
-) -> dict[str, Any]:
+) -> tuple[Estimate, Estimate]:
     """Accuracy, and F1 of the kind that is looked for, with intervals over groups."""
     group = number_groups(test.group)
     draws = group_draws(int(group.max()) + 1, params.bootstrap, params.seed)
     right, hit = (called == test.out).astype(np.float64), (called & test.out).astype(np.float64)
 
-    def f1(weight: Float64) -> float:
-        found = float(weight @ called + weight @ test.out)
-        return 2 * float(weight @ hit) / found if found else 0.0
-
     def accuracy(weight: Float64) -> float:
         return float(weight @ right / weight.sum())
 
-    estimates: dict[str, Estimate] = {
-        name: estimate(statistic, group, draws, params.confidence)
-        for name, statistic in (("accuracy", accuracy), ("f1", f1))
-    }
-    return {name: value.as_dict() for name, value in estimates.items()}
+    def f1(weight: Float64) -> float:
+        called_or_out = float(weight @ called + weight @ test.out)
+        return 2 * float(weight @ hit) / called_or_out if called_or_out else 0.0
+
+    return (
+        estimate(accuracy, group, draws, params.confidence),
+        estimate(f1, group, draws, params.confidence),
+    )
 
 
 def _best_pair(rows: Similarities) -> tuple[float, float]:

@@ -10,7 +10,8 @@ is relevant].
 In both a tie counts against the query.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from csa.core.moments import Float64
-from csa.evaluation.bootstrap import Estimate, estimate, group_draws, mean_estimate, number_groups
+from csa.evaluation.bootstrap import estimate, group_draws, mean_estimate, number_groups
 from csa.evaluation.held_out import HeldOut, HeldOutView
 from csa.evaluation.vectors import HeldOutVectors, score_blocks
 from csa.params.measure import EvaluateParams
+from csa.results.estimate import Estimate
+from csa.results.evaluation import PaperRetrievalMetrics, RetrievalMetrics
 
 CUTOFFS = (1, 5, 10)
 QUERY_METRICS = (*(f"recall_at_{k}" for k in CUTOFFS), "mrr")
@@ -29,6 +32,10 @@ QUERY_METRICS = (*(f"recall_at_{k}" for k in CUTOFFS), "mrr")
 
 def rank_queries(vectors: HeldOutVectors, held_out: HeldOut) -> pl.DataFrame:
     """Rank every query of both directions.
+
+    Args:
+        vectors: index vectors of the held-out items.
+        held_out: which of them belong together.
 
     Returns:
         One row a query: direction, query (its item hash), group, rank, gallery (its size),
@@ -101,7 +108,7 @@ def _average_precision(places: NDArray[np.int64], within: int | None = None) -> 
     )
 
 
-def summarise(queries: pl.DataFrame, params: EvaluateParams) -> dict[str, dict[str, Estimate]]:
+def summarise(queries: pl.DataFrame, params: EvaluateParams) -> dict[str, RetrievalMetrics]:
     """The standard protocol's metrics of each direction with confidence intervals over groups.
 
     Args:
@@ -109,50 +116,69 @@ def summarise(queries: pl.DataFrame, params: EvaluateParams) -> dict[str, dict[s
         params: bootstrap resamples, confidence level and seed.
 
     Returns:
-        direction -> metric -> estimate; recalls, mean reciprocal rank and map (mean average
-        precision) in [0, 1], median rank from 1 up.
+        direction -> metrics, in the order of the table.
     """
-    return _by_direction(
-        queries,
-        params,
-        {name: name for name in QUERY_METRICS} | {"map": "average_precision"},
-        median=True,
-    )
+    return {
+        direction: RetrievalMetrics(
+            **{name: of_queries.mean(name) for name in QUERY_METRICS},
+            map=of_queries.mean("average_precision"),
+            median_rank=of_queries.median("rank"),
+        )
+        for direction, of_queries in _by_direction(queries, params)
+    }
 
 
 def summarise_paper(
     queries: pl.DataFrame, params: EvaluateParams
-) -> dict[str, dict[str, Estimate]]:
+) -> dict[str, PaperRetrievalMetrics]:
     """The paper's protocol: precision_at_1, precision_at_5 and map (over the first R results) of
     each direction.
 
     Where a query has one relevant item, precision at 5 is at most 0.2.
+
+    Args:
+        queries: from `rank_queries`.
+        params: bootstrap resamples, confidence level and seed.
+
+    Returns:
+        direction -> metrics, in the order of the table.
     """
-    columns = {
-        "precision_at_1": "recall_at_1",
-        "precision_at_5": "precision_at_5",
-        "map": "average_precision_at_r",
+    return {
+        direction: PaperRetrievalMetrics(
+            precision_at_1=of_queries.mean("recall_at_1"),
+            precision_at_5=of_queries.mean("precision_at_5"),
+            map=of_queries.mean("average_precision_at_r"),
+        )
+        for direction, of_queries in _by_direction(queries, params)
     }
-    return _by_direction(queries, params, columns)
+
+
+@dataclass(frozen=True, eq=False)
+class _Resampled:
+    """The queries of one direction, with how often each group is drawn."""
+
+    queries: pl.DataFrame
+    group: NDArray[np.intp]
+    draws: Float64
+    confidence: float
+
+    def mean(self, column: str) -> Estimate:
+        return mean_estimate(
+            self.queries[column].to_numpy(), self.group, self.draws, self.confidence
+        )
+
+    def median(self, column: str) -> Estimate:
+        statistic = _weighted_median(self.queries[column].to_numpy())
+        return estimate(statistic, self.group, self.draws, self.confidence)
 
 
 def _by_direction(
-    queries: pl.DataFrame, params: EvaluateParams, columns: dict[str, str], median: bool = False
-) -> dict[str, dict[str, Estimate]]:
-    summary = {}
+    queries: pl.DataFrame, params: EvaluateParams
+) -> Iterator[tuple[str, _Resampled]]:
     for (direction,), part in queries.group_by("direction", maintain_order=True):
         group = number_groups(part["group"])
         draws = group_draws(int(group.max()) + 1, params.bootstrap, params.seed)
-        metrics = {
-            name: mean_estimate(part[column].to_numpy(), group, draws, params.confidence)
-            for name, column in columns.items()
-        }
-        if median:
-            metrics["median_rank"] = estimate(
-                _weighted_median(part["rank"].to_numpy()), group, draws, params.confidence
-            )
-        summary[str(direction)] = metrics
-    return summary
+        yield str(direction), _Resampled(part, group, draws, params.confidence)
 
 
 def _weighted_median(values: NDArray[np.int64]) -> Callable[[Float64], float]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from csa.evaluation.bootstrap import Estimate
 from csa.figures.figures import BLUE, GREEN, GREY, ORANGE, new_figure, plain_axes, save
+from csa.results.estimate import Estimate
 
 STYLES = (
     (BLUE, "-"),

@@ -2,6 +2,7 @@
 evaluation.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -10,7 +11,7 @@ from csa.core.alignment import load
 from csa.datasets.pairs_table import write_pairs
 from csa.evaluation.classification import per_class
 from csa.evaluation.contenders import Contender, contenders
-from csa.evaluation.decisions import CURVE, measure_decisions
+from csa.evaluation.decisions import curve_table, measure_decisions
 from csa.evaluation.evaluation import Evaluation, evaluate, measure
 from csa.evaluation.held_out import HeldOut
 from csa.features.embedder import Embedder
@@ -24,6 +25,7 @@ from csa.pipeline.labelled import (
     measure_classes,
 )
 from csa.pipeline.workspace import Workspace
+from csa.results.evaluation import ClassificationMetrics, EvaluationMetrics, ModelMetrics
 from csa.storage.files import write_json
 
 
@@ -34,7 +36,7 @@ def evaluate_stage(ws: Workspace) -> dict[str, Any]:
     held_out = data.held_out()
     result = evaluate(alignment, held_out, params.evaluate)
     decisions = measure_decisions(result.vectors, held_out, result.pairs, params.evaluate)
-    metrics, curve = result.metrics | {"conformal": decisions.metrics}, decisions.curve
+    conformal, curve = decisions.metrics, decisions.curve
     folder = ws.evaluation
     folder.mkdir(parents=True, exist_ok=True)
     write_pairs(result.queries, folder / "queries.parquet")
@@ -46,30 +48,29 @@ def evaluate_stage(ws: Workspace) -> dict[str, Any]:
         Contender("csa", alignment, params.views, own=True),
         Embedder(ws.cache, params.compute.dask),
     )
+    classification = None
     if labelled is not None:
         images = _of_held_out(held_out, labelled)
-        metrics["classification"], results = measure_classes(
-            own, labelled, images, params.evaluate, embedder
-        )
-        write_classes(results, metrics["classification"], folder)
-        sets, of_sets = measure_class_sets(
+        classification, results = measure_classes(own, labelled, images, params.evaluate, embedder)
+        write_classes(results, classification, folder)
+        sets, of_classes = measure_class_sets(
             labelled, *class_vectors(own, labelled, images, embedder), params.evaluate
         )
-        metrics["conformal"]["classes"], curve = (
-            sets,
-            curve.extend(pl.DataFrame(of_sets, schema=CURVE)),
-        )
-    write_pairs(curve, folder / "calibration.parquet")
-    metrics["baselines"] = _measure_contenders(data, held_out, labelled)
+        conformal, curve = replace(conformal, classes=sets), [*curve, *of_classes]
+    write_pairs(curve_table(curve), folder / "calibration.parquet")
+    metrics = replace(
+        result.metrics,
+        conformal=conformal,
+        classification=classification,
+        baselines=_measure_contenders(data, held_out, labelled),
+    )
     figures.spectrum(alignment, folder / "spectrum.png")
     figures.recall_curve(result.queries, folder / "recall.png")
-    figures.mismatch_histogram(
-        result.pairs, result.metrics["mismatch"]["auc"]["value"], folder / "mismatch.png"
-    )
-    task_figures.roc(result.pairs, result.metrics, folder / "roc.png")
-    task_figures.calibration(curve, folder / "calibration.png")
-    if metrics["baselines"]:
-        task_figures.contenders(metrics, folder / "baselines.png")
+    figures.mismatch_histogram(result.pairs, metrics.mismatch.auc.value, folder / "mismatch.png")
+    task_figures.roc(result.pairs, metrics.as_dict(), folder / "roc.png")
+    task_figures.calibration(curve_table(curve), folder / "calibration.png")
+    if metrics.baselines:
+        task_figures.contenders(metrics.as_dict(), folder / "baselines.png")
     sheets.held_out_sheets(
         alignment,
         held_out,
@@ -78,18 +79,18 @@ def evaluate_stage(ws: Workspace) -> dict[str, Any]:
         params.evaluate.sheet_queries,
         folder,
     )
-    write_json(ws.metrics, metrics)
+    write_json(ws.metrics, metrics.as_dict())
     return {"queries": len(result.queries)}
 
 
 def _measure_contenders(
     data: EvaluationData, held_out: HeldOut, labelled: Labelled | None
-) -> dict[str, Any]:
+) -> dict[str, ModelMetrics]:
     """Retrieval, mismatch and, where there are labels, classification of everything that CSA is
     measured beside.
     """
     params = data.params
-    embedder, found = Embedder(data.ws.cache, params.compute.dask), {}
+    embedder, measured = Embedder(data.ws.cache, params.compute.dask), {}
     for contender in contenders(params.evaluate, params.fit, params.views, data.training):
         theirs = held_out
         if not contender.own:
@@ -104,13 +105,15 @@ def _measure_contenders(
                 for view in held_out.views
             )
             theirs = HeldOut.of(data.pairs, params.view_names, (first, second))
-        found[contender.name] = measure(contender.model, theirs, params.evaluate).metrics
+        metrics = measure(contender.model, theirs, params.evaluate).metrics
         if labelled is not None:
             images = _of_held_out(theirs, labelled)
-            found[contender.name]["classification"] = measure_classes(
+            classification, _ = measure_classes(
                 contender, labelled, images, params.evaluate, embedder
-            )[0]
-    return found
+            )
+            metrics = replace(metrics, classification=classification)
+        measured[contender.name] = metrics
+    return measured
 
 
 def _of_held_out(held_out: HeldOut, labelled: Labelled) -> Any:
@@ -120,17 +123,27 @@ def _of_held_out(held_out: HeldOut, labelled: Labelled) -> Any:
     return view.features[[row[item] for item, _ in labelled.items]]
 
 
-def write_classes(results: pl.DataFrame, metrics: dict[str, Any], folder: Any) -> None:
-    """Tables and the picture of a classification, into a folder."""
+def write_classes(results: pl.DataFrame, metrics: ClassificationMetrics, folder: Any) -> None:
+    """Tables and the picture of a classification.
+
+    Args:
+        results: a row an image, from `csa.evaluation.classification.classify`.
+        metrics: summary of it.
+        folder: where to.
+    """
     classes = per_class(results)
     write_pairs(results, folder / "images.parquet")
     write_pairs(classes, folder / "classes.parquet")
-    task_figures.confusion(results, classes, metrics, folder / "confusion.png")
+    task_figures.confusion(results, classes, metrics.as_dict(), folder / "confusion.png")
 
 
-def evaluate_elsewhere(ws: Workspace, alignment_file: Any) -> Evaluation:
+def evaluate_elsewhere(ws: Workspace, alignment_file: Any) -> Evaluation[EvaluationMetrics]:
     """Measure another alignment, such as the champion's, on this workspace's held-out pairs;
     writes nothing.
+
+    Args:
+        ws: whose held-out pairs.
+        alignment_file: what to measure.
     """
     data = EvaluationData(ws)
     return evaluate(load(alignment_file), data.held_out(), data.params.evaluate)

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from csa.checks.drift import Profile
+from csa.checks.profile import Profile
 from csa.core.estimator import CSA
 from csa.core.moments import Moments
 from csa.evaluation.bootstrap import number_groups
 from csa.params.fit import FitParams
 from csa.pipeline.data import PipelineData
 from csa.pipeline.workspace import Workspace
+from csa.results.fit import FitReport, Tried, TriedRecipe, TriedScore
 from csa.storage.files import write_json
 
 
@@ -31,19 +32,22 @@ def fit_stage(ws: Workspace) -> dict[str, Any]:
     model = CSA(**asked).fit(X, Y, groups=groups)
     model.save(ws.alignment)
     Moments.from_arrays(X, Y).save(ws.moments)
-    report = {
-        "pairs": len(groups),
-        "groups": len(np.unique(groups)),
-        "score": model.score_,
-        "shrinkage": list(model.shrinkage_),
-        "n_components": model.n_components_,
-        "preparation": [model.alignment_.prepare_x.name, model.alignment_.prepare_y.name],
-        "hubness_corrected": model.alignment_.hubness_corrected,
-        "diagnostics": model.alignment_.notes,
-        "tried": model.tried_,
-        "profile": Profile.of(model.alignment_, X, Y, number_groups(groups)).as_dict(),
-        "weights": model.weights_.tolist(),
-        "training_correlations": model.alignment_.training_correlations.tolist(),
-    }
-    write_json(ws.fit_report, report)
+    report = FitReport(
+        pairs=len(groups),
+        groups=len(np.unique(groups)),
+        score=model.score_,
+        shrinkage=list(model.shrinkage_),
+        n_components=model.n_components_,
+        preparation=[model.alignment_.prepare_x.name, model.alignment_.prepare_y.name],
+        hubness_corrected=model.alignment_.hubness_corrected,
+        diagnostics=model.alignment_.notes,
+        tried=Tried(
+            recipes=[TriedRecipe(**trial) for trial in model.tried_["recipes"]],
+            scores=[TriedScore(**trial) for trial in model.tried_["scores"]],
+        ),
+        profile=Profile.of(model.alignment_, X, Y, number_groups(groups)).record,
+        weights=model.weights_.tolist(),
+        training_correlations=model.alignment_.training_correlations.tolist(),
+    )
+    write_json(ws.fit_report, report.as_dict())
     return {"pairs": len(groups)}

@@ -13,6 +13,7 @@ from csa.errors import DataError
 from csa.evaluation.bootstrap import number_groups
 from csa.evaluation.classification import (
     PAPER_TEMPLATE,
+    Candidates,
     Classes,
     Protocol,
     classify,
@@ -23,12 +24,18 @@ from csa.evaluation.classification import (
 )
 from csa.evaluation.conformal import fewest_groups
 from csa.evaluation.contenders import Contender
-from csa.evaluation.decisions import calibrating_groups, measure_sets
+from csa.evaluation.decisions import (
+    CurvePoint,
+    SetQueries,
+    calibrating_groups,
+    measure_sets,
+)
 from csa.evaluation.vectors import search_vectors
 from csa.features.embedder import Embedder
 from csa.params.data import DatasetParams
 from csa.params.measure import EvaluateParams, PromptParams
 from csa.params.views import ViewParams
+from csa.results.evaluation import AskedPrompts, ClassificationMetrics, ClassSetMetrics
 
 TEMPLATE_KINDS = ("imagefolder", "imagenet", "leafy_spurge", "handwriting")
 """Readers that put a class into words by `dataset.template`, which is then what classes are
@@ -59,7 +66,7 @@ class Labelled:
     prompts: list[list[str]]
     protocol: Protocol
     seen: int
-    asked: dict[str, Any]
+    asked: AskedPrompts
 
     @property
     def items(self) -> list[tuple[str, str]]:
@@ -67,7 +74,12 @@ class Labelled:
         return self.images.select(f"{self.image_view}_hash", self.image_view).rows()
 
     def classes(self, views: dict[str, ViewParams], embedder: Embedder) -> Classes:
-        """The candidates as features of a text encoder."""
+        """The candidates as features of a text encoder.
+
+        Args:
+            views: whose text view's encoder.
+            embedder: of the prompts.
+        """
         texts = [text for prompts in self.prompts for text in prompts]
         features = embedder.texts(views[self.text_view], texts, "embed prompts")
         means = mean_by_class(features, [len(prompts) for prompts in self.prompts])
@@ -77,8 +89,16 @@ class Labelled:
 def held_out_labelled(
     pairs: pl.DataFrame, views: dict[str, ViewParams], dataset: DatasetParams, prompts: PromptParams
 ) -> Labelled | None:
-    """The held-out images that carry labels; None where there are none, or where the views are
-    no texts and something else.
+    """The held-out images that carry labels.
+
+    Args:
+        pairs: the pairs table.
+        views: of the workspace.
+        dataset: which says how its classes are put into words.
+        prompts: templates, and which names of a class to use.
+
+    Returns:
+        None where there are none, or where the views are no texts and something else.
     """
     names = view_pair(views)
     labelled = pairs.filter(pl.col("label").is_not_null())
@@ -86,8 +106,8 @@ def held_out_labelled(
     if names is None or test.is_empty() or test["label"].n_unique() < 2:
         return None
     train = set(labelled.filter(pl.col("split") == "train")["label"])
-    protocol, labels, seen = protocol_of(train, set(test["label"]))
-    return _labelled(test, views, names, labels, protocol, seen, prompts, usual_template(dataset))
+    candidates = protocol_of(train, set(test["label"]))
+    return _labelled(test, _sides(views, names), candidates, prompts, usual_template(dataset))
 
 
 def usual_template(dataset: DatasetParams) -> str:
@@ -101,6 +121,12 @@ def transfer_labelled(
     pairs: pl.DataFrame, views: dict[str, ViewParams], prompts: PromptParams, name: str
 ) -> Labelled:
     """All images of another data set that carry labels.
+
+    Args:
+        pairs: its pairs table.
+        views: of the workspace.
+        prompts: templates, and which names of a class to use.
+        name: of the task, for errors.
 
     Raises:
         DataError: they have none, or one class alone.
@@ -120,16 +146,8 @@ def transfer_labelled(
             f"nothing to tell apart; "
             "give a data set with labels (kind imagefolder, or a table with a column label)"
         )
-    return _labelled(
-        labelled,
-        views,
-        names,
-        sorted(set(labelled["label"])),
-        "transfer",
-        0,
-        prompts,
-        PAPER_TEMPLATE,
-    )
+    candidates = Candidates("transfer", sorted(set(labelled["label"])), 0)
+    return _labelled(labelled, _sides(views, names), candidates, prompts, PAPER_TEMPLATE)
 
 
 def view_pair(views: dict[str, ViewParams]) -> tuple[str, str] | None:
@@ -145,7 +163,7 @@ def measure_classes(
     images: Array,
     params: EvaluateParams,
     embedder: Embedder,
-) -> tuple[dict[str, Any], pl.DataFrame]:
+) -> tuple[ClassificationMetrics, pl.DataFrame]:
     """Zero-shot classification by one model: its metrics, and one row an image (see
     `csa.evaluation.classification.classify`).
 
@@ -168,14 +186,24 @@ def measure_classes(
 def class_vectors(
     contender: Contender, labelled: Labelled, images: Array, embedder: Embedder
 ) -> tuple[Any, Any]:
-    """Index vectors of the images, shape (n, k), and of the candidate classes, shape (C, k)."""
+    """Index vectors of images and classes.
+
+    Args:
+        contender: the model and its encoders.
+        labelled: images and classes.
+        images: features of the images, in order, by the contender's encoder.
+        embedder: for the prompts.
+
+    Returns:
+        Of the images, shape (n, k), and of the candidate classes, shape (C, k).
+    """
     classes = labelled.classes(contender.views, embedder).features
     return search_vectors(contender.model, images, classes, labelled.images_first)
 
 
 def measure_class_sets(
     labelled: Labelled, images: Any, classes: Any, params: EvaluateParams
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+) -> tuple[ClassSetMetrics, list[CurvePoint]]:
     """Prediction sets of classes, calibrated on half of the images' groups and measured on the
     other half.
 
@@ -185,9 +213,9 @@ def measure_class_sets(
         params: alpha, confidence level and seed.
 
     Returns:
-        The protocol, and what `csa.tasks.decisions.measure_sets` says of them, or `too_few`: one
-        line, where the groups that calibrate can rule nothing out; and the rows of a calibration
-        curve, kind `classes`, none of them then.
+        What `csa.evaluation.decisions.measure_sets` says of them, or `too_few`: one line, where
+        the groups that calibrate can rule nothing out; and the points of a calibration curve, kind
+        `classes`, none of them then.
     """
     groups = labelled.images["group"].to_numpy()
     calibrate, needed = (
@@ -199,33 +227,41 @@ def measure_class_sets(
             f"{calibrate} groups of labelled images calibrate; fewer than {needed} rule no "
             f"class out at alpha {params.alpha:g}"
         )
-        return {"protocol": labelled.protocol, "too_few": line}, []
-    sets, curve = measure_sets(images, classes, right_classes(labelled), groups, params)
-    return {"protocol": labelled.protocol, **sets}, [{"kind": "classes", **row} for row in curve]
+        return ClassSetMetrics(labelled.protocol, too_few=line), []
+    queries = SetQueries("classes", images, classes, right_classes(labelled), groups)
+    sets, curve = measure_sets(queries, params)
+    return ClassSetMetrics.measured(labelled.protocol, sets), curve
+
+
+@dataclass(frozen=True)
+class _Sides:
+    image_view: str
+    text_view: str
+    images_first: bool
+
+
+def _sides(views: dict[str, ViewParams], names: tuple[str, str]) -> _Sides:
+    image_view, text_view = names
+    return _Sides(image_view, text_view, images_first=next(iter(views)) == image_view)
 
 
 def _labelled(
     rows: pl.DataFrame,
-    views: dict[str, ViewParams],
-    names: tuple[str, str],
-    labels: list[str],
-    protocol: Protocol,
-    seen: int,
+    sides: _Sides,
+    candidates: Candidates,
     prompts: PromptParams,
     template: str,
 ) -> Labelled:
-    image_view, text_view = names
-    images = rows.unique(f"{image_view}_hash", keep="first", maintain_order=True)
     return Labelled(
-        images=images,
-        image_view=image_view,
-        text_view=text_view,
-        images_first=next(iter(views)) == image_view,
-        labels=labels,
-        prompts=[prompts_of(label, prompts, template) for label in labels],
-        protocol=protocol,
-        seen=seen,
-        asked={"templates": prompts.templates or [template], "names": prompts.names},
+        images=rows.unique(f"{sides.image_view}_hash", keep="first", maintain_order=True),
+        image_view=sides.image_view,
+        text_view=sides.text_view,
+        images_first=sides.images_first,
+        labels=candidates.labels,
+        prompts=[prompts_of(label, prompts, template) for label in candidates.labels],
+        protocol=candidates.protocol,
+        seen=candidates.seen,
+        asked=AskedPrompts(prompts.templates or [template], prompts.names),
     )
 
 

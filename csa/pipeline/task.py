@@ -15,7 +15,7 @@ from csa.errors import DataError, InputError
 from csa.evaluation.bootstrap import group_draws, mean_estimate, number_groups
 from csa.evaluation.conformal import PairCalibration
 from csa.evaluation.contenders import Contender, contenders
-from csa.evaluation.decisions import CURVE
+from csa.evaluation.decisions import CurvePoint, curve_table
 from csa.evaluation.exchangeability import doubts
 from csa.evaluation.out_of_context import (
     Similarities,
@@ -42,6 +42,15 @@ from csa.pipeline.labelled import (
     view_pair,
 )
 from csa.pipeline.workspace import Workspace
+from csa.results.task import (
+    OutOfContextContender,
+    OutOfContextTaskMetrics,
+    RowCounts,
+    TransferContender,
+    TransferDecisions,
+    TransferMetrics,
+    TransferredCalibration,
+)
 from csa.storage.files import write_json
 
 OUT_OF_CONTEXT = "out_of_context"
@@ -66,14 +75,13 @@ def task_stage(ws: Workspace, name: str) -> dict[str, Any]:
             f"task {name!r}: no such task; params.yaml has {', '.join(params.tasks) or 'none'}"
         )
     task = params.tasks[name]
-    measured = {"transfer": _transfer, "out_of_context": _out_of_context}[task.kind](
-        ws, params, task, name
-    )
-    write_json(ws.task(name) / "metrics.json", {"kind": task.kind, **measured})
-    return {"rows": int(measured["rows"]["all"])}
+    work = _transfer if task.kind == "transfer" else _out_of_context
+    metrics = work(ws, params, task, name)
+    write_json(ws.task(name) / "metrics.json", metrics.as_dict())
+    return {"rows": metrics.rows.all}
 
 
-def _transfer(ws: Workspace, params: Params, task: TaskParams, name: str) -> dict[str, Any]:
+def _transfer(ws: Workspace, params: Params, task: TaskParams, name: str) -> TransferMetrics:
     read = read_dataset(task.dataset, params.views, ws.root, to_fit=False)
     labelled = transfer_labelled(read.pairs, params.views, task.prompts, name)
     own, embedder = (
@@ -86,9 +94,9 @@ def _transfer(ws: Workspace, params: Params, task: TaskParams, name: str) -> dic
     folder.mkdir(parents=True, exist_ok=True)
     write_classes(results, metrics, folder)
     conformal, curve = _transfer_decisions(ws, params, own, labelled, images, embedder)
-    write_pairs(curve, folder / "calibration.parquet")
-    if len(curve):
-        task_figures.calibration(curve, folder / "calibration.png")
+    write_pairs(curve_table(curve), folder / "calibration.parquet")
+    if curve:
+        task_figures.calibration(curve_table(curve), folder / "calibration.png")
     others = {}
     for contender in contenders(
         params.evaluate, params.fit, params.views, PipelineData(ws).training
@@ -96,13 +104,11 @@ def _transfer(ws: Workspace, params: Params, task: TaskParams, name: str) -> dic
         features = (
             images if contender.own else _images(labelled, contender, embedder, ws, task.dataset)
         )
-        others[contender.name] = {
-            "classification": measure_classes(
-                contender, labelled, features, params.evaluate, embedder
-            )[0]
-        }
-    rows = {"all": len(read.pairs), "set_aside": len(read.quarantine)}
-    return {"rows": rows, "classification": metrics, "conformal": conformal, "baselines": others}
+        others[contender.name] = TransferContender(
+            measure_classes(contender, labelled, features, params.evaluate, embedder)[0]
+        )
+    rows = RowCounts(len(read.pairs), len(read.quarantine))
+    return TransferMetrics("transfer", rows, metrics, conformal, others)
 
 
 def _transfer_decisions(
@@ -112,7 +118,7 @@ def _transfer_decisions(
     labelled: Labelled,
     images: Any,
     embedder: Embedder,
-) -> tuple[dict[str, Any], pl.DataFrame]:
+) -> tuple[TransferDecisions, list[CurvePoint]]:
     """Class sets calibrated on the data set itself, and what the workspace's own calibration is
     worth here.
     """
@@ -127,19 +133,18 @@ def _transfer_decisions(
     )
     draws = group_draws(int(groups.max()) + 1, settings.bootstrap, settings.seed)
     covered = (judge.decide(scores, settings.alpha).p_match > settings.alpha).astype(np.float64)
-    return {
-        "alpha": settings.alpha,
-        "classes": sets,
-        "by_the_held_out_pairs": {
-            "coverage": mean_estimate(covered, groups, draws, settings.confidence).as_dict(),
-            "exchangeability": doubts(
-                known["score"].to_numpy(), of_known, scores, groups, settings.alpha
-            ).as_dict(),
-        },
-    }, pl.DataFrame(curve, schema=CURVE)
+    transferred = TransferredCalibration(
+        coverage=mean_estimate(covered, groups, draws, settings.confidence),
+        exchangeability=doubts(
+            known["score"].to_numpy(), of_known, scores, groups, settings.alpha
+        ).metrics,
+    )
+    return TransferDecisions(settings.alpha, sets, transferred), curve
 
 
-def _out_of_context(ws: Workspace, params: Params, task: TaskParams, name: str) -> dict[str, Any]:
+def _out_of_context(
+    ws: Workspace, params: Params, task: TaskParams, name: str
+) -> OutOfContextTaskMetrics:
     names = view_pair(params.views)
     if names is None:
         raise DataError(
@@ -194,22 +199,17 @@ def _out_of_context(ws: Workspace, params: Params, task: TaskParams, name: str) 
     folder.mkdir(parents=True, exist_ok=True)
     about = labelled.select("pair_id", "group", *views)
     write_pairs(pl.concat([about, table], how="horizontal"), folder / "rows.parquet")
-    task_figures.out_of_context(table, detector, metrics, folder / "out_of_context.png")
+    task_figures.out_of_context(table, detector, metrics.as_dict(), folder / "out_of_context.png")
     others = {
-        contender.name: {
-            "out_of_context": evaluate_out_of_context(similarities(contender), params.evaluate)[0]
-        }
+        contender.name: OutOfContextContender(
+            evaluate_out_of_context(similarities(contender), params.evaluate)[0]
+        )
         for contender in contenders(
             params.evaluate, params.fit, params.views, PipelineData(ws).training
         )
     }
-    counts = {"all": len(read.pairs), "set_aside": len(read.quarantine)}
-    return {
-        "rows": counts,
-        "text_similarity": task.text_similarity,
-        "out_of_context": metrics,
-        "baselines": others,
-    }
+    counts = RowCounts(len(read.pairs), len(read.quarantine))
+    return OutOfContextTaskMetrics("out_of_context", counts, task.text_similarity, metrics, others)
 
 
 def _similarities(

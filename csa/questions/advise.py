@@ -25,12 +25,14 @@ from csa.datasets.items import item_loader
 from csa.datasets.roots import dataset_root
 from csa.encoders.registry import load_view_encoder
 from csa.errors import InputError
-from csa.evaluation.bootstrap import Estimate, group_draws, mean_estimate
+from csa.evaluation.bootstrap import group_draws, mean_estimate
 from csa.features.embed import embed_view
 from csa.params.schema import Params
 from csa.params.views import ViewParams
 from csa.pipeline.workspace import Workspace
 from csa.questions.neighbours import NeighbourAlignment, mutual_neighbours
+from csa.results.estimate import Estimate
+from csa.results.words import plain, signed
 
 MIN_SAMPLE = 50
 _OPTIONS: dict[str, Callable[[str], Any]] = {
@@ -141,15 +143,9 @@ class Advice:
             names = "".join(
                 name.ljust(width) for name, width in zip(p.encoders, widths, strict=True)
             )
-            mrr = f"{p.mrr.value:.3f} [{p.mrr.low:.3f}, {p.mrr.high:.3f}]"
-            behind = (
-                ""
-                if p.behind is None
-                else f"{p.behind.value:+.3f} [{p.behind.low:+.3f}, {p.behind.high:+.3f}]"
-            )
-            near = p.neighbours
+            behind, near = "" if p.behind is None else signed(p.behind), p.neighbours
             lines.append(
-                f"{names}{mrr:<24}{behind:<27}{p.nats:>6.1f}{near.value:>12.3f}{near.null_mean:>8.3f}{near.z:>7.1f}{near.p_value:>8.3f}"
+                f"{names}{plain(p.mrr):<24}{behind:<27}{p.nats:>6.1f}{near.value:>12.3f}{near.null_mean:>8.3f}{near.z:>7.1f}{near.p_value:>8.3f}"
             )
         return "\n".join([*lines, "", self.verdict])
 

@@ -24,6 +24,8 @@ from csa.evaluation.held_out import HeldOut
 from csa.features.shards import FeatureTable
 from csa.params.measure import EvaluateParams
 from csa.pipeline.workspace import Workspace
+from csa.results.evaluation import RetrievalMetrics
+from csa.results.words import arrow, recall_line
 from csa.storage.container import load_tensors, save_tensors
 from csa.storage.files import read_json
 
@@ -153,7 +155,7 @@ class Merged:
 
     files: list[dict[str, Any]]
     model: CSA
-    retrieval: dict[str, dict[str, Any]]
+    retrieval: dict[str, dict[str, RetrievalMetrics]]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -166,7 +168,10 @@ class Merged:
             "files": self.files,
             **facts,
             "diagnostics": self.model.alignment_.notes,
-            "retrieval": self.retrieval,
+            "retrieval": {
+                name: {direction: measured.as_dict() for direction, measured in ways.items()}
+                for name, ways in self.retrieval.items()
+            },
         }
 
     def __str__(self) -> str:
@@ -181,13 +186,11 @@ class Merged:
             f"  fit on {self.model.alignment_.n_pairs:,} pairs: {self.model.score_}, shrinkage "
             f"{gx:.2g}, {gy:.2g}{shared}"
         )
-        for name, ways in self.retrieval.items():
-            for way, found in ways.items():
-                r1 = found["recall_at_1"]
-                interval = f"[{100 * r1['low']:.1f}, {100 * r1['high']:.1f}]"
-                lines.append(
-                    f"  {name:<12}{way.replace('_to_', ' → '):<16}R@1 {r1['value']:.1%} {interval}"
-                )
+        lines += [
+            f"  {name:<12}{arrow(direction):<16}{recall_line(measured, (1,))}"
+            for name, ways in self.retrieval.items()
+            for direction, measured in ways.items()
+        ]
         return "\n".join(lines)
 
 
@@ -226,7 +229,9 @@ def merge(files: tuple[Path, ...], out: Path, ws: Workspace | None) -> Merged:
     )
 
 
-def _measured(ws: Workspace, total: PublishedMoments, model: CSA) -> dict[str, dict[str, Any]]:
+def _measured(
+    ws: Workspace, total: PublishedMoments, model: CSA
+) -> dict[str, dict[str, RetrievalMetrics]]:
     from csa.core.alignment import load
 
     params = ws.params()
@@ -249,7 +254,7 @@ def _measured(ws: Workspace, total: PublishedMoments, model: CSA) -> dict[str, d
         {"own": load(ws.alignment)} if ws.alignment.is_file() else {}
     )
     return {
-        name: evaluate(alignment, held_out, settings).metrics["retrieval"]
+        name: evaluate(alignment, held_out, settings).metrics.retrieval
         for name, alignment in alignments.items()
     }
 

@@ -17,7 +17,7 @@ from csa.datasets.items import item_loader
 from csa.datasets.pairs_table import read_pairs, write_pairs
 from csa.datasets.roots import dataset_root
 from csa.errors import InputError
-from csa.evaluation.bootstrap import Estimate, group_draws, mean_estimate, number_groups
+from csa.evaluation.bootstrap import group_draws, mean_estimate, number_groups
 from csa.evaluation.held_out import HeldOut
 from csa.evaluation.retrieval import QUERY_METRICS, rank_queries
 from csa.evaluation.vectors import HeldOutVectors
@@ -29,6 +29,8 @@ from csa.questions.suspicion import Suspicion, choose_share, find_suspects, trim
 from csa.report.html import sentence
 from csa.report.shown import Shower
 from csa.report.suspected import Suspect, suspects_page
+from csa.results.estimate import Estimate
+from csa.results.words import signed
 from csa.storage.files import write_atomic, write_json
 
 # A pair is put on the drop list when it is more likely than not to be no better than two strangers.
@@ -66,8 +68,8 @@ class Trimmed:
             return (
                 "trimmed refit: leaving suspects out does not help retrieval inside the folds "
                 "beyond chance "
-                f"(best: {best:.0%} of them, mrr {e.value:+.4f}, interval [{e.low:+.4f}, "
-                f"{e.high:+.4f}]), so nothing is left out"
+                f"(best: {best:.0%} of them, mrr {signed(e, 4, ', interval')}), so nothing is "
+                f"left out"
             )
         mrr = self.gain["mrr"]
         verdict = (
@@ -79,8 +81,7 @@ class Trimmed:
         )
         return (
             f"trimmed refit: without the {self.share:.1%} most suspect pairs, held-out mrr "
-            f"{mrr.value:+.4f}, "
-            f"interval [{mrr.low:+.4f}, {mrr.high:+.4f}]: {verdict}"
+            f"{signed(mrr, 4, ', interval')}: {verdict}"
         )
 
 

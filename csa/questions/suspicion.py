@@ -19,9 +19,10 @@ from csa.core.refit import Refit, Refitted
 from csa.core.search import best_ranks
 from csa.core.training import Training, assign_folds
 from csa.errors import DataError, InputError
-from csa.evaluation.bootstrap import Estimate, group_draws, mean_estimate, number_groups
+from csa.evaluation.bootstrap import group_draws, mean_estimate, number_groups
 from csa.evaluation.mismatch import strangers
 from csa.params.measure import EvaluateParams
+from csa.results.estimate import Estimate
 
 ROUNDS = 2
 TRIM_SHARES = (0.02, 0.05, 0.1, 0.2, 0.3)

@@ -25,7 +25,7 @@ from csa.core.matrices import Array
 from csa.core.threads import one_thread_a_product
 from csa.datasets.pairs_table import read_pairs
 from csa.errors import InputError
-from csa.evaluation.bootstrap import Estimate, number_groups
+from csa.evaluation.bootstrap import number_groups
 from csa.evaluation.held_out import HeldOut
 from csa.evaluation.retrieval import rank_queries, summarise
 from csa.evaluation.vectors import HeldOutVectors
@@ -35,6 +35,7 @@ from csa.params.measure import EvaluateParams
 from csa.pipeline.code import code_hash
 from csa.pipeline.workspace import Workspace
 from csa.questions.noise import shuffled_pairs
+from csa.results.estimate import Estimate
 from csa.storage.files import read_json, write_json
 
 METHODS: dict[str, tuple[str, Callable[[], PairModel]]] = {
@@ -244,10 +245,7 @@ def fit_subset(
 def retrieval(model: Any, held_out: HeldOut, params: EvaluateParams) -> dict[str, dict[str, Any]]:
     """Direction -> metric -> value and interval, of anything that has `index_vectors`."""
     summary = summarise(rank_queries(HeldOutVectors.of(model, held_out), held_out), params)
-    return {
-        way: {name: estimate.as_dict() for name, estimate in metrics.items()}
-        for way, metrics in summary.items()
-    }
+    return {way: metrics.as_dict() for way, metrics in summary.items()}
 
 
 def draw(

@@ -11,9 +11,11 @@ from scipy import stats
 import csa
 from csa.checks.checks import admit, judge
 from csa.checks.data_checks import check_data
-from csa.checks.drift import Profile, check_drift, check_new_pairs, shift
+from csa.checks.drift import check_drift, check_new_pairs, shift
+from csa.checks.profile import Profile
 from csa.errors import RefusedError
 from csa.params.checks import ChecksParams
+from csa.results.fit import KeptProfile
 
 VIEWS = ("image", "text")
 LIMITS = ChecksParams()
@@ -197,7 +199,7 @@ def test_a_profile_has_a_coordinate_for_every_ten_groups():
 def test_a_profile_survives_json():
     alignment, X, Y = fitted(400)
     profile = Profile.of(alignment, X, Y, np.arange(400) // 2)
-    again = Profile.from_dict(profile.as_dict())
+    again = Profile.of_record(KeptProfile.of(profile.record.as_dict(), "profile"))
     assert (
         again.groups == 200
         and (again.covariance == profile.covariance).all()

@@ -14,6 +14,7 @@ from csa.evaluation.mismatch import nearest_strangers, score_held_out_pairs, sum
 from csa.evaluation.retrieval import rank_queries, relevant_positions, summarise, summarise_paper
 from csa.evaluation.vectors import HeldOutVectors
 from csa.params.measure import EvaluateParams
+from csa.results.evaluation import KnownCounts
 
 PARAMS = EvaluateParams(bootstrap=100)
 
@@ -88,9 +89,9 @@ def test_intervals_hold_the_value_and_resample_groups():
     repeated = detection_estimates(
         *(np.repeat(v, 5) for v in (positive, negative, group[:40], group[40:])), PARAMS
     )
-    for name, value in once.items():
+    for value, again in zip(once.all, repeated.all, strict=True):
         assert value.low <= value.value <= value.high
-        assert repeated[name].as_dict() == pytest.approx(value.as_dict())
+        assert again.as_dict() == pytest.approx(value.as_dict())
 
 
 def test_a_hard_stranger_is_the_nearest_item_of_another_group():
@@ -133,14 +134,10 @@ def test_known_errors_are_measured_and_unknown_ones_left_out():
     found = summarise_mismatch(
         score_held_out_pairs(HeldOutVectors.of(Dot(), data), data, 0), PARAMS
     )
-    assert (
-        found["mismatch_known"]["auc"]["value"]
-        == found["mismatch_known"]["average_precision"]["value"]
-        == 1.0
-    )
-    assert found["mismatch_known"]["fpr_at_95_tpr"]["value"] == 0.0
-    assert found["mismatch_known"]["pairs"] == {"wrong": 10, "right": 29}
-    assert found["mismatch"]["auc"]["value"] < 1.0
+    assert found.known.auc.value == found.known.average_precision.value == 1.0
+    assert found.known.fpr_at_95_tpr.value == 0.0
+    assert found.known.pairs == KnownCounts(wrong=10, right=29)
+    assert found.random.auc.value < 1.0
 
 
 @pytest.mark.parametrize("form", [np.asarray, sparse.csr_array])
@@ -181,6 +178,6 @@ def test_average_precision_is_scikit_learns_and_the_papers_stops_at_r():
         precision = np.cumsum(hit) / np.arange(1, 37)
         assert row["average_precision_at_r"] == pytest.approx((precision[:3] * hit[:3]).sum() / 3)
     standard, paper = summarise(queries, PARAMS), summarise_paper(queries, PARAMS)
-    assert paper["image_to_text"]["precision_at_1"] == standard["image_to_text"]["recall_at_1"]
-    assert paper["image_to_text"]["map"].value < standard["image_to_text"]["map"].value
-    assert paper["text_to_image"]["precision_at_5"].value <= 0.2
+    assert paper["image_to_text"].precision_at_1 == standard["image_to_text"].recall_at_1
+    assert paper["image_to_text"].map.value < standard["image_to_text"].map.value
+    assert paper["text_to_image"].precision_at_5.value <= 0.2

@@ -36,6 +36,7 @@ from csa.params.measure import EvaluateParams, PromptParams
 from csa.params.schema import Params
 from csa.params.views import ViewParams
 from csa.pipeline.labelled import held_out_labelled, transfer_labelled
+from csa.results.evaluation import AskedPrompts
 
 PARAMS = EvaluateParams(bootstrap=200)
 VIEWS = Params().views
@@ -81,7 +82,7 @@ def classes(features, labels="abc", protocol="in_domain"):
         np.asarray(features, dtype=float),
         protocol,
         len(features),
-        {},
+        AskedPrompts(["{label}"], "whole"),
     )
 
 
@@ -103,10 +104,10 @@ def test_a_summary_counts_images_and_classes():
     images = np.array([[1.0, 0]] * 6 + [[0, 1.0]] * 2)
     found = classify(Dot(), images, ["a"] * 6 + ["a", "b"], classes([[1, 0], [0, 1]]), True)
     summary = summarise_classes(found, np.arange(8), classes([[1, 0], [0, 1]]), PARAMS)
-    assert summary["top_1"]["value"] == pytest.approx(7 / 8) and summary["protocol"] == "in_domain"
-    assert summary["mean_class_top_1"]["value"] == pytest.approx((6 / 7 + 1) / 2)
-    assert summary["chance"]["top_1"]["value"] == 0.5 and summary["chance"]["top_5"]["value"] == 1
-    assert summary["top_1"]["low"] < 7 / 8 <= summary["top_1"]["high"]
+    assert summary.top_1.value == pytest.approx(7 / 8) and summary.protocol == "in_domain"
+    assert summary.mean_class_top_1.value == pytest.approx((6 / 7 + 1) / 2)
+    assert summary.chance.top_1.value == 0.5 and summary.chance.top_5.value == 1
+    assert summary.top_1.low < 7 / 8 <= summary.top_1.high
     table = per_class(found)
     assert table["label"].to_list() == ["a", "b"], "the worst first"
     assert table.row(0, named=True)["confused_with"] == "b" and table.row(0, named=True)[
@@ -277,14 +278,14 @@ def test_thresholds_come_from_the_validation_half_alone():
         detector.t_image,
         detector.cut,
     )
-    assert metrics["rows"]["validation"] + metrics["rows"]["test"] == 400 == len(table)
+    assert metrics.rows.validation + metrics.rows.test == 400 == len(table)
     called = table.filter(pl.col("part") == "test")
-    assert metrics["paper"]["accuracy"]["value"] == pytest.approx(
+    assert metrics.paper.accuracy.value == pytest.approx(
         (called["called_out"] == called["out"]).mean()
     )
-    assert metrics["discriminant"]["auc"]["value"] > metrics["image_alone"]["auc"]["value"] > 0.85
+    assert metrics.discriminant.auc.value > metrics.image_alone.auc.value > 0.85
     nothing = evaluate_out_of_context(similarities(400, rng, apart=0.0), PARAMS)[0]
-    assert nothing["discriminant"]["auc"]["low"] < 0.5 < nothing["discriminant"]["auc"]["high"]
+    assert nothing.discriminant.auc.low < 0.5 < nothing.discriminant.auc.high
     with pytest.raises(DataError, match="no threshold can be chosen"):
         Detector.choose(
             Similarities(rows.captions, rows.image, np.zeros(400, dtype=bool), rows.group)

@@ -7,7 +7,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-from workspaces import make_workspace
+from workspaces import make_workspace, metrics_of, queries_table
 
 from csa.errors import RefusedError, StageError
 from csa.flows import watching
@@ -199,14 +199,13 @@ def test_a_webhook_out_of_reach_stops_nothing_and_its_address_is_not_shown(
 
 
 def test_status_says_what_there_is():
-    estimate = {"value": 0.5, "low": 0.4, "high": 0.6}
     state = {
         "workspace": "main",
         "folder": "/x",
         "up_to_date": False,
         "out_of_date": ["fit"],
         "stages": {"ingest": {"stage": "ingest", "seconds": 1.0, "pairs": 2502}, "fit": None},
-        "metrics": {"retrieval": {"image_to_text": {"recall_at_1": estimate}}},
+        "metrics": metrics_of(queries_table()),
         "last_run": Execution(
             "2026-01-01T00:00:00+00:00", "main", "m", "refused", 9, 8, message="leakage: 3"
         ).as_dict(),
@@ -220,6 +219,7 @@ def test_status_says_what_there_is():
     for line in (
         "ingest        up to date   last ran in 1.0 s, 2,502 pairs",
         "fit           out of date  never ran",
+        "image → text  R@1 ",
         "9 s, 8 s of processor time; refused: leakage: 3",
         "champion      m version 2 (run abc, not what is here)",
         "checks        leakage refuse: 3 groups in both splits",

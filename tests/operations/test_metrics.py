@@ -96,7 +96,7 @@ def test_published_once_and_readable(ws):
     assert content(ws) == before
     assert {table: len(rows) for table, rows in before.items()} == {
         "runs": 1,
-        "metrics": 9,
+        "metrics": 15,
         "queries": 160,
         "stages": 5,
     }

@@ -88,7 +88,7 @@ def test_the_fit_on_the_sum_of_teams_is_the_fit_on_all_pairs(tmp_path, pairs):
     np.testing.assert_allclose(
         loaded.similarity(x[:50], y[:50]), whole.similarity(x[:50], y[:50]), atol=1e-6
     )
-    assert merged.retrieval["merged"]["image_to_text"]["recall_at_1"]["value"] > 0.1
+    assert merged.retrieval["merged"]["image_to_text"].recall_at_1.value > 0.1
     assert "pairs in" in str(merged) and "R@1" in str(merged)
 
 

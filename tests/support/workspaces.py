@@ -24,6 +24,15 @@ from csa.pipeline.evaluate import evaluate_stage
 from csa.pipeline.fit import fit_stage
 from csa.pipeline.ingest import ingest_stage
 from csa.pipeline.workspace import Workspace
+from csa.results.estimate import Estimate
+from csa.results.evaluation import (
+    DetectionMetrics,
+    EvaluationMetrics,
+    PairCounts,
+    RetrievalMetrics,
+    TestCount,
+)
+from csa.results.fit import FitReport
 from csa.storage.files import write_json
 
 VIEWS = ("image", "text")
@@ -81,6 +90,21 @@ def as_run(ws, views=VIEWS, costs=None):
     return ws
 
 
+ESTIMATE = Estimate(0.5, 0.4, 0.6)
+FIT = FitReport(
+    pairs=60,
+    groups=60,
+    score="canonical",
+    shrinkage=[0.1, 0.1],
+    n_components=3,
+    preparation=["raw", "raw"],
+    hubness_corrected=False,
+    diagnostics={},
+    weights=[0.9, 0.8, 0.7],
+    training_correlations=[0.9, 0.8, 0.7],
+)
+
+
 def make_workspace(root, seed=0, quality=0.5, **changes):
     """Write artifacts, dvc.lock and parameters into `root`; `changes` are top-level sections of
     params.yaml.
@@ -93,7 +117,7 @@ def make_workspace(root, seed=0, quality=0.5, **changes):
     write_pairs(pairs_of(queries), ws.pairs)
     for view in VIEWS:
         write_json(ws.features(view) / "index.json", {"fingerprint": f"encoder of {view}"})
-    write_json(ws.fit_report, {"score": "canonical", "shrinkage": [0.1, 0.1]})
+    write_json(ws.fit_report, FIT.as_dict())
     queries.write_parquet(_parent(ws.evaluation / "queries.parquet"))
     (ws.evaluation / "spectrum.png").write_bytes(b"\x89PNG")
     write_json(ws.metrics, metrics_of(queries))
@@ -176,21 +200,29 @@ def item_hash(name):
 
 
 def metrics_of(queries):
-    """metrics.json for a table of queries."""
-    estimate = {"value": 0.5, "low": 0.4, "high": 0.6}
-    return {
-        "evaluation_id": evaluation_id(pairs_of(queries), VIEWS),
-        "pairs": {"train": 60, "test": 80},
-        "retrieval": {
-            direction: {
-                name: estimate
-                | {"value": float(queries.filter(pl.col("direction") == direction)[name].mean())}
-                for name in ("recall_at_1", "recall_at_5", "recall_at_10", "mrr")
-            }
+    """metrics.json for a table of queries: their means, and made-up numbers elsewhere."""
+    test = pairs_of(queries).filter(pl.col("split") == "test")
+    metrics = EvaluationMetrics(
+        evaluation_id=evaluation_id(pairs_of(queries), VIEWS),
+        pairs=PairCounts(train=60, test=80),
+        groups=TestCount(test["group"].n_unique()),
+        galleries={view: test[f"{view}_hash"].n_unique() for view in VIEWS},
+        retrieval={
+            direction: _retrieval(queries.filter(pl.col("direction") == direction))
             for direction in ("image_to_text", "text_to_image")
         },
-        "mismatch": {"auc": estimate},
+        retrieval_paper={},
+        mismatch=DetectionMetrics(ESTIMATE, ESTIMATE, ESTIMATE),
+    )
+    return metrics.as_dict()
+
+
+def _retrieval(queries):
+    means = {
+        name: Estimate(float(queries[name].mean()), ESTIMATE.low, ESTIMATE.high)
+        for name in ("recall_at_1", "recall_at_5", "recall_at_10", "mrr")
     }
+    return RetrievalMetrics(**means, map=ESTIMATE, median_rank=ESTIMATE)
 
 
 def gate(project, run, version, reevaluate):

@@ -15,7 +15,7 @@ from csa.errors import CSAError
 from csa.features.shards import FeatureTable
 from csa.operations.opened import Project
 from csa.pipeline.workspace import Workspace
-from csa.storage.files import read_json
+from csa.results.evaluation import EvaluationMetrics
 
 # of a mean, in standard deviations: far above rounding, far below another data set's
 _TOLERANCE = 1e-4
@@ -78,9 +78,9 @@ def _of_evaluation(ws: Workspace) -> str | None:
         return "its evaluation is not of these held-out pairs"
     if np.mean(kept["rank"].to_numpy() != again.queries["rank"].to_numpy()) > _MOVED_RANKS:
         return "its evaluation is not that of this alignment"
-    told, measured = read_json(ws.metrics)["retrieval"], again.metrics["retrieval"]
-    for way, found in measured.items():
-        for name in ("recall_at_1", "recall_at_5", "recall_at_10", "mrr"):
-            if abs(told[way][name]["value"] - found[name]["value"]) > _MOVED_RANKS:
-                return f"its {name} of {way} is not that of this alignment"
+    told = EvaluationMetrics.read(ws.metrics).retrieval
+    for direction, measured in again.metrics.retrieval.items():
+        for name, estimate in measured.of_queries.items():
+            if abs(told[direction].of_queries[name].value - estimate.value) > _MOVED_RANKS:
+                return f"its {name} of {direction} is not that of this alignment"
     return None

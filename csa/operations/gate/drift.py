@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from csa.checks.checks import Check, admit
-from csa.checks.drift import Profile, check_drift, check_new_pairs
+from csa.checks.drift import check_drift, check_new_pairs
+from csa.checks.profile import Profile
 from csa.core.alignment import Alignment, load
 from csa.datasets.pairs_table import read_pairs
 from csa.errors import ArtifactError
@@ -21,6 +22,7 @@ from csa.operations.registry import downloads
 from csa.operations.registry.versions import Version
 from csa.operations.runs.items import read_items
 from csa.pipeline.workspace import Workspace
+from csa.results.fit import FitReport
 from csa.storage.files import read_json, write_json
 
 
@@ -35,7 +37,7 @@ def checks_against_champion(project: Project) -> list[Check]:
     if champion is None:
         return []
     report = _report(project, champion)
-    if not _same_encoders(project, champion) or "profile" not in report:
+    if report is None or report.profile is None or not _same_encoders(project, champion):
         _keep(
             ws,
             champion,
@@ -49,12 +51,12 @@ def checks_against_champion(project: Project) -> list[Check]:
     pairs = read_pairs(ws.pairs)
     train = pairs.filter(pl.col("split") == "train")
     now = Profile.of(alignment, *_features(train, tables), number_groups(train["group"]))
-    found = check_drift(Profile.from_dict(report["profile"]), now, views, limits)
+    checks = check_drift(Profile.of_record(report.profile), now, views, limits)
     new = _new_pairs(project, champion, alignment, pairs, tables)
-    found += [new] if new else []
-    _keep(ws, champion, found, "")
-    admit(found)
-    return found
+    checks += [new] if new else []
+    _keep(ws, champion, checks, "")
+    admit(checks)
+    return checks
 
 
 def forget_last(ws: Workspace) -> None:
@@ -102,24 +104,25 @@ def _same_encoders(project: Project, champion: Version) -> bool:
     )
 
 
-def _report(project: Project, champion: Version) -> dict[str, Any]:
-    """The champion's fit.json, from its run record or the registry; empty where neither has it."""
+def _report(project: Project, champion: Version) -> FitReport | None:
+    """The champion's fit.json, from its run record or the registry; None where neither has one of
+    this version.
+    """
     here = project.ws.runs / champion.tags.get("run_id", "none") / "fit.json"
     try:
-        report: dict[str, Any] = (
-            read_json(here) if here.is_file() else downloads.fit_report(project.registry, champion)
-        )
+        if here.is_file():
+            return FitReport.read(here)
+        return downloads.fit_report(project.registry, champion)
     except ArtifactError:
-        return {}
-    return report
+        return None
 
 
-def _keep(ws: Workspace, champion: Version, found: list[Check], why_not: str) -> None:
+def _keep(ws: Workspace, champion: Version, checks: list[Check], why_not: str) -> None:
     facts = {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
         "champion": champion.version,
-        "refused": any(check.outcome == "refuse" for check in found),
-        "checks": [check.as_dict() for check in found],
+        "refused": any(check.outcome == "refuse" for check in checks),
+        "checks": [check.as_dict() for check in checks],
         "not_compared": why_not,
     }
     write_json(ws.drift, facts)

@@ -14,6 +14,8 @@ from csa.operations.forgetting import forgotten
 from csa.operations.opened import Project
 from csa.operations.runs import executions
 from csa.pipeline.workspace import Workspace
+from csa.results.evaluation import EvaluationMetrics
+from csa.results.words import arrow, recall_line
 from csa.storage.files import read_json
 
 _SHOWN_FACTS = ("computed", "reused", "pairs", "quarantined", "images", "checks", "warnings")
@@ -29,7 +31,7 @@ def status_json(project: Project) -> dict[str, Any]:
         "up_to_date": not stale,
         "out_of_date": stale,
         "stages": {stage: _read(ws.stage_record(stage)) for stage in dvc.stages(ws)},
-        "metrics": _read(ws.metrics),
+        "metrics": _metrics(ws),
         "last_run": executions.last(ws),
         "champion": _champion(project),
         "checks": _checks(ws),
@@ -46,12 +48,11 @@ def status_text(state: dict[str, Any]) -> str:
         what = "out of date" if stage in state["out_of_date"] else "up to date"
         lines.append(f"  {stage:<14}{what:<13}{_cost_text(record)}")
     if state["metrics"]:
-        for direction, values in state["metrics"]["retrieval"].items():
-            r1 = values["recall_at_1"]
-            interval = f"[{100 * r1['low']:.1f}, {100 * r1['high']:.1f}]"
-            lines.append(
-                f"  {direction.replace('_to_', ' → '):<14}R@1 {r1['value']:.1%} {interval}"
-            )
+        metrics = EvaluationMetrics.of(state["metrics"], "metrics")
+        lines += [
+            f"  {arrow(direction):<14}{recall_line(found, (1,))}"
+            for direction, found in metrics.retrieval.items()
+        ]
     lines += [f"  {name:<14}{text}" for name, text in _around(state) if text]
     lines.append(
         "next: " + ("csa search, csa score" if state["up_to_date"] else "csa plan, csa run")
@@ -168,6 +169,14 @@ def _bytes(path: Path) -> int:
             except FileNotFoundError:
                 continue
     return total
+
+
+def _metrics(ws: Workspace) -> dict[str, Any] | None:
+    """The metrics as JSON; None where nothing was evaluated, or by another version of csa."""
+    try:
+        return EvaluationMetrics.read(ws.metrics).as_dict()
+    except ArtifactError:
+        return None
 
 
 def _read(path: Path) -> Any:

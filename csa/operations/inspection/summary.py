@@ -8,6 +8,10 @@ from csa.datasets.pairs_table import read_pairs
 from csa.operations.opened import Project
 from csa.operations.runs.result import RetrainResult
 from csa.pipeline.workspace import Workspace
+from csa.results.evaluation import ClassificationMetrics, EvaluationMetrics
+from csa.results.fit import FitReport
+from csa.results.task import TaskMetrics, TransferMetrics, read_task
+from csa.results.words import arrow, percent, plain, recall_line, spaced
 from csa.storage.files import read_json
 
 _LONG = ("weights", "training_correlations", "tried")  # of fit.json: for reports, not for a summary
@@ -29,9 +33,13 @@ def summary_json(project: Project, result: RetrainResult) -> dict[str, Any]:
             {"stage": o.stage, "status": o.status, "seconds": o.seconds} for o in result.outcomes
         ],
         "features": {view: _record(ws, f"embed@{view}") for view in params.views},
-        "fit": {key: value for key, value in read_json(ws.fit_report).items() if key not in _LONG},
-        "metrics": read_json(ws.metrics),
-        "tasks": {name: read_json(ws.task(name) / "metrics.json") for name in params.tasks},
+        "fit": {
+            key: value
+            for key, value in FitReport.read(ws.fit_report).as_dict().items()
+            if key not in _LONG
+        },
+        "metrics": EvaluationMetrics.read(ws.metrics).as_dict(),
+        "tasks": {name: task.as_dict() for name, task in _tasks(project).items()},
         "model": {
             "name": project.model,
             "version": result.version,
@@ -49,54 +57,41 @@ def summary_text(project: Project, result: RetrainResult) -> str:
         project: what was run.
         result: what it came to.
     """
-    ws, data = project.ws, summary_json(project, result)
-    fit, metrics, model = data["fit"], data["metrics"], data["model"]
+    ws = project.ws
+    fit, metrics = FitReport.read(ws.fit_report), EvaluationMetrics.read(ws.metrics)
     ran = [o.stage for o in result.outcomes if o.status != "unchanged"]
     done = (
         ", ".join(f"{o.stage} {o.status}" for o in result.outcomes if o.status != "unchanged")
         or "nothing to do: all up to date"
     )
-    gx, gy = fit["shrinkage"]
     first, second = project.params.view_names
-    nats = fit["diagnostics"].get("mutual_information_nats")
     lines = [
         "",
-        f"{model['name']}  run "
-        f"{data['run_id']}{'' if data['new_run'] else '  (known: nothing was appended)'}",
+        f"{project.model}  run "
+        f"{result.run_id}{'' if result.new_run else '  (known: nothing was appended)'}",
         f"  stages      {done}",
-        f"  pairs       {metrics['pairs']['train']:,} to train on in {fit['groups']:,} groups, "
-        f"{metrics['pairs']['test']:,} held out in {metrics['groups']['test']:,}",
+        f"  pairs       {metrics.pairs.train:,} to train on in {fit.groups:,} groups, "
+        f"{metrics.pairs.test:,} held out in {metrics.groups.test:,}",
         *(
             f"  features    {view}: {_features_text(ws, view, f'embed@{view}' in ran)}"
             for view in (first, second)
         ),
-        f"  alignment   "
-        f"{fit['score'].replace('_', ' ')}"
-        f"{', hubness corrected' if fit['hubness_corrected'] else ''}, "
-        f"{fit['n_components']} components on {fit['preparation'][0]} {first} and "
-        f"{fit['preparation'][1]} {second} features, "
-        f"shrinkage {gx:.2g} ({first}) and {gy:.2g} ({second})"
-        + (f", {nats:.1f} nats shared" if nats else ""),
+        f"  alignment   {_alignment_text(fit, first, second)}",
+        *(
+            f"  {arrow(direction):<14}{recall_line(found)}   median rank "
+            f"{found.median_rank.value:g} of {metrics.gallery(direction):,}"
+            for direction, found in metrics.retrieval.items()
+        ),
+        f"  mismatch    AUC {plain(metrics.mismatch.auc)} against random strangers"
+        + _hard_text(metrics),
     ]
-    for direction, values in metrics["retrieval"].items():
-        gallery = metrics["galleries"][direction.partition("_to_")[2]]
-        recalls = "   ".join(f"R@{k} {_percent(values[f'recall_at_{k}'])}" for k in (1, 5, 10))
-        median = values["median_rank"]["value"]
-        lines.append(
-            f"  {direction.replace('_to_', ' → '):<14}{recalls}   median rank {median:g} of "
-            f"{gallery:,}"
-        )
+    if metrics.classification is not None:
+        lines.append(f"  classes     {_classes_text(metrics.classification)}")
+    lines += [f"  task        {name}: {_task_text(task)}" for name, task in _tasks(project).items()]
     lines += [
-        f"  mismatch    AUC {_plain(metrics['mismatch']['auc'])} against random strangers"
-        + _hard_text(metrics)
-    ]
-    if "classification" in metrics:
-        lines.append(f"  classes     {_classes_text(metrics['classification'])}")
-    lines += [f"  task        {name}: {_task_text(task)}" for name, task in data["tasks"].items()]
-    lines += [
-        f"  model       {model['name']} version {model['version']} "
-        f"({'new' if model['created'] else 'registered before'})",
-        f"  gate        {data['gate']['verdict']}: {data['gate']['reason']}",
+        f"  model       {project.model} version {result.version} "
+        f"({'new' if result.created else 'registered before'})",
+        f"  gate        {result.decision.verdict}: {result.decision.reason}",
         "",
         f"Report: {ws.report}",
         f"Next: {_example_search(project)}csa status{_where(ws)}   csa metrics   "
@@ -105,31 +100,42 @@ def summary_text(project: Project, result: RetrainResult) -> str:
     return "\n".join(lines)
 
 
-def _hard_text(metrics: dict[str, Any]) -> str:
-    hard, known = metrics.get("mismatch_hard"), metrics.get("mismatch_known")
-    text = f", {_plain(hard['auc'])} against hard ones" if hard else ""
-    return text + (
-        f", {_plain(known['auc'])} for {known['pairs']['wrong']:,} known errors" if known else ""
+def _tasks(project: Project) -> dict[str, TaskMetrics]:
+    ws = project.ws
+    return {name: read_task(ws.task(name) / "metrics.json") for name in project.params.tasks}
+
+
+def _alignment_text(fit: FitReport, first: str, second: str) -> str:
+    (gx, gy), (prepared_x, prepared_y) = fit.shrinkage, fit.preparation
+    return (
+        f"{spaced(fit.score)}{', hubness corrected' if fit.hubness_corrected else ''}, "
+        f"{fit.n_components} components on {prepared_x} {first} and {prepared_y} {second} "
+        f"features, shrinkage {gx:.2g} ({first}) and {gy:.2g} ({second})"
+        + (f", {fit.nats:.1f} nats shared" if fit.nats else "")
     )
 
 
-def _classes_text(found: dict[str, Any]) -> str:
-    chance = found["chance"]["top_1"]["value"]
+def _hard_text(metrics: EvaluationMetrics) -> str:
+    hard, known = metrics.mismatch_hard, metrics.mismatch_known
+    text = f", {plain(hard.auc)} against hard ones" if hard else ""
+    return text + (f", {plain(known.auc)} for {known.pairs.wrong:,} known errors" if known else "")
+
+
+def _classes_text(found: ClassificationMetrics) -> str:
     return (
-        f"top-1 {_percent(found['top_1'])}   top-5 {_percent(found['top_5'])}   of "
-        f"{found['classes']:,} classes "
-        f"({found['protocol'].replace('_', ' ')}; chance {chance:.2g})"
+        f"top-1 {percent(found.top_1)}   top-5 {percent(found.top_5)}   of "
+        f"{found.classes:,} classes "
+        f"({spaced(found.protocol)}; chance {found.chance.top_1.value:.2g})"
     )
 
 
-def _task_text(task: dict[str, Any]) -> str:
-    if task["kind"] == "transfer":
-        return _classes_text(task["classification"])
-    paper, rows = task["out_of_context"]["paper"], task["out_of_context"]["rows"]
+def _task_text(task: TaskMetrics) -> str:
+    if isinstance(task, TransferMetrics):
+        return _classes_text(task.classification)
+    paper, rows = task.out_of_context.paper, task.out_of_context.rows
     return (
-        f"out of context: AUC {_plain(paper['auc'])}, accuracy {_percent(paper['accuracy'])} of "
-        f"{rows['test']:,} rows "
-        f"(thresholds chosen on {rows['validation']:,} others)"
+        f"out of context: AUC {plain(paper.auc)}, accuracy {percent(paper.accuracy)} of "
+        f"{rows.test:,} rows (thresholds chosen on {rows.validation:,} others)"
     )
 
 
@@ -164,14 +170,6 @@ def _record(ws: Workspace, stage: str) -> dict[str, Any] | None:
     path = ws.stage_record(stage)
     record: dict[str, Any] | None = read_json(path) if path.is_file() else None
     return record
-
-
-def _plain(estimate: dict[str, float]) -> str:
-    return f"{estimate['value']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
-
-
-def _percent(estimate: dict[str, float]) -> str:
-    return f"{estimate['value']:.1%} [{100 * estimate['low']:.1f}, {100 * estimate['high']:.1f}]"
 
 
 def _where(ws: Workspace) -> str:

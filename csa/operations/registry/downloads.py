@@ -15,6 +15,7 @@ from csa.operations.registry.registry import Registry
 from csa.operations.registry.versions import Version
 from csa.operations.runs.items import items_file
 from csa.operations.runs.records import file_sha256
+from csa.results.fit import FitReport
 from csa.storage.files import read_json
 
 
@@ -85,7 +86,7 @@ def run_json(registry: Registry, version: Version) -> dict[str, Any]:
     return record
 
 
-def fit_report(registry: Registry, version: Version) -> dict[str, Any]:
+def fit_report(registry: Registry, version: Version) -> FitReport:
     """The fit.json a version was registered with.
 
     Args:
@@ -93,8 +94,7 @@ def fit_report(registry: Registry, version: Version) -> dict[str, Any]:
         version: one of its versions.
     """
     with registry.fetched(f"runs:/{version.mlflow_run}/fit.json") as file:
-        report: dict[str, Any] = read_json(file)
-    return report
+        return FitReport.read(file)
 
 
 def verify_model(registry: Registry, version: Version) -> int:

@@ -24,6 +24,7 @@ from csa.operations.opened import Project
 from csa.operations.runs.items import keep_items
 from csa.params.schema import Params
 from csa.pipeline.workspace import Workspace
+from csa.results.evaluation import EvaluationMetrics
 from csa.storage.files import read_json, write_json
 
 TASKS_FILE = "tasks.json"
@@ -123,7 +124,7 @@ def record_run(project: Project, stages: list[str]) -> tuple[RunRecord, bool]:
         outputs=outputs,
         alignment_sha256=file_sha256(ws.alignment),
         queries_sha256=file_sha256(ws.evaluation / "queries.parquet"),
-        evaluation_id=read_json(ws.metrics)["evaluation_id"],
+        evaluation_id=EvaluationMetrics.read(ws.metrics).evaluation_id,
         encoders={
             view: read_json(ws.features(view) / "index.json")["fingerprint"]
             for view in params.views

@@ -1,0 +1,1 @@
+"""What the stages wrote, with types: the shapes of their JSON files, and how numbers are said."""

@@ -1,0 +1,110 @@
+"""fit.json: what `fit` chose, and what it says of itself."""
+
+from dataclasses import dataclass, field
+
+from csa.results.record import Record
+
+
+@dataclass(frozen=True)
+class TriedRecipe(Record):
+    """A recipe that was compared on held-out folds.
+
+    Attributes:
+        preparation: of both views.
+        pairs: how many were fitted.
+        shrinkage: of both views, in [0, 1].
+        held_out_mrr: mean reciprocal rank inside the folds.
+    """
+
+    preparation: list[str]
+    pairs: int
+    shrinkage: list[float]
+    held_out_mrr: float
+
+
+@dataclass(frozen=True)
+class TriedScore(Record):
+    """A score that was compared on held-out folds.
+
+    Attributes:
+        score: its name.
+        n_components: None where the score weighs all.
+        hubness_corrected: whether it was.
+        held_out_mrr: mean reciprocal rank inside the folds.
+    """
+
+    score: str
+    n_components: int | None
+    hubness_corrected: bool
+    held_out_mrr: float
+
+
+@dataclass(frozen=True)
+class Tried(Record):
+    """What was compared on held-out folds, in order; empty where everything was set by hand."""
+
+    recipes: list[TriedRecipe] = field(default_factory=list)
+    scores: list[TriedScore] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class KeptProfile(Record):
+    """Numbers of a `csa.checks.profile.Profile`: groups, means (2, r), covariances (2, r, r)."""
+
+    groups: int
+    mean: list[list[float]]
+    covariance: list[list[list[float]]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitReport(Record):
+    """What `fit` chose and found.
+
+    Attributes:
+        pairs, groups: what was fitted on.
+        score: the chosen score.
+        shrinkage: of both views, in [0, 1].
+        n_components: of the score.
+        preparation: of both views.
+        hubness_corrected: whether the score is.
+        diagnostics: what held-out folds say, or in-sample numbers without them; see
+            `csa.core.diagnostics`.
+        tried: what was compared; None in files of older versions.
+        profile: what drift is measured against; None in files of older versions.
+        weights, training_correlations: of the components, shape (r,).
+    """
+
+    pairs: int
+    groups: int
+    score: str
+    shrinkage: list[float]
+    n_components: int
+    preparation: list[str]
+    hubness_corrected: bool
+    diagnostics: dict[str, float | bool | None]
+    tried: Tried | None = None
+    profile: KeptProfile | None = None
+    weights: list[float]
+    training_correlations: list[float]
+
+    @property
+    def nats(self) -> float | None:
+        """Mutual information of held-out canonical coordinates; None where no folds were held
+        out.
+        """
+        return self.diagnostics.get("mutual_information_nats")
+
+    @property
+    def effective_dimension(self) -> float | None:
+        """Number of components that count; None where no folds were held out."""
+        return self.diagnostics.get("effective_dimension")
+
+    @property
+    def overfit_gap(self) -> float | None:
+        """Mean of in-sample correlation less weight; None where no folds were held out."""
+        return self.diagnostics.get("overfit_gap")
+
+    @property
+    def no_shared_signal(self) -> bool:
+        """Whether it was looked for a shared signal and none was found."""
+        return self.diagnostics.get("shared_signal") is False
