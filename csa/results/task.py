@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from csa.errors import ArtifactError
 from csa.results.estimate import Estimate, Value
@@ -14,7 +14,6 @@ from csa.results.evaluation import (
     TestCount,
 )
 from csa.results.record import Record
-from csa.storage.files import read_json
 
 
 @dataclass(frozen=True)
@@ -183,29 +182,21 @@ _KINDS: dict[str, type[TransferMetrics] | type[OutOfContextTaskMetrics]] = {
 }
 
 
-def task_of(value: Any, name: str) -> TaskMetrics:
-    """The metrics of a task that a JSON object holds.
-
-    Args:
-        value: the object.
-        name: what errors call it.
-
-    Raises:
-        ArtifactError: it lacks what a task has, or its kind is unknown.
-    """
-    kind = value.get("kind") if isinstance(value, dict) else None
-    if kind not in _KINDS:
-        raise ArtifactError(
-            f"{name}: damaged, or of another version of csa (kind {kind!r}; there are "
-            f"{', '.join(_KINDS)}); delete it and run `csa run` again"
-        )
-    return _KINDS[kind].of(value, name)
+@dataclass(frozen=True)
+class _OfAnyKind(Record):
+    kind: str
 
 
 def read_task(path: Path) -> TaskMetrics:
     """The metrics of a task, from the file that its stage wrote.
 
     Raises:
-        ArtifactError: it is missing, is not JSON, or lacks what a task has.
+        ArtifactError: it is missing, is not JSON, or lacks what a task of its kind has.
     """
-    return task_of(read_json(path), str(path))
+    kind = _OfAnyKind.read(path).kind
+    if kind not in _KINDS:
+        raise ArtifactError(
+            f"{path}: damaged, or of another version of csa (kind {kind!r}; there are "
+            f"{', '.join(_KINDS)}); delete it and run `csa run` again"
+        )
+    return _KINDS[kind].read(path)

@@ -17,8 +17,10 @@ from csa.evaluation.classification import per_class
 from csa.evaluation.conformal import fewest_groups
 from csa.figures import task_figures
 from csa.params.schema import Params
-from csa.pipeline import __main__ as stages
+from csa.pipeline.embed import embed_stage
 from csa.pipeline.evaluate import evaluate_stage
+from csa.pipeline.fit import fit_stage
+from csa.pipeline.ingest import ingest_stage
 from csa.pipeline.task import task_stage
 from csa.pipeline.workspace import Workspace
 from csa.questions.classify import classify_files, read_labels
@@ -67,10 +69,10 @@ def ws(tmp_path_factory):
     }
     ws = Workspace(root, root / ".csa")
     ws.params_file.write_text(yaml.safe_dump(Params.from_mapping(params).dump(), sort_keys=False))
-    stages.ingest_stage(ws)
+    ingest_stage(ws)
     for view in ("image", "text"):
-        stages.embed_stage(ws, view)
-    stages.fit_stage(ws)
+        embed_stage(ws, view)
+    fit_stage(ws)
     evaluate_stage(ws)
     return ws
 

@@ -151,7 +151,7 @@ def test_what_is_not_of_the_shape_is_one_clear_line(tmp_path):
     with pytest.raises(ArtifactError, match=r"kind 'magic'; there are transfer, out_of_context"):
         read_task(file)
     file.write_text("[1]")
-    with pytest.raises(ArtifactError, match="kind None"):
+    with pytest.raises(ArtifactError, match="the whole: Input should be an object"):
         read_task(file)
 
 
