@@ -205,3 +205,29 @@ def test_a_ledger_of_an_earlier_version_is_named(tmp_path):
     )
     with pytest.raises(ArtifactError, match="earlier version of csa; move it aside"):
         ledger.entries(path)
+
+
+def test_a_line_that_follows_another_models_line_is_no_line(tmp_path):
+    path = tmp_path / "promotions.jsonl"
+    other = ledger.append(path, {"model": "other", "verdict": "promote"})
+    forged = {"seq": 2, "when": "now", "model": "mine", "previous": [other["hash"]]}
+    forged["hash"] = ledger.line_hash(forged)
+    with pytest.raises(ArtifactError, match="ledger of mine: line .* was edited"):
+        ledger.merge(path, [forged])
+    path.write_text(path.read_text() + ledger.line_text(forged) + "\n")
+    with pytest.raises(ArtifactError, match="line 2 was edited or does not follow"):
+        ledger.entries(path)
+
+
+@pytest.mark.parametrize(("seq", "whole"), [(1, False), (2, True), (3, False)])
+def test_a_line_has_the_number_after_the_newest_it_follows(tmp_path, seq, whole):
+    path = tmp_path / "promotions.jsonl"
+    first = ledger.append(path, {"model": "m", "verdict": "promote"})
+    line = {"seq": seq, "when": "now", "model": "m", "previous": [first["hash"]]}
+    line["hash"] = ledger.line_hash(line)
+    if whole:
+        assert ledger.merge(path, [line]) == [line]
+        assert ledger.heads(ledger.entries(path), "m") == [line]
+    else:
+        with pytest.raises(ArtifactError, match="was edited"):
+            ledger.merge(path, [line])

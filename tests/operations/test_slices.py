@@ -3,6 +3,7 @@
 import polars as pl
 import pytest
 
+from csa.errors import ParamsError
 from csa.operations.gate.slices import slices_of
 
 
@@ -70,3 +71,48 @@ def test_a_query_counts_once_however_many_pairs_it_has():
         ("text_to_image", "u", "group_size (pairs) 1"),
     ]
     assert slices_of(items, ("image", "text"), []).is_empty()
+
+
+def items(**columns):
+    """Four held-out pairs of two groups, and one of training that no slice may hold."""
+    facts = {
+        "pair_id": list("abcde"),
+        "group": ["g", "g", "g", "h", "t"],
+        "split": ["test"] * 4 + ["train"],
+        "image_hash": ["i1", "i1", "i1", "i2", "i3"],
+        "text_hash": ["t1", "t2", "t3", "t4", "t5"],
+        "text_words": [2, 4, 9, 4, 100],
+    }
+    return pl.DataFrame(facts | columns)
+
+
+def test_each_query_is_in_the_slices_of_its_direction_words_and_group():
+    found = slices_of(items(), ("image", "text"), ["direction", "caption_length", "group_size"])
+    assert sorted(found.rows()) == sorted(
+        [
+            *[("image_to_text", i, "direction image_to_text") for i in ("i1", "i2")],
+            *[("text_to_image", t, "direction text_to_image") for t in ("t1", "t2", "t3", "t4")],
+            ("text_to_image", "t1", "caption_length (text, words) 2"),
+            ("text_to_image", "t2", "caption_length (text, words) 3-4"),
+            ("text_to_image", "t4", "caption_length (text, words) 3-4"),
+            ("text_to_image", "t3", "caption_length (text, words) 5-9"),
+            ("image_to_text", "i1", "group_size (pairs) 2-3"),
+            ("image_to_text", "i2", "group_size (pairs) 1"),
+            *[("text_to_image", t, "group_size (pairs) 2-3") for t in ("t1", "t2", "t3")],
+            ("text_to_image", "t4", "group_size (pairs) 1"),
+        ]
+    )
+
+
+def test_a_column_makes_a_slice_of_each_value_and_an_unknown_name_is_refused():
+    labelled = items(label=["x", "x", None, "y", "z"])
+    found = slices_of(labelled, ("image", "text"), ["label"])
+    assert sorted(found.filter(pl.col("direction") == "text_to_image").rows()) == [
+        ("text_to_image", "t1", "label x"),
+        ("text_to_image", "t2", "label x"),
+        ("text_to_image", "t4", "label y"),
+    ]
+    assert slices_of(labelled, ("image", "text"), []).is_empty()
+    for name in ("split", "pair_id", "image_hash", "text_words", "magic"):
+        with pytest.raises(ParamsError, match=f"no slice '{name}'; there are direction"):
+            slices_of(labelled, ("image", "text"), [name])
