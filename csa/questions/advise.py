@@ -216,19 +216,19 @@ def rank_pairings(
     """
     n = len(next(iter(first.values())))
     draws = group_draws(n, 1000, seed)
-    found: list[tuple[Pairing, Float64]] = []
+    measured: list[tuple[Pairing, Float64]] = []
     with one_thread_a_product():
         for a, b in product(first, second):
             nats, reciprocal = _held_out(first[a], second[b], seed)
             neighbours = mutual_neighbours(first[a], second[b], seed=seed)
             mrr = mean_estimate(reciprocal, np.arange(n), draws, 1 - _LEVEL)
-            found.append((Pairing((a, b), neighbours, nats, mrr), reciprocal))
-    found.sort(key=lambda one: -one[0].mrr.value)
-    best = found[0][1]
-    confidence = 1 - _LEVEL / max(len(found) - 1, 1)
-    return [found[0][0]] + [
+            measured.append((Pairing((a, b), neighbours, nats, mrr), reciprocal))
+    measured.sort(key=lambda one: -one[0].mrr.value)
+    best = measured[0][1]
+    confidence = 1 - _LEVEL / max(len(measured) - 1, 1)
+    return [measured[0][0]] + [
         replace(pairing, behind=mean_estimate(reciprocal - best, np.arange(n), draws, confidence))
-        for pairing, reciprocal in found[1:]
+        for pairing, reciprocal in measured[1:]
     ]
 
 
@@ -259,14 +259,14 @@ def named_candidates(
     Raises:
         InputError: not VIEW=ENCODER[:key=value,...], an unknown view or key, a value out of range.
     """
-    found: dict[str, dict[str, ViewParams]] = {view: {} for view in params.views}
+    by_view: dict[str, dict[str, ViewParams]] = {view: {} for view in params.views}
     for text in candidates:
         view, equals, spec = text.partition("=")
-        if not equals or not spec or view not in found:
+        if not equals or not spec or view not in by_view:
             raise InputError(
-                f"--view {text!r}: expected VIEW=ENCODER with a view of {', '.join(found)}, such "
+                f"--view {text!r}: expected VIEW=ENCODER with a view of {', '.join(by_view)}, such "
                 f"as "
-                f"{next(iter(found))}=/models/dinov2:layer=-2,pooling=cls"
+                f"{next(iter(by_view))}=/models/dinov2:layer=-2,pooling=cls"
             )
         own = params.views[view]
         encoder, changes = _read_spec(text, spec)
@@ -278,13 +278,13 @@ def named_candidates(
             "encoders": [{"encoder": one} for one in named],
         }
         try:
-            found[view][spec] = ViewParams.model_validate(settings)
+            by_view[view][spec] = ViewParams.model_validate(settings)
         except ValueError as error:
             words = " ".join(str(error).split())[:160]
             raise InputError(f"--view {text!r}: not settings of a view ({words})") from None
     return {
         view: some or {params.views[view].encoder_names: params.views[view]}
-        for view, some in found.items()
+        for view, some in by_view.items()
     }
 
 

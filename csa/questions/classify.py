@@ -21,6 +21,8 @@ from csa.evaluation.vectors import search_vectors
 from csa.features.embedder import Embedder
 from csa.figures.sheet import draw_grid, showable
 from csa.modalities.registry import files_in
+from csa.params.measure import PromptParams
+from csa.params.schema import Params
 from csa.params.views import Modality
 from csa.pipeline.labelled import usual_template, view_pair
 from csa.pipeline.workspace import Workspace
@@ -149,38 +151,19 @@ def classify_files(
         DataError: not one file is usable.
     """
     params, alignment = ws.params(), load(ws.alignment)
-    names = view_pair(params.views)
-    if names is None or params.views[names[0]].modality == "array":
-        views = ", ".join(
-            f"{view} ({settings.modality})" for view, settings in params.views.items()
-        )
-        raise InputError(
-            f"labels need one view of texts and another of files, but the views are {views}"
-        )
-    view, text_view = names
-    candidates = list(dict.fromkeys(label.strip() for label in labels if label.strip()))
-    if len(candidates) < 2:
-        raise InputError(
-            f"{len(candidates)} labels: there is nothing to choose from; give two or more "
-            f"different ones"
-        )
-    prompts = params.evaluate.prompts
-    if templates:
-        prompts = prompts.model_copy(update={"templates": list(templates)})
-    if without := [template for template in prompts.templates if "{label}" not in template]:
-        raise InputError(
-            f"the template {without[0]!r} has no {{label}}, the place of the label, as in 'a "
-            f"photo of a {{label}}'"
-        )
-    asked = [prompts_of(label, prompts, usual_template(params.dataset)) for label in candidates]
+    view, text_view = _views_of_labels(params)
+    labels = _different(labels)
+    prompts, template = _prompts(params, templates), usual_template(params.dataset)
+    asked = [prompts_of(label, prompts, template) for label in labels]
     modality, most = params.views[view].modality, params.dataset.max_image_pixels
-    files, hashes, unusable = _check(named, modality, most)
+    usable = _check(named, modality, most)
     load_item = partial(load_file, modality=modality, max_pixels=most)
     embedder = Embedder(ws.cache, params.compute.dask)
-    items = {digest: file for file, digest in zip(reversed(files), reversed(hashes), strict=True)}
+    # of equal files the first one named is read
+    items = dict(zip(reversed(usable.hashes), reversed(usable.files), strict=True))
     features = embedder.items(
         params.views[view], list(items.items()), load_item, f"embed {view}"
-    ).rows(hashes)
+    ).rows(usable.hashes)
     texts = embedder.texts(
         params.views[text_view], [prompt for group in asked for prompt in group], "embed prompts"
     )
@@ -189,16 +172,53 @@ def classify_files(
     best, scores = top_k(queries, vectors, top)
     judge = PairCalibration.read(ws.evaluation / "pairs.parquet")
     return Classified(
-        files=files,
-        labels=[[candidates[i] for i in row] for row in best],
+        files=usable.files,
+        labels=[[labels[i] for i in row] for row in best],
         scores=scores,
         p_match=None if judge is None else judge.true.p_value(scores[:, 0]),
         p_familiar=familiar(ws, view, features),
         alpha=params.evaluate.alpha,
-        unusable=unusable,
-        templates=prompts.templates or [usual_template(params.dataset)],
+        unusable=usable.others,
+        templates=prompts.templates or [template],
         load=load_item,
     )
+
+
+def _views_of_labels(params: Params) -> tuple[str, str]:
+    """The view of files that labels are given to, and the text view."""
+    names = view_pair(params.views)
+    if names is None or params.views[names[0]].modality == "array":
+        views = ", ".join(
+            f"{view} ({settings.modality})" for view, settings in params.views.items()
+        )
+        raise InputError(
+            f"labels need one view of texts and another of files, but the views are {views}"
+        )
+    return names
+
+
+def _different(labels: Sequence[str]) -> list[str]:
+    """The candidates in order, without blank and repeated ones."""
+    candidates = list(dict.fromkeys(label.strip() for label in labels if label.strip()))
+    if len(candidates) < 2:
+        raise InputError(
+            f"{len(candidates)} labels: there is nothing to choose from; give two or more "
+            f"different ones"
+        )
+    return candidates
+
+
+def _prompts(params: Params, templates: Sequence[str]) -> PromptParams:
+    """The prompts of the parameters, with other templates where some are given."""
+    prompts = params.evaluate.prompts
+    if templates:
+        prompts = prompts.model_copy(update={"templates": list(templates)})
+    if without := [template for template in prompts.templates if "{label}" not in template]:
+        raise InputError(
+            f"the template {without[0]!r} has no {{label}}, the place of the label, as in 'a "
+            f"photo of a {{label}}'"
+        )
+    return prompts
 
 
 def read_labels(path: Path) -> list[str]:
@@ -216,22 +236,17 @@ def read_labels(path: Path) -> list[str]:
         ) from None
 
 
-def _check(
-    named: Sequence[str], modality: Modality, max_pixels: int
-) -> tuple[list[str], list[str], list[tuple[str, str]]]:
-    """Usable files, their hashes, and the others with what is wrong with them."""
-    files: list[str] = []
-    for name in named:
-        if Path(name).is_dir():
-            found = [str(file) for file in files_in(Path(name), modality)]
-            if not found:
-                raise InputError(
-                    f"{name}: no {modality} file in this folder or below it; is it the right one?"
-                )
-            files += found
-        else:
-            files.append(name)
-    files = list(dict.fromkeys(files))
+@dataclass(frozen=True)
+class _Usable:
+    """Files that can be read, their hashes, and the others with what is wrong with each."""
+
+    files: list[str]
+    hashes: list[str]
+    others: list[tuple[str, str]]
+
+
+def _check(named: Sequence[str], modality: Modality, max_pixels: int) -> _Usable:
+    files = list(dict.fromkeys(file for name in named for file in _files_of(name, modality)))
     check = partial(check_file, modality=modality, max_pixels=max_pixels)
     outcomes = check_files(files, check, f"check {modality}", progress=len(files) > 1)
     unusable = [(file, fault) for file, (_, fault) in outcomes.items() if fault]
@@ -241,4 +256,16 @@ def _check(
             + (f"; nor is any of the other {len(files) - 1} usable" if len(files) > 1 else "")
         )
     usable = [(file, digest) for file, (digest, fault) in outcomes.items() if not fault]
-    return [file for file, _ in usable], [digest for _, digest in usable], unusable
+    return _Usable([file for file, _ in usable], [digest for _, digest in usable], unusable)
+
+
+def _files_of(name: str, modality: Modality) -> list[str]:
+    """A file, or all of a modality in a folder."""
+    if not Path(name).is_dir():
+        return [name]
+    inside = [str(file) for file in files_in(Path(name), modality)]
+    if not inside:
+        raise InputError(
+            f"{name}: no {modality} file in this folder or below it; is it the right one?"
+        )
+    return inside

@@ -120,7 +120,7 @@ def _doubts(
     """Why the held-out pairs may say little about this one: too few of them, or an item unlike
     all they hold.
     """
-    found = (
+    reasons = (
         []
         if judge.true.threshold(params.evaluate.alpha) > -np.inf
         else [
@@ -131,12 +131,12 @@ def _doubts(
     for view, features in items.items():
         p = float(familiar(ws, view, features)[0])
         if p <= UNFAMILIAR:
-            found.append(
+            reasons.append(
                 f"this {view} is less like any training {view} than nearly all held-out ones are "
                 f"(p = {p:.2g}), so what was "
                 "measured there may not hold"
             )
-    return tuple(found)
+    return tuple(reasons)
 
 
 def familiar(ws: Workspace, view: str, features: Array) -> Float64:

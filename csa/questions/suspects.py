@@ -160,7 +160,7 @@ def find(
     )
     groups = train["group"].to_numpy()
     refit = Refit(alignment, Training.of(X, Y, groups, params.fit.folds, params.fit.seed))
-    found = find_suspects(refit, X, Y, groups, seed=params.evaluate.seed)
+    suspicion = find_suspects(refit, X, Y, groups, seed=params.evaluate.seed)
     gained = None
     if trim is not None:
         share, inside = (
@@ -170,10 +170,10 @@ def find(
         gained = Trimmed(
             share,
             inside,
-            paired_gain(alignment, trimmed(refit, found, share), held_out, params.evaluate),
+            paired_gain(alignment, trimmed(refit, suspicion, share), held_out, params.evaluate),
         )
     answer = SuspectsAnswer(
-        _table(train, params.view_names, found), params.view_names, found.share, top, gained
+        _table(train, params.view_names, suspicion), params.view_names, suspicion.share, top, gained
     )
     _write(ws, answer)
     if page is not None:
@@ -201,16 +201,16 @@ def _share(text: str) -> float:
         ) from None
 
 
-def _table(train: pl.DataFrame, views: tuple[str, str], found: Suspicion) -> pl.DataFrame:
+def _table(train: pl.DataFrame, views: tuple[str, str], suspicion: Suspicion) -> pl.DataFrame:
     """One row a training pair, the most suspect first."""
-    order, second = found.ranking, train[views[1]].to_list()
+    order, second = suspicion.ranking, train[views[1]].to_list()
     columns: dict[str, Any] = {
-        "score": found.score,
-        "suspicion": found.suspicion,
-        "probability": found.probability,
-        "strangers_above": found.above,
-        "better": pl.Series([second[i] for i in found.better]),
-        "better_score": found.better_score,
+        "score": suspicion.score,
+        "suspicion": suspicion.suspicion,
+        "probability": suspicion.probability,
+        "strangers_above": suspicion.above,
+        "better": pl.Series([second[i] for i in suspicion.better]),
+        "better_score": suspicion.better_score,
     }
     ranked = train.select("pair_id", "group", *views).with_columns(
         pl.Series(name, values) for name, values in columns.items()

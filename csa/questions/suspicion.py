@@ -103,11 +103,11 @@ def find_suspects(
         DataError: a fold with pairs of one group alone, so that there are no strangers.
     """
     group, kept = number_groups(groups), np.ones(len(X), dtype=np.bool_)
-    found = _score(refit, refit.on(kept), X, Y, group, seed)
+    suspicion = _score(refit, refit.on(kept), X, Y, group, seed)
     for _ in range(rounds - 1):
-        kept = ~found.worst(min(found.share, 1 - _MIN_PAIRS / len(X), _TAIL))
-        found = _score(refit, refit.on(kept), X, Y, group, seed)
-    return found
+        kept = ~suspicion.worst(min(suspicion.share, 1 - _MIN_PAIRS / len(X), _TAIL))
+        suspicion = _score(refit, refit.on(kept), X, Y, group, seed)
+    return suspicion
 
 
 def choose_share(
@@ -139,9 +139,9 @@ def choose_share(
         refit = Refit(alignment, training)
         everything = np.ones(len(inside), dtype=np.bool_)
         before = _reciprocal_ranks(refit.on(everything).whole(), X[out], Y[out], group[out])
-        found = find_suspects(refit, X[inside], Y[inside], group[inside], seed=params.seed)
+        suspicion = find_suspects(refit, X[inside], Y[inside], group[inside], seed=params.seed)
         for share in TRIM_SHARES:
-            after = _reciprocal_ranks(trimmed(refit, found, share), X[out], Y[out], group[out])
+            after = _reciprocal_ranks(trimmed(refit, suspicion, share), X[out], Y[out], group[out])
             gains[share].append(after - before)
         of_query += [group[out], group[out]]
     queries = number_groups(np.concatenate(of_query))
@@ -154,9 +154,9 @@ def choose_share(
     return (best if estimates[best].low > 0 else 0.0), estimates
 
 
-def trimmed(refit: Refit, found: Suspicion, share: float) -> Alignment:
+def trimmed(refit: Refit, suspicion: Suspicion, share: float) -> Alignment:
     """The recipe on all pairs but the given share of the most suspect."""
-    return refit.on(~found.worst(share)).whole()
+    return refit.on(~suspicion.worst(share)).whole()
 
 
 def _reciprocal_ranks(alignment: Alignment, X: Array, Y: Array, group: NDArray[np.intp]) -> Float64:

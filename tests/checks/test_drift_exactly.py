@@ -54,10 +54,9 @@ def test_a_profile_has_one_coordinate_for_ten_groups_and_at_most_32(groups, r):
     assert found.covariance.shape == (2, r, r)
     coordinates = alignment.transform(X=X)[:, :r]
     means = np.stack([coordinates[group == g].mean(axis=0) for g in range(groups)])
+    apart = means - means.mean(axis=0)
     assert found.mean[0] == pytest.approx(means.mean(axis=0))
-    assert found.covariance[0] == pytest.approx(
-        (means - means.mean(axis=0)).T @ (means - means.mean(axis=0)) / groups
-    )
+    assert found.covariance[0] == pytest.approx(apart.T @ apart / groups)
 
 
 def test_new_pairs_are_mismatched_by_the_lower_end_of_the_interval():

@@ -25,7 +25,8 @@ PARAMS = EvaluateParams(bootstrap=100, alpha=0.25)
 
 def test_an_interval_is_the_central_part_of_the_draws():
     draws = np.arange(101.0)
-    assert interval(draws, 0.9) == (5.0, 95.0) and interval(draws, 0.5) == (25.0, 75.0)
+    assert interval(draws, 0.9) == pytest.approx((5, 95))
+    assert interval(draws, 0.5) == pytest.approx((25, 75))
 
 
 def test_a_mean_weighs_every_query_and_its_draws_every_group():
@@ -121,9 +122,8 @@ def test_doubts_say_when_too_few_groups_calibrate_and_are_written_with_their_num
     nine, eight = np.linspace(0, 1, 9), np.linspace(0, 1, 8)
     assert not doubts(nine, np.arange(9), nine, np.arange(9), 0.1).reasons
     few = doubts(eight, np.arange(8), eight, np.arange(8), 0.1)
-    assert few.reasons == (
-        "8 groups calibrate, and no p-value is below 0.11: nothing can be rejected",
-    )
+    said = "8 groups calibrate, and no p-value is below 0.11: nothing can be rejected"
+    assert few.reasons == (said,)
     written = few.because("another").metrics
     assert written.doubtful and written.reasons == [*few.reasons, "another"]
     assert (written.ks.value, written.ks_p_value.value) == (0.0, 1.0)

@@ -212,7 +212,7 @@ def test_a_line_that_follows_another_models_line_is_no_line(tmp_path):
     other = ledger.append(path, {"model": "other", "verdict": "promote"})
     forged = {"seq": 2, "when": "now", "model": "mine", "previous": [other["hash"]]}
     forged["hash"] = ledger.line_hash(forged)
-    with pytest.raises(ArtifactError, match="ledger of mine: line .* was edited"):
+    with pytest.raises(ArtifactError, match=r"ledger of mine: line .* was edited"):
         ledger.merge(path, [forged])
     path.write_text(path.read_text() + ledger.line_text(forged) + "\n")
     with pytest.raises(ArtifactError, match="line 2 was edited or does not follow"):
