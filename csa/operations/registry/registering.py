@@ -18,7 +18,7 @@ from csa.operations.runs.items import items_file
 from csa.operations.runs.metrics import flatten
 from csa.operations.runs.records import RunRecord, file_sha256, folder_sha256
 from csa.pipeline.workspace import Workspace
-from csa.storage.files import read_json
+from csa.results.evaluation import EvaluationMetrics
 
 _REGISTERED = "csa.registered"  # tag of an MLflow run: "no" until its version exists
 _WRITER = "csa.writer"
@@ -76,7 +76,7 @@ def _create(registry: Registry, client: Any, run: RunRecord) -> int:
     mlflow_run = client.create_run(
         _experiment(registry, client, run.model), tags=tags, run_name=run.run_id
     ).info.run_id
-    metrics = read_json(ws.runs / run.run_id / "metrics.json")
+    metrics = EvaluationMetrics.read(ws.runs / run.run_id / "metrics.json")
     with mlflow.start_run(run_id=mlflow_run):
         model = mlflow.pyfunc.log_model(
             name="alignment",
@@ -89,7 +89,7 @@ def _create(registry: Registry, client: Any, run: RunRecord) -> int:
                 *(f"{name}=={run.versions[name]}" for name in ("numpy", "scipy")),
             ],
         )
-        mlflow.log_metrics({name: value for name, value, _, _ in flatten(metrics)})
+        mlflow.log_metrics({name: value for name, value, _, _ in flatten(metrics.as_dict())})
         for record in ("run.json", "metrics.json", "fit.json"):
             mlflow.log_artifact(str(ws.runs / run.run_id / record))
         mlflow.log_artifact(str(items_file(ws, run.items_sha256)), "items")
@@ -128,11 +128,11 @@ def _logged_files(model_uri: str) -> dict[str, str]:
         )
 
 
-def _lineage(run: RunRecord, metrics: dict[str, Any]) -> dict[str, str]:
+def _lineage(run: RunRecord, metrics: EvaluationMetrics) -> dict[str, str]:
     """What a version says about itself: where it came from, what it may be compared with, and
     how good it was.
     """
-    forward, back = (metrics["retrieval"][f"{a}_to_{b}"] for a, b in (run.views, run.views[::-1]))
+    forward, back = (metrics.retrieval[f"{a}_to_{b}"] for a, b in (run.views, run.views[::-1]))
     return {
         "run_id": run.run_id,
         "git_commit": run.git_commit,
@@ -146,9 +146,9 @@ def _lineage(run: RunRecord, metrics: dict[str, Any]) -> dict[str, str]:
         "data_rule": run.data_rule,
         **{f"dvc.{path}": md5 for path, md5 in run.outputs.items()},
         **{
-            f"{short}_{side}": f"{values[metric]['value']:.4f}"
-            for side, values in (("forward", forward), ("back", back))
-            for short, metric in (("r1", "recall_at_1"), ("mrr", "mrr"))
+            f"{short}_{side}": f"{estimate.value:.4f}"
+            for side, found in (("forward", forward), ("back", back))
+            for short, estimate in (("r1", found.recall_at_1), ("mrr", found.mrr))
         },
     }
 
