@@ -13,7 +13,17 @@ DISTRIBUTION = "canonical-similarity"
 
 _MODULES = {
     "pipeline": (
-        *("click", "duckdb", "dvc", "fastapi", "filelock", "httpx", "huggingface_hub", "jinja2"),
+        *(
+            "apprise",
+            "click",
+            "duckdb",
+            "dvc",
+            "fastapi",
+            "filelock",
+            "httpx",
+            "huggingface_hub",
+            "jinja2",
+        ),
         *("markupsafe", "matplotlib", "mlflow", "packaging", "pandas", "PIL", "polars", "prefect"),
         *("psutil", "pyarrow", "pydantic", "sentencepiece", "sqlalchemy", "torch", "tqdm"),
         *("transformers", "yaml"),
