@@ -15,7 +15,8 @@ from csa.datasets.pairs_table import read_pairs
 from csa.errors import DataError, InputError
 from csa.evaluation.classification import per_class
 from csa.evaluation.conformal import fewest_groups
-from csa.figures import task_figures
+from csa.figures.classes import confusion_chart
+from csa.figures.rendering import inline_svg, save_png
 from csa.params.schema import Params
 from csa.pipeline import __main__ as stages
 from csa.pipeline.evaluate import evaluate_stage
@@ -305,7 +306,9 @@ def test_a_class_may_be_called_anything(tmp_path):
         "top_1": share,
         "chance": {"top_1": {"value": 0.25}},
     }
-    task_figures.confusion(results, per_class(results), metrics, tmp_path / "confusion.png")
+    chart = confusion_chart("confusion", results, per_class(results), metrics)
+    save_png(chart.figure, tmp_path / "confusion.png", chart.title)
+    assert all(label in inline_svg(chart) for label in ("$a_{&lt;b&gt;}$", "$5 and \\up", "נמר"))
     assert (tmp_path / "confusion.png").read_bytes()[:4] == b"\x89PNG"
 
 

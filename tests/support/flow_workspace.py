@@ -37,7 +37,7 @@ def make_workspace(root, seed=0, quality=0.5, **changes):
         write_json(ws.features(view) / "index.json", {"fingerprint": f"encoder of {view}"})
     write_json(ws.fit_report, {"score": "canonical", "shrinkage": [0.1, 0.1]})
     queries.write_parquet(_parent(ws.evaluation / "queries.parquet"))
-    (ws.evaluation / "spectrum.png").write_bytes(b"\x89PNG")
+    _parent(ws.pictures / "spectrum.png").write_bytes(b"\x89PNG")
     write_json(ws.metrics, metrics_of(queries))
     for stage in STAGES:
         write_json(ws.stage_record(stage), {"stage": stage, "seconds": 1.5})
