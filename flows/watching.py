@@ -130,7 +130,7 @@ def show_in_prefect(project: Project, result: RetrainResult) -> None:
     ws, decision = project.ws, result.decision
     key = re.sub(r"[^a-z0-9]+", "-", project.model.lower()).strip("-")
     text = summary_markdown(project, result)
-    spectrum = ws.evaluation / "spectrum.png"
+    spectrum = ws.pictures / "spectrum.png"
     # inside the summary: as an image artifact its address, the whole picture, is shown as text
     # beside it
     if spectrum.is_file():

@@ -9,11 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from csa.figures.figures import GREEN, GREY, new_figure, save
+from csa.errors import CSAError
+from csa.figures.rendering import save_png
+from csa.figures.style import GOOD, MUTED, blank_figure
 from csa.modalities.registry import preview
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+GONE = "the file is gone"
+"""What is said of an item that cannot be shown any more."""
 
 _CELL_INCHES = 1.45
 _TITLE_CHARACTERS = 14  # that fit above one cell
@@ -44,29 +49,41 @@ class Row:
 
 
 def draw_sheet(rows: list[Row], title: str, path: Path) -> None:
-    """Write a sheet of queries (left) and their results (right) as a PNG."""
+    """Write a sheet of queries (left) and their results (right) as a PNG.
+
+    Args:
+        rows: one or more.
+        title: of the sheet.
+        path: where to.
+    """
     columns = 1 + max(len(row.results) for row in rows)
     lines = textwrap.wrap(title, _characters(title, _TITLE_CHARACTERS * columns))
-    figure = new_figure(
+    figure = blank_figure(
         _CELL_INCHES * (columns + 0.3), _CELL_INCHES * 1.22 * len(rows) + 0.3 + 0.2 * len(lines)
     )
     figure.suptitle("\n".join(lines), fontsize=11, fontweight="bold", x=0.01, ha="left")
     grid = figure.add_gridspec(len(rows), columns + 1, width_ratios=[1, 0.12, *[1] * (columns - 1)])
     for i, row in enumerate(rows):
-        _draw_item(figure.add_subplot(grid[i, 0]), row.query, row.note, edge=GREY, width=0.8)
+        _draw_item(figure.add_subplot(grid[i, 0]), row.query, row.note, edge=MUTED, width=0.8)
         for k, result in enumerate(row.results):
-            edge, width = (GREEN, 3.0) if result.right else (GREY, 0.4)
+            edge, width = (GOOD, 3.0) if result.right else (MUTED, 0.4)
             _draw_item(
                 figure.add_subplot(grid[i, k + 2]), result.item, f"{result.score:.2f}", edge, width
             )
-    save(figure, path)
+    save_png(figure, path)
 
 
 def draw_grid(cells: "list[tuple[Image | str, str]]", title: str, path: Path) -> None:
-    """Write items, each with a line below it, as a grid of eight columns (PNG)."""
+    """Write items, each with a line below it, as a grid of eight columns (PNG).
+
+    Args:
+        cells: a picture or a text, and the line below it.
+        title: of the grid.
+        path: where to.
+    """
     columns = min(_GRID_COLUMNS, len(cells))
     rows = -(-len(cells) // columns)
-    figure = new_figure(_CELL_INCHES * max(columns, 3), _CELL_INCHES * 1.22 * rows + 0.4)
+    figure = blank_figure(_CELL_INCHES * max(columns, 3), _CELL_INCHES * 1.22 * rows + 0.4)
     figure.suptitle(
         textwrap.shorten(title, _TITLE_CHARACTERS * max(columns, 3)),
         fontsize=11,
@@ -78,9 +95,9 @@ def draw_grid(cells: "list[tuple[Image | str, str]]", title: str, path: Path) ->
     for i, (item, line) in enumerate(cells):
         axes = figure.add_subplot(grid[divmod(i, columns)])
         _draw_item(
-            axes, item, textwrap.shorten(line, _LINE_CHARACTERS, placeholder=" …"), GREY, 0.4
+            axes, item, textwrap.shorten(line, _LINE_CHARACTERS, placeholder=" …"), MUTED, 0.4
         )
-    save(figure, path)
+    save_png(figure, path)
 
 
 def _draw_item(axes: Any, item: "Image | str", caption: str, edge: str, width: float) -> None:
@@ -114,5 +131,28 @@ def _characters(text: str, width: int) -> int:
 def showable(load: Callable[[str], Any], value: str) -> "Image | str":
     """What to draw for an item of the pairs table: its picture, its text, or a picture made of
     it; an array row is named.
+
+    Args:
+        load: from an item's value to the item.
+        value: what the pairs table calls the item.
+
+    Raises:
+        CSAError: the item is gone, or cannot be read any more.
     """
     return preview(load(value), value)
+
+
+def shown_or_gone(load: Callable[[str], Any], value: str) -> "Image | str":
+    """What to draw for an item, or that it is gone: a sheet shows the others all the same.
+
+    Args:
+        load: from an item's value to the item.
+        value: what the pairs table calls the item.
+
+    Returns:
+        A picture or a text.
+    """
+    try:
+        return showable(load, value)
+    except CSAError:
+        return f"{value} ({GONE})"

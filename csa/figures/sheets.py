@@ -10,7 +10,7 @@ import polars as pl
 from csa.core.alignment import Alignment
 from csa.core.search import top_k
 from csa.evaluation.held_out import HeldOut, HeldOutView
-from csa.figures.sheet import Result, Row, draw_sheet, showable
+from csa.figures.sheet import Result, Row, draw_sheet, shown_or_gone
 
 _SHOWN_RESULTS = 5
 
@@ -49,7 +49,7 @@ def held_out_sheets(
             right_answers = set(other.of_pair[view.of_pair == query].tolist())
             results = [
                 Result(
-                    showable(load_result, other.values[item]),
+                    shown_or_gone(load_result, other.values[item]),
                     float(value),
                     int(item) in right_answers,
                 )
@@ -57,7 +57,7 @@ def held_out_sheets(
             ]
             rows.append(
                 Row(
-                    showable(load_query, view.values[query]),
+                    shown_or_gone(load_query, view.values[query]),
                     results,
                     f"right answer: rank {ranks[query]}",
                 )

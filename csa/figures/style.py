@@ -1,27 +1,23 @@
-"""Matplotlib figures as inline SVG that follow the page's theme: their colours are the page's CSS
-variables.
+"""The one style of all figures: colours, sizes, and the axes that a figure is drawn on.
 
-Text stays text, so it is the page's typeface, can be selected, and is read aloud. The same figure
-gives the same bytes.
+A figure is drawn once, with the colours of the page's light theme. `csa.figures.rendering` saves it
+as a PNG, or puts it into a page that has a dark theme too.
 """
 
-import io
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Stand-ins that Matplotlib draws with, and the CSS variable that takes their place. No two are
-# alike, and none is a grey it uses.
-INK, MUTED, RULE = "#00010a", "#00010b", "#00010c"
-FIRST, SECOND, THIRD, GOOD, BAD = "#00020a", "#00020b", "#00020c", "#00020d", "#00020e"
-_VARIABLES = {
+# The light theme of csa/report/templates/style.css. No two are alike, and none is a colour that
+# Matplotlib draws with by itself, so each can be told in an SVG.
+INK, MUTED, RULE = "#1c1e22", "#5a606b", "#dfe0dc"
+FIRST, SECOND, THIRD, GOOD, BAD = "#24619f", "#a9500d", "#7547a1", "#18704a", "#ad3529"
+VARIABLES = {
     INK: "--ink",
     MUTED: "--muted",
     RULE: "--rule",
@@ -31,9 +27,18 @@ _VARIABLES = {
     GOOD: "--good",
     BAD: "--bad",
 }
+"""Colour -> the CSS variable that takes its place in a page."""
 
+COLOURS = (FIRST, SECOND, THIRD, GOOD, BAD)
+"""Of the series of a figure, in order."""
+
+_PER_INCH = 72  # CSS pixels, of which a figure's size is given
+_APART = 1.6  # ticks of a logarithmic axis that are closer would run into each other
 _STYLE: dict[Any, Any] = {
     "font.size": 11,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.titlecolor": INK,
     "axes.labelsize": 11,
     "xtick.labelsize": 10.5,
     "ytick.labelsize": 10.5,
@@ -61,67 +66,137 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Chart:
-    """An inline SVG, what it shows in one line (its title), and in words for those who cannot
-    see it.
+    """A figure, what it shows in one line, and in words for those who cannot see it.
+
+    Attributes:
+        figure: drawn in the house style, without a title.
+        name: a word unlike that of any other figure on the same page.
+        title: one line.
+        description: what the figure says, in words.
     """
 
+    figure: "Figure"
     name: str
     title: str
     description: str
-    svg: str
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """Within it Matplotlib draws in the house style. A figure needs it when it is drawn on, and
+    again when it is rendered: Matplotlib makes the ticks only then.
+    """
+    import matplotlib as mpl
+
+    with mpl.rc_context(_STYLE), warnings.catch_warnings():
+        # a browser has the letters that this machine's fonts lack, and a PNG shows them as boxes
+        warnings.filterwarnings("ignore", "Glyph", UserWarning)
+        yield
+
+
+def blank_figure(width: float, height: float) -> "Figure":
+    """An empty figure, drawn off screen.
+
+    Args:
+        width: in inches.
+        height: in inches.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
 
 
 @contextmanager
 def drawn(width: float = 380, height: float = 255) -> Iterator[tuple["Figure", Any]]:
-    """A figure of the given size in CSS pixels with one axes, in the house style."""
-    import matplotlib as mpl
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context(_STYLE), warnings.catch_warnings():
-        # the browser draws the text, in a font that has it
-        warnings.filterwarnings("ignore", "Glyph", UserWarning)
-        figure = Figure(figsize=(width / 72, height / 72), layout="constrained")
-        FigureCanvasSVG(figure)
-        yield figure, figure.add_subplot()
-
-
-def chart(figure: "Figure", name: str, title: str, description: str) -> Chart:
-    """Render a figure that `drawn` made; call it inside the `with`.
+    """A figure with one axes, to draw on in the house style.
 
     Args:
-        figure: the figure.
-        name: a word unlike that of any other figure on the page; element ids begin with it.
-        title: one line.
-        description: the same for those who cannot see it.
+        width: in CSS pixels.
+        height: in CSS pixels.
     """
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    return Chart(name, title, description, _inline(buffer.getvalue(), name, title, description))
+    with panels(1, width, height) as (figure, axes):
+        yield figure, axes[0]
 
 
-def _inline(svg: str, name: str, title: str, description: str) -> str:
-    body = svg[svg.index("<svg") :]
-    opening, body = body.split(">", 1)
-    viewbox = re.search(r'viewBox="[^"]*"', opening)
-    assert viewbox is not None
-    body = re.sub(r"\s*<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
-    body = re.sub(r"\s*<style type=\"text/css\">.*?</style>", "", body, flags=re.DOTALL)
-    body = re.sub(r"<!--.*?-->", "", body, flags=re.DOTALL)
-    body = re.sub(r'\bid="', f'id="{name}-', body)
-    body = re.sub(r'href="#', f'href="#{name}-', body).replace("xlink:href", "href")
-    body = re.sub(r"url\(#", f"url(#{name}-", body)
-    body = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", body)
-    body = re.sub(r"font-family: [^;\"]*;?\s*", "", body)
-    for stand_in, variable in _VARIABLES.items():
-        body = body.replace(stand_in, f"var({variable})")
-    body = re.sub(r"\n\s*", "\n", body)
-    head = (
-        f'<svg class="chart" xmlns="http://www.w3.org/2000/svg" {viewbox[0]} role="img" '
-        f'aria-labelledby="{name}-title {name}-description">'
-        f'<title id="{name}-title">{escape(title)}</title><desc '
-        f'id="{name}-description">{escape(description)}</desc>'
+@contextmanager
+def panels(
+    count: int, width: float, height: float, share_y: bool = False
+) -> Iterator[tuple["Figure", list[Any]]]:
+    """A figure with several axes side by side, to draw on in the house style.
+
+    Args:
+        count: of the axes.
+        width: of all of them, in CSS pixels.
+        height: in CSS pixels.
+        share_y: whether all have the y axis of the first.
+    """
+    with styled():
+        figure = blank_figure(width / _PER_INCH, height / _PER_INCH)
+        yield figure, list(figure.subplots(1, count, squeeze=False, sharey=share_y)[0])
+
+
+def legend(figure: "Figure") -> None:
+    """Above the axes, where it hides nothing; what several axes share is named once."""
+    handles = {
+        label: handle
+        for axes in figure.axes
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(
+        list(handles.values()),
+        list(handles),
+        loc="outside upper left",
+        ncols=2 * len(figure.axes),
+        columnspacing=1.4,
+        handlelength=1.6,
+        alignment="left",
     )
-    return head + body.strip()
+
+
+def logarithmic(axes: Any, ticks: list[float] | None = None) -> None:
+    """Make the x axis logarithmic, with plain numbers.
+
+    Args:
+        axes: whose x axis.
+        ticks: where the numbers stand; None for the powers of ten.
+    """
+    axes.set_xscale("log")
+    if ticks is not None:
+        axes.set_xticks(
+            [place for k, place in enumerate(ticks) if not k or place >= _APART * ticks[k - 1]]
+        )
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.xaxis.set_minor_formatter(lambda value, _: "")
+
+
+def named_rows(axes: Any, labels: list[str]) -> None:
+    """Name rows on the y axis, the first at the top.
+
+    Args:
+        axes: whose y axis.
+        labels: of the rows at y = 0, 1, ...
+    """
+    axes.set_yticks(range(len(labels)), labels)
+    axes.set_ylim(len(labels) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(axis="y", visible=False)
+
+
+def clipped(label: str, most: int = 26) -> str:
+    """A label that fits beside an axis.
+
+    Args:
+        label: any text.
+        most: characters that fit.
+    """
+    return label if len(label) <= most else label[: most - 1].rstrip() + "…"
+
+
+def arrow(direction: str) -> str:
+    """`image_to_text` as people read it."""
+    return direction.replace("_to_", " → ")

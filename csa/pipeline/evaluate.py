@@ -3,6 +3,7 @@ evaluation.
 """
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -14,8 +15,14 @@ from csa.evaluation.contenders import Contender, contenders
 from csa.evaluation.decisions import curve_table, measure_decisions
 from csa.evaluation.evaluation import Evaluation, evaluate, measure
 from csa.evaluation.held_out import HeldOut
+from csa.evaluation.plots import (
+    calibration_table,
+    headline,
+    recall_table,
+    roc_table,
+    spectrum_table,
+)
 from csa.features.embedder import Embedder
-from csa.figures import figures, sheets, task_figures
 from csa.pipeline.held_out import EvaluationData
 from csa.pipeline.labelled import (
     Labelled,
@@ -25,12 +32,12 @@ from csa.pipeline.labelled import (
     measure_classes,
 )
 from csa.pipeline.workspace import Workspace
-from csa.results.evaluation import ClassificationMetrics, EvaluationMetrics, ModelMetrics
-from csa.storage.files import write_json
+from csa.results.evaluation import EvaluationMetrics, ModelMetrics
+from csa.storage.files import write_atomic, write_json
 
 
 def evaluate_stage(ws: Workspace) -> dict[str, Any]:
-    """Measure the alignment on the held-out pairs; write metrics, per-query tables and pictures."""
+    """Measure the alignment on the held-out pairs; write metrics and tables, and what DVC draws."""
     data = EvaluationData(ws)
     params, pairs, alignment = data.params, data.pairs, load(ws.alignment)
     held_out = data.held_out()
@@ -52,7 +59,7 @@ def evaluate_stage(ws: Workspace) -> dict[str, Any]:
     if labelled is not None:
         images = _of_held_out(held_out, labelled)
         classification, results = measure_classes(own, labelled, images, params.evaluate, embedder)
-        write_classes(results, classification, folder)
+        write_classes(results, folder)
         sets, of_classes = measure_class_sets(
             labelled, *class_vectors(own, labelled, images, embedder), params.evaluate
         )
@@ -64,22 +71,17 @@ def evaluate_stage(ws: Workspace) -> dict[str, Any]:
         classification=classification,
         baselines=_measure_contenders(data, held_out, labelled),
     )
-    figures.spectrum(alignment, folder / "spectrum.png")
-    figures.recall_curve(result.queries, folder / "recall.png")
-    figures.mismatch_histogram(result.pairs, metrics.mismatch.auc.value, folder / "mismatch.png")
-    task_figures.roc(result.pairs, metrics.as_dict(), folder / "roc.png")
-    task_figures.calibration(curve_table(curve), folder / "calibration.png")
-    if metrics.baselines:
-        task_figures.contenders(metrics.as_dict(), folder / "baselines.png")
-    sheets.held_out_sheets(
-        alignment,
-        held_out,
-        result.queries,
-        list(data.loaders().values()),
-        params.evaluate.sheet_queries,
-        folder,
-    )
     write_json(ws.metrics, metrics.as_dict())
+    write_json(ws.headline, headline(metrics.as_dict(), params.view_names))
+    _write_plots(
+        ws,
+        {
+            "recall": recall_table(result.queries),
+            "roc": roc_table(result.pairs),
+            "spectrum": spectrum_table(alignment.training_correlations, alignment.score.weights),
+            "calibration": calibration_table(curve_table(curve)),
+        },
+    )
     return {"queries": len(result.queries)}
 
 
@@ -123,18 +125,21 @@ def _of_held_out(held_out: HeldOut, labelled: Labelled) -> Any:
     return view.features[[row[item] for item, _ in labelled.items]]
 
 
-def write_classes(results: pl.DataFrame, metrics: ClassificationMetrics, folder: Any) -> None:
-    """Tables and the picture of a classification.
+def _write_plots(ws: Workspace, tables: dict[str, pl.DataFrame]) -> None:
+    """The curves that `dvc plots` draws: small tables that people and DVC can read."""
+    for name, table in tables.items():
+        write_atomic(ws.plots / f"{name}.csv", table.write_csv().encode())
+
+
+def write_classes(results: pl.DataFrame, folder: Path) -> None:
+    """The tables of a classification.
 
     Args:
-        results: a row an image, from `csa.evaluation.classification.classify`.
-        metrics: summary of it.
+        results: one row an image, from `csa.evaluation.classification.classify`.
         folder: where to.
     """
-    classes = per_class(results)
     write_pairs(results, folder / "images.parquet")
-    write_pairs(classes, folder / "classes.parquet")
-    task_figures.confusion(results, classes, metrics.as_dict(), folder / "confusion.png")
+    write_pairs(per_class(results), folder / "classes.parquet")
 
 
 def evaluate_elsewhere(ws: Workspace, alignment_file: Any) -> Evaluation[EvaluationMetrics]:

@@ -25,7 +25,6 @@ from csa.evaluation.out_of_context import (
 )
 from csa.evaluation.vectors import HeldOutVectors
 from csa.features.embedder import Embedder
-from csa.figures import task_figures
 from csa.params.data import DatasetParams
 from csa.params.measure import TaskParams
 from csa.params.schema import Params
@@ -92,11 +91,9 @@ def _transfer(ws: Workspace, params: Params, task: TaskParams, name: str) -> Tra
     metrics, results = measure_classes(own, labelled, images, params.evaluate, embedder)
     folder = ws.task(name) / "evaluation"
     folder.mkdir(parents=True, exist_ok=True)
-    write_classes(results, metrics, folder)
+    write_classes(results, folder)
     conformal, curve = _transfer_decisions(ws, params, own, labelled, images, embedder)
     write_pairs(curve_table(curve), folder / "calibration.parquet")
-    if curve:
-        task_figures.calibration(curve_table(curve), folder / "calibration.png")
     others = {}
     for contender in contenders(
         params.evaluate, params.fit, params.views, PipelineData(ws).training
@@ -194,12 +191,11 @@ def _out_of_context(
 
     own = Contender("csa", load(ws.alignment), params.views, own=True)
     rows = similarities(own)
-    metrics, table, detector = evaluate_out_of_context(rows, params.evaluate)
+    metrics, table, _ = evaluate_out_of_context(rows, params.evaluate)
     folder = ws.task(name) / "evaluation"
     folder.mkdir(parents=True, exist_ok=True)
     about = labelled.select("pair_id", "group", *views)
     write_pairs(pl.concat([about, table], how="horizontal"), folder / "rows.parquet")
-    task_figures.out_of_context(table, detector, metrics.as_dict(), folder / "out_of_context.png")
     others = {
         contender.name: OutOfContextContender(
             evaluate_out_of_context(similarities(contender), params.evaluate)[0]

@@ -136,8 +136,18 @@ class Workspace:
 
     @property
     def evaluation(self) -> Path:
-        """The folder of per-query tables and pictures, written by evaluate."""
+        """The folder of per-query tables, written by evaluate."""
         return self.data / "evaluation"
+
+    @property
+    def plots(self) -> Path:
+        """The folder of the curves that `dvc plots` draws, written by evaluate."""
+        return self.data / "plots"
+
+    @property
+    def headline(self) -> Path:
+        """The few numbers that `dvc metrics` lists, written by evaluate."""
+        return self.data / "headline.json"
 
     @property
     def suspects(self) -> Path:
@@ -146,7 +156,7 @@ class Workspace:
 
     @property
     def metrics(self) -> Path:
-        """The metrics of the evaluation, which DVC reads too."""
+        """All metrics of the evaluation, with intervals."""
         return self.data / "metrics.json"
 
     def task(self, name: str) -> Path:
@@ -159,6 +169,11 @@ class Workspace:
         stage.
         """
         return self.data / "report.html"
+
+    @property
+    def pictures(self) -> Path:
+        """The figures and retrieval sheets of the last run as PNG, drawn with its report."""
+        return self.data / "report"
 
     @property
     def cache(self) -> Path:

@@ -19,7 +19,7 @@ from csa.evaluation.classification import mean_by_class, prompts_of
 from csa.evaluation.conformal import PairCalibration
 from csa.evaluation.vectors import search_vectors
 from csa.features.embedder import Embedder
-from csa.figures.sheet import draw_grid, showable
+from csa.figures.sheet import draw_grid, shown_or_gone
 from csa.modalities.registry import files_in
 from csa.params.measure import PromptParams
 from csa.params.schema import Params
@@ -123,7 +123,7 @@ class Classified:
     def draw(self, path: Path) -> None:
         """Write the first files with their best labels as a picture sheet."""
         cells = [
-            (showable(self.load, file), f"{labels[0]} {scores[0]:.2f}")
+            (shown_or_gone(self.load, file), f"{labels[0]} {scores[0]:.2f}")
             for file, labels, scores in zip(
                 self.files[:MOST_DRAWN], self.labels, self.scores, strict=False
             )

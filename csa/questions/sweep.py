@@ -10,7 +10,6 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +29,13 @@ from csa.evaluation.held_out import HeldOut
 from csa.evaluation.retrieval import rank_queries, summarise
 from csa.evaluation.vectors import HeldOutVectors
 from csa.features.shards import FeatureTable
-from csa.figures.curves import STYLES, Curve, draw_curves
+from csa.figures.methods import Axes, curves_chart, sweep_curves
+from csa.figures.rendering import save_png
+from csa.figures.style import arrow
 from csa.params.measure import EvaluateParams
 from csa.pipeline.code import code_hash
 from csa.pipeline.workspace import Workspace
 from csa.questions.noise import shuffled_pairs
-from csa.results.estimate import Estimate
 from csa.storage.files import read_json, write_json
 
 METHODS: dict[str, tuple[str, Callable[[], PairModel]]] = {
@@ -213,17 +213,11 @@ def run_sweep(
     sweep = Sweep([rows[cell] for cell in efficiency], [rows[cell] for cell in shuffled], about)
     folder = ws.data / "sweep"
     write_json(folder / "sweep.json", sweep.as_dict())
-    draw(
-        sweep.efficiency,
-        "groups",
-        "training groups (log scale)",
-        folder / "data_efficiency.png",
-        logarithmic=True,
-    )
+    against = Axes("training groups, log scale", "recall at 1, %", logarithmic=True)
+    draw(sweep.efficiency, "groups", against, folder / "data_efficiency.png")
     if shuffled:
-        percent = [{**row, "noise": 100 * row["noise"]} for row in sweep.noise]
-        label = f"shuffled pairs, % (of {noise_groups:,} groups)"
-        draw(percent, "noise", label, folder / "noise.png")
+        against = Axes(f"share of shuffled pairs, of {noise_groups:,} groups", "recall at 1, %")
+        draw(sweep.noise, "noise", against, folder / "noise.png")
     return sweep
 
 
@@ -248,19 +242,18 @@ def retrieval(model: Any, held_out: HeldOut, params: EvaluateParams) -> dict[str
     return {way: metrics.as_dict() for way, metrics in summary.items()}
 
 
-def draw(
-    rows: list[dict[str, Any]], key: str, label: str, path: Path, logarithmic: bool = False
-) -> None:
-    """Recall at 1 of every method against `key`, both directions side by side."""
-    methods = list(dict.fromkeys(row["method"] for row in rows))
-    panels = {
-        way.replace("_to_", " → "): [
-            Curve(METHODS[method][0], _points(rows, method, key, way), STYLES[i % len(STYLES)])
-            for i, method in enumerate(methods)
-        ]
-        for way in rows[0]["retrieval"]
-    }
-    draw_curves(panels, label, "recall at 1, %", path, logarithmic)
+def draw(rows: list[dict[str, Any]], key: str, against: Axes, path: Path) -> None:
+    """Recall at 1 of every method, both directions side by side.
+
+    Args:
+        rows: of one sweep.
+        key: what stands on the x axis: groups or noise.
+        against: the axes.
+        path: of the PNG.
+    """
+    labels = {name: label for name, (label, _) in METHODS.items()}
+    panels = {arrow(way): curves for way, curves in sweep_curves(rows, key, labels).items()}
+    save_png(curves_chart("sweep", "", panels, against).figure, path)
 
 
 def _check(
@@ -342,16 +335,6 @@ def _address(cell: Cell, data: SweepData, params: EvaluateParams) -> str:
         code_hash(__name__),
     ]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _points(
-    rows: list[dict[str, Any]], method: str, key: str, way: str
-) -> dict[float, list[Estimate]]:
-    mine = sorted((row for row in rows if row["method"] == method), key=lambda row: float(row[key]))
-    return {
-        place: [Estimate(**row["retrieval"][way]["recall_at_1"]) for row in some]
-        for place, some in groupby(mine, key=lambda row: float(row[key]))
-    }
 
 
 def _text_table(title: str, rows: list[dict[str, Any]], key: str, form: str) -> list[str]:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from csa.figures.charts import strangers
+from csa.evaluation.plots import strangers
 from csa.report.html import decimal
 from csa.report.source import Source
 

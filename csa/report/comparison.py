@@ -11,7 +11,8 @@ import polars as pl
 
 from csa.core.alignment import Alignment
 from csa.evaluation.held_out import HeldOut
-from csa.figures import charts
+from csa.figures.retrieval import forest_chart, recalls_chart
+from csa.figures.style import arrow
 from csa.report.examples import Example, Examples, one_a_group
 from csa.report.html import Section, render_page
 from csa.report.shown import Shower, Shown
@@ -137,7 +138,7 @@ def _differences(versus: Versus) -> dict[str, Any]:
     ]
     names = (versus.sides[0].name, versus.sides[1].name)
     curves = [
-        charts.recalls_chart(
+        recalls_chart(
             [side.queries.filter(pl.col("direction") == direction) for side in versus.sides],
             names,
             direction,
@@ -147,14 +148,14 @@ def _differences(versus: Versus) -> dict[str, Any]:
     unit = f"{names[1]} minus {names[0]}, with {versus.confidence:.0%} intervals"
     return {
         "tables": tables,
-        "forest": charts.forest_chart(rows, unit),
+        "forest": forest_chart(rows, unit),
         "curves": curves,
         "names": names,
     }
 
 
 def _way(direction: str) -> str:
-    return "both ways" if direction == "both" else charts.arrow(direction)
+    return "both ways" if direction == "both" else arrow(direction)
 
 
 def _duels(versus: Versus) -> dict[str, Any]:
@@ -164,7 +165,7 @@ def _duels(versus: Versus) -> dict[str, Any]:
         gain = np.log(ranks[:, 0]) - np.log(ranks[:, 1])
         ways.append(
             {
-                "title": charts.arrow(direction),
+                "title": arrow(direction),
                 "won": int((gain > 0).sum()),
                 "lost": int((gain < 0).sum()),
                 "tied": int((gain == 0).sum()),

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from csa.core.alignment import Alignment
 from csa.core.search import top_k
 from csa.evaluation.held_out import HeldOut, HeldOutView
-from csa.figures.charts import strangers
+from csa.evaluation.plots import strangers
 from csa.figures.sheets import spread
 from csa.report.shown import Shower, Shown
 

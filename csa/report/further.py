@@ -6,7 +6,9 @@ from typing import Any
 
 import polars as pl
 
-from csa.figures import charts
+from csa.figures.classes import class_chart, coverage_chart
+from csa.figures.methods import Axes, curves_chart, sweep_curves
+from csa.figures.style import arrow
 from csa.report.shown import Shower
 from csa.report.source import Measured, Source
 
@@ -63,9 +65,7 @@ def classification(source: Source) -> list[dict[str, Any]] | None:
 def _classes(name: str, title: str, measured: Measured) -> dict[str, Any]:
     values, classes = measured.metrics["classification"], measured.classes
     assert classes is not None
-    chart = charts.class_chart(
-        f"classes-{name}", classes["label"].to_list(), classes["top_1"].to_numpy()
-    )
+    chart = class_chart(f"classes-{name}", classes["label"].to_list(), classes["top_1"].to_numpy())
     worst = classes.filter(pl.col("top_1") < 1).head(_WORST).to_dicts()
     return {"title": title, "chart": chart, "worst": worst, **{"values": values}}
 
@@ -86,15 +86,15 @@ def calibration(source: Source) -> list[dict[str, Any]] | None:
             {
                 "title": title,
                 "alpha": conformal["alpha"],
-                "chart": charts.coverage_chart(f"coverage-{name}", measured.calibration)
+                "chart": coverage_chart(f"coverage-{name}", measured.calibration)
                 if len(measured.calibration)
                 else None,
                 "verdicts": [
-                    (charts.arrow(kind).replace("_", " "), rates)
+                    (arrow(kind).replace("_", " "), rates)
                     for kind, rates in conformal.get("pairs", {}).items()
                 ],
                 "names": _VERDICTS,
-                "sets": [(charts.arrow(kind), values) for kind, values in sets.items()],
+                "sets": [(arrow(kind), values) for kind, values in sets.items()],
                 "doubts": conformal.get("exchangeability", {}).get("reasons", []),
                 "too_few": classes.get("too_few"),
                 "carried_over": conformal.get("by_the_held_out_pairs"),
@@ -142,16 +142,10 @@ def sweep(source: Source) -> dict[str, Any] | None:
         rows = source.sweep[title]
         if not rows:
             continue
+        against = Axes(label, "recall at 1, %", logarithmic=key == "groups")
         curves = [
-            charts.sweep_chart(
-                f"{title}-{way}",
-                charts.arrow(way),
-                _curves(rows, key, way),
-                names,
-                label,
-                log=key == "groups",
-            )
-            for way in rows[0]["retrieval"]
+            curves_chart(f"{title}-{way}", arrow(way), {way: part}, against)
+            for way, part in sweep_curves(rows, key, names).items()
         ]
         places = sorted({row[key] for row in rows})
         table = [
@@ -171,29 +165,6 @@ def sweep(source: Source) -> dict[str, Any] | None:
         "parts": parts,
         **{name: source.sweep[name] for name in ("training_groups", "held_out_pairs", "seeds")},
     }
-
-
-def _curves(
-    rows: list[dict[str, Any]], key: str, way: str
-) -> dict[str, list[tuple[float, float, float, float]]]:
-    """method -> (place, recall at 1, low, high), each the mean over random subsets."""
-    curves = {}
-    for method in _methods(rows):
-        mine = [row for row in rows if row["method"] == method]
-        points = []
-        for place in sorted({row[key] for row in mine}):
-            here = [row["retrieval"][way]["recall_at_1"] for row in mine if row[key] == place]
-            points.append(
-                (
-                    place,
-                    *(
-                        sum(one[name] for one in here) / len(here)
-                        for name in ("value", "low", "high")
-                    ),
-                )
-            )
-        curves[method] = points
-    return curves
 
 
 def _methods(rows: list[dict[str, Any]]) -> list[str]:
@@ -248,7 +219,7 @@ def baselines(source: Source) -> list[dict[str, Any]] | None:
 
 def _columns(metrics: dict[str, Any]) -> list[tuple[str, tuple[str, ...]]]:
     recalls = [
-        (f"R@1 {charts.arrow(way)}", ("retrieval", way, "recall_at_1"))
+        (f"R@1 {arrow(way)}", ("retrieval", way, "recall_at_1"))
         for way in metrics.get("retrieval", {})
     ]
     protocol = metrics.get("classification", {}).get("protocol", "").replace("_", " ")

@@ -12,6 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from csa.figures.rendering import inline_svg
+
 _FOLDER = Path(__file__).with_name("templates")
 
 
@@ -54,7 +56,7 @@ def render_page(
     )
     environment.globals |= {
         function.__name__: function
-        for function in (share, percent, decimal, signed, count, day, plain, sentence)
+        for function in (inline_svg, share, percent, decimal, signed, count, day, plain, sentence)
     }
     dark = _read("dark.css").strip()
     code = "".join(map(_read, ["theme.js", *([script] if script else [])]))

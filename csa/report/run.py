@@ -8,7 +8,9 @@ import polars as pl
 import yaml
 
 from csa.core.diagnostics import null_edge
-from csa.figures import charts
+from csa.figures.detection import mismatch_chart
+from csa.figures.retrieval import recall_chart, spectrum_chart
+from csa.figures.style import Chart, arrow
 from csa.report.card import card
 from csa.report.choices import choices, tried_recipes, tried_scores
 from csa.report.examples import Direction, Examples, chance_recall
@@ -49,7 +51,7 @@ def report(source: Source) -> str:
         Section(
             "retrieval",
             "Retrieval",
-            {"chart": charts.recall_chart(source.queries), "directions": directions},
+            {"chart": recall_chart(source.queries), "directions": directions},
         ),
         Section("failures", "Hardest failures", {"directions": directions}),
         Section("classes", "Zero-shot classification", classification(source)),
@@ -98,7 +100,7 @@ def _headlines(source: Source) -> list[dict[str, Any]]:
         queries = source.queries.filter(pl.col("direction") == name).height
         cards.append(
             {
-                "title": charts.arrow(name),
+                "title": arrow(name),
                 "queries": queries,
                 "gallery": gallery,
                 "rows": rows,
@@ -199,15 +201,9 @@ def _choices(source: Source) -> dict[str, Any]:
 
 
 def _spectrum(source: Source) -> dict[str, Any]:
-    alignment = source.alignment
-    dimensions = len(alignment.A), len(alignment.B)
+    dimensions = source.dimensions
     return {
-        "chart": charts.spectrum_chart(
-            alignment.training_correlations,
-            alignment.score.weights,
-            source.fit["groups"],
-            dimensions,
-        ),
+        "chart": spectrum_of(source),
         "diagnostics": source.fit["diagnostics"],
         "edge": null_edge(source.fit["groups"], *dimensions),
         "groups": source.fit["groups"],
@@ -215,9 +211,20 @@ def _spectrum(source: Source) -> dict[str, Any]:
     }
 
 
+def spectrum_of(source: Source) -> Chart:
+    """The spectrum of a run, for the page and as a picture."""
+    alignment = source.alignment
+    return spectrum_chart(
+        alignment.training_correlations,
+        alignment.score.weights,
+        source.fit["groups"],
+        source.dimensions,
+    )
+
+
 def _mismatch(source: Source) -> dict[str, Any]:
     return {
-        "chart": charts.mismatch_chart(source.scores),
+        "chart": mismatch_chart(source.scores),
         "auc": source.metrics["mismatch"]["auc"],
         "kinds": mismatch_kinds(source.metrics),
         "pairs": source.scores.height,

@@ -41,11 +41,15 @@ class Measured:
         classes: a row a class: label, images, top_1, top_5, predicted, confused_with, confused.
         calibration: a row a kind of decision and error rate: kind, alpha, coverage, low, high,
             size.
+        images: a row a labelled image: label, predicted.
+        rows: a row a second caption: part, out, caption_similarity, image_similarity.
     """
 
     metrics: dict[str, Any]
     classes: pl.DataFrame | None = None
     calibration: pl.DataFrame | None = None
+    images: pl.DataFrame | None = None
+    rows: pl.DataFrame | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,3 +108,8 @@ class Source:
     def views(self) -> tuple[str, str]:
         """Names of both views."""
         return self.params.view_names
+
+    @property
+    def dimensions(self) -> tuple[int, int]:
+        """(p, q) of the prepared features."""
+        return len(self.alignment.A), len(self.alignment.B)

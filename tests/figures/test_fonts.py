@@ -68,7 +68,7 @@ def test_a_long_text_without_spaces_is_broken_and_cut(tmp_path, monkeypatch):
     shown: list[str] = []
     monkeypatch.setattr(
         sheet,
-        "save",
+        "save_png",
         lambda figure, path: shown.extend(
             text.get_text() for axes in figure.axes for text in axes.texts
         ),

@@ -16,7 +16,7 @@ from csa.errors import ArtifactError, InputError
 from csa.operations.environment import prepare_environment
 from csa.operations.opened import Project
 from csa.operations.registry import downloads
-from csa.operations.registry.registering import register
+from csa.operations.registry.registering import log_report, register
 from csa.operations.registry.versions import Registered, versions_table
 from csa.operations.runs.records import file_sha256, record_run
 
@@ -70,6 +70,8 @@ def test_the_version_knows_its_lineage(registered):
 
 
 def test_nothing_is_pickled_and_pictures_are_there(registered):
+    version = registered.results[1].version
+    log_report(Project(registered.ws).registry, registered.run, version, "<title>a page</title>")
     artifacts = registered.ws.state / "mlflow" / "artifacts"
     names = {path.name for path in artifacts.rglob("*") if path.is_file()}
     assert {

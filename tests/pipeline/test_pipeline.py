@@ -47,7 +47,7 @@ def test_the_first_run_does_the_whole_job(undisturbed):
         recall = summary["metrics"]["retrieval"][direction]["recall_at_10"]
         assert recall["low"] <= recall["value"] <= recall["high"] and recall["value"] > 0.6
     for picture in ("spectrum", "recall", "mismatch", "sheet_image_to_text", "sheet_text_to_image"):
-        assert (repo.ws.evaluation / f"{picture}.png").read_bytes()[:4] == b"\x89PNG"
+        assert (repo.ws.pictures / f"{picture}.png").read_bytes()[:4] == b"\x89PNG"
     lineage = Project(repo.ws).registry.versions()[0].tags
     outputs = locked(repo)
     for path in (

@@ -15,7 +15,9 @@ from csa.datasets.pairs_table import read_pairs
 from csa.errors import DataError, InputError
 from csa.evaluation.classification import per_class
 from csa.evaluation.conformal import fewest_groups
-from csa.figures import task_figures
+from csa.figures.classes import confusion_chart
+from csa.figures.rendering import inline_svg, save_png
+from csa.operations.report.run import write_report
 from csa.params.schema import Params
 from csa.pipeline.embed import embed_stage
 from csa.pipeline.evaluate import evaluate_stage
@@ -192,8 +194,11 @@ def test_transfer_classifies_what_was_never_paired(ws):
     sets = metrics["conformal"]["classes"]
     assert sets["protocol"] == "transfer" and sets["coverage"]["value"] >= 1 - ALPHA - 0.05
     assert metrics["baselines"]["procrustes"]["classification"]["protocol"] == "transfer"
+    assert not list(ws.data.rglob("*.png"))  # what a stage writes does not depend on a colour
+    write_report(ws)
     for name in ("confusion", "calibration"):
-        assert (ws.task("colours") / "evaluation" / f"{name}.png").read_bytes()[:4] == b"\x89PNG"
+        picture = ws.pictures / "tasks" / "colours" / f"{name}.png"
+        assert picture.read_bytes()[:4] == b"\x89PNG"
 
 
 # -- files by labels of one's own
@@ -306,7 +311,9 @@ def test_a_class_may_be_called_anything(tmp_path):
         "top_1": share,
         "chance": {"top_1": {"value": 0.25}},
     }
-    task_figures.confusion(results, per_class(results), metrics, tmp_path / "confusion.png")
+    chart = confusion_chart("confusion", results, per_class(results), metrics)
+    save_png(chart.figure, tmp_path / "confusion.png", chart.title)
+    assert all(label in inline_svg(chart) for label in ("$a_{&lt;b&gt;}$", "$5 and \\up", "נמר"))
     assert (tmp_path / "confusion.png").read_bytes()[:4] == b"\x89PNG"
 
 
@@ -320,6 +327,9 @@ def test_out_of_context_tells_captions_of_other_pictures(ws):
         found["discriminant"]["auc"]["value"] > 0.9
         and found["captions_alone"]["auc"]["value"] > 0.9
     )
+    write_report(ws)
+    picture = ws.pictures / "tasks" / "captions" / "out_of_context.png"
+    assert picture.read_bytes()[:4] == b"\x89PNG"
     table = pl.read_parquet(ws.task("captions") / "evaluation" / "rows.parquet")
     test = table.filter(pl.col("part") == "test")
     assert found["paper"]["accuracy"]["value"] == pytest.approx(

@@ -120,7 +120,7 @@ def make_workspace(root, seed=0, quality=0.5, **changes):
         write_json(ws.features(view) / "index.json", {"fingerprint": f"encoder of {view}"})
     write_json(ws.fit_report, FIT.as_dict())
     queries.write_parquet(_parent(ws.evaluation / "queries.parquet"))
-    (ws.evaluation / "spectrum.png").write_bytes(b"\x89PNG")
+    _parent(ws.pictures / "spectrum.png").write_bytes(b"\x89PNG")
     write_json(ws.metrics, metrics_of(queries))
     return as_run(ws)
 

@@ -24,7 +24,12 @@ from csa.operations.inspection import lineage
 from csa.operations.opened import Project
 from csa.pipeline.workspace import Workspace
 
-_BESIDE_STAGES = ("report.html", "suspects", "sweep")  # of data/: made by commands, not by stages
+_BESIDE_STAGES = (
+    "report.html",
+    "report",
+    "suspects",
+    "sweep",
+)  # of data/: made by commands, not by stages
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,8 @@ def register(registry: Registry, run: RunRecord) -> Registered:
 
 
 def log_report(registry: Registry, run: RunRecord, version: int, page: str) -> None:
-    """Put a run's report beside the other artifacts of its version.
+    """Put a run's report, and the pictures that were drawn with it, beside the other artifacts of
+    its version.
 
     Args:
         registry: where the run is registered.
@@ -56,9 +57,10 @@ def log_report(registry: Registry, run: RunRecord, version: int, page: str) -> N
         page: the report, HTML.
     """
     with registry.client() as client:
-        client.log_text(
-            client.get_model_version(run.model, str(version)).run_id, page, "report.html"
-        )
+        mlflow_run = client.get_model_version(run.model, str(version)).run_id
+        if registry.ws.pictures.is_dir():
+            client.log_artifacts(mlflow_run, str(registry.ws.pictures), "evaluation")
+        client.log_text(mlflow_run, page, "report.html")
 
 
 def _create(registry: Registry, client: Any, run: RunRecord) -> int:
@@ -93,11 +95,7 @@ def _create(registry: Registry, client: Any, run: RunRecord) -> int:
         for record in ("run.json", "metrics.json", "fit.json"):
             mlflow.log_artifact(str(ws.runs / run.run_id / record))
         mlflow.log_artifact(str(items_file(ws, run.items_sha256)), "items")
-        for file in (
-            ws.runs / run.run_id / "queries.parquet",
-            *sorted(ws.evaluation.glob("*.png")),
-        ):
-            mlflow.log_artifact(str(file), "evaluation")
+        mlflow.log_artifact(str(ws.runs / run.run_id / "queries.parquet"), "evaluation")
     if not client.search_registered_models(f"name = '{run.model}'"):
         client.create_registered_model(run.model)
     tags = _lineage(run, metrics) | {"files": json.dumps(_logged_files(model.model_uri))}

@@ -24,17 +24,19 @@ from csa.operations.report.published import run_of
 from csa.operations.runs.records import RunRecord, file_sha256, record_of
 from csa.params.schema import Params
 from csa.pipeline.workspace import Workspace
+from csa.report.pictures import draw_pictures
 from csa.report.run import report
 from csa.report.source import Loader, Measured, Registration, Source, Suspects
 from csa.storage.files import read_json, write_atomic
 
 
 def write_report(ws: Workspace, file: Path | None = None) -> Path:
-    """Write the report of what a workspace holds now.
+    """Write the report of what a workspace holds now, and its pictures beside it.
 
     Args:
         ws: a workspace that was run.
-        file: where to; default the workspace's data/report.html.
+        file: where to; default the workspace's data/report.html. Another file is written alone,
+            without pictures.
 
     Returns:
         The file.
@@ -42,20 +44,30 @@ def write_report(ws: Workspace, file: Path | None = None) -> Path:
     Raises:
         ArtifactError: an artifact is missing, damaged, or does not belong with the others.
     """
-    target = file or ws.report
-    write_atomic(target, report(source_of(Project(ws))).encode())
-    return target
+    source = source_of(Project(ws))
+    page = report(source)
+    if file is None:
+        draw_pictures(source, ws.pictures)
+    write_atomic(file or ws.report, page.encode())
+    return file or ws.report
 
 
 def publish_report(project: Project, run: RunRecord, version: int) -> None:
-    """Write the report of a registered run and log it with its version, unless the workspace has it
-    already.
+    """Write the report of a registered run with its pictures and log both with its version, unless
+    the workspace has them already.
 
     The registry comes first: a report of this run in the workspace means that it was logged.
+
+    Args:
+        project: a project whose workspace was run.
+        run: what it holds.
+        version: as which the run is registered.
     """
     if run_of(project.ws.report) == run.run_id:
         return
-    page = report(source_of(project))
+    source = source_of(project)
+    page = report(source)
+    draw_pictures(source, project.ws.pictures)
     log_report(project.registry, run, version, page)
     write_atomic(project.ws.report, page.encode())
 
@@ -111,7 +123,7 @@ def _measured(folder: Path) -> Measured:
     """What lies in a folder with metrics.json and evaluation/."""
     tables = {
         name: read_written(path)
-        for name in ("classes", "calibration")
+        for name in ("classes", "calibration", "images", "rows")
         if (path := folder / "evaluation" / f"{name}.parquet").is_file()
     }
     return Measured(read_json(folder / "metrics.json"), **tables)
