@@ -124,7 +124,7 @@ class PairCalibration:
         """
         if not file.is_file():
             return None
-        pairs = pl.read_parquet(file)
+        pairs = pl.read_parquet(file, glob=False)
         return cls.of(
             pairs["score"].to_numpy(),
             pairs["stranger_score"].to_numpy(),

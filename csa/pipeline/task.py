@@ -123,7 +123,7 @@ def _transfer_decisions(
     vectors = HeldOutVectors(*class_vectors(own, labelled, images, embedder))
     sets, curve = measure_class_sets(labelled, vectors.left, vectors.right, settings)
     scores = vectors.score(*right_classes(labelled))
-    known = pl.read_parquet(ws.evaluation / "pairs.parquet")
+    known = pl.read_parquet(ws.evaluation / "pairs.parquet", glob=False)
     of_known = number_groups(known["group"])
     judge = PairCalibration.of(
         known["score"].to_numpy(), known["stranger_score"].to_numpy(), of_known
