@@ -4,7 +4,6 @@ DVC runs as a subprocess in a process group of its own: two threads of one proce
 stage would do it twice, and a group can be ended whole.
 """
 
-import configparser
 import json
 import os
 import re
@@ -16,8 +15,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
-from io import StringIO
-from typing import IO, Literal
+from io import BytesIO
+from pathlib import Path
+from typing import IO, Any, Literal
 
 import yaml
 
@@ -93,27 +93,32 @@ def ensure_repo(ws: Workspace) -> None:
         return
     main = ws.state.parent / ".dvc"
     for name in ("config", "config.local"):
-        config = configparser.RawConfigParser()
-        config.read(main / name, encoding="utf-8")
-        for section in config.values():
-            for key in ("url", "dir"):
-                if key in section and "://" not in section[key]:
-                    # DVC reads relative paths from the config's folder
-                    section[key] = str((main / section[key]).resolve())
+        config = _config_of(main / name)
         if name == "config":
-            own = {"core": {"no_scm": "True", "analytics": "false", "check_update": "false"}}
+            own = {"no_scm": "True", "analytics": "false", "check_update": "false"}
             cache = main / "cache" if main.is_dir() else ws.state / "dvc"  # outside any project
-            shared = (
-                {}
-                if config.has_option("cache", "dir")
-                else {"cache": {"dir": str(cache.resolve())}}
-            )
-            config.read_dict(own | shared)
-        text = StringIO()
-        config.write(text)
+            config.setdefault("core", {}).update(own)
+            config.setdefault("cache", {}).setdefault("dir", str(cache.resolve()))
+        content = BytesIO()
+        config.write(content)
         target = ws.root / ".dvc" / name
-        if not target.is_file() or target.read_text(encoding="utf-8") != text.getvalue():
-            write_atomic(target, text.getvalue().encode())
+        if not target.is_file() or target.read_bytes() != content.getvalue():
+            write_atomic(target, content.getvalue())
+
+
+def _config_of(path: Path) -> Any:
+    """A file of DVC's configuration, with absolute paths: DVC reads relative ones from its folder.
+    It is read and written as DVC does it, so that a path may hold a comma or a hash.
+    """
+    from configobj import ConfigObj
+
+    config = ConfigObj(str(path) if path.is_file() else None, encoding="utf-8")
+    for section in config.sections:
+        for key in ("url", "dir"):
+            value = config[section].get(key)
+            if value is not None and "://" not in value:
+                config[section][key] = str((path.parent / value).resolve())
+    return config
 
 
 def targets(ws: Workspace) -> list[str]:
