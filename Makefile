@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run install test check docs bench clean
+.PHONY: fuzz run install test check docs bench clean
 
 run: $(STAMP)
 	$(BIN)/csa run
@@ -27,6 +27,9 @@ bench: $(STAMP)
 	for name in moment_rate streaming_memory crossfit_cost asif precision; do \
 		env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks.$$name || exit 1; \
 	done
+
+fuzz: $(STAMP)
+	$(BIN)/python tests/fuzz/readers.py --minutes $(or $(MINUTES),5)
 
 $(STAMP): constraints.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
