@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run install test test-lowest check docs wheel bench mutants clean
+.PHONY: run install test test-lowest check docs wheel bench mutants fuzz clean
 
 run: $(STAMP)
 	$(BIN)/csa run
@@ -47,6 +47,10 @@ bench: $(STAMP)
 # Small faults in a copy of the method and the gate: do the tests notice? Minutes, so not part of `test`.
 mutants: $(STAMP)
 	HF_HUB_OFFLINE=1 $(BIN)/python tests/mutants.py
+
+# Damaged data sets of every kind for so many minutes: no traceback, no hang.
+fuzz: $(STAMP)
+	$(BIN)/python tests/fuzz/readers.py --minutes $(or $(MINUTES),5)
 
 $(STAMP): constraints.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -1,0 +1,180 @@
+"""Fuzz the readers: `make fuzz MINUTES=60`, or `python tests/fuzz/readers.py --minutes 60`.
+
+Each case is a sound small data set with one thing or a few damaged. A worker process reads it
+under a limit of memory and of 10 seconds; whatever is neither pairs nor one of our errors is kept
+under --out, with its parameters and what happened. The same seed makes the same cases.
+"""
+
+import argparse
+import json
+import multiprocessing
+import random
+import resource
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+sys.path.insert(0, str(Path(__file__).parent))
+
+from damage import damage
+from seeds import SEEDS
+
+SECONDS = 10
+GIGABYTES = 1
+ENCODERS = {
+    "image": "efficientnet-lite0",
+    "text": "minilm-l6-v2",
+    "audio": "whisper-tiny.en",
+    "lidar": "efficientnet-lite0",
+    "series": "rocket",
+    "array": "precomputed",
+}
+
+
+def read(folder: Path, case: dict[str, Any]) -> str:
+    """Read one case: "pairs", "refused", or the traceback of what escaped."""
+    from csa.datasets.ingest import ingest
+    from csa.errors import CSAError
+    from csa.params.schema import Params
+
+    views = {
+        name: {"modality": kind, "encoder": ENCODERS[kind]} for name, kind in case["views"].items()
+    }
+    mapping = {"dataset": {**case["dataset"], "path": str(folder)}, "views": views}
+    try:
+        ingest(Params.from_mapping(mapping), folder, progress=False)
+    except CSAError as error:
+        if "\n" in str(error):
+            return f"an error of several lines: {error!r}"
+        if "fault of the reader" in str(error):
+            return f"the account is wrong: {error!r}"
+        return "refused"
+    except BaseException:
+        return traceback.format_exc()
+    return "pairs"
+
+
+def worker(pipe: Connection) -> None:
+    """Read cases as they come; one line of answer each."""
+    import csa.datasets.ingest  # noqa: F401  # what it loads is not the case's memory
+
+    with open("/proc/self/statm") as file:  # noqa: PTH123
+        used = int(file.read().split()[0]) * resource.getpagesize()
+    limit = used + GIGABYTES * 2**30
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    while True:
+        folder, case = pipe.recv()
+        pipe.send(read(Path(folder), case))
+
+
+class Supervisor:
+    """A worker that is started again after it died or hung."""
+
+    def __init__(self) -> None:
+        self._context = multiprocessing.get_context("spawn")
+        self._start()
+
+    def _start(self) -> None:
+        self._pipe, other = self._context.Pipe()
+        self._process = self._context.Process(target=worker, args=(other,), daemon=True)
+        self._process.start()
+        other.close()
+
+    def read(self, folder: Path, case: dict[str, Any]) -> str:
+        """What became of a case."""
+        self._pipe.send((str(folder), case))
+        first = SECONDS + 30  # a fresh worker loads its libraries
+        if not self._pipe.poll(first if self._process.exitcode is None else 0):
+            self.stop()
+            self._start()
+            return f"no answer in {SECONDS} s"
+        try:
+            return str(self._pipe.recv())
+        except EOFError:
+            self._process.join()
+            code = self._process.exitcode
+            self._start()
+            return f"the reader died: exit {code}"
+
+    def stop(self) -> None:
+        """End the worker."""
+        self._process.kill()
+        self._process.join()
+
+
+def main() -> None:
+    """Run the cases and print a summary."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=5)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("fuzz-finds"))
+    options = parser.parse_args()
+    counts: Counter[str] = Counter()
+    finds: Counter[str] = Counter()
+    slowest = 0.0
+    supervisor = Supervisor()
+    home = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    sound = {
+        name: (home / "sound" / name, seed(home / "sound" / name)) for name, seed in SEEDS.items()
+    }
+    for name, (folder, (dataset, views)) in sound.items():
+        outcome = supervisor.read(folder, {"dataset": dataset, "views": views})
+        assert outcome == "pairs", f"the sound data set {name} is not read: {outcome}"
+    started, number = time.monotonic(), 0
+    while time.monotonic() - started < 60 * options.minutes:
+        dice = random.Random(f"{options.seed}:{number}")
+        name = dice.choice(sorted(sound))
+        folder, (dataset, views) = sound[name]
+        work = home / "case"
+        shutil.copytree(folder, work)
+        done = []
+        for _ in range(dice.choice((1, 1, 1, 2, 3))):
+            try:
+                done.append(damage(work, dice))
+            except (OSError, IndexError, RecursionError, ValueError):
+                break
+        case = {
+            "dataset": {**dataset, "on_error": dice.choice(("refuse", "quarantine"))},
+            "views": views,
+        }
+        began = time.monotonic()
+        outcome = supervisor.read(work, case)
+        seconds = time.monotonic() - began
+        slowest = max(slowest, seconds)
+        if outcome in ("pairs", "refused") and seconds > SECONDS:
+            outcome = f"{seconds:.0f} s"
+        if outcome not in ("pairs", "refused"):
+            kind = outcome.strip().splitlines()[-1][:120]
+            finds[f"{name}: {kind}"] += 1
+            if finds[f"{name}: {kind}"] == 1:
+                target = options.out / f"{name}-{number}"
+                shutil.copytree(work, target / "data", symlinks=True, ignore=_special)
+                case |= {"done": done, "outcome": outcome, "number": number}
+                (target / "case.json").write_text(json.dumps(case, indent=1) + "\n")
+            outcome = "found"
+        counts[outcome] += 1
+        number += 1
+        shutil.rmtree(work)
+    supervisor.stop()
+    shutil.rmtree(home)
+    print(f"{number} cases in {options.minutes:g} min, slowest {slowest:.1f} s: {dict(counts)}")
+    for kind, count in finds.most_common():
+        print(f"{count:6} {kind}")
+    sys.exit(bool(finds))
+
+
+def _special(folder: str, names: list[str]) -> set[str]:
+    return {
+        name for name in names if not (Path(folder, name).is_file() or Path(folder, name).is_dir())
+    }
+
+
+if __name__ == "__main__":
+    main()
