@@ -14,6 +14,7 @@ ROOMS = (
     "csa/multiview",
     "csa/baselines",
     "csa/encoders",
+    "csa/modalities",
 )
 SOURCES = [
     path
