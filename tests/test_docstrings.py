@@ -15,6 +15,14 @@ ROOMS = (
     "csa/baselines",
     "csa/encoders",
     "csa/modalities",
+    "csa/features",
+    "csa/evaluation",
+    "csa/checks",
+    "csa/results",
+    "csa/extras.py",
+    "csa/storage",
+    "csa/pipeline",
+    "flows",
 )
 SOURCES = [
     path
