@@ -23,7 +23,7 @@ from csa.datasets.openmoji import build_demo, load_emojis
 from csa.encoders.base import Encoder, Float32
 from csa.encoders.registry import load_encoder
 from csa.features.cache import FeatureCache
-from csa.features.embed import embed
+from csa.features.embed import Items, embed
 from csa.modalities.image import SUFFIXES, open_image
 from csa.params.schema import Params
 
@@ -134,7 +134,9 @@ def _compare(
             start = time.perf_counter()
             items = [(f"{i:064x}", value) for i, value in enumerate(values)]
             features["ours"] = embed(
-                encoder, items, load, FeatureCache(Path(folder), encoder.fingerprint), "embed"
+                encoder,
+                Items(items, load, "embed"),
+                FeatureCache(Path(folder), encoder.fingerprint),
             ).features
             return time.perf_counter() - start
 

@@ -66,6 +66,9 @@ def needed_for(what: str, error_class: type[CSAError]) -> Iterator[None]:
         what: needs the packages; the start of the error's sentence.
         error_class: of the error that the caller promises.
 
+    Yields:
+        Nothing; the imports stand in the block.
+
     Raises:
         CSAError: of that class; a package of an extra is not installed.
     """

@@ -51,6 +51,10 @@ def ask(proposal: Proposal, seconds: int) -> Proposal:
     Args:
         proposal: what the gate would do.
         seconds: how long to wait.
+
+    Returns:
+        The proposal: as it was where it needs nobody, else approved or refused by a person, or
+        refused because nobody answered in time.
     """
     if not proposal.approval or proposal.question is None:
         return proposal
@@ -111,6 +115,9 @@ def answer(workspace_root: str, approve: bool, reason: str) -> Waiting:
         workspace_root: the workspace's folder.
         approve: yes or no.
         reason: why, for the ledger.
+
+    Returns:
+        The run that was answered.
 
     Raises:
         InputError: none waits there.

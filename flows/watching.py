@@ -149,6 +149,9 @@ def summary_markdown(project: Project, result: RetrainResult) -> str:
     Args:
         project: what was run.
         result: what it came to.
+
+    Returns:
+        Markdown.
     """
     ws, decision = project.ws, result.decision
     metrics = EvaluationMetrics.read(ws.metrics)

@@ -32,6 +32,9 @@ def private_worktree(repository: Workspace, ref: str) -> Iterator[Workspace]:
         ref: a branch, tag or commit; `HEAD` is what the repository has checked out now, less what
             is not committed.
 
+    Yields:
+        The worktree as a workspace, which shares the repository's state.
+
     Raises:
         WorkspaceError: not a git repository, or no such commit.
     """
@@ -52,11 +55,14 @@ def private_worktree(repository: Workspace, ref: str) -> Iterator[Workspace]:
 
 
 def remove_stale(repository: Workspace, kept: int = _KEPT) -> list[Path]:
-    """Remove worktrees whose run is over, but for the newest `kept`; returns those removed.
+    """Remove worktrees whose run is over, but for the newest `kept`.
 
     Args:
         repository: whose worktrees.
         kept: how many are left for a look.
+
+    Returns:
+        The folders that were removed.
     """
     dead = []
     for root in sorted((repository.state / "worktrees").glob("*/")):

@@ -40,6 +40,10 @@ def judge(name: str, value: float, limits: Limits, said: str, low_is_bad: bool =
         limits: its two limits; None: no limit.
         said: the finding in words.
         low_is_bad: whether low numbers are beyond the limits.
+
+    Returns:
+        The check with its outcome: refuse beyond the second limit, else warn beyond the first, else
+        pass.
     """
     warn, refuse = limits
 

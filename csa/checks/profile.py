@@ -38,6 +38,9 @@ class Profile:
             alignment: whose coordinates.
             X, Y: features of the pairs, shapes (n, p) and (n, q).
             group: group number of each pair, shape (n,).
+
+        Returns:
+            The profile, in which each group counts by the mean of its pairs.
         """
         groups = int(group.max()) + 1
         r = max(

@@ -80,8 +80,19 @@ class Encoder(ABC):
 
     @abstractmethod
     def forward(self, prepared: list[Any], padded_length: int) -> Float32:
-        """Features of exactly `batch_size` prepared items of one padded length, shape
-        (batch_size, d).
+        """Features of one full batch.
+
+        Args:
+            prepared: what `prepare` gave of each item, all of one padded length; `batch_size` of
+                them, or any number where `cached` is false.
+            padded_length: their length, from `padded_lengths`; 0 where all items have one shape.
+
+        Returns:
+            Features, shape (len(prepared), d), float32, in order.
+
+        Raises:
+            EncoderError, FeatureError: prepared items of several shapes, which cannot share a
+                batch.
         """
 
     def run(self, network: Callable[..., Any], backend: str, **tensors: Any) -> Float32:
@@ -92,6 +103,12 @@ class Encoder(ABC):
             network: takes the tensors by name, gives a tensor (batch, d).
             backend: torch or openvino.
             tensors: of one batch.
+
+        Returns:
+            Features, shape (batch, d), float32.
+
+        Raises:
+            EncoderError: OpenVINO is not installed, or cannot run such a network.
         """
         import torch
 
@@ -126,6 +143,18 @@ class Encoder(ABC):
         the last.
 
         Safe to call from several threads.
+
+        Args:
+            prepared: what `prepare` gave of each item, all of one padded length, at least one and
+                at most `batch_size` of them.
+            padded_length: their length, from `padded_lengths`; 0 where all items have one shape.
+
+        Returns:
+            Features, shape (len(prepared), d), float32, in order.
+
+        Raises:
+            EncoderError: the weights cannot be loaded.
+            EncoderError, FeatureError: as `forward`.
         """
         with self._loading:
             self.load()
@@ -153,6 +182,13 @@ def options_of(view: ViewParams) -> dict[str, str]:
 def batches(lengths: list[int], batch_size: int) -> list[list[int]]:
     """Positions of items in batches of one padded length each, shorter lengths first, in order
     within a length.
+
+    Args:
+        lengths: the padded length of each item, shape (n,).
+        batch_size: the most items of a batch.
+
+    Returns:
+        The positions, 0 to n - 1, of each batch's items.
     """
     of_length: dict[int, list[int]] = {}
     for position, length in enumerate(lengths):

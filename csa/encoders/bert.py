@@ -31,6 +31,9 @@ class Bert:
         Args:
             ids: of the tokens, shape (batch, length).
             mask: 1 for tokens, 0 for padding, shape (batch, length).
+
+        Returns:
+            States, shape (batch, length, d).
         """
         from torch.nn.functional import gelu
 

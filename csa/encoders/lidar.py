@@ -1,10 +1,11 @@
 """Lidar scans through any image encoder: a projection, then the encoder as it is."""
 
+from dataclasses import fields
 from typing import Any
 
 from csa.core.matrices import Float32
 from csa.encoders.base import Encoder
-from csa.modalities.lidar import project
+from csa.modalities.lidar import Sensor, project
 from csa.params.views import LidarParams
 
 
@@ -17,10 +18,12 @@ class LidarEncoder(Encoder):
     """
 
     def __init__(self, inner: Encoder, settings: LidarParams):
-        self._inner, self._settings = inner, settings.model_dump()
+        self._inner, self._settings = inner, settings
+        given = settings.model_dump()
+        self._sensor = Sensor(**{field.name: given[field.name] for field in fields(Sensor)})
         bird = settings.projection == "bird"
-        used = {"extent"} if bird else set(self._settings) - {"extent"}
-        projection = {key: self._settings[key] for key in sorted(used | {"projection"})}
+        used = {"extent"} if bird else set(given) - {"extent"}
+        projection = {key: given[key] for key in sorted(used | {"projection"})}
         super().__init__(
             {**inner.description, "modality": "lidar", "projection": projection}, inner.batch_size
         )
@@ -31,7 +34,10 @@ class LidarEncoder(Encoder):
 
     def prepare(self, item: Any) -> Any:
         """What the image encoder prepares of the projected scan."""
-        return self._inner.prepare(project(item, **self._settings))
+        settings = self._settings
+        return self._inner.prepare(
+            project(item, settings.projection, settings.extent, self._sensor)
+        )
 
     def forward(self, prepared: list[Any], padded_length: int) -> Float32:
         """See `Encoder.forward`."""

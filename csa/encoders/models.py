@@ -49,6 +49,9 @@ def find_model(view: ViewParams, known: list[str]) -> ModelFiles:
         view: its encoder is a folder or a model id.
         known: names of built-in encoders, for the error.
 
+    Returns:
+        The model's name, its folder on this machine and the identity of its content.
+
     Raises:
         EncoderError: no such folder or model, no revision, or no network.
     """
@@ -155,8 +158,17 @@ def quiet_transformers() -> Iterator[None]:
 def load_pretrained(auto: Any, files: ModelFiles, what: str, **options: Any) -> Any:
     """`auto.from_pretrained` on local files alone, without running code that a model brings along.
 
+    Args:
+        auto: a class of transformers with `from_pretrained`, such as AutoConfig.
+        files: of the model.
+        what: what is looked for, in words, for the error.
+        options: further arguments of `from_pretrained`.
+
+    Returns:
+        What `from_pretrained` gives.
+
     Raises:
-        EncoderError: the files hold no such thing; `what` says what was looked for.
+        EncoderError: the files hold no such thing.
     """
     try:
         with quiet_transformers():
@@ -174,6 +186,15 @@ def load_pretrained(auto: Any, files: ModelFiles, what: str, **options: Any) -> 
 
 def load_model(auto: Any, files: ModelFiles, dtype: str) -> Any:
     """The model, frozen, in evaluation mode.
+
+    Args:
+        auto: the Auto class that loads it.
+        files: of the model.
+        dtype: of its weights, as torch names it, such as float32.
+
+    Returns:
+        The model. Its attribute `csa_has_pooler` is false where the files lack weights of its
+        pooler.
 
     Raises:
         EncoderError: it cannot be loaded, or the files lack some of its weights: those would be
@@ -199,7 +220,15 @@ def load_model(auto: Any, files: ModelFiles, dtype: str) -> Any:
 
 
 def model_class(auto: Any, config: Any) -> Any:
-    """The class that an Auto class makes of a configuration, or None where it has none for it."""
+    """The class that an Auto class makes of a configuration, or None where it has none for it.
+
+    Args:
+        auto: an Auto class of transformers.
+        config: a model's configuration.
+
+    Returns:
+        The class, or None.
+    """
     return auto._model_mapping.get(type(config), None)
 
 

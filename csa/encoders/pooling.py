@@ -11,6 +11,12 @@ from csa.params.views import Pooling
 def check_pooling(name: str, model: Any, pooling: Pooling, layer: int | tuple[int, ...]) -> None:
     """Refuse what cannot be had of this model.
 
+    Args:
+        name: of the encoder, for errors.
+        model: from `csa.encoders.models.load_model`.
+        pooling: what is asked for.
+        layer: the layer, or the layers, that is asked for; -1 is the last.
+
     Raises:
         EncoderError: pooler of an inner layer, or a pooler whose weights the checkpoint lacks.
     """

@@ -21,6 +21,9 @@ def group_draws(n_groups: int, resamples: int, seed: int) -> Float64:
         n_groups: number of groups.
         resamples: number of resamples.
         seed: of the draws.
+
+    Returns:
+        Counts, shape (resamples, n_groups), float64; each row sums to n_groups.
     """
     probability = np.full(n_groups, 1 / n_groups)
     return (
@@ -36,6 +39,9 @@ def interval(draws: Float64, confidence: float) -> tuple[float, float]:
     Args:
         draws: the values, shape (resamples,).
         confidence: share of the values inside, such as 0.95.
+
+    Returns:
+        Its lower and its upper end.
     """
     low, high = np.quantile(draws, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
@@ -51,6 +57,9 @@ def mean_estimate(
         group: group number of each query, in 0..draws.shape[1]-1.
         draws: from `group_draws`.
         confidence: such as 0.95.
+
+    Returns:
+        The mean over all queries, with the ends of its interval.
     """
     n_groups = draws.shape[1]
     sums, counts = np.bincount(group, values, n_groups), np.bincount(group, minlength=n_groups)
@@ -70,6 +79,9 @@ def estimate(
         group: group number of each query.
         draws: from `group_draws`.
         confidence: such as 0.95.
+
+    Returns:
+        The statistic of all queries, each with weight 1, with the ends of its interval.
     """
     resampled = np.array([statistic(draw[group]) for draw in draws])
     return Estimate(statistic(np.ones(len(group))), *interval(resampled, confidence))

@@ -74,6 +74,9 @@ def prompts_of(label: str, params: PromptParams, template: str = PAPER_TEMPLATE)
         label: the class; several names of it are separated by commas.
         params: templates, and which names to use.
         template: used where there are no templates.
+
+    Returns:
+        The prompts, template by template, within each one name by name.
     """
     names = [name.strip() for name in label.split(",") if name.strip()] or [label]
     names = {"whole": [label], "first": names[:1], "each": names}[params.names]
@@ -105,6 +108,11 @@ def protocol_of(train: set[str], test: set[str]) -> Candidates:
     Args:
         train: classes of the training pairs.
         test: classes of the test images.
+
+    Returns:
+        `unseen_classes` where no test class occurs in training: then the candidates are the test
+        classes alone. `in_domain` where all do, `partly_unseen` where some do: then the candidates
+        are the classes of both. Candidates are sorted.
     """
     seen = len(train & test)
     if not seen:
@@ -169,6 +177,9 @@ def summarise_classes(
         groups: group label of each image.
         classes: the candidates.
         params: bootstrap resamples, confidence level and seed.
+
+    Returns:
+        The metrics, with the protocol and the prompts that they are named by.
     """
     group = number_groups(groups)
     draws = group_draws(int(group.max()) + 1, params.bootstrap, params.seed)

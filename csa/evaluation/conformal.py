@@ -49,7 +49,15 @@ class Calibration:
 
     @classmethod
     def of(cls, scores: Float64, group: NDArray[np.intp]) -> "Calibration":
-        """From scores, shape (n,), and the group number of each."""
+        """The calibration that held-out scores make.
+
+        Args:
+            scores: low ones being strange, shape (n,).
+            group: group number of each, shape (n,).
+
+        Returns:
+            The scores in order, where each group weighs one.
+        """
         labels, number, size = np.unique(group, return_inverse=True, return_counts=True)
         order = np.argsort(scores, kind="stable")
         return cls(scores[order], np.cumsum(1 / size[number[order]]), len(labels))
@@ -112,8 +120,15 @@ class PairCalibration:
 
     @classmethod
     def of(cls, true: Float64, strange: Float64, group: NDArray[np.intp]) -> "PairCalibration":
-        """From the scores of true pairs and of the same first items with strangers' partners,
-        shape (n,) each.
+        """The calibration that held-out pairs make.
+
+        Args:
+            true: scores of true pairs, shape (n,).
+            strange: scores of the same first items with strangers' partners, shape (n,).
+            group: group number of each pair, shape (n,).
+
+        Returns:
+            What new pairs are judged by.
         """
         return cls(Calibration.of(true, group), Calibration.of(-strange, group))
 
@@ -132,7 +147,15 @@ class PairCalibration:
         )
 
     def decide(self, scores: Float64, alpha: float) -> PairDecisions:
-        """Each claim is wrongly rejected with a probability of at most alpha."""
+        """Judge pairs: each claim is wrongly rejected with a probability of at most alpha.
+
+        Args:
+            scores: of the pairs, shape (n,).
+            alpha: error rate of either claim, in (0, 1).
+
+        Returns:
+            P-values of both claims, and the verdicts that follow at alpha.
+        """
         return PairDecisions(self.true.p_value(scores), self.strangers.p_value(-scores), alpha)
 
 
@@ -149,6 +172,10 @@ def right_gaps(
     Args:
         left, right: index vectors of queries (n, k) and candidates (m, k).
         relevant: (query rows, candidate rows) of all right answers.
+
+    Returns:
+        Gaps, shape (n,), at least 0, in units of the score; infinite where a query has no right
+        answer.
     """
     behind = np.full(left.shape[0], np.inf)
     for block, scores in score_blocks(left, right):
@@ -159,8 +186,15 @@ def right_gaps(
 
 
 def set_sizes(left: Any, right: Any, gaps: Float64) -> NDArray[np.intp]:
-    """How many candidates each query's set holds for each calibrated gap, shape (n, len(gaps));
-    an infinite gap holds all.
+    """How many candidates each query's prediction set holds for each calibrated gap; an infinite
+    gap holds all.
+
+    Args:
+        left, right: index vectors of queries (n, k) and candidates (m, k).
+        gaps: calibrated gaps, in units of the score, shape (g,).
+
+    Returns:
+        Sizes, from 0 to m, shape (n, g).
     """
     sizes = np.empty((left.shape[0], len(gaps)), dtype=np.intp)
     for block, scores in score_blocks(left, right):

@@ -34,6 +34,13 @@ def make_baseline(name: Baseline, fit: FitParams) -> PairModel:
 
     `canonical_published` is the paper's score without shrinkage, with in-sample weights, and the
     number of components that retrieves best in held-out folds.
+
+    Args:
+        name: which baseline.
+        fit: folds and seed.
+
+    Returns:
+        The model, not yet fitted.
     """
     seeded: dict[str, Any] = {"folds": fit.folds, "seed": fit.seed}
     models: dict[str, PairModel] = {
@@ -62,6 +69,9 @@ def contenders(
         train: gives X (n, p), Y (n, q) and the group of each training pair; asked only if something
             is to be fitted.
 
+    Yields:
+        One contender after the other, ready to give index vectors.
+
     Raises:
         InputError: a model of two towers where the views are no image and text.
         FeatureError: `raw_cosine` where the views have two dimensions.
@@ -79,6 +89,14 @@ def tower_views(
     towers: MultimodalParams, views: dict[str, ViewParams], name: str
 ) -> dict[str, ViewParams]:
     """The views with a model's image and text towers as their encoders.
+
+    Args:
+        towers: the model with both towers, and how it is used.
+        views: the workspace's, by name.
+        name: of the model in the parameters, for the error.
+
+    Returns:
+        View name -> parameters, of the same modalities.
 
     Raises:
         InputError: a view of another modality.

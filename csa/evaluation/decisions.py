@@ -112,6 +112,9 @@ def measure_decisions(
         held_out: the held-out pairs.
         pairs: their scores, from `csa.evaluation.mismatch.score_held_out_pairs`.
         params: alpha, confidence level and seed.
+
+    Returns:
+        Metrics at alpha, the calibration curve, and a verdict on each pair.
     """
     verdicts, curve = _measure_verdicts(pairs, params)
     retrieval = {}

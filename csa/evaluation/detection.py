@@ -42,6 +42,9 @@ class Ranked:
         Args:
             positive: of the kind looked for, shape (n,).
             negative: of the other, shape (m,).
+
+        Returns:
+            The place of every score among all.
         """
         values, place = np.unique(np.concatenate([positive, negative]), return_inverse=True)
         return cls(place[: len(positive)], place[len(positive) :], len(values))
@@ -52,6 +55,9 @@ class Ranked:
         Args:
             positive: weight of each positive, shape (n,); default 1.
             negative: weight of each negative, shape (m,); default 1.
+
+        Returns:
+            A number from 0 to 1.
         """
         hits, alarms = self._counts(positive, negative)
         below = np.cumsum(alarms) - alarms
@@ -66,6 +72,9 @@ class Ranked:
         Args:
             positive: weight of each positive, shape (n,); default 1.
             negative: weight of each negative, shape (m,); default 1.
+
+        Returns:
+            A number from 0 to 1.
         """
         hits, alarms = (counts[::-1] for counts in self._counts(positive, negative))
         all_hits, all_alarms = np.cumsum(hits), np.cumsum(alarms)
@@ -86,6 +95,9 @@ class Ranked:
             positive: weight of each positive, shape (n,); default 1.
             negative: weight of each negative, shape (m,); default 1.
             found_share: of the positives, in (0, 1].
+
+        Returns:
+            A number from 0 to 1.
         """
         hits, alarms = (np.cumsum(counts[::-1]) for counts in self._counts(positive, negative))
         at = int(np.searchsorted(hits, found_share * hits[-1] * (1 - 1e-12)))
@@ -118,6 +130,9 @@ def detection_estimates(
         positive_group, negative_group: group numbers of both, numbered alike: a group is drawn with
             all it has of either kind.
         params: bootstrap resamples, confidence level and seed.
+
+    Returns:
+        The three measures; resamples that lack one of the kinds do not count.
     """
     ranked, n = Ranked.of(positive, negative), len(positive)
     group = np.concatenate([positive_group, negative_group])

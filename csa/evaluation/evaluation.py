@@ -45,6 +45,13 @@ def evaluate(
         alignment: the fitted model.
         held_out: what it is measured on.
         params: bootstrap resamples, confidence level and seed.
+
+    Returns:
+        Tables of queries and of pairs, metrics with the numbers of pairs and groups, and index
+        vectors.
+
+    Raises:
+        DataError: all held-out pairs belong to one group.
     """
     result = measure(alignment, held_out, params)
     measured = result.metrics
@@ -71,6 +78,12 @@ def measure(
         model: what gives index vectors of both views.
         held_out: what it is measured on.
         params: bootstrap resamples, confidence level and seed.
+
+    Returns:
+        Tables of queries and of pairs, their metrics, and index vectors.
+
+    Raises:
+        DataError: all held-out pairs belong to one group.
     """
     vectors = HeldOutVectors.of(model, held_out)
     queries = rank_queries(vectors, held_out)

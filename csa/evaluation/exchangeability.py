@@ -63,6 +63,9 @@ def doubts(
         queries: scores of the pairs that are judged, shape (m,).
         query_group: group number of each.
         alpha: of the decisions.
+
+    Returns:
+        The reasons found, with the Kolmogorov-Smirnov test of the group means.
     """
     from scipy.stats import ks_2samp
 

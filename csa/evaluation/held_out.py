@@ -43,7 +43,16 @@ class HeldOutView:
 
     @classmethod
     def of(cls, pairs: pl.DataFrame, name: str, features: FeatureLookup) -> "HeldOutView":
-        """The unique items of view `name` in a pairs table."""
+        """The unique items of one view of a pairs table.
+
+        Args:
+            pairs: the held-out rows of the table.
+            name: of the view.
+            features: of its items, by hash.
+
+        Returns:
+            The items with their features, and the item of each row.
+        """
         column = f"{name}_hash"
         unique = pairs.unique(column, keep="first", maintain_order=True)
         items = unique[column].to_list()
@@ -81,7 +90,16 @@ class HeldOut:
         names: tuple[str, str],
         features: tuple[FeatureLookup, FeatureLookup],
     ) -> "HeldOut":
-        """Held-out view of a pairs table and its features."""
+        """Held-out view of a pairs table and its features.
+
+        Args:
+            pairs: the whole pairs table; its rows of split `test` are taken.
+            names: of the first and the second view.
+            features: of the items of either view, by hash.
+
+        Returns:
+            The held-out pairs with the items of both views.
+        """
         test = unique_test_pairs(pairs, names)
         first, second = (
             HeldOutView.of(test, name, table) for name, table in zip(names, features, strict=True)
@@ -90,13 +108,29 @@ class HeldOut:
 
 
 def unique_test_pairs(pairs: pl.DataFrame, names: tuple[str, str]) -> pl.DataFrame:
-    """The held-out rows of a pairs table, the same pair of items only once, in order."""
+    """The held-out rows of a pairs table, the same pair of items only once, in order.
+
+    Args:
+        pairs: the whole pairs table.
+        names: of the first and the second view.
+
+    Returns:
+        Rows of the table; of pairs with the same two items the first.
+    """
     hashes = [f"{name}_hash" for name in names]
     return pairs.filter(pl.col("split") == "test").unique(hashes, keep="first", maintain_order=True)
 
 
 def evaluation_id(pairs: pl.DataFrame, names: tuple[str, str]) -> str:
-    """sha256 of the held-out pairs: their ids, groups and item contents."""
+    """sha256 of the held-out pairs: their ids, groups and item contents.
+
+    Args:
+        pairs: the whole pairs table.
+        names: of the first and the second view, which are hashed too.
+
+    Returns:
+        64 hex digits.
+    """
     test = unique_test_pairs(pairs, names).select(
         "pair_id", "group", *(f"{name}_hash" for name in names)
     )

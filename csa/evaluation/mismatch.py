@@ -31,10 +31,18 @@ _BLOCK_SCORES = 8_000_000
 def score_held_out_pairs(vectors: HeldOutVectors, held_out: HeldOut, seed: int) -> pl.DataFrame:
     """Scores of the held-out pairs, and of the same first items with the partners of strangers.
 
+    Args:
+        vectors: index vectors of the held-out items.
+        held_out: which of them belong together.
+        seed: of the random strangers.
+
     Returns:
         One row a pair: pair_id, group, score, stranger_score, hard_stranger_score (null where no
         item of another group differs), hard_stranger (the pair_id whose partner that is), and
         mislabelled where the data set says so (null: unknown).
+
+    Raises:
+        DataError: all held-out pairs belong to one group.
     """
     first, second = (view.of_pair for view in held_out.views)
     group = number_groups(held_out.pairs["group"])
@@ -78,6 +86,10 @@ def summarise_mismatch(pairs: pl.DataFrame, params: EvaluateParams) -> MismatchM
     Args:
         pairs: from `score_held_out_pairs`.
         params: bootstrap resamples, confidence level and seed.
+
+    Returns:
+        The measures. `hard` is None where no pair has a hard stranger; `known` is None unless the
+        data set calls some pairs wrong and some right.
     """
     group = number_groups(pairs["group"])
     score = pairs["score"].to_numpy()

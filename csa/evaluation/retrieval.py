@@ -58,6 +58,9 @@ def relevant_positions(
         right: index vectors of the gallery, shape (m, d).
         relevant: (query rows, gallery rows) of all relevant pairs, each pair once; every query has
             at least one.
+
+    Returns:
+        For each query the positions of its relevant rows, one a row.
     """
     order = np.argsort(relevant[0], kind="stable")
     gallery = np.split(

@@ -19,7 +19,15 @@ class PairScorer(Protocol):
     """Anything that compares items of two views by inner products."""
 
     def index_vectors(self, X: ArrayLike | None = None, Y: ArrayLike | None = None) -> Any:
-        """Vectors whose inner products are the similarities; dense or sparse rows."""
+        """Vectors whose inner products are the similarities; dense or sparse rows.
+
+        Args:
+            X: first-view features, shape (n, p).
+            Y: second-view features, shape (m, q).
+
+        Returns:
+            Vectors (n, k) or (m, k); a tuple of both when both views are given.
+        """
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +41,27 @@ class HeldOutVectors:
 
     @classmethod
     def of(cls, model: PairScorer, held_out: HeldOut) -> "HeldOutVectors":
-        """The vectors under a model."""
+        """The vectors under a model.
+
+        Args:
+            model: what gives index vectors of both views.
+            held_out: the items of both views with their features.
+
+        Returns:
+            The vectors of both views.
+        """
         return cls(*model.index_vectors(*(view.features for view in held_out.views)))
 
     def score(self, first: NDArray[np.intp], second: NDArray[np.intp]) -> Float64:
-        """Similarities of item first[i] to item second[i], shape (n,)."""
+        """Similarities of item first[i] to item second[i].
+
+        Args:
+            first: item numbers of the first view, shape (r,).
+            second: item numbers of the second view, shape (r,).
+
+        Returns:
+            Similarities, shape (r,).
+        """
         scores = np.empty(len(first))
         for start in range(0, len(first), _BLOCK_ROWS):
             block = slice(start, start + _BLOCK_ROWS)
@@ -54,8 +78,12 @@ def search_vectors(
     """Index vectors of queries and of the gallery they search, whichever view the queries are of.
 
     Args:
+        model: what gives index vectors of both views.
         queries, gallery: features of either view, shapes (n, p) and (m, q).
-        queries_first: the queries are of the model's first view.
+        queries_first: whether the queries are of the model's first view.
+
+    Returns:
+        Vectors of the queries, shape (n, k), and of the gallery, shape (m, k).
     """
     left, right = model.index_vectors(
         *((queries, gallery) if queries_first else (gallery, queries))

@@ -54,11 +54,27 @@ class FeatureCache:
         return found
 
     def write(self, items: list[str], features: Float32) -> None:
-        """Keep a finished batch: items and their features (len(items), d), flushed to disk."""
+        """Keep a finished batch, flushed to disk.
+
+        Args:
+            items: hashes, shape (n,).
+            features: shape (n, d), float32.
+
+        Raises:
+            WorkspaceError: the file cannot be written.
+        """
         self._file_of.update(dict.fromkeys(items, _write_batch(self._folder, items, features)))
 
     def note_speed(self, items: int, seconds: float) -> None:
-        """Remember how long encoding took, for estimates."""
+        """Remember how long encoding took, for estimates.
+
+        Args:
+            items: how many were encoded.
+            seconds: how long that took.
+
+        Raises:
+            WorkspaceError: the file cannot be written.
+        """
         write_json(self._folder / "speed.json", {"items": items, "seconds": round(seconds, 3)})
 
     def seconds_per_item(self) -> float | None:

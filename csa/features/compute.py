@@ -52,6 +52,14 @@ def as_finished(
     hand at a time.
 
     An error in a task is raised here, and what is still waiting is cancelled.
+
+    Args:
+        pool: from `workers`.
+        work: what is run on every task; Dask must be able to pickle it.
+        tasks: read only as fast as they are worked on.
+
+    Yields:
+        A task and its result, in the order in which they finish.
     """
     window = _AHEAD * int(getattr(pool, "_max_workers", 1) or 1)
     running: dict[Future[R], T] = {}
@@ -82,6 +90,9 @@ def moments_of_parts(
         pool: from `workers`.
         parts: each a stream of blocks as `Moments.from_blocks` takes it, such as a
             `csa.core.streams.ParquetPairs`.
+
+    Returns:
+        Moments of the pairs of all parts.
 
     Raises:
         FeatureError: no parts, or an unusable one.

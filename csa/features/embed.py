@@ -36,38 +36,48 @@ class Embedded:
     reused: int
 
 
-def embed(
-    encoder: Encoder,
-    items: list[tuple[str, str]],
-    load_item: Callable[[str], Any],
-    cache: FeatureCache,
-    title: str,
-    dask: str | None = None,
-) -> Embedded:
+@dataclass(frozen=True, eq=False)
+class Items:
+    """Items to be embedded.
+
+    Attributes:
+        rows: (hash, value in the pairs table), each hash once.
+        load: from value to item.
+        title: of the progress bar.
+    """
+
+    rows: list[tuple[str, str]]
+    load: Callable[[str], Any]
+    title: str
+
+
+def embed(encoder: Encoder, items: Items, cache: FeatureCache, dask: str | None = None) -> Embedded:
     """Features of all items; only those that the cache lacks are computed, and kept there batch by
     batch.
 
     Args:
         encoder: of the view.
-        items: (hash, value in the pairs table), each hash once.
-        load_item: from value to item.
+        items: which, and how they are loaded.
         cache: of this encoder.
-        title: of the progress bar.
         dask: where batches are computed, see `csa.features.compute.workers`; the result is the
             same.
+
+    Returns:
+        Features in the order of the items.
 
     Raises:
         DataError: an item cannot be loaded any more.
         FeatureError: the encoder gave NaN or infinity.
     """
     if not encoder.cached:
-        return Embedded(encoder.forward([load_item(value) for _, value in items], 0), len(items), 0)
-    rows = cache.read([item for item, _ in items])
-    missing = [(item, value) for item, value in items if item not in rows]
+        given = [items.load(value) for _, value in items.rows]
+        return Embedded(encoder.forward(given, 0), len(given), 0)
+    rows = cache.read([item for item, _ in items.rows])
+    missing = [(item, value) for item, value in items.rows if item not in rows]
     if missing:
         started = time.perf_counter()
         for batch, features in _compute(
-            _BatchWork(encoder, load_item), missing, title, len(rows), dask
+            _BatchWork(encoder, items.load), missing, items.title, len(rows), dask
         ):
             _check_finite(batch, features, encoder)
             names = [item for item, _ in batch.items]
@@ -76,43 +86,45 @@ def embed(
         if len(missing) >= _ENOUGH_BATCHES * encoder.batch_size:
             cache.note_speed(len(missing), time.perf_counter() - started)
     return Embedded(
-        np.stack([rows[item] for item, _ in items]), len(missing), len(items) - len(missing)
+        np.stack([rows[item] for item, _ in items.rows]),
+        len(missing),
+        len(items.rows) - len(missing),
     )
 
 
-def embed_view(
-    encoder: ViewEncoder,
-    items: list[tuple[str, str]],
-    load_item: Callable[[str], Any],
-    root: Path,
-    title: str,
-    dask: str | None = None,
-) -> Embedded:
+def embed_view(encoder: ViewEncoder, items: Items, root: Path, dask: str | None = None) -> Embedded:
     """Features of all items by the encoders of a view, each with its own cache below `root`; see
     `embed`.
 
     The cache of all encoders together holds what a team has computed: its shards have no features
     of one encoder alone.
 
+    Args:
+        encoder: of the view.
+        items: which, and how they are loaded.
+        root: the folder of all caches.
+        dask: where batches are computed, see `csa.features.compute.workers`; the result is the
+            same.
+
     Returns:
         Features side by side; as many computed as by the encoder that had most to compute, and the
         others reused.
+
+    Raises:
+        DataError: an item cannot be loaded any more.
+        FeatureError: an encoder gave NaN or infinity.
     """
     if len(encoder.parts) == 1:
-        return embed(
-            encoder.parts[0], items, load_item, FeatureCache(root, encoder.fingerprint), title, dask
-        )
-    rows = FeatureCache(root, encoder.fingerprint).read([item for item, _ in items])
-    missing = [(item, value) for item, value in items if item not in rows]
+        return embed(encoder.parts[0], items, FeatureCache(root, encoder.fingerprint), dask)
+    rows = FeatureCache(root, encoder.fingerprint).read([item for item, _ in items.rows])
+    missing = [(item, value) for item, value in items.rows if item not in rows]
     computed = 0
     if missing:
         done = [
             embed(
                 part,
-                missing,
-                load_item,
+                Items(missing, items.load, f"{items.title} ({part.description['encoder']})"),
                 FeatureCache(root, part.fingerprint),
-                f"{title} ({part.description['encoder']})",
                 dask,
             )
             for part in encoder.parts
@@ -125,7 +137,8 @@ def embed_view(
             )
         )
         computed = max(one.computed for one in done)
-    return Embedded(np.stack([rows[item] for item, _ in items]), computed, len(items) - computed)
+    features = np.stack([rows[item] for item, _ in items.rows])
+    return Embedded(features, computed, len(items.rows) - computed)
 
 
 @dataclass(frozen=True)

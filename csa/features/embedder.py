@@ -5,16 +5,14 @@ They go through the item cache like all others, so none is computed twice.
 """
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from csa.core.matrices import Array
 from csa.encoders.registry import load_view_encoder
-from csa.features.embed import embed_view
+from csa.features.embed import Items, embed_view
 from csa.features.shards import FeatureTable
 from csa.params.views import ViewParams
 
@@ -26,24 +24,40 @@ class Embedder:
     cache: Path
     dask: str | None = None
 
-    def items(
-        self,
-        view: ViewParams,
-        items: list[tuple[str, str]],
-        load_item: Callable[[str], Any],
-        title: str,
-    ) -> FeatureTable:
-        """Features of (hash, value) items, each hash once, by a view's encoder.
+    def items(self, view: ViewParams, items: Items) -> FeatureTable:
+        """Features of items by a view's encoder.
+
+        Args:
+            view: whose encoder.
+            items: which, and how they are loaded.
+
+        Returns:
+            The features, to be looked up by item hash.
 
         Raises:
             EncoderError: no such encoder.
             DataError, FeatureError: an item cannot be loaded or encoded.
         """
-        done = embed_view(load_view_encoder(view), items, load_item, self.cache, title, self.dask)
-        return FeatureTable([item for item, _ in items], done.features)
+        done = embed_view(load_view_encoder(view), items, self.cache, self.dask)
+        return FeatureTable([item for item, _ in items.rows], done.features)
 
     def texts(self, view: ViewParams, texts: list[str], title: str) -> Array:
-        """Features of texts, shape (n, q), in order; a text may occur more than once."""
+        """Features of texts; a text may occur more than once.
+
+        Args:
+            view: whose encoder.
+            texts: n of them.
+            title: of the progress bar.
+
+        Returns:
+            Features, shape (n, q), in order.
+
+        Raises:
+            EncoderError: no such encoder.
+            FeatureError: the encoder gave NaN or infinity.
+        """
         hashes = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
-        table = self.items(view, list(dict(zip(hashes, texts, strict=True)).items()), str, title)
+        table = self.items(
+            view, Items(list(dict(zip(hashes, texts, strict=True)).items()), str, title)
+        )
         return np.asarray(table.rows(hashes))

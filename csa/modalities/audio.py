@@ -66,7 +66,7 @@ class Audio(Kind):
     suffixes = SUFFIXES
 
     def decode(self, file: BinaryIO, name: str, max_pixels: int) -> Recording:
-        """See `decode_audio`."""
+        """See `Kind.decode`."""
         return decode_audio(file, name)
 
     def holds(self, item: Any, name: str) -> bool:
@@ -74,7 +74,7 @@ class Audio(Kind):
         return isinstance(item, Recording)
 
     def preview(self, item: Any, name: str) -> "Image":
-        """Its waveform."""
+        """See `Kind.preview`; its waveform."""
         return waveform(item.samples, item.seconds, name)
 
 
@@ -85,9 +85,12 @@ def decode_audio(file: BinaryIO, name: str) -> Recording:
         file: open and seekable.
         name: what errors call it.
 
+    Returns:
+        The whole recording, one channel, at the rate of the file.
+
     Raises:
-        DataError: not audio, damaged or cut off, empty, silent, with NaN, shorter than 0.05 s or
-            longer than 600 s; or the extra `audio` is not installed.
+        DataError: not audio, damaged or cut off, empty, silent, with NaN, far above full scale,
+            shorter than 0.05 s or longer than 600 s; or the extra `audio` is not installed.
     """
     try:
         with needed_for(f"{name}: audio", DataError):

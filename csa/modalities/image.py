@@ -63,7 +63,7 @@ class Picture(Kind):
     suffixes = SUFFIXES
 
     def decode(self, file: BinaryIO, name: str, max_pixels: int) -> "Image":
-        """See `decode_image`."""
+        """See `Kind.decode`."""
         return decode_image(file, name, max_pixels)
 
     def holds(self, item: Any, name: str) -> bool:
@@ -71,7 +71,7 @@ class Picture(Kind):
         return hasattr(item, "convert")
 
     def preview(self, item: Any, name: str) -> "Image":
-        """The picture itself."""
+        """See `Kind.preview`; the picture itself."""
         picture: Image = item
         return picture
 
@@ -84,6 +84,9 @@ def open_image(path: Path, max_pixels: int) -> "Image":
         path: a JPEG, PNG, WebP, GIF, BMP, TIFF, JPEG 2000, AVIF or PPM file, whatever its name.
         max_pixels: an image with more is refused by its header, before anything is decoded.
 
+    Returns:
+        The picture, RGB.
+
     Raises:
         DataError: missing, empty, truncated, not an image, or a decompression bomb.
     """
@@ -92,7 +95,19 @@ def open_image(path: Path, max_pixels: int) -> "Image":
 
 
 def decode_image(file: BinaryIO, name: str, max_pixels: int) -> "Image":
-    """Decode an open image file, as `open_image` does; `name` is what errors call it."""
+    """Decode an open image file, as `open_image` does.
+
+    Args:
+        file: open and seekable.
+        name: what errors call it.
+        max_pixels: an image with more is refused by its header, before anything is decoded.
+
+    Returns:
+        The picture, RGB.
+
+    Raises:
+        DataError: empty, truncated, not an image, or a decompression bomb.
+    """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:

@@ -3,6 +3,7 @@
 Coordinates are the sensor's: x forward, y left, z up, in metres.
 """
 
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias
 
@@ -37,7 +38,7 @@ class Lidar(Kind):
     suffixes = SUFFIXES
 
     def decode(self, file: BinaryIO, name: str, max_pixels: int) -> Scan:
-        """See `decode_scan`."""
+        """See `Kind.decode`."""
         return decode_scan(file, name)
 
     def holds(self, item: Any, name: str) -> bool:
@@ -45,7 +46,7 @@ class Lidar(Kind):
         return isinstance(item, np.ndarray) and item.ndim == 2 and PurePath(name).suffix in SUFFIXES
 
     def preview(self, item: Any, name: str) -> "Image":
-        """The scan as the sensor saw it."""
+        """See `Kind.preview`; the scan as the sensor saw it."""
         return project(item, "range")
 
 
@@ -56,9 +57,12 @@ def decode_scan(file: BinaryIO, name: str) -> Scan:
         file: open.
         name: what errors call it.
 
+    Returns:
+        Points, shape (n, 4): x, y, z in metres, and reflectance from 0 to 1.
+
     Raises:
-        DataError: the size is no multiple of 16 bytes, fewer than 16 points, or NaN or infinity in
-            a point.
+        DataError: the size is no multiple of 16 bytes, fewer than 16 points, NaN or infinity in a
+            point, a reflectance outside 0 to 1, or a coordinate beyond 1000 m.
     """
     content = file.read()
     if len(content) % _POINT_BYTES:
@@ -94,14 +98,29 @@ def _check_plausible(scan: Scan, name: str) -> None:
         )
 
 
-def range_image(
-    scan: Scan,
-    fov_up: float = 2.0,
-    fov_down: float = -24.9,
-    rows: int = 64,
-    columns: int = 1024,
-    max_range: float = 80.0,
-) -> NDArray[np.uint8]:
+@dataclass(frozen=True)
+class Sensor:
+    """A turning lidar sensor; the defaults are those of KITTI's Velodyne HDL-64E.
+
+    Attributes:
+        fov_up: elevation of the highest beam, in degrees.
+        fov_down: elevation of the lowest beam, in degrees.
+        rows: beams.
+        columns: steps of a turn, a multiple of 4.
+        max_range: points farther away are left out, in metres.
+    """
+
+    fov_up: float = 2.0
+    fov_down: float = -24.9
+    rows: int = 64
+    columns: int = 1024
+    max_range: float = 80.0
+
+
+_VELODYNE = Sensor()
+
+
+def range_image(scan: Scan, sensor: Sensor = _VELODYNE) -> NDArray[np.uint8]:
     """The scan as the sensor saw it, folded so that a square encoder sees all of it.
 
     A point at azimuth a = atan2(y, x) and elevation e falls in column (1 - a / pi) / 2 * columns
@@ -115,30 +134,28 @@ def range_image(
 
     Args:
         scan: points (n, 4).
-        fov_up: elevation of the highest beam, in degrees; the defaults are those of KITTI's
-            Velodyne HDL-64E.
-        fov_down: elevation of the lowest beam, in degrees.
-        rows: beams.
-        columns: steps of a turn, a multiple of 4.
-        max_range: points farther away are left out, in metres.
+        sensor: what saw them.
 
     Returns:
         Shape (4 * rows, columns / 4, 3).
 
     Source: the spherical projection of Milioto et al., RangeNet++ (IROS 2019).
     """
+    rows, columns = sensor.rows, sensor.columns
     distance = np.linalg.norm(scan[:, :3].astype(np.float64), axis=1)
-    seen = (distance > 0) & (distance <= max_range)
+    seen = (distance > 0) & (distance <= sensor.max_range)
     x, y, z, reflectance = (column[seen].astype(np.float64) for column in scan.T)
     distance = distance[seen]
     elevation = np.degrees(np.arcsin(z / distance))
-    row = np.floor((fov_up - elevation) / (fov_up - fov_down) * rows).astype(int)
+    row = np.floor((sensor.fov_up - elevation) / (sensor.fov_up - sensor.fov_down) * rows).astype(
+        int
+    )
     column = np.floor((1 - np.arctan2(y, x) / np.pi) / 2 * columns).astype(int) % columns
     inside = (row >= 0) & (row < rows)
     far_first = np.argsort(-distance[inside], kind="stable")  # so that the nearest is written last
     cells = (row[inside][far_first], column[inside][far_first])
     panorama = np.zeros((rows, columns, 3))
-    values = np.stack([1 - distance / max_range, _height(z), reflectance], axis=1)
+    values = np.stack([1 - distance / sensor.max_range, _height(z), reflectance], axis=1)
     panorama[cells] = values[inside][far_first]
     return _as_bytes(np.concatenate(np.split(panorama, SECTORS, axis=1)))
 
@@ -172,14 +189,24 @@ def bird_view(scan: Scan, extent: float = 40.0) -> NDArray[np.uint8]:
     return _as_bytes(channels.T.reshape(BIRD_CELLS, BIRD_CELLS, 3))
 
 
-def project(scan: Scan, projection: Projection, extent: float = 40.0, **sensor: Any) -> "Image":
-    """The scan as an RGB image; see `range_image`, whose arguments `sensor` holds, and
-    `bird_view`.
+def project(
+    scan: Scan, projection: Projection, extent: float = 40.0, sensor: Sensor = _VELODYNE
+) -> "Image":
+    """The scan as an RGB image; see `range_image` and `bird_view`.
+
+    Args:
+        scan: points (n, 4).
+        projection: range, as the sensor saw it; or bird, from above.
+        extent: of the bird's view: half the square's side, in metres.
+        sensor: of the range image: what saw the points.
+
+    Returns:
+        A picture.
     """
     from PIL import Image
 
     return Image.fromarray(
-        range_image(scan, **sensor) if projection == "range" else bird_view(scan, extent)
+        range_image(scan, sensor) if projection == "range" else bird_view(scan, extent)
     )
 
 

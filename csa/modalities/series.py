@@ -30,7 +30,7 @@ class TimeSeries(Kind):
     suffixes = SUFFIXES
 
     def decode(self, file: BinaryIO, name: str, max_pixels: int) -> Series:
-        """See `decode_series`."""
+        """See `Kind.decode`."""
         return decode_series(file, name)
 
     def holds(self, item: Any, name: str) -> bool:
@@ -38,7 +38,7 @@ class TimeSeries(Kind):
         return isinstance(item, np.ndarray) and item.ndim == 2
 
     def preview(self, item: Any, name: str) -> "Image":
-        """Its channels as lines."""
+        """See `Kind.preview`; its channels as lines."""
         return line_plot(item, name)
 
 
@@ -50,9 +50,16 @@ def decode_series(file: BinaryIO, name: str) -> Series:
     stroke). .ts!ROW: one case of a UEA/UCR archive file. .txt!ROW: one character of a UJI pen
     characters file, as ink.
 
+    Args:
+        file: open and seekable.
+        name: what errors call it; its ending says how the file is read.
+
+    Returns:
+        Readings, shape (time, channels), float32.
+
     Raises:
-        DataError: another kind, damaged, fewer than 4 steps, NaN or infinity, or constant in every
-            channel.
+        DataError: another kind, damaged, fewer than 4 steps, more than 50 million values, NaN or
+            infinity, or constant in every channel.
     """
     suffix = PurePath(
         name.rpartition("!")[0] if re.search(r"\.(ts|txt)![^!]+$", name) else name
@@ -172,6 +179,13 @@ _READERS: dict[str, Callable[[BinaryIO], Series]] = {
 def split_records(content: bytes, suffix: str) -> list[bytes]:
     """All records of a .ts file (lines after @data) or of a pen characters file (from WORD to
     the next).
+
+    Args:
+        content: the whole file.
+        suffix: .ts; any other is read as a pen characters file.
+
+    Returns:
+        The bytes of each record, in order.
     """
     if suffix == ".ts":
         lines = [line.strip() for line in content.splitlines()]

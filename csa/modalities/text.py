@@ -16,5 +16,5 @@ class Text(Kind):
         return isinstance(item, str)
 
     def preview(self, item: Any, name: str) -> str:
-        """The text itself."""
+        """See `Kind.preview`; the text itself."""
         return str(item)

@@ -7,7 +7,7 @@ from csa.datasets.pairs_table import read_pairs
 from csa.datasets.roots import dataset_root
 from csa.encoders.registry import load_view_encoder
 from csa.errors import InputError
-from csa.features.embed import embed_view
+from csa.features.embed import Items, embed_view
 from csa.features.shards import write_shards
 from csa.params.schema import Params
 from csa.pipeline.workspace import Workspace
@@ -39,7 +39,7 @@ def embed_stage(ws: Workspace, view: str) -> dict[str, Any]:
         params.views[view], dataset_root(params.dataset, ws.root), params.dataset.max_image_pixels
     )
     result = embed_view(
-        encoder, items.rows(), load_item, ws.cache, f"embed {view}", params.compute.dask
+        encoder, Items(items.rows(), load_item, f"embed {view}"), ws.cache, params.compute.dask
     )
     write_shards(ws.features(view), items[f"{view}_hash"].to_list(), result.features, encoder)
     return {"computed": result.computed, "reused": result.reused}

@@ -22,6 +22,7 @@ from csa.evaluation.plots import (
     roc_table,
     spectrum_table,
 )
+from csa.features.embed import Items
 from csa.features.embedder import Embedder
 from csa.pipeline.held_out import EvaluationData
 from csa.pipeline.labelled import (
@@ -100,9 +101,11 @@ def _measure_contenders(
             first, second = (
                 embedder.items(
                     contender.views[view.name],
-                    list(zip(view.items, view.values, strict=True)),
-                    load[view.name],
-                    f"embed {view.name} for {contender.name}",
+                    Items(
+                        list(zip(view.items, view.values, strict=True)),
+                        load[view.name],
+                        f"embed {view.name} for {contender.name}",
+                    ),
                 )
                 for view in held_out.views
             )
@@ -149,6 +152,9 @@ def evaluate_elsewhere(ws: Workspace, alignment_file: Any) -> Evaluation[Evaluat
     Args:
         ws: whose held-out pairs.
         alignment_file: what to measure.
+
+    Returns:
+        Tables and metrics of retrieval and of mismatched pairs.
     """
     data = EvaluationData(ws)
     return evaluate(load(alignment_file), data.held_out(), data.params.evaluate)

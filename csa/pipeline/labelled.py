@@ -79,6 +79,9 @@ class Labelled:
         Args:
             views: whose text view's encoder.
             embedder: of the prompts.
+
+        Returns:
+            The candidates, each with the mean features of its prompts.
         """
         texts = [text for prompts in self.prompts for text in prompts]
         features = embedder.texts(views[self.text_view], texts, "embed prompts")
@@ -128,9 +131,12 @@ def transfer_labelled(
         prompts: templates, and which names of a class to use.
         name: of the task, for errors.
 
+    Returns:
+        The images, with all of their classes as candidates.
+
     Raises:
-        DataError: they have none, or one class alone.
-        DataError: the views are no texts and something else.
+        DataError: they have none, or one class alone; or the views are not one text view and
+            another.
     """
     names = view_pair(views)
     if names is None:
@@ -173,6 +179,9 @@ def measure_classes(
         images: features of the images, in order, by the contender's encoder.
         params: bootstrap resamples, confidence level and seed.
         embedder: for the prompts.
+
+    Returns:
+        The metrics, and a table with a row an image.
     """
     classes = labelled.classes(contender.views, embedder)
     results = classify(

@@ -71,6 +71,9 @@ def open_workspace(
         overrides: `section.key=value` laid over the recipe.
         data: the data set's folder or file, relative to the current folder.
 
+    Returns:
+        The workspace; its folder and its parameters are written where a recipe is given.
+
     Raises:
         ParamsError: the recipe, an override or the project's params.yaml is not valid. Nothing is
             changed then.

@@ -1,11 +1,15 @@
 """Stage `task`: a further evaluation on another data set."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from csa.core.alignment import Alignment, load
+from csa.core.matrices import Array
 from csa.datasets.ingest import read_dataset
 from csa.datasets.items import item_loader
 from csa.datasets.pairs_table import write_pairs
@@ -24,9 +28,10 @@ from csa.evaluation.out_of_context import (
     expected_image,
 )
 from csa.evaluation.vectors import HeldOutVectors
+from csa.features.embed import Items
 from csa.features.embedder import Embedder
 from csa.params.data import DatasetParams
-from csa.params.measure import TaskParams
+from csa.params.measure import EvaluateParams, TaskParams
 from csa.params.schema import Params
 from csa.params.views import ViewParams
 from csa.pipeline.data import PipelineData
@@ -87,20 +92,21 @@ def _transfer(ws: Workspace, params: Params, task: TaskParams, name: str) -> Tra
         Contender("csa", load(ws.alignment), params.views, own=True),
         Embedder(ws.cache, params.compute.dask),
     )
-    images = _images(labelled, own, embedder, ws, task.dataset)
+    source = _Source(task.dataset, ws.root, embedder)
+    images = source.images(labelled, own)
     metrics, results = measure_classes(own, labelled, images, params.evaluate, embedder)
     folder = ws.task(name) / "evaluation"
     folder.mkdir(parents=True, exist_ok=True)
     write_classes(results, folder)
-    conformal, curve = _transfer_decisions(ws, params, own, labelled, images, embedder)
+    vectors = HeldOutVectors(*class_vectors(own, labelled, images, embedder))
+    known = pl.read_parquet(ws.evaluation / "pairs.parquet", glob=False)
+    conformal, curve = _transfer_decisions(labelled, vectors, known, params.evaluate)
     write_pairs(curve_table(curve), folder / "calibration.parquet")
     others = {}
     for contender in contenders(
         params.evaluate, params.fit, params.views, PipelineData(ws).training
     ):
-        features = (
-            images if contender.own else _images(labelled, contender, embedder, ws, task.dataset)
-        )
+        features = images if contender.own else source.images(labelled, contender)
         others[contender.name] = TransferContender(
             measure_classes(contender, labelled, features, params.evaluate, embedder)[0]
         )
@@ -109,21 +115,20 @@ def _transfer(ws: Workspace, params: Params, task: TaskParams, name: str) -> Tra
 
 
 def _transfer_decisions(
-    ws: Workspace,
-    params: Params,
-    own: Contender,
-    labelled: Labelled,
-    images: Any,
-    embedder: Embedder,
+    labelled: Labelled, vectors: HeldOutVectors, known: pl.DataFrame, settings: EvaluateParams
 ) -> tuple[TransferDecisions, list[CurvePoint]]:
     """Class sets calibrated on the data set itself, and what the workspace's own calibration is
     worth here.
+
+    Args:
+        labelled: images and classes.
+        vectors: index vectors of the images (n, k) and of the classes (C, k).
+        known: the workspace's held-out pairs with their scores.
+        settings: alpha, bootstrap resamples, confidence level and seed.
     """
-    settings, groups = params.evaluate, number_groups(labelled.images["group"])
-    vectors = HeldOutVectors(*class_vectors(own, labelled, images, embedder))
+    groups = number_groups(labelled.images["group"])
     sets, curve = measure_class_sets(labelled, vectors.left, vectors.right, settings)
     scores = vectors.score(*right_classes(labelled))
-    known = pl.read_parquet(ws.evaluation / "pairs.parquet", glob=False)
     of_known = number_groups(known["group"])
     judge = PairCalibration.of(
         known["score"].to_numpy(), known["stranger_score"].to_numpy(), of_known
@@ -171,23 +176,15 @@ def _out_of_context(
             f"{OUT_OF_CONTEXT}"
         )
     known = np.array([value for value in out if value is not None], dtype=np.bool_)
-    embedder = Embedder(ws.cache, params.compute.dask)
+    asked = _Asked(image, text, known, number_groups(labelled["group"]))
+    source = _Source(dataset, ws.root, Embedder(ws.cache, params.compute.dask))
 
     def similarities(contender: Contender) -> Similarities:
         features = {
-            view: _features(
-                labelled,
-                view,
-                contender.views[image if view == image else text],
-                embedder,
-                ws,
-                dataset,
-            )
+            view: source.features(labelled, view, contender.views[image if view == image else text])
             for view in views
         }
-        return _similarities(
-            contender, features, image, text, task, known, number_groups(labelled["group"])
-        )
+        return _similarities(contender, features, asked, task)
 
     own = Contender("csa", load(ws.alignment), params.views, own=True)
     rows = similarities(own)
@@ -208,51 +205,72 @@ def _out_of_context(
     return OutOfContextTaskMetrics("out_of_context", counts, task.text_similarity, metrics, others)
 
 
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """Rows of which it is known whether they are out of context.
+
+    Attributes:
+        image, text: names of the views.
+        out: whether each row is out of context, shape (n,).
+        group: group number of each row, shape (n,).
+    """
+
+    image: str
+    text: str
+    out: NDArray[np.bool_]
+    group: NDArray[np.intp]
+
+
 def _similarities(
-    contender: Contender,
-    features: dict[str, Any],
-    image: str,
-    text: str,
-    task: TaskParams,
-    out: Any,
-    group: Any,
+    contender: Contender, features: dict[str, Any], asked: _Asked, task: TaskParams
 ) -> Similarities:
     """Captions compared in the canonical space where the model has one and the task does not ask
     for the encoder's.
     """
-    texts_second = list(contender.views)[1] == text
+    texts_second = list(contender.views)[1] == asked.text
     first, second = features["caption1"], features["caption2"]
-    views = (features[image], second) if texts_second else (second, features[image])
+    views = (features[asked.image], second) if texts_second else (second, features[asked.image])
     vectors = HeldOutVectors(*contender.model.index_vectors(*views))
-    rows = np.arange(len(out))
+    rows = np.arange(len(asked.out))
     if isinstance(contender.model, Alignment) and task.text_similarity == "canonical":
         first, second = (
             expected_image(contender.model, side, texts_second) for side in (first, second)
         )
-    return Similarities(caption_similarity(first, second), vectors.score(rows, rows), out, group)
+    return Similarities(
+        caption_similarity(first, second), vectors.score(rows, rows), asked.out, asked.group
+    )
 
 
-def _images(
-    labelled: Labelled,
-    contender: Contender,
-    embedder: Embedder,
-    ws: Workspace,
-    dataset: DatasetParams,
-) -> Any:
-    view = contender.views[labelled.image_view]
-    return _features(labelled.images, labelled.image_view, view, embedder, ws, dataset)
+@dataclass(frozen=True)
+class _Source:
+    """Where the features of a task's items come from.
 
+    Attributes:
+        dataset: the task's own.
+        root: the workspace's folder, which the data set's path is relative to.
+        embedder: what computes or finds features.
+    """
 
-def _features(
-    rows: pl.DataFrame,
-    name: str,
-    view: ViewParams,
-    embedder: Embedder,
-    ws: Workspace,
-    dataset: DatasetParams,
-) -> Any:
-    """Features of one column of items of a table, row by row."""
-    hashes = rows[f"{name}_hash"].to_list()
-    items = dict(zip(hashes, rows[name].to_list(), strict=True))
-    load_item = item_loader(view, dataset_root(dataset, ws.root), dataset.max_image_pixels)
-    return embedder.items(view, list(items.items()), load_item, f"embed {name}").rows(hashes)
+    dataset: DatasetParams
+    root: Path
+    embedder: Embedder
+
+    def images(self, labelled: Labelled, contender: Contender) -> Array:
+        """Features of the labelled images by a contender's encoder, shape (n, p), in order."""
+        name = labelled.image_view
+        return self.features(labelled.images, name, contender.views[name])
+
+    def features(self, rows: pl.DataFrame, name: str, view: ViewParams) -> Array:
+        """Features of one column of items of a table, shape (n, d), row by row.
+
+        Args:
+            rows: the table, n rows.
+            name: of the column.
+            view: whose encoder.
+        """
+        hashes = rows[f"{name}_hash"].to_list()
+        items = dict(zip(hashes, rows[name].to_list(), strict=True))
+        folder = dataset_root(self.dataset, self.root)
+        load_item = item_loader(view, folder, self.dataset.max_image_pixels)
+        asked = Items(list(items.items()), load_item, f"embed {name}")
+        return self.embedder.items(view, asked).rows(hashes)

@@ -26,7 +26,7 @@ from csa.datasets.roots import dataset_root
 from csa.encoders.registry import load_view_encoder
 from csa.errors import InputError
 from csa.evaluation.bootstrap import group_draws, mean_estimate
-from csa.features.embed import embed_view
+from csa.features.embed import Items, embed_view
 from csa.params.schema import Params
 from csa.params.views import ViewParams
 from csa.pipeline.workspace import Workspace
@@ -194,9 +194,8 @@ def advise(ws: Workspace, candidates: tuple[str, ...] = (), sample: int = 500) -
             load_item = item_loader(
                 settings, dataset_root(params.dataset, ws.root), params.dataset.max_image_pixels
             )
-            done = embed_view(
-                encoder, items.rows(), load_item, ws.cache, f"embed {name}", params.compute.dask
-            )
+            asked = Items(items.rows(), load_item, f"embed {name}")
+            done = embed_view(encoder, asked, ws.cache, params.compute.dask)
             of_view[name] = done.features[rows]
             computed, reused = computed + done.computed, reused + done.reused
         features.append(of_view)

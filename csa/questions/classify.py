@@ -18,6 +18,7 @@ from csa.errors import DataError, InputError
 from csa.evaluation.classification import mean_by_class, prompts_of
 from csa.evaluation.conformal import PairCalibration
 from csa.evaluation.vectors import search_vectors
+from csa.features.embed import Items
 from csa.features.embedder import Embedder
 from csa.figures.sheet import draw_grid, shown_or_gone
 from csa.modalities.registry import files_in
@@ -162,7 +163,7 @@ def classify_files(
     # of equal files the first one named is read
     items = dict(zip(reversed(usable.hashes), reversed(usable.files), strict=True))
     features = embedder.items(
-        params.views[view], list(items.items()), load_item, f"embed {view}"
+        params.views[view], Items(list(items.items()), load_item, f"embed {view}")
     ).rows(usable.hashes)
     texts = embedder.texts(
         params.views[text_view], [prompt for group in asked for prompt in group], "embed prompts"

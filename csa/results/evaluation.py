@@ -182,6 +182,9 @@ class ClassSetMetrics(Record):
         Args:
             protocol: of the classification.
             sets: what was measured of them.
+
+        Returns:
+            The record that holds both.
         """
         return cls(protocol, sets.coverage, sets.set_size, sets.median_set_size, sets.candidates)
 

@@ -40,6 +40,9 @@ class Record:
             value: the object, such as one entry of a larger file.
             name: what errors call it.
 
+        Returns:
+            The record, its types checked.
+
         Raises:
             ArtifactError: it lacks what this shape has.
         """

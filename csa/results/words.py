@@ -41,6 +41,9 @@ def signed(estimate: Estimate, digits: int = 3, between: str = "") -> str:
         estimate: the difference.
         digits: behind the point.
         between: what is said between the value and its interval.
+
+    Returns:
+        The difference with its sign, and its interval in brackets.
     """
     value, low, high = (
         f"{number:+.{digits}f}" for number in (estimate.value, estimate.low, estimate.high)
@@ -72,5 +75,8 @@ def recall_line(found: RetrievalMetrics, cutoffs: tuple[int, ...] = (1, 5, 10)) 
     Args:
         found: what was measured.
         cutoffs: numbers of results that are looked at.
+
+    Returns:
+        The recalls in percent with their intervals, one after the other.
     """
     return "   ".join(f"{recall(k)} {percent(found.recalls[k])}" for k in cutoffs)

@@ -46,6 +46,9 @@ def open_item(path: Path, name: str, what: str) -> BufferedReader:
         name: what errors call it, such as its path inside the data set.
         what: its kind, for errors: image, audio, ...
 
+    Returns:
+        The file, open at its beginning.
+
     Raises:
         DataError: no such file, something that is no file, a pointer of Git LFS in its place, or it
             cannot be read.
@@ -81,8 +84,11 @@ def read_whole(path: Path, name: str, what: str) -> bytes:
         name: what errors call it.
         what: its kind, for errors.
 
+    Returns:
+        Its bytes.
+
     Raises:
-        DataError: as `open_item`.
+        DataError: as `open_item`, or it cannot be read to its end.
     """
     with guarded(name, what), open_item(path, name, what) as file:
         return file.read()
@@ -95,6 +101,9 @@ def guarded(name: str, what: str) -> Iterator[None]:
     Args:
         name: what errors call the file.
         what: its kind, for errors.
+
+    Yields:
+        Nothing; the reading stands in the block.
 
     Raises:
         DataError: the library's own words on one line.
@@ -157,6 +166,9 @@ def walk(root: Path, limit: int | None = None) -> list[str]:
         root: the folder.
         limit: stop after about so many; None: never.
 
+    Returns:
+        The paths, sorted.
+
     Raises:
         DataError: a folder cannot be read.
     """
@@ -189,6 +201,9 @@ def write_atomic(path: Path, content: bytes) -> None:
     Args:
         path: the file; its folder is made.
         content: its bytes.
+
+    Raises:
+        WorkspaceError: the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -211,6 +226,9 @@ def write_json(path: Path, value: Any) -> None:
     Args:
         path: the file; its folder is made.
         value: what JSON can hold.
+
+    Raises:
+        WorkspaceError: the file cannot be written.
     """
     write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 

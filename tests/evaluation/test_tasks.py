@@ -29,6 +29,7 @@ from csa.evaluation.conformal import (
 from csa.evaluation.contenders import contenders, tower_views
 from csa.evaluation.exchangeability import doubts
 from csa.evaluation.out_of_context import Detector, Similarities, evaluate_out_of_context
+from csa.features.embed import Items
 from csa.features.embedder import Embedder
 from csa.params.data import DatasetParams
 from csa.params.fit import FitParams
@@ -334,9 +335,7 @@ def test_a_model_of_two_towers_takes_its_own_features_and_no_fit(tmp_path):
     ]
     X = embedder.items(
         clip.views["image"],
-        [(f"{i:064x}", str(i)) for i in range(3)],
-        lambda i: pictures[int(i)],
-        "images",
+        Items([(f"{i:064x}", str(i)) for i in range(3)], lambda i: pictures[int(i)], "images"),
     )
     Y = embedder.texts(clip.views["text"], ["a red dog", "the cat", "a red dog"], "texts")
     scores = clip.model.similarity(X.features, Y)

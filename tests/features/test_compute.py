@@ -10,7 +10,7 @@ from csa.encoders.registry import load_encoder
 from csa.errors import FeatureError, InputError
 from csa.features.cache import FeatureCache
 from csa.features.compute import as_finished, moments_of_parts, workers
-from csa.features.embed import embed
+from csa.features.embed import Items, embed
 from csa.params.views import ViewParams
 
 TEXTS = [
@@ -37,7 +37,9 @@ def same(a, b):
 def embedded(folder, dask):
     encoder = load_encoder(ViewParams(modality="text", encoder="minilm-l6-v2", batch_size=2))
     items = [(hashlib.sha256(text.encode()).hexdigest(), text) for text in TEXTS]
-    return embed(encoder, items, str, FeatureCache(folder, encoder.fingerprint), "embed", dask)
+    return embed(
+        encoder, Items(items, str, "embed"), FeatureCache(folder, encoder.fingerprint), dask
+    )
 
 
 def test_dask_gives_the_bits_of_one_machine(tmp_path):

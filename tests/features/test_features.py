@@ -13,7 +13,7 @@ from csa.encoders.base import Encoder
 from csa.encoders.several import ViewEncoder
 from csa.errors import ArtifactError, DataError, FeatureError, InputError
 from csa.features.cache import FeatureCache
-from csa.features.embed import embed, embed_view
+from csa.features.embed import Items, embed, embed_view
 from csa.features.shards import FeatureTable, write_shards
 
 
@@ -56,7 +56,8 @@ def texts(n, seed=0):
 def run(values, folder, encoder=None, load=str):
     encoder = encoder or Letters()
     items = [(digest(value), value) for value in values]
-    return embed(encoder, items, load, FeatureCache(folder, encoder.fingerprint), "embed"), encoder
+    cache = FeatureCache(folder, encoder.fingerprint)
+    return embed(encoder, Items(items, load, "embed"), cache), encoder
 
 
 def expected(values):
@@ -101,7 +102,7 @@ def test_an_encoder_put_beside_costs_its_own_passes_alone(tmp_path):
     letters, lengths = Letters(), Lengths()
     items = [(digest(value), value) for value in values]
     encoder = ViewEncoder([letters, lengths])
-    done = embed_view(encoder, items, str, tmp_path, "embed")
+    done = embed_view(encoder, Items(items, str, "embed"), tmp_path)
     assert sorted(letters.seen) == sorted(values[20:]) and sorted(lengths.seen) == sorted(values)
     assert (done.computed, done.reused) == (len(values), 0)
     rows = [expected(values), np.array([[len(value), 1] for value in values], dtype=np.float32)]
@@ -112,7 +113,7 @@ def test_an_encoder_put_beside_costs_its_own_passes_alone(tmp_path):
         ),
         rtol=1e-6,
     )
-    again = embed_view(encoder, items, str, tmp_path, "embed")
+    again = embed_view(encoder, Items(items, str, "embed"), tmp_path)
     assert (again.computed, again.reused) == (0, len(values))
     np.testing.assert_array_equal(again.features, done.features)
     write_shards(tmp_path / "shards", [item for item, _ in items], done.features, encoder)
@@ -124,17 +125,19 @@ def test_what_a_team_has_of_several_encoders_is_not_computed_again(tmp_path):
     values = texts(30)
     items = [(digest(value), value) for value in values]
     theirs = embed_view(
-        ViewEncoder([Letters(), Lengths()]), items[:25], str, tmp_path / "theirs", "embed"
+        ViewEncoder([Letters(), Lengths()]),
+        Items(items[:25], str, "embed"),
+        tmp_path / "theirs",
     )
     ours = ViewEncoder([Letters(), Lengths()])
     FeatureCache(tmp_path / "ours", ours.fingerprint).write(
         [item for item, _ in items[:25]], theirs.features
     )
-    done = embed_view(ours, items, str, tmp_path / "ours", "embed")
+    done = embed_view(ours, Items(items, str, "embed"), tmp_path / "ours")
     assert [sorted(part.seen) for part in ours.parts] == [sorted(values[25:])] * 2
     assert (done.computed, done.reused) == (5, 25)
     whole = embed_view(
-        ViewEncoder([Letters(), Lengths()]), items, str, tmp_path / "theirs", "embed"
+        ViewEncoder([Letters(), Lengths()]), Items(items, str, "embed"), tmp_path / "theirs"
     )
     np.testing.assert_array_equal(done.features, whole.features)
 

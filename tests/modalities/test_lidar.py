@@ -14,7 +14,7 @@ from csa.datasets.ingest import ingest
 from csa.datasets.items import item_loader
 from csa.encoders.registry import load_encoder
 from csa.errors import DataError, ParamsError
-from csa.modalities.lidar import bird_view, decode_scan, project, range_image
+from csa.modalities.lidar import Sensor, bird_view, decode_scan, project, range_image
 from csa.params.schema import Params
 from csa.params.views import LidarParams, ViewParams
 
@@ -99,7 +99,8 @@ def test_range_image_leaves_out_what_the_sensor_cannot_see_and_keeps_the_nearest
 
 
 def test_another_sensor_has_other_beams():
-    image = range_image(cast([]), fov_up=15.0, fov_down=-15.0, rows=16, columns=512, max_range=30.0)
+    sensor = Sensor(fov_up=15.0, fov_down=-15.0, rows=16, columns=512, max_range=30.0)
+    image = range_image(cast([]), sensor)
     assert image.shape == (64, 128, 3)
 
 
