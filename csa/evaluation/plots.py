@@ -60,6 +60,9 @@ def spectrum_table(training: Float64, weights: Float64) -> pl.DataFrame:
         training: over the training pairs, shape (r,).
         weights: what held-out folds confirm, shape (at most r,); a component beyond them has no
             weight.
+
+    Returns:
+        One row a component, r of them, rounded.
     """
     held_out = np.zeros(len(training))
     held_out[: len(weights)] = weights
@@ -153,6 +156,9 @@ def strangers(pairs: pl.DataFrame, column: str = "stranger_score") -> Float64:
     Args:
         pairs: the evaluation's table of pairs.
         column: which strangers.
+
+    Returns:
+        Scores, shape (at most the number of pairs,), in the order of the table.
     """
     scores: Float64 = pairs[column].drop_nulls().drop_nans().to_numpy()
     return scores
