@@ -41,6 +41,8 @@ NOT_FOLLOWED = frozenset({"csa.params.schema"})
 """Modules that count, but not for what they import. The schema has all sections; a stage itself
 imports those that it reads."""
 
+_PARSE_TRIES = 10
+
 PACKAGE = Path(__file__).parents[1]
 
 
@@ -183,11 +185,23 @@ class _Sources:
 
 @lru_cache(maxsize=1024)
 def _look(content: bytes) -> Source:
-    tree = ast.parse(content)
+    tree = _parse(content)
     _drop_docstrings(tree)
     imports = sorted(set(_imports(tree)))
     digest = hashlib.sha256(json.dumps(_plain(tree)).encode()).hexdigest()
     return Source(digest, tuple(imports))
+
+
+def _parse(content: bytes) -> ast.AST:
+    """The syntax tree. Python 3.11 may fail where another thread makes a tree at the same moment,
+    as Prefect's do (https://github.com/python/cpython/issues/106905); the next try does not.
+    """
+    for _ in range(_PARSE_TRIES - 1):
+        try:
+            return ast.parse(content)
+        except SystemError:
+            continue
+    return ast.parse(content)
 
 
 def _drop_docstrings(tree: ast.AST) -> None:

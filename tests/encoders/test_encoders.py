@@ -543,7 +543,7 @@ def test_what_the_built_in_text_encoder_leaves_to_transformers(option):
 
 def test_a_text_is_encoded_without_transformers():
     code = (
-        "import sys; from csa.encoders import load_encoder\n"
+        "import sys; from csa.encoders.registry import load_encoder\n"
         "from csa.params.views import ViewParams;"
         "load_encoder(ViewParams(modality='text', encoder='minilm-l6-v2')).encode(['a fox']);"
         "sys.exit('transformers' in sys.modules)"

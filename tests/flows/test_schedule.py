@@ -88,7 +88,7 @@ def test_what_failed_is_kept_for_a_look_but_not_for_ever(repository):
 def test_a_killed_run_frees_its_worktree(repository):
     code = (
         "import sys; from pathlib import Path; from csa.pipeline.workspace import Workspace\n"
-        "from flows.worktrees import private_worktree\n"
+        "from csa.flows.worktrees import private_worktree\n"
         "with private_worktree(Workspace.find(Path(sys.argv[1])), 'HEAD'): print('in', "
         "flush=True); sys.stdin.read()"
     )
@@ -199,7 +199,7 @@ def test_one_slot_for_all_machines_of_a_server(repository, monkeypatch, capsys):
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setenv("PREFECT_HOME", str(repository.prefect_home))
     code = (
-        "import sys; from flows.server import slot\nwith slot(0): print('in', flush=True); "
+        "import sys; from csa.flows.server import slot\nwith slot(0): print('in', flush=True); "
         "sys.stdin.read()"
     )
     with server.local_server(repository) as address:

@@ -294,7 +294,7 @@ def test_an_interrupt_ends_the_whole_process_group(ws):
     code = textwrap.dedent(f"""
         from pathlib import Path
         from csa.pipeline.workspace import Workspace
-        from flows import dvc
+        from csa.operations.cache import dvc
         dvc.repro(Workspace(Path({str(ws.root)!r}), Path({str(ws.state)!r})), "ingest")
     """)
     with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as process:

@@ -160,7 +160,7 @@ def test_two_versions_side_by_side(tmp_path, monkeypatch):
     write_comparison(made.ws, "1", "2", tmp_path / "page.html")
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     text = " ".join("".join(Reader(page).text).split())
-    for row in compare(made.ws, "1", "2").table.to_dicts():
+    for row in compare(Project(made.ws), "1", "2").table.to_dicts():
         assert f"{row['difference']:+.4f}".replace("-", "\u2212") in text
     assert (
         "Version 2 against version 1" in text
