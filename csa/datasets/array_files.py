@@ -101,7 +101,7 @@ class ArrayRows:
             return np.ascontiguousarray(array[int(row)], dtype="<f4")
 
 
-def array_rows(reading: Reading, height: int | None, owner: str) -> dict[str, list[str]]:
+def array_rows(reading: Reading, height: int | None, owner: str) -> dict[str, list[str | None]]:
     """The FILE#ROW values of every view in `dataset.arrays`.
 
     A folder in place of a file holds parts, which are read in the order of their numbers.
@@ -114,7 +114,7 @@ def array_rows(reading: Reading, height: int | None, owner: str) -> dict[str, li
     Raises:
         DataError: a file is unusable, or its number of rows differs.
     """
-    values: dict[str, list[str]] = {}
+    values: dict[str, list[str | None]] = {}
     for view, name in reading.params.arrays.items():
         values[view] = [
             f"{part}#{row}"

@@ -108,7 +108,8 @@ def build_pairs(
         DataError: see above; the message names the first rows at fault and the remedy.
     """
     views = building.views
-    tidied = [_tidy(row, views) for row in rows]
+    texts = {view: settings.modality == "text" for view, settings in views.items()}
+    tidied = [_tidy(row, texts) for row in rows]
     parts = _given_splits([row for row, _ in tidied], building.params)
     kept = [i for i, part in enumerate(parts) if part != "none"]
     rows, given = [tidied[i][0] for i in kept], [parts[i] for i in kept]
@@ -135,7 +136,6 @@ def build_pairs(
     pairs = _table([rows[i] for i in good], groups, splits, good, found.hashes)
     if building.to_fit:
         _check_sizes(pairs, building, len(unusable), given)
-    texts = [view for view, settings in views.items() if settings.modality == "text"]
     notes = _notes(named, groups, (len(unusable), len(rows) + len(aside)), anchor, len(gone))
     passed = len(tidied) - len(kept)
     if passed:
@@ -144,7 +144,7 @@ def build_pairs(
     return Ingested(
         pairs,
         quarantine_table(unusable, views),
-        (*notes, *_spelt_notes(pairs, texts)),
+        (*notes, *_spelt_notes(pairs, [view for view, is_text in texts.items() if is_text])),
         account,
     )
 
@@ -192,31 +192,38 @@ def _table(
     return pairs.with_columns(mislabelled) if mislabelled.null_count() < len(rows) else pairs
 
 
-def _tidy(row: RawPair, views: dict[str, ViewParams]) -> tuple[RawPair, str]:
+def _tidy(row: RawPair, texts: dict[str, bool]) -> tuple[RawPair, str]:
     """A row as the table holds it, and why it cannot ("" where it can).
 
     Blank cells become None; space around a text goes, because it would make the same caption
-    another item.
+    another item. `texts` says of each view whether it is of texts.
     """
+    given = row.values
     values = {
-        view: value.strip() if value is not None and settings.modality == "text" else value
-        for view, settings in views.items()
-        for value in [row.values.get(view)]
+        view: value.strip() if is_text and value is not None else value
+        for view, is_text in texts.items()
+        for value in (given.get(view),)
     }
-    own = [_some(cell) for cell in (row.pair_id, row.group, row.split, row.label)]
-    cells = [cell for cell in (*own, *values.values()) if cell]
-    try:
-        "\n".join(cells).encode()
-    except UnicodeEncodeError:
-        # Half of a surrogate pair, from an escape in JSON or a file name in another encoding; no
-        # table can hold it.
-        fault = f"{cells!a} is not valid Unicode; write the text, or name the file, in UTF-8"
+    own = [_some(row.pair_id), _some(row.group), _some(row.split), _some(row.label)]
+    written = "\n".join([cell for cell in (*own, *values.values()) if cell])
+    fault = "" if written.isascii() else _unwritable(written)
+    if fault:
         own = [_escaped(cell) for cell in own]
         values = {view: _escaped(value) for view, value in values.items()}
-    else:
-        fault = ""
-    place = _escaped(row.place) or ""
+    place = row.place if row.place.isascii() else _escaped(row.place) or ""
     return RawPair(place, own[0], values, own[1], own[2], own[3], row.mislabelled), fault
+
+
+def _unwritable(written: str) -> str:
+    """Why no table can hold the cells of a row: half of a surrogate pair, from an escape in JSON or
+    a file name in another encoding; "" where one can.
+    """
+    try:
+        written.encode()
+    except UnicodeEncodeError:
+        cells = written.split("\n")
+        return f"{cells!a} is not valid Unicode; write the text, or name the file, in UTF-8"
+    return ""
 
 
 def _escaped(cell: str | None) -> str | None:
@@ -224,7 +231,7 @@ def _escaped(cell: str | None) -> str | None:
 
 
 def _some(cell: str | None) -> str | None:
-    return (cell or "").strip() or None
+    return (cell.strip() or None) if cell else None
 
 
 def _check_ids(rows: list[RawPair]) -> None:

@@ -58,6 +58,24 @@ class Table:
             raise ItemError(self.faults[row])
         return as_text(cells[row], f"{self.where(row)}, {name!r}")
 
+    def texts(self, name: str, bad: dict[int, ItemError]) -> list[str | None]:
+        """A column as texts, None where nothing is there.
+
+        Args:
+            name: of the column.
+            bad: row -> what is wrong with it; rows whose cell is no text are added.
+        """
+        cells = self.column(name)
+        if all(type(cell) is str or cell is None for cell in cells):
+            return cells
+        for row, cell in enumerate(cells):
+            try:
+                cells[row] = as_text(cell, f"{self.where(row)}, {name!r}")
+            except ItemError as error:
+                bad.setdefault(row, error)
+                cells[row] = None
+        return cells
+
     def has(self, name: str) -> bool:
         """Whether there is such a column, or a field of one, as COLUMN.FIELD."""
         return name in self.columns or name.partition(".")[0] in self.columns

@@ -33,34 +33,42 @@ def read_table(reading: Reading) -> None:
     columns = _map_columns(reading, table)
     reading.notes += table.notes
     reading.use_columns(table.name, columns.values(), table.columns)
-    cells = {ours: table.column(theirs) for ours, theirs in columns.items()}
-    arrays = array_rows(reading, table.height, f"table {table.name}")
+    bad = {row: ItemError(fault) for row, fault in table.faults.items()}
+    cells = {ours: table.texts(theirs, bad) for ours, theirs in columns.items()}
+    for view in reading.views:
+        if view in cells and reading.views[view].modality != "text":
+            cells[view] = _files(reading, cells[view], bad)
+    height = table.height
+    nothing: list[str | None] = [None] * height
+    cells |= array_rows(reading, height, f"table {table.name}")
+    ids = cells.get("id", [str(row + 1) for row in range(height)])
+    group, split, label, mislabelled = (cells.get(name, nothing) for name in _OWN_COLUMNS[1:])
+    of_views = [(view, cells[view]) for view in reading.views]
 
     def pair(place: str, row: int) -> list[RawPair]:
-        text = {ours: table.text(theirs, row, cells[ours]) for ours, theirs in columns.items()} | {
-            view: values[row] for view, values in arrays.items()
-        }
-        values = {
-            view: _value(reading, text.get(view), settings.modality != "text")
-            for view, settings in reading.views.items()
-        }
-        wrong = truth(text.get("mislabelled"), f"{table.name}: {place}")
-        group, split, label = (text.get(name) for name in ("group", "split", "label"))
-        own = text.get("id", str(row + 1))
-        return [RawPair(place, own, values, group, split, label, wrong)]
+        if row in bad:
+            raise bad[row]
+        values = {view: column[row] for view, column in of_views}
+        wrong = truth(mislabelled[row], f"{table.name}: {place}") if mislabelled[row] else None
+        return [RawPair(place, ids[row], values, group[row], split[row], label[row], wrong)]
 
-    reading.take("rows", ((f"row {i + 1}", i) for i in range(table.height)), pair)
+    reading.take("rows", ((f"row {row + 1}", row) for row in range(height)), pair)
 
 
-def _value(reading: Reading, cell: str | None, is_file: bool) -> str | None:
-    if cell is None or not is_file:
-        return cell
-    if cell.startswith(("http://", "https://")):
-        raise ItemError(
-            f"{cell[:80]!r} is an address on the web; a data set's files lie on disk, so fetch "
-            f"them and name the files"
-        )
-    return reading.find(cell)
+def _files(
+    reading: Reading, cells: list[str | None], bad: dict[int, ItemError]
+) -> list[str | None]:
+    """The paths of a column as the files lie; addresses on the web are faults of their rows."""
+    for row, cell in enumerate(cells):
+        if cell is not None and cell.startswith(("http://", "https://")):
+            bad.setdefault(
+                row,
+                ItemError(
+                    f"{cell[:80]!r} is an address on the web; a data set's files lie on disk, so "
+                    f"fetch them and name the files"
+                ),
+            )
+    return [None if cell is None else reading.find(cell) for cell in cells]
 
 
 def _find_table(reading: Reading) -> Path:
