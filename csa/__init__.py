@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from csa.core.alignment import Alignment, load
+    from csa.core.bridge import LabelBridge
     from csa.core.estimator import CSA
     from csa.core.moments import Moments
     from csa.errors import CSAError
@@ -16,7 +17,17 @@ if TYPE_CHECKING:
     from csa.multiview.gcca import GCCA
 
 __version__ = "0.1.0"
-__all__ = ["CSA", "GCCA", "Alignment", "AnyToAny", "CSAError", "Moments", "__version__", "load"]
+__all__ = [
+    "CSA",
+    "GCCA",
+    "Alignment",
+    "AnyToAny",
+    "CSAError",
+    "LabelBridge",
+    "Moments",
+    "__version__",
+    "load",
+]
 
 # Imported when asked for: a command that computes nothing need not wait for scipy.
 _HOME = {
@@ -25,6 +36,7 @@ _HOME = {
     "CSA": "csa.core.estimator",
     "CSAError": "csa.errors",
     "GCCA": "csa.multiview.gcca",
+    "LabelBridge": "csa.core.bridge",
     "Moments": "csa.core.moments",
     "load": "csa.core.alignment",
 }

@@ -5,7 +5,9 @@ The file is one safetensors file with a JSON header under the metadata key `csa`
 kernel width of either view) and hubness (null, or strength and neighbours). Tensors, all float64:
 mean_x, mean_y, A, B, canonical_correlations, training_correlations, weights; scale_a and scale_b
 with a likelihood ratio; hubs_left and hubs_right with a hubness correction; prepare_x_centres,
-prepare_x_mixing and the like with a kernel. Equal alignments have equal bytes.
+prepare_x_mixing and the like with a kernel. With a label bridge the header has bridge (view,
+temperature and weight), and there are bridge_weights, bridge_bias and bridge_label_features in
+float32, bridge_mean_place and bridge_mean_other. Equal alignments have equal bytes.
 """
 
 from dataclasses import dataclass, field
@@ -17,6 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from csa.core.base import one_or_both
+from csa.core.bridge import FittedBridge
 from csa.core.diagnostics import training_correlations
 from csa.core.held import effective_dimension, mutual_information
 from csa.core.hubness import HubnessCorrection
@@ -50,6 +53,7 @@ class Alignment:
         notes: JSON-able facts for people and lineage, such as diagnostics.
         prepare_x, prepare_y: what is done to either view's features first; means and projections
             are of prepared features.
+        bridge: labels of an encoder that add to the score, if there are any.
     """
 
     mean_x: Float64
@@ -65,6 +69,7 @@ class Alignment:
     notes: dict[str, Any] = field(default_factory=dict)
     prepare_x: Preparation = RAW
     prepare_y: Preparation = RAW
+    bridge: FittedBridge | None = None
 
     @classmethod
     def of(
@@ -106,7 +111,7 @@ class Alignment:
     @property
     def in_nats(self) -> bool:
         """Whether a similarity is a log-likelihood ratio as it stands."""
-        return self.score.in_nats and self.hubness is None
+        return self.score.in_nats and self.hubness is None and self.bridge is None
 
     @property
     def dimensions(self) -> tuple[int, int]:
@@ -157,12 +162,24 @@ class Alignment:
             FeatureError: a shape that does not fit, NaN or infinity.
             InputError: neither view was given.
         """
-        left = None if X is None else self.score.left(self.transform(X=X))
-        right = None if Y is None else self.score.right(self.transform(Y=Y))
+        left = None if X is None else self._left(X)
+        right = None if Y is None else self._right(Y)
         if self.hubness is not None:
             left = None if left is None else self.hubness.left(left)
             right = None if right is None else self.hubness.right(right)
         return one_or_both(left, right)
+
+    def _left(self, X: ArrayLike) -> Float64:
+        left = self.score.left(self.transform(X=X))
+        if self.bridge is None:
+            return left
+        return np.hstack([left, self.bridge.left(check_features(X, "X"))])
+
+    def _right(self, Y: ArrayLike) -> Float64:
+        right = self.score.right(self.transform(Y=Y))
+        if self.bridge is None:
+            return right
+        return np.hstack([right, self.bridge.right(check_features(Y, "Y"))])
 
     def similarity(self, X: ArrayLike, Y: ArrayLike) -> Float64:
         """Similarity of every item of the first view to every item of the second.
@@ -219,6 +236,9 @@ class Alignment:
         }
         if self.hubness is not None:
             tensors |= self.hubness.tensors()
+        if self.bridge is not None:
+            header["bridge"] = self.bridge.settings()
+            tensors |= self.bridge.tensors()
         for side, prepare in (("prepare_x", self.prepare_x), ("prepare_y", self.prepare_y)):
             if prepare.name == "kernel":
                 tensors |= {f"{side}_centres": prepare.centres, f"{side}_mixing": prepare.mixing}
@@ -271,6 +291,8 @@ class Alignment:
         }
         if notes.get("held_out_mrr") is not None:
             facts["held out"] = f"mean reciprocal rank {notes['held_out_mrr']:.3f} inside the folds"
+        if "unpaired" in notes:
+            facts["unpaired"] = unpaired_fact(notes["unpaired"])
         if notes.get("shared_signal") is False:
             facts["verdict"] = (
                 "no shared signal: held-out folds do not show that the two views have anything in "
@@ -298,7 +320,7 @@ def load(path: str | Path) -> Alignment:
         ArtifactError: no such file, not an alignment, or a damaged one.
     """
     header, tensors = load_tensors(Path(path), "alignment")
-    name, correction = header["score"], header["hubness"]
+    name, correction, bridge = header["score"], header["hubness"], header.get("bridge")
     if name not in SCORES:
         raise ArtifactError(
             f"{path}: its score, {name!r}, is none of {', '.join(SCORES)}; the csa that wrote it "
@@ -326,11 +348,28 @@ def load(path: str | Path) -> Alignment:
             notes=header["notes"],
             prepare_x=x,
             prepare_y=y,
+            bridge=None if bridge is None else FittedBridge.of_tensors(bridge, tensors),
         )
     except (KeyError, TypeError):
         raise ArtifactError(
             f"{path}: written by another version of csa; fit it again with this one"
         ) from None
+
+
+def unpaired_fact(account: dict[str, Any]) -> str:
+    """What a fit made of unpaired items and labels, in a sentence."""
+    x, y = account["items"]
+    if not account["used"]:
+        return (
+            f"{x} and {y} items without a partner were looked at, and true pairs were not found "
+            f"better by them: the fit is as it was"
+        )
+    labels = account["labels"]
+    return (
+        f"{x} and {y} items without a partner at weight {account['weight']:.2f}, "
+        f"{'with' if labels else 'without'} labels"
+        + ("" if account["checked_on_true_pairs"] else "; nothing was checked on a true pair")
+    )
 
 
 def _few(values: Float64, count: int) -> str:

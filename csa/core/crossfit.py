@@ -41,12 +41,22 @@ class CrossFit:
     Args:
         folds: moments of each fold.
         spans: that the moments were taken in.
+        complements: what is fitted to judge each fold, where that is more than the other folds.
+
+    Attributes:
+        total: moments of all folds.
+        complements: moments that each fold is judged by.
     """
 
-    def __init__(self, folds: list[Moments], spans: Spans = WHOLE):
+    def __init__(
+        self,
+        folds: list[Moments],
+        spans: Spans = WHOLE,
+        complements: list[Moments] | None = None,
+    ):
         self._folds, self._spans = folds, spans
         self.total = sum(folds[1:], start=folds[0])
-        self.complements = [self.total - fold for fold in folds]
+        self.complements = complements or [self.total - fold for fold in folds]
         self._decompositions: dict[SpanShrinkage, list[Decomposition]] = {}
         self._previewed: dict[SpanShrinkage, Held] = {}
 

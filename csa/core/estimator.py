@@ -21,19 +21,28 @@ from numpy.typing import ArrayLike
 from csa.core import diagnostics
 from csa.core.alignment import Alignment
 from csa.core.base import PairModel
+from csa.core.bridge import LabelBridge
 from csa.core.crossfit import CrossFit
 from csa.core.held import Held
 from csa.core.hubness import HubnessCorrection
-from csa.core.matrices import Array, Float64, check_pairs, check_varies
+from csa.core.matrices import Array, Float64, check_features, check_pairs, check_varies
 from csa.core.moments import Moments
+from csa.core.pools import Pool
 from csa.core.preparation import Preparation
 from csa.core.routes import decompose
 from csa.core.scores import SCORES, LikelihoodRatioScore, Score
-from csa.core.select import best_shrinkage, choose_recipe, held_out_retrieval, hub_items
+from csa.core.select import (
+    TRIAL_DIMENSIONS,
+    best_shrinkage,
+    choose_recipe,
+    held_out_retrieval,
+    hub_items,
+)
 from csa.core.shrinkage import Shrinkage
 from csa.core.solve import solve
 from csa.core.threads import one_thread_a_product
 from csa.core.training import Training
+from csa.core.unpaired import Unpaired, fit_unpaired, fit_without_pairs, stand_ins
 from csa.errors import InputError
 
 _log = logging.getLogger(__name__)
@@ -97,8 +106,21 @@ class CSA(PairModel):
         self.preparation = preparation
         self.hubness = hubness
 
-    def fit(self, X: ArrayLike, Y: ArrayLike, groups: ArrayLike | None = None) -> "CSA":
-        """Fit on paired features.
+    def fit(
+        self,
+        X: ArrayLike | None = None,
+        Y: ArrayLike | None = None,
+        groups: ArrayLike | None = None,
+        unpaired_x: ArrayLike | None = None,
+        unpaired_y: ArrayLike | None = None,
+        bridge: LabelBridge | None = None,
+    ) -> "CSA":
+        """Fit on paired features, and on unpaired ones where true pairs say that it helps.
+
+        Unpaired items and a bridge count only if held-out true pairs are found better by more than
+        chance; else the fit is as it was without them (`csa.core.unpaired`). Without any pair, a
+        bridge and both pools are a fit, and `alignment_.notes["unpaired"]` says that nothing was
+        checked on a true pair.
 
         Args:
             X: first view, shape (n, p): numpy, a torch tensor, a polars or pandas frame.
@@ -106,16 +128,101 @@ class CSA(PairModel):
             groups: label of the item each pair belongs to, shape (n,); a group is never split
                 between folds. Give the image's id when images have several captions. Default: every
                 pair is its own group.
+            unpaired_x: items of the first view without a partner, shape (N, p), in any order.
+            unpaired_y: items of the second view without a partner, shape (M, q).
+            bridge: labels that one view's encoder was trained on.
 
         Returns:
             The estimator itself, fitted.
 
         Raises:
             FeatureError: unusable arrays: shapes, NaN, a constant view, too few pairs or groups.
-            InputError: a parameter out of range.
+            InputError: a parameter out of range; unpaired items where everything is fixed by hand.
+
+        >>> rng = np.random.default_rng(0)
+        >>> signal = rng.normal(size=(1600, 4))
+        >>> X, Y = (signal @ rng.normal(size=(4, 6)) + 0.1 * rng.normal(size=(1600, 6))
+        ...         for _ in range(2))
+        >>> model = CSA().fit(X[:20], Y[:20], unpaired_x=X[20:800], unpaired_y=Y[800:])
+        >>> model.alignment_.notes["unpaired"]["items"]
+        [780, 800]
         """
         with one_thread_a_product():
-            return self._fit(X, Y, groups)
+            if X is None and Y is None:
+                return self._fit_without_pairs(unpaired_x, unpaired_y, bridge)
+            if X is None or Y is None:
+                raise InputError("a fit needs both X and Y, or neither and a bridge; got one")
+            if unpaired_x is None and unpaired_y is None and bridge is None:
+                return self._fit(X, Y, groups)
+            return self._fit_with_unpaired((X, Y, groups), (unpaired_x, unpaired_y), bridge)
+
+    def _fit_with_unpaired(
+        self,
+        pairs: tuple[ArrayLike, ArrayLike, ArrayLike | None],
+        pools: tuple[ArrayLike | None, ArrayLike | None],
+        bridge: LabelBridge | None,
+    ) -> "CSA":
+        self._check_parameters()
+        if self._fixed_by_hand() or self.shrinkage != "auto":
+            raise InputError(
+                "unpaired items change the shrinkage, which true pairs then choose; leave it on "
+                "'auto', or fit without them"
+            )
+        X, Y, groups = pairs
+        x, y = check_pairs(X, Y)
+        unpaired = self._unpaired((x, y), pools, bridge)
+        self._fit(x, y, groups)
+        labels = np.arange(len(x)) if groups is None else np.asarray(groups)
+        dimensions = TRIAL_DIMENSIONS if self._whole_recipe() else None
+        training = Training.of(x, y, labels, self.folds, self.seed).sketched(dimensions)
+        plain = self._fitted()
+        alignment, account = fit_unpaired(
+            training, unpaired, plain, self._named(plain), self._corrected(plain)
+        )
+        self.alignment_ = alignment
+        self.tried_["unpaired"] = account["rounds"]
+        return self
+
+    def _fit_without_pairs(
+        self, U: ArrayLike | None, V: ArrayLike | None, bridge: LabelBridge | None
+    ) -> "CSA":
+        if U is None or V is None or bridge is None:
+            raise InputError(
+                "a fit without pairs needs unpaired_x, unpaired_y and a bridge; give all three, or "
+                "pairs"
+            )
+        u, v = check_features(U, "unpaired_x"), check_features(V, "unpaired_y")
+        unpaired = self._unpaired((u[:0], v[:0]), (u, v), bridge)
+        training = stand_ins(unpaired, self.folds, self.seed)
+        self._fit(training.X, training.Y, training.group)
+        plain = self._fitted()
+        self.alignment_ = fit_without_pairs(
+            training, unpaired, plain, self._named(plain), self._corrected(plain)
+        )
+        return self
+
+    def _unpaired(
+        self,
+        pairs: tuple[Array, Array],
+        pools: tuple[ArrayLike | None, ArrayLike | None],
+        bridge: LabelBridge | None,
+    ) -> Unpaired:
+        (x, y), (U, V) = pairs, pools
+        if bridge is not None:
+            bridge.check_dimensions(x.shape[1], y.shape[1])
+        return Unpaired(
+            Pool.of(U, x, "unpaired_x", self.seed), Pool.of(V, y, "unpaired_y", self.seed), bridge
+        )
+
+    def _named(self, plain: Alignment) -> Score | None:
+        """The score that was asked for by name, as the fit has it."""
+        return None if self.score == "auto" else plain.score
+
+    def _corrected(self, plain: Alignment) -> bool:
+        """Whether a fit with unpaired items is to be corrected for hubs: the pools are a bank that
+        costs nothing.
+        """
+        return plain.hubness_corrected or (self.hubness == "auto" and self._whole_recipe())
 
     def _fit(self, X: ArrayLike, Y: ArrayLike, groups: ArrayLike | None) -> "CSA":
         self._check_parameters()

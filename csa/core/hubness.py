@@ -57,7 +57,21 @@ class HubnessCorrection:
             The correction, with at most 2,000 centres a view.
         """
         scale_a, scale_b = score.scales
-        left, right = score.left(_rescaled(a, scale_a)), score.right(_rescaled(b, scale_b))
+        return cls.of_vectors(
+            score.left(_rescaled(a, scale_a)), score.right(_rescaled(b, scale_b)), seed
+        )
+
+    @classmethod
+    def of_vectors(cls, left: Float64, right: Float64, seed: int) -> "HubnessCorrection":
+        """The correction by items whose index vectors are at hand.
+
+        Args:
+            left, right: index vectors of either view's items, shapes (n, k) and (m, k).
+            seed: of the cluster centres.
+
+        Returns:
+            The correction, with at most 2,000 centres a view.
+        """
         return cls(_hub_centres(left, seed), _hub_centres(right, seed))
 
     def left(self, vectors: Float64) -> Float64:

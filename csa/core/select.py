@@ -37,7 +37,7 @@ _KERNEL_TRIAL_PAIRS = 15_000
 _KERNEL_MIN_ITEMS = 2000
 # Principal dimensions of either view in which candidates are compared; the chosen one is then
 # fitted in all.
-_TRIAL_DIMENSIONS = 384
+TRIAL_DIMENSIONS = 384
 # Steps in the log-odds of both shrinkages.
 _RAISES = ((1.0, 1.0), (1.0, 0.0), (0.0, 1.0))
 
@@ -88,7 +88,7 @@ def choose_recipe(training: Training) -> tuple[Recipe, list[Trial]]:
         tried.append(Trial((x.name, y.name), len(pairs.X), recipe.shrinkage, recipe.held_out_mrr))
         return recipe
 
-    sketch = training.sketched(_TRIAL_DIMENSIONS)
+    sketch = training.sketched(TRIAL_DIMENSIONS)
     few = sketch.sample(_PLAIN_TRIAL_PAIRS)
     best = attempt(few, RAW, RAW)
     shrinkage = best.shrinkage
@@ -196,40 +196,100 @@ def held_out_retrieval(
     Returns:
         A value in (0, 1] for each score.
     """
+    folds = held_out_ranks(training, shrinkage, scores, hubness)
+    values = np.zeros(len(scores))
+    for fold in folds:
+        values += [forward.mean() + backward.mean() for forward, backward in fold.reciprocal]
+    return [float(value) / (2 * len(folds)) for value in values]
+
+
+@dataclass(frozen=True, eq=False)
+class FoldRanks:
+    """Reciprocal ranks of the pairs of one held-out fold, or of some of them.
+
+    Attributes:
+        rows: of the pairs, shape (n,).
+        reciprocal: of each score and in either direction, shape (scores, 2, n).
+    """
+
+    rows: NDArray[np.intp]
+    reciprocal: Float64
+
+
+def fold_rows(training: Training, k: int) -> NDArray[np.intp]:
+    """Rows of the pairs that stand for a fold in retrieval: at most 2,000.
+
+    Args:
+        training: the pairs.
+        k: number of the fold.
+
+    Returns:
+        Row numbers, ascending.
+    """
+    return training.some(np.flatnonzero(training.fold == k), _MAX_FOLD_PAIRS)
+
+
+def reciprocal_ranks(left: Float64, right: Float64, group: NDArray[np.intp]) -> Float64:
+    """Reciprocal ranks of pairs among each other, in both directions.
+
+    Args:
+        left, right: index vectors of the pairs, shape (n, k) each.
+        group: of each pair, shape (n,); pairs of one group are relevant to each other.
+
+    Returns:
+        Shape (2, n).
+    """
+    query, gallery = np.nonzero(group[:, None] == group)
+    first, second = left.astype(np.float32), right.astype(np.float32)
+    forward, backward = (
+        best_ranks(first, second, (query, gallery)),
+        best_ranks(second, first, (query, gallery)),
+    )
+    return np.array([1 / forward, 1 / backward])
+
+
+def held_out_ranks(
+    training: Training, shrinkage: Shrinkage, scores: Sequence[Score], hubness: bool = False
+) -> list[FoldRanks]:
+    """Reciprocal ranks of each score inside the held-out folds.
+
+    Args:
+        training: the pairs.
+        shrinkage: under which each fold's complement is decomposed.
+        scores: the candidates.
+        hubness: correct each score by the hub centres of the fold's complement.
+
+    Returns:
+        One for each fold.
+    """
     pairs = training.compact
     decompositions = pairs.crossfit.decompositions(shrinkage)
 
-    def in_fold(k: int) -> Float64:
+    def in_fold(k: int) -> FoldRanks:
         mean, decomposition = pairs.crossfit.complements[k], decompositions[k]
 
         def project(rows: NDArray[np.intp]) -> tuple[Float64, Float64]:
             return decomposition.coordinates(mean, pairs.X[rows], pairs.Y[rows])
 
-        rows = training.some(np.flatnonzero(training.fold == k), _MAX_FOLD_PAIRS)
+        rows = fold_rows(training, k)
         a, b = project(rows)
         rest = (
             project(training.some(np.flatnonzero(training.fold != k), MAX_HUB_ITEMS))
             if hubness
             else None
         )
-        query, gallery = np.nonzero(training.group[rows][:, None] == training.group[rows])
-        values = np.zeros(len(scores))
+        group = training.group[rows]
+        reciprocal = np.empty((len(scores), 2, len(rows)))
         for i, whole in enumerate(scores):
             score = whole.leading(len(decomposition.rho))
             left, right = score.left(a), score.right(b)
             if rest is not None:
                 correction = HubnessCorrection.of(score, *rest, training.seed)
                 left, right = correction.left(left), correction.right(right)
-            left, right = left.astype(np.float32), right.astype(np.float32)
-            forward, backward = (
-                best_ranks(left, right, (query, gallery)),
-                best_ranks(right, left, (query, gallery)),
-            )
-            values[i] = (1 / forward).mean() + (1 / backward).mean()
-        return values
+            reciprocal[i] = reciprocal_ranks(left, right, group)
+        return FoldRanks(rows, reciprocal)
 
-    totals = np.sum(each(in_fold, range(len(decompositions))), axis=0)
-    return [float(total) / (2 * len(decompositions)) for total in totals]
+    return each(in_fold, range(len(decompositions)))
 
 
 def hub_items(training: Training) -> NDArray[np.intp]:

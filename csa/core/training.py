@@ -110,9 +110,10 @@ class Training:
     @cached_property
     def compact(self) -> "Compact":
         """The pairs in the spans of their items, with cross-fitting ready."""
-        return Compact(self)
+        return Compact.of(self)
 
 
+@dataclass(frozen=True, eq=False)
 class Compact:
     """Pairs in fewer dimensions: within the spans of their views' items, and within their principal
     dimensions where so asked.
@@ -123,13 +124,20 @@ class Compact:
         moments: of the features as they are, where no dimension was left out; else None.
     """
 
-    def __init__(self, training: Training):
-        self.X, ratio_x = within_few_dimensions(training.X, training.dimensions)
-        self.Y, ratio_y = within_few_dimensions(training.Y, training.dimensions)
-        folds = Moments.of_folds(self.X, self.Y, training.fold)
-        self.crossfit = CrossFit(folds, Spans(ratio_x, ratio_y))
-        whole = self.X is training.X and self.Y is training.Y
-        self.moments = self.crossfit.total if whole else None
+    X: Array
+    Y: Array
+    crossfit: CrossFit
+    moments: Moments | None = None
+
+    @classmethod
+    def of(cls, training: Training) -> "Compact":
+        """The compact form of training pairs."""
+        X, ratio_x = within_few_dimensions(training.X, training.dimensions)
+        Y, ratio_y = within_few_dimensions(training.Y, training.dimensions)
+        folds = Moments.of_folds(X, Y, training.fold)
+        crossfit = CrossFit(folds, Spans(ratio_x, ratio_y))
+        whole = X is training.X and Y is training.Y
+        return cls(X, Y, crossfit, crossfit.total if whole else None)
 
 
 def within_few_dimensions(features: Array, dimensions: int | None) -> tuple[Array, float]:
