@@ -63,7 +63,7 @@ class Subset:
         per = data.captions.shape[1]
         return cls(
             np.repeat(data.photos[paired], per, axis=0),
-            data.captions[paired].reshape(n * per, -1),
+            data.captions[paired].reshape(n * per, data.captions.shape[2]),
             np.repeat(np.arange(n), per),
             data.photos[rest[:half]],
             captions[some],
@@ -106,6 +106,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
     parser.add_argument("--seeds", default=",".join(map(str, SEEDS)))
+    parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--methods", default="|".join(METHODS), help="names, separated by |")
     options = parser.parse_args()
     data = features(options.data, options.folder)
@@ -113,20 +114,19 @@ def main() -> None:
         for seed in map(int, options.seeds.split(",")):
             for method in options.methods.split("|"):
                 if n or method == "pools and bridge":
-                    measure(method, n, seed, data)
+                    measure((method, n, seed), data, options.results)
 
 
-def measure(method: str, n: int, seed: int, data: Features) -> None:
+def measure(key: tuple[str, int, int], data: Features, path: Path) -> None:
     """Fit, measure and add a row to the results, unless it is there.
 
     Args:
-        method: a name in `METHODS`.
-        n: number of paired photos.
-        seed: of the subset.
+        key: a method in `METHODS`, the number of paired photos, and the subset's seed.
         data: all features.
+        path: of the results.
     """
-    results = read_json(RESULTS) if RESULTS.exists() else {"rows": []}
-    key = (method, n, seed)
+    results = read_json(path) if path.exists() else {"rows": []}
+    method, n, seed = key
     if any((row["method"], row["photos"], row["seed"]) == key for row in results["rows"]):
         return
     subset = Subset.draw(data, n, seed)
@@ -149,8 +149,8 @@ def measure(method: str, n: int, seed: int, data: Features) -> None:
         "numpy": np.__version__,
         "scipy": scipy.__version__,
     }
-    RESULTS.parent.mkdir(exist_ok=True)
-    write_json(RESULTS, {**about, "rows": [*results["rows"], row]})
+    path.parent.mkdir(exist_ok=True)
+    write_json(path, {**about, "rows": [*results["rows"], row]})
     recalls = f"{row['image_to_text_r1']:.1f}/{row['text_to_image_r1']:.1f}"
     account = row["unpaired"] or {}
     said = {

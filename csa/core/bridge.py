@@ -54,9 +54,12 @@ class LabelBridge:
         temperature: Literal["auto"] | float = "auto",
         view: Literal["x", "y"] = "x",
     ):
-        self.weights: Float32 = check_features(weights, "weights").astype(np.float32)
+        head = check_features(weights, "weights")
+        self.weights: Float32 = np.ascontiguousarray(head, np.float32)  # so that a file's is equal
         texts = check_features(label_features, "label_features")
-        self.label_features: Float32 = unit(texts.astype(np.float64)).astype(np.float32)
+        self.label_features: Float32 = np.ascontiguousarray(
+            unit(texts.astype(np.float64)), np.float32
+        )
         self.bias: Float32 = np.asarray(bias, dtype=np.float32)
         labels = len(self.weights)
         if self.bias.shape != (labels,) or len(texts) != labels or labels < 2:

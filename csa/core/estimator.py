@@ -23,6 +23,7 @@ from csa.core.alignment import Alignment
 from csa.core.base import PairModel
 from csa.core.bridge import LabelBridge
 from csa.core.crossfit import CrossFit
+from csa.core.ground import Unpaired
 from csa.core.held import Held
 from csa.core.hubness import HubnessCorrection
 from csa.core.matrices import Array, Float64, check_features, check_pairs, check_varies
@@ -42,7 +43,7 @@ from csa.core.shrinkage import Shrinkage
 from csa.core.solve import solve
 from csa.core.threads import one_thread_a_product
 from csa.core.training import Training
-from csa.core.unpaired import Unpaired, fit_unpaired, fit_without_pairs, stand_ins
+from csa.core.unpaired import fit_unpaired, fit_without_pairs, stand_ins
 from csa.errors import InputError
 
 _log = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ class CSA(PairModel):
         n_components_: components in use.
         score_: the score in use.
         tried_: JSON-able; "recipes" and "scores" that were compared on held-out folds, in order;
-            empty lists where nothing was.
+            empty lists where nothing was. With unpaired items also "unpaired", a round each.
     """
 
     def __init__(
@@ -176,11 +177,11 @@ class CSA(PairModel):
         dimensions = TRIAL_DIMENSIONS if self._whole_recipe() else None
         training = Training.of(x, y, labels, self.folds, self.seed).sketched(dimensions)
         plain = self._fitted()
-        alignment, account = fit_unpaired(
+        alignment, tried = fit_unpaired(
             training, unpaired, plain, self._named(plain), self._corrected(plain)
         )
         self.alignment_ = alignment
-        self.tried_["unpaired"] = account["rounds"]
+        self.tried_["unpaired"] = tried
         return self
 
     def _fit_without_pairs(

@@ -12,7 +12,7 @@ from csa.core.transport import in_order
 from csa.errors import FeatureError
 
 # Principal dimensions of either view in which pools and pairs meet.
-DIMENSIONS = 384
+DIMENSIONS = 256
 
 
 @dataclass(frozen=True, eq=False)

@@ -229,22 +229,32 @@ def fold_rows(training: Training, k: int) -> NDArray[np.intp]:
     return training.some(np.flatnonzero(training.fold == k), _MAX_FOLD_PAIRS)
 
 
-def reciprocal_ranks(left: Float64, right: Float64, group: NDArray[np.intp]) -> Float64:
+def reciprocal_ranks(
+    left: Float64,
+    right: Float64,
+    group: NDArray[np.intp],
+    strangers: tuple[Float64, Float64] | None = None,
+) -> Float64:
     """Reciprocal ranks of pairs among each other, in both directions.
 
     Args:
         left, right: index vectors of the pairs, shape (n, k) each.
         group: of each pair, shape (n,); pairs of one group are relevant to each other.
+        strangers: index vectors of further items of either view, relevant to no pair.
 
     Returns:
         Shape (2, n).
     """
     query, gallery = np.nonzero(group[:, None] == group)
     first, second = left.astype(np.float32), right.astype(np.float32)
-    forward, backward = (
-        best_ranks(first, second, (query, gallery)),
-        best_ranks(second, first, (query, gallery)),
-    )
+    galleries = [first, second]
+    if strangers is not None:
+        galleries = [
+            np.vstack([pairs, more.astype(np.float32)])
+            for pairs, more in zip(galleries, strangers, strict=True)
+        ]
+    forward = best_ranks(first, galleries[1], (query, gallery))
+    backward = best_ranks(second, galleries[0], (query, gallery))
     return np.array([1 / forward, 1 / backward])
 
 

@@ -101,7 +101,7 @@ def transport_plan(scores: Float32, rounds: int = _SINKHORN_ROUNDS) -> Float32:
     """
     n, m = scores.shape
     scores -= scores.max(axis=1, keepdims=True)
-    kernel: Float32 = np.exp(scores, out=scores)
+    kernel = np.exp(scores, out=scores)
     v: Float32 = np.ones(m, np.float32)
     for _ in range(rounds):
         u = _share(n, kernel @ v)
@@ -111,9 +111,9 @@ def transport_plan(scores: Float32, rounds: int = _SINKHORN_ROUNDS) -> Float32:
     return kernel
 
 
-def _share(count: int, sums: Float32) -> Float32:
+def _share(count: int, sums: Array) -> Float32:
     """1 / (count sums), kept finite where an item is far from all others."""
-    shares: Float32 = np.float32(1 / count) / np.maximum(sums, np.finfo(np.float32).tiny)
+    shares: Array = np.float32(1 / count) / np.maximum(sums, np.finfo(np.float32).tiny)
     return shares
 
 
