@@ -271,12 +271,16 @@ class Ground:
         among, within = self._ranks(student, self._score(student), [student.setting], "pools")
         return replace(student, among=among[0], within=within[0])
 
-    def bridged(self, student: Student, temperatures: tuple[float, ...]) -> Student:
+    def bridged(
+        self, student: Student, temperatures: tuple[float, ...], trusted: bool = False
+    ) -> Student:
         """The student with the kappa and temperature that its held-out folds prefer.
 
         Args:
             student: a fit to pairs and plan.
             temperatures: to choose from.
+            trusted: whether the bridge has shown its worth before: the fit has learned from it
+                since, so that it need not show it again.
 
         Returns:
             The student, judged.
@@ -289,7 +293,7 @@ class Ground:
         among, within = self._ranks(student, self._score(student), settings, "pools")
         ranks = judged_by(among, within)
         best = int(np.argmax(np.nanmean(np.log(ranks), axis=1)))
-        best = best if exceeds(ranks[best], ranks[0], _EVIDENCE) else 0
+        best = best if trusted or exceeds(ranks[best], ranks[0], _EVIDENCE) else 0
         return replace(student, setting=settings[best], among=among[best], within=within[best])
 
     def _score(self, student: Student) -> Score:

@@ -112,8 +112,9 @@ def _next(ground: Ground, teacher: Student, usual: float) -> Student:
             best = other
     if not ground.temperatures:
         return best
-    temperature = teacher.setting.temperature
-    return ground.bridged(best, (temperature,) if teacher.setting.kappa else ground.temperatures)
+    if teacher.setting.kappa:
+        return ground.bridged(best, (teacher.setting.temperature,), trusted=True)
+    return ground.bridged(best, ground.temperatures)
 
 
 def _climbed(ground: Ground, student: Student) -> Student:
