@@ -3,6 +3,7 @@
 import difflib
 import re
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -19,6 +20,7 @@ DVC_IGNORED = "__pycache__\n*.tmp\n.csa\n"
 DEMO = "data/openmoji"
 """`dataset.path` of the built-in data set, which a stage makes."""
 
+_NEEDED = ("dataset", "views", "checks", "fit", "evaluate")  # sections that stages depend on
 _PACKAGED = Path(__file__).parents[1] / "recipes"
 
 
@@ -112,9 +114,8 @@ def open_workspace(
     listed = read_excluded(recipe.with_suffix(f".{EXCLUDE_FILE}"))
     everywhere = read_excluded(repository.root / EXCLUDE_FILE).items
     write_excluded(ws.root / EXCLUDE_FILE, Excluded(listed.pairs, everywhere | listed.items))
-    write_atomic(
-        ws.params_file, yaml.safe_dump(params.dump(), sort_keys=False, allow_unicode=True).encode()
-    )
+    text = yaml.safe_dump(_as_given(mapping, params), sort_keys=False, allow_unicode=True)
+    write_atomic(ws.params_file, text.encode())
     return ws
 
 
@@ -157,12 +158,23 @@ def _without_project(folder: Path) -> Workspace:
     return Workspace(folder, folder / ".csa")
 
 
+def _as_given(mapping: dict[str, Any], params: Params) -> dict[str, Any]:
+    """What a recipe's params.yaml holds: what was given, in its words, so that its stages have the
+    keys in DVC's run cache that a project with the same words has; and what DVC needs besides.
+    """
+    resolved = params.dump()
+    written = {name: mapping.get(name, resolved[name]) for name in _NEEDED} | mapping
+    of_tasks = ((task, resolved["tasks"][name]) for name, task in mapping.get("tasks", {}).items())
+    for one, whole in ((written, resolved), *of_tasks):
+        one["dataset"] = {"path": whole["dataset"]["path"]} | one["dataset"]
+    return written
+
+
 def _check_sections(project: Workspace) -> None:
     """What stages depend on must be written out in params.yaml: DVC tracks the file, not our
     defaults.
     """
-    needed = ("dataset", "views", "checks", "fit", "evaluate")
-    missing = [name for name in needed if name not in load_yaml(project.params_file)]
+    missing = [name for name in _NEEDED if name not in load_yaml(project.params_file)]
     if missing:
         raise ParamsError(
             f"{project.params_file}: section {missing[0]!r} is missing; add it, or "
