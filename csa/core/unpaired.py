@@ -16,9 +16,12 @@ import numpy as np
 
 from csa.core.alignment import Alignment
 from csa.core.bridge import DEFAULT_TEMPERATURE
-from csa.core.ground import LEAST_POOL, Bridged, Ground, Setting, Student, Unpaired, exceeds
+from csa.core.bridged import Bridged
+from csa.core.ground import LEAST_POOL, Ground, Setting, Unpaired
+from csa.core.judge import exceeds, judged, with_bridge, without
 from csa.core.scores import Score
 from csa.core.shrinkage import Shrinkage, climb, scale_odds
+from csa.core.student import Student, alignment_of, alone, plans_of, taught
 from csa.core.training import Training
 from csa.core.transport import Parts, hub_corrected, transport_plan
 from csa.errors import FeatureError
@@ -61,12 +64,12 @@ def fit_unpaired(
         The alignment, and the rounds that were tried.
     """
     ground = Ground(training, unpaired, plain, named)
-    without, students = ground.without(), rounds(ground)
+    plain_student, students = without(ground), rounds(ground)
     best = max(students, key=lambda student: student.value)
-    used = is_better(best, without)
-    found = ground.alignment(best, hubness) if used else plain
+    used = is_better(best, plain_student)
+    found = alignment_of(ground, best, hubness) if used else plain
     account = _account(unpaired, best if used else None)
-    account |= {"held_out": best.value, "held_out_without": without.value}
+    account |= {"held_out": best.value, "held_out_without": plain_student.value}
     return (
         replace(found, notes={**found.notes, "unpaired": account}),
         [_trial(student) for student in students],
@@ -82,8 +85,8 @@ def rounds(ground: Ground) -> list[Student]:
     Returns:
         At most six students, judged.
     """
-    first = _climbed(ground, ground.alone(Setting(0.0, 0.0, DEFAULT_TEMPERATURE)))
-    students = [ground.bridged(first, ground.temperatures)]
+    first = _climbed(ground, alone(ground, Setting(0.0, 0.0, DEFAULT_TEMPERATURE)))
+    students = [with_bridge(ground, first, ground.temperatures)]
     if not ground.both:
         return students
     size = min(len(ground.U), len(ground.V))
@@ -102,31 +105,31 @@ def rounds(ground: Ground) -> list[Student]:
 
 def _next(ground: Ground, teacher: Student, usual: float) -> Student:
     """The next round's student: shrinkage at the usual weight, then other weights, then kappa."""
-    plans = ground.plans(teacher)
-    best = _climbed(ground, ground.taught(plans, teacher, usual))
+    plans = plans_of(ground, teacher)
+    best = _climbed(ground, taught(ground, plans, teacher, usual))
     for odds in _OTHER_WEIGHTS:
-        other = ground.judged(
-            ground.taught(plans, teacher, scale_odds(usual, odds), best.shrinkage)
+        other = judged(
+            ground, taught(ground, plans, teacher, scale_odds(usual, odds), best.shrinkage)
         )
         if exceeds(other.ranks, best.ranks, _LIGHT_EVIDENCE):
             best = other
     if not ground.temperatures:
         return best
     if teacher.setting.kappa:
-        return ground.bridged(best, (teacher.setting.temperature,), trusted=True)
-    return ground.bridged(best, ground.temperatures)
+        return with_bridge(ground, best, (teacher.setting.temperature,), trusted=True)
+    return with_bridge(ground, best, ground.temperatures)
 
 
 def _climbed(ground: Ground, student: Student) -> Student:
     """The student under more shrinkage, for as long as held-out pairs are found better."""
-    judged: dict[Shrinkage, Student] = {}
+    tried: dict[Shrinkage, Student] = {}
 
     def value(shrinkage: Shrinkage) -> float:
-        judged[shrinkage] = ground.judged(replace(student, shrinkage=shrinkage))
-        return judged[shrinkage].value
+        tried[shrinkage] = judged(ground, replace(student, shrinkage=shrinkage))
+        return tried[shrinkage].value
 
     best, _ = climb(student.shrinkage, value, _raised)
-    return judged[best]
+    return tried[best]
 
 
 def _raised(shrinkage: Shrinkage) -> list[Shrinkage]:
@@ -207,12 +210,14 @@ def fit_without_pairs(
     """
     ground = Ground(training, unpaired, plain, named)
     setting = _UNCHECKED._replace(temperature=unpaired.temperature)
-    student = _climbed(ground, ground.alone(setting))
+    student = _climbed(ground, alone(ground, setting))
     for _ in range(_UNCHECKED_ROUNDS):
-        student = _climbed(ground, ground.taught(ground.plans(student), student, setting.weight))
+        student = _climbed(
+            ground, taught(ground, plans_of(ground, student), student, setting.weight)
+        )
     account = {**_account(unpaired, student), "checked_on_true_pairs": False}
     notes = {"unpaired": account, "stand_ins": training.groups}
-    return replace(ground.alignment(student, hubness), notes=notes, n_pairs=0)
+    return replace(alignment_of(ground, student, hubness), notes=notes, n_pairs=0)
 
 
 def _trial(student: Student) -> dict[str, Any]:

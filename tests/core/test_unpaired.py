@@ -7,8 +7,10 @@ import pytest
 
 import csa
 from csa.core.bridge import FittedBridge
-from csa.core.ground import Ground, Setting, Student, Unpaired, exceeds
+from csa.core.ground import Ground, Setting, Unpaired
+from csa.core.judge import exceeds, judged
 from csa.core.pools import Pool
+from csa.core.student import Student, alignment_of, alone, plans_of, taught
 from csa.core.training import Training
 from csa.core.unpaired import is_better
 from csa.errors import FeatureError, InputError
@@ -191,14 +193,13 @@ def ground_of(world, seed=0):
 
 def test_no_weight_of_the_plan_is_the_fit_to_the_pairs_in_the_same_space(world):
     ground = ground_of(world)
-    teacher = ground.alone(Setting(0.0, 0.0, 2.0))
-    teacher, student = (
-        ground.judged(fit) for fit in (teacher, ground.taught(ground.plans(teacher), teacher, 0.0))
-    )
+    teacher = alone(ground, Setting(0.0, 0.0, 2.0))
+    student = taught(ground, plans_of(ground, teacher), teacher, 0.0)
+    teacher, student = (judged(ground, fit) for fit in (teacher, student))
     X, Y, _ = world[1]
     np.testing.assert_allclose(
-        ground.alignment(student, False).similarity(X, Y),
-        ground.alignment(teacher, False).similarity(X, Y),
+        alignment_of(ground, student, False).similarity(X, Y),
+        alignment_of(ground, teacher, False).similarity(X, Y),
         atol=1e-10,
     )
 
@@ -213,7 +214,7 @@ def test_a_fold_is_not_in_the_plans_of_its_teacher(world):
     other = ground_of(((X, mixed_up, label), *rest))
     setting = Setting(0.0, 0.0, 2.0)
     teachers = [
-        replace(g.alone(setting), shrinkage=ground.alone(setting).shrinkage)
+        replace(alone(g, setting), shrinkage=alone(ground, setting).shrinkage)
         for g in (ground, other)
     ]
     # the weights of the score are of all folds, so that only the decompositions are compared
@@ -232,7 +233,7 @@ def test_better_means_by_more_than_its_error_and_not_worse_in_the_fold():
     assert not exceeds(base[:1] + 1, base[:1], 0.0)
 
     def student(among, within):
-        return Student(None, None, None, Setting(0, 0, 2), among, within, 0)
+        return Student(None, None, None, Setting(0, 0, 2), 0, among, within)
 
     assert is_better(student(base + 0.1, base), student(base, base))
     assert not is_better(student(base + 0.1, base - 0.01), student(base, base))
