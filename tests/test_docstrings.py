@@ -21,6 +21,7 @@ ROOMS = (
     "csa/results",
     "csa/extras.py",
     "csa/storage",
+    "csa/datasets",
     "csa/pipeline",
     "flows",
 )

@@ -35,6 +35,9 @@ def open_array(path: Path, name: str, columns: str = "") -> NDArray[Any]:
         columns: of a .parquet, the columns that are dimensions: names with * for any letters,
             separated by commas; "" for all.
 
+    Returns:
+        Shape (rows, dimensions).
+
     Raises:
         DataError: missing, damaged, of another kind or shape, not of real numbers, or with a
             column that counts its rows.
@@ -110,6 +113,9 @@ def array_rows(reading: Reading, height: int | None, owner: str) -> dict[str, li
         reading: of the data set.
         height: how many rows each must have; None: as many as the first has.
         owner: what has that many rows, for errors.
+
+    Returns:
+        View -> the value of each row.
 
     Raises:
         DataError: a file is unusable, or its number of rows differs.

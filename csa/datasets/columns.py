@@ -52,6 +52,9 @@ def guess_columns(cells: Cells, root: Path) -> GuessedColumns:
     Args:
         cells: the first rows of a table.
         root: the folder that paths in it are relative to.
+
+    Returns:
+        What was guessed.
     """
     cells = {name: [_text(cell) for cell in column] for name, column in cells.items()}
     filled = {name: [cell for cell in column if cell] for name, column in cells.items()}

@@ -83,6 +83,9 @@ def inside(root: Path, value: str) -> Path:
         root: the data set's folder.
         value: the path.
 
+    Returns:
+        The path; whether anything lies there was not looked at.
+
     Raises:
         DataError: it is absolute, or leads out of the folder by ".." or by a symbolic link. Links
             within one cached repository of the Hugging Face hub are its own.
@@ -135,6 +138,9 @@ def tar_members(path: Path, name: str, count: int | None = None) -> list[Member]
         name: what errors call it.
         count: look at no more than so many members; None looks at all.
 
+    Returns:
+        Each with the place of its bytes.
+
     Raises:
         DataError: missing, damaged or compressed.
     """
@@ -176,8 +182,14 @@ def _open_tar(path: Path, name: str) -> Callable[[str], BinaryIO]:
 
 
 def read_arrow(path: Path, name: str) -> Any:
-    """A Hugging Face Arrow file as a pyarrow Table, memory-mapped; both the stream and the file
-    format.
+    """A Hugging Face Arrow file, memory-mapped; both the stream and the file format.
+
+    Args:
+        path: of the file.
+        name: what errors call it.
+
+    Returns:
+        A pyarrow Table, of which every offset was checked.
 
     Raises:
         DataError: missing, damaged, or pyarrow is not installed.

@@ -74,7 +74,12 @@ def read_excluded(path: Path) -> Excluded:
 
 
 def write_excluded(path: Path, excluded: Excluded) -> None:
-    """Write such a list."""
+    """Write such a list.
+
+    Args:
+        path: the file; written whole or not at all.
+        excluded: what it leaves out.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     if excluded.items:
@@ -90,8 +95,15 @@ def write_excluded(path: Path, excluded: Excluded) -> None:
 def leave_out(
     rows: list[RawPair], excluded: dict[str, str]
 ) -> tuple[list[RawPair], list[RawPair], tuple[str, ...]]:
-    """(rows that stay, rows left out, notes); ids that the data set does not have are noted, not
-    refused: data sets change.
+    """Leave out the rows of some ids.
+
+    Args:
+        rows: of the data set.
+        excluded: pair id -> reason; one that the data set does not have is noted, not refused:
+            data sets change.
+
+    Returns:
+        Rows that stay, rows left out, and notes.
     """
     ids = {(row.pair_id or "").strip() for row in rows}
     out = [row for row in rows if (row.pair_id or "").strip() in excluded]

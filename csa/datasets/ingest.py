@@ -6,14 +6,17 @@ item, sets groups and splits, and `items.item_loader` loads an item again for it
 
 import random
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from csa.datasets.building import Building
 from csa.datasets.exclude import EXCLUDE_FILE, leave_out, read_excluded
-from csa.datasets.pairs import Building, Ingested, build_pairs, quarantine_table
+from csa.datasets.pairs import Ingested, build_pairs, quarantine_table
 from csa.datasets.reading import Reading
 from csa.datasets.registry import reader_of
 from csa.datasets.roots import dataset_path
+from csa.datasets.rows import RawPair
 from csa.errors import DataError
 from csa.params.data import DatasetParams
 from csa.params.schema import Params
@@ -22,12 +25,33 @@ from csa.storage.files import guarded, what_is
 
 __all__ = [
     "Ingested",
+    "ReadOptions",
     "ingest",
     "read_dataset",
 ]
 
 SAMPLE = 3
 """Pairs that the account shows."""
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """How a data set is read.
+
+    Attributes:
+        progress: show a progress bar, and print the notes, on standard error.
+        to_fit: whether there must be enough to train on and something held out, less the pairs that
+            `exclude.csv` names; else it is only measured on. Items that `exclude.csv` names are
+            left out of either.
+        sample: look at no more than so many rows, drawn at random; None looks at all.
+    """
+
+    progress: bool = True
+    to_fit: bool = True
+    sample: int | None = None
+
+
+TO_FIT = ReadOptions()
 
 
 def ingest(
@@ -41,19 +65,21 @@ def ingest(
         progress: show a progress bar, and print the notes, on standard error.
         sample: look at no more than so many rows, drawn at random; None looks at all.
 
+    Returns:
+        The pairs, what was set aside, notes and the account.
+
     Raises:
         DataError: the data set is missing or unusable; see the reader and `build_pairs`.
     """
-    return read_dataset(params.dataset, params.views, workspace_root, progress, sample=sample)
+    options = ReadOptions(progress=progress, sample=sample)
+    return read_dataset(params.dataset, params.views, workspace_root, options)
 
 
 def read_dataset(
     dataset: DatasetParams,
     views: dict[str, ViewParams],
     workspace_root: Path,
-    progress: bool = True,
-    to_fit: bool = True,
-    sample: int | None = None,
+    options: ReadOptions = TO_FIT,
 ) -> Ingested:
     """Read and check a data set, whatever views its items have.
 
@@ -61,41 +87,39 @@ def read_dataset(
         dataset: what to read.
         views: in order; a data set that is fitted on has two.
         workspace_root: what a relative `dataset.path` is relative to.
-        progress: show a progress bar, and print the notes, on standard error.
-        to_fit: whether there must be enough to train on and something held out, less the pairs that
-            `exclude.csv` names; else it is only measured on. Items that `exclude.csv` names are
-            left out of either.
-        sample: look at no more than so many rows, drawn at random; None looks at all.
+        options: how, and what for.
+
+    Returns:
+        The pairs, what was set aside, notes and the account.
 
     Raises:
         DataError: the data set is missing or unusable; see the reader and `build_pairs`.
     """
     reading = read_rows(dataset, views, dataset_path(dataset, workspace_root))
     listed = read_excluded(workspace_root / EXCLUDE_FILE)
-    excluded = listed.pairs if to_fit else {}
+    excluded = listed.pairs if options.to_fit else {}
     rows, out, left_out = leave_out(reading.rows, excluded)
-    drawn = rows
-    if sample is not None and len(rows) > sample:
-        drawn = [rows[i] for i in sorted(random.Random(0).sample(range(len(rows)), sample))]
-    building = Building(
-        views,
-        dataset,
-        reading.root,
-        progress,
-        to_fit,
-        frozenset(listed.items),
-    )
+    drawn = _drawn(rows, options.sample)
+    forgotten = frozenset(listed.items)
+    building = Building(views, dataset, reading.root, options.progress, options.to_fit, forgotten)
     result = build_pairs(drawn, building, tuple(reading.aside))
     aside = quarantine_table(
         [(row, f"excluded: {excluded[(row.pair_id or '').strip()]}".rstrip(": ")) for row in out],
         views,
     )
     notes = (*reading.notes, *left_out, *result.notes)
-    if progress:
+    if options.progress:
         print("".join(f"note: {note}\n" for note in notes), end="", file=sys.stderr)
     whole = Ingested(result.pairs, result.quarantine.vstack(aside), notes, result.account)
     account = _account(reading, whole, len(rows) - len(drawn))
     return Ingested(whole.pairs, whole.quarantine, notes, account)
+
+
+def _drawn(rows: list[RawPair], count: int | None) -> list[RawPair]:
+    """So many rows drawn at random, in their order; all where there are no more."""
+    if count is None or len(rows) <= count:
+        return rows
+    return [rows[i] for i in sorted(random.Random(0).sample(range(len(rows)), count))]
 
 
 def read_rows(dataset: DatasetParams, views: dict[str, ViewParams], path: Path) -> Reading:
@@ -105,6 +129,9 @@ def read_rows(dataset: DatasetParams, views: dict[str, ViewParams], path: Path) 
         dataset: what to read.
         views: in order.
         path: the data set's folder or file.
+
+    Returns:
+        The rows, and the account of everything that is there.
 
     Raises:
         DataError: the data set is missing or unusable.

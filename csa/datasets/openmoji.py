@@ -210,6 +210,14 @@ def captions(sequence: str, name: str, aliases: list[str]) -> tuple[str, ...]:
     three letters, or hold digits or signs ("+1", "cat2", "u7121"). The caller leaves out those that
     two emoji claim ("cat" is the name of the cat and an alias of its face), so a caption belongs to
     one image.
+
+    Args:
+        sequence: code points of the image.
+        name: its name.
+        aliases: its other names.
+
+    Returns:
+        One caption or more, the name first.
     """
     if _is_country_flag(sequence):
         return (f"flag of {name}",)
@@ -246,6 +254,9 @@ def variant_group(sequence: str, names: dict[str, str]) -> str:
         sequence: code points in hexadecimal, joined by "-", without variation selectors, such as
             "1F468-200D-1F33E".
         names: English short name of every sequence, such as {"1F468-200D-1F33E": ":man_farmer:"}.
+
+    Returns:
+        The name of the group.
     """
     if _is_country_flag(sequence):
         return "country flag"

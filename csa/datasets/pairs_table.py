@@ -10,7 +10,12 @@ from csa.storage.files import write_atomic
 
 
 def write_pairs(frame: pl.DataFrame, path: Path) -> None:
-    """Write a table as Parquet: atomically, and the same bytes for the same rows."""
+    """Write a table as Parquet: atomically, and the same bytes for the same rows.
+
+    Args:
+        frame: the table.
+        path: the file.
+    """
     buffer = BytesIO()
     frame.write_parquet(buffer, compression="zstd", statistics=False)
     write_atomic(path, buffer.getvalue())

@@ -113,7 +113,12 @@ class Reading:
         return inside(self.root, self.find(name))
 
     def pass_over(self, rule: str, files: Iterable[str]) -> None:
-        """Leave files out by a rule; files that no rule names are left out by their ending."""
+        """Leave files out by a rule; files that no rule names are left out by their ending.
+
+        Args:
+            rule: as it is counted in the account.
+            files: relative to the folder; those that a rule named before stay with it.
+        """
         for name in files:
             self._claimed.setdefault(name, rule)
 
@@ -156,7 +161,13 @@ class Reading:
                 self.set_aside(unit, RawPair(place, None, {}), "it holds no pair")
 
     def set_aside(self, unit: str, row: RawPair, reason: str) -> None:
-        """Set a record aside; one that `take` counts is counted here."""
+        """Set a record aside; it was counted in the total before.
+
+        Args:
+            unit: what it is called in the account.
+            row: the record.
+            reason: why it is unusable.
+        """
         self.tallies.setdefault(unit, Tally()).set_aside += 1
         self.aside.append((row, reason))
 
@@ -176,7 +187,13 @@ class Reading:
         self.left_out.update(left_out)
 
     def use_columns(self, owner: str, used: Iterable[str], there: Iterable[str]) -> None:
-        """Say which columns of a table are used; the others are passed over."""
+        """Say which columns of a table are used; the others are passed over.
+
+        Args:
+            owner: the table.
+            used: names of columns.
+            there: names of all columns.
+        """
         taken = list(dict.fromkeys(used))
         over = [name for name in there if name not in taken]
         self.columns[owner] = {"used": taken, "passed_over": over}
@@ -185,6 +202,13 @@ class Reading:
 
     def part(self, name: str, place: str) -> Part:
         """The part that a split's name means.
+
+        Args:
+            name: of the split.
+            place: says where, in errors.
+
+        Returns:
+            train, val, test or none.
 
         Raises:
             DataError: a name that is unknown.
@@ -195,11 +219,14 @@ class Reading:
         return part
 
     def parts_of_files(self, files: Iterable[str], what: str) -> dict[str, Part]:
-        """The part of each file by its folders, else its own name; empty where none says any.
+        """The part of each file by its folders, else its own name.
 
         Args:
             files: relative to the folder.
             what: a file is called in errors, such as "shard".
+
+        Returns:
+            File -> part; empty where none says any.
 
         Raises:
             DataError: some say theirs and others do not.
@@ -287,7 +314,15 @@ class Reading:
 
 
 def unknown_split(name: str, place: str) -> str:
-    """What is said of a split that no table names."""
+    """What is said of a split that no table names.
+
+    Args:
+        name: of the split.
+        place: says where it was met.
+
+    Returns:
+        A line with the remedy.
+    """
     return (
         f"unknown split {name!r} at {place}; use {', '.join(KNOWN)}, or say what it is in "
         f"dataset.splits, such as {{{name}: none}} (train, val, test or none)"

@@ -11,6 +11,9 @@ def dataset_path(dataset: DatasetParams, workspace_root: Path) -> Path:
     Args:
         dataset: which data set.
         workspace_root: what a relative `dataset.path` is relative to.
+
+    Returns:
+        The path; whether anything lies there was not looked at.
     """
     return workspace_root / Path(dataset.path).expanduser()
 
@@ -22,6 +25,9 @@ def dataset_root(dataset: DatasetParams, workspace_root: Path) -> Path:
     Args:
         dataset: which data set.
         workspace_root: what a relative `dataset.path` is relative to.
+
+    Returns:
+        The folder.
     """
     path = dataset_path(dataset, workspace_root)
     return path.parent if path.is_file() else path

@@ -77,6 +77,9 @@ def as_text(cell: Any, what: str) -> str | None:
         cell: of any format.
         what: names the cell in errors, such as "'text'".
 
+    Returns:
+        The text, None where nothing is there.
+
     Raises:
         ItemError: a list, a structure or bytes, which are no text.
     """
@@ -100,11 +103,14 @@ def _fields(cell: Any) -> str:
 
 
 def truth(cell: str | None, place: str) -> bool | None:
-    """A truth value as people write it; None for a blank cell.
+    """A truth value as people write it.
 
     Args:
         cell: its text.
         place: says where, in errors.
+
+    Returns:
+        The truth value, None where the cell is blank.
 
     Raises:
         ItemError: anything else.
@@ -130,6 +136,9 @@ def view_of(
         modality: of the view that is wanted.
         kind: of `dataset.kind`, for errors.
         pairs: the two modalities of the kind.
+
+    Returns:
+        Its name.
 
     Raises:
         DataError: there is none, or both are.
@@ -178,6 +187,9 @@ def decode_bytes(content: bytes, name: str) -> str:
     Args:
         content: of the file.
         name: what errors call it.
+
+    Returns:
+        The text.
 
     Raises:
         DataError: another encoding; the remedy names the likely one.

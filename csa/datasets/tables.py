@@ -51,6 +51,9 @@ class Table:
             row: counted from 0.
             cells: of the column.
 
+        Returns:
+            The text.
+
         Raises:
             ItemError: the row is unusable, or its cell is no text.
         """
@@ -64,6 +67,9 @@ class Table:
         Args:
             name: of the column.
             bad: row -> what is wrong with it; rows whose cell is no text are added.
+
+        Returns:
+            A text or None for each row.
         """
         cells = self.column(name)
         if all(type(cell) is str or cell is None for cell in cells):
@@ -88,6 +94,9 @@ def read_cells(file: Path, count: int | None = None) -> Table:
         file: of the table.
         count: no more than so many rows; None: all.
 
+    Returns:
+        The table; its columns are read when they are asked for.
+
     Raises:
         DataError: not a table, damaged, in an unknown encoding, or a header that names no columns.
     """
@@ -103,7 +112,15 @@ def table_ending(name: str) -> str | None:
 
 
 def dig(cell: Any, fields: list[str]) -> Any:
-    """A field of a structure, of each structure where the cell is a list."""
+    """A field of a structure.
+
+    Args:
+        cell: the structure, or a list of such.
+        fields: names, from the outermost to the innermost.
+
+    Returns:
+        What the field holds, a list where the cell is one; None where there is no such field.
+    """
     for name in fields:
         if isinstance(cell, list):
             cell = [one.get(name) if isinstance(one, dict) else None for one in cell]

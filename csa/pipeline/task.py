@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from csa.core.alignment import Alignment, load
 from csa.core.matrices import Array
-from csa.datasets.ingest import read_dataset
+from csa.datasets.ingest import ReadOptions, read_dataset
 from csa.datasets.items import item_loader
 from csa.datasets.pairs_table import write_pairs
 from csa.datasets.roots import dataset_root
@@ -58,6 +58,7 @@ from csa.results.task import (
 from csa.storage.files import write_json
 
 OUT_OF_CONTEXT = "out_of_context"
+TO_MEASURE = ReadOptions(to_fit=False)
 
 
 def task_stage(ws: Workspace, name: str) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def task_stage(ws: Workspace, name: str) -> dict[str, Any]:
 
 
 def _transfer(ws: Workspace, params: Params, task: TaskParams, name: str) -> TransferMetrics:
-    read = read_dataset(task.dataset, params.views, ws.root, to_fit=False)
+    read = read_dataset(task.dataset, params.views, ws.root, TO_MEASURE)
     labelled = transfer_labelled(read.pairs, params.views, task.prompts, name)
     own, embedder = (
         Contender("csa", load(ws.alignment), params.views, own=True),
@@ -164,7 +165,7 @@ def _out_of_context(
         dataset = dataset.model_copy(
             update={"columns": {**dataset.columns, "label": OUT_OF_CONTEXT}}
         )
-    read = read_dataset(dataset, views, ws.root, to_fit=False)
+    read = read_dataset(dataset, views, ws.root, TO_MEASURE)
     out = [
         truth(label, f"task {name!r}: {pair}")
         for pair, label in read.pairs.select("pair_id", "label").iter_rows()

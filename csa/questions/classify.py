@@ -12,8 +12,8 @@ import polars as pl
 from csa.core.alignment import load
 from csa.core.matrices import Float64
 from csa.core.search import top_k
+from csa.datasets.checking import check_files
 from csa.datasets.items import check_file, load_file
-from csa.datasets.pairs import check_files
 from csa.errors import DataError, InputError
 from csa.evaluation.classification import mean_by_class, prompts_of
 from csa.evaluation.conformal import PairCalibration

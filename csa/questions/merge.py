@@ -16,7 +16,7 @@ import polars as pl
 
 from csa.core.estimator import CSA
 from csa.core.moments import Moments
-from csa.datasets.pairs import split_fraction
+from csa.datasets.groups import split_fraction
 from csa.datasets.pairs_table import read_pairs
 from csa.errors import ArtifactError, FeatureError, InputError
 from csa.evaluation.evaluation import evaluate

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import save_file
 
+from csa.datasets.building import Building
+from csa.datasets.groups import split_fraction
 from csa.datasets.ingest import ingest
 from csa.datasets.items import item_loader
-from csa.datasets.pairs import Building, build_pairs, split_fraction
+from csa.datasets.pairs import build_pairs
 from csa.datasets.pairs_table import read_pairs, write_pairs
 from csa.datasets.roots import dataset_root
 from csa.datasets.rows import RawPair

@@ -15,7 +15,7 @@ import soundfile
 from PIL import Image
 from scipy.io import savemat
 
-from csa.datasets.ingest import ingest, read_dataset
+from csa.datasets.ingest import ReadOptions, ingest, read_dataset
 from csa.datasets.items import item_loader
 from csa.errors import DataError
 from csa.params.data import DatasetParams
@@ -323,7 +323,7 @@ def test_cosmos_gives_a_row_an_image_for_two_captions(tmp_path):
         "caption2": text,
     }
     pairs = read_dataset(
-        DatasetParams(kind="cosmos", path="."), views, tmp_path, progress=False, to_fit=False
+        DatasetParams(kind="cosmos", path="."), views, tmp_path, ReadOptions(False, to_fit=False)
     ).pairs
     assert pairs["label"].to_list() == ["false", "true"] * 3
     assert pairs.select("image", "caption1", "caption2").row(1) == ("test/1.jpg", "one 1", "two 1")

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from csa.datasets.ingest import read_dataset
+from csa.datasets.ingest import ReadOptions, read_dataset
 from csa.datasets.recognise import recognise
 from csa.errors import DataError
 from csa.params.data import DatasetParams
@@ -55,7 +55,7 @@ def best(path):
     }
     assert len(views) == 2
     dataset = DatasetParams.model_validate(layout.dataset)
-    pairs = read_dataset(dataset, views, path.parent, progress=False).pairs
+    pairs = read_dataset(dataset, views, path.parent, ReadOptions(progress=False)).pairs
     assert len(pairs) >= N
     return layout, pairs
 

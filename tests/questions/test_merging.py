@@ -8,7 +8,7 @@ from factory import shared_signal
 
 import csa
 from csa.cli import main
-from csa.datasets.pairs import split_fraction
+from csa.datasets.groups import split_fraction
 from csa.datasets.pairs_table import write_pairs
 from csa.errors import ArtifactError, FeatureError, InputError
 from csa.features.shards import FeatureTable

@@ -1,0 +1,101 @@
+"""Checking every item of a data set once: its content's hash, or what is wrong with it."""
+
+import os
+import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+from csa.datasets.building import Building
+from csa.datasets.items import item_checker
+from csa.datasets.rows import RawPair
+from csa.errors import DataError
+from csa.storage.files import plain_words
+
+
+@dataclass
+class Found:
+    """What the checks of all items gave.
+
+    Attributes:
+        hashes: view -> content hash of each row, "" where it is unusable.
+        faults: row -> what is wrong with it.
+    """
+
+    hashes: dict[str, list[str]]
+    faults: dict[int, list[str]]
+
+
+def hash_items(rows: list[RawPair], unwritten: dict[int, list[str]], building: Building) -> Found:
+    """Check each distinct item once, but for rows that no table can hold.
+
+    Args:
+        rows: as tidied.
+        unwritten: row -> why no table can hold it.
+        building: how items are read.
+
+    Returns:
+        Hashes and faults.
+    """
+    hashes: dict[str, list[str]] = {}
+    faults = {i: ["no id"] for i, row in enumerate(rows) if row.pair_id is None} | unwritten
+    for view, settings in building.views.items():
+        check = item_checker(settings, building.root, building.params.max_image_pixels)
+        values = [None if i in unwritten else row.values[view] for i, row in enumerate(rows)]
+        distinct = list(dict.fromkeys(value for value in values if value is not None))
+        if settings.modality in ("text", "array"):
+            outcomes = {value: _checked(check, value) for value in distinct}
+        else:
+            outcomes = check_files(distinct, check, f"check {view}", building.progress)
+        hashes[view] = []
+        for i, value in enumerate(values):
+            digest, fault = outcomes[value] if value is not None else ("", "nothing there (null)")
+            hashes[view].append(digest)
+            if fault and i not in unwritten:
+                faults.setdefault(i, []).append(f"{view}: {fault}")
+    return Found(hashes, faults)
+
+
+def _checked(check: Callable[[str], str], value: str) -> tuple[str, str]:
+    """Content hash, and what is wrong; whatever a decoder raises is its item's fault."""
+    try:
+        return check(value), ""
+    except DataError as error:
+        return "", str(error)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:  # a library's panic is no Exception
+        return "", f"{value[:80]}: cannot be decoded ({plain_words(error)}); drop its row"
+
+
+def check_files(
+    values: list[str], check: Callable[[str], str], title: str, progress: bool = True
+) -> dict[str, tuple[str, str]]:
+    """Check items that are files, several at a time.
+
+    Args:
+        values: distinct values of the items.
+        check: from `csa.datasets.items.item_checker`.
+        title: of the progress bar.
+        progress: whether to show it.
+
+    Returns:
+        Value -> content hash ("" where unusable), and what is wrong ("" where nothing is).
+    """
+    from tqdm import tqdm
+
+    with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        # its remarks on broken metadata; broken pixels are errors
+        warnings.filterwarnings("ignore", module="PIL")
+        outcomes = pool.map(partial(_checked, check), values)
+        bar = tqdm(
+            outcomes,
+            title,
+            len(values),
+            unit=" items",
+            disable=not progress,
+            mininterval=0.5,
+            ncols=100,
+        )
+        return dict(zip(values, bar, strict=True))
