@@ -4,24 +4,25 @@
 
 import fnmatch
 import json
+import math
 import re
 import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from csa.datasets.containers import inside
+from csa.datasets.parquet import ParquetFile
 from csa.datasets.reading import Reading
 from csa.errors import DataError
 from csa.storage.files import plain_words, refuse_bomb, what_is
 
 _NPY = b"\x93NUMPY"
-_NUMBER_BYTES = 4
 _INDEX_NAMES = re.compile(r"(?i)(.*[._ -])?(id|ids|idx|index|row|rowid|unnamed: \d+)|__.*__")
 
 
@@ -165,24 +166,43 @@ def _only(names: list[str]) -> str:
 
 def _read_npy(path: Path) -> NDArray[Any]:
     with path.open("rb") as file:
-        first = file.read(len(_NPY))
-    if first != _NPY:
-        raise ValueError(
-            "it does not begin as a NumPy file; a raw memory dump or a pickle? save it with "
-            "numpy.save"
-        )
+        if file.read(len(_NPY)) != _NPY:
+            raise ValueError(
+                "it does not begin as a NumPy file; a raw memory dump or a pickle? save it with "
+                "numpy.save"
+            )
+        file.seek(0)
+        _check_header(file, path.stat().st_size)
     array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return array
 
 
 def _read_npz(path: Path) -> NDArray[Any]:
     with zipfile.ZipFile(path) as archive:
-        refuse_bomb(
-            path.name, sum(one.file_size for one in archive.infolist()), path.stat().st_size
-        )
+        size = path.stat().st_size
+        refuse_bomb(path.name, sum(one.file_size for one in archive.infolist()), size)
+        for one in archive.infolist():
+            with archive.open(one) as member:
+                _check_header(member, one.file_size)
     with np.load(path, allow_pickle=False) as arrays:
         array: NDArray[Any] = arrays[_only(arrays.files)]
         return array
+
+
+def _check_header(file: IO[bytes], size: int) -> None:
+    """Refuse an array whose header promises more than is there: memory is taken before it is read.
+
+    Raises:
+        ValueError: it does, or the header cannot be read.
+    """
+    version = np.lib.format.read_magic(file)
+    read = np.lib.format.read_array_header_1_0
+    if version > (1, 0):
+        read = np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    promised = math.prod(shape) * dtype.itemsize
+    if promised > size and not dtype.hasobject:
+        raise ValueError(f"its header promises {promised:,} bytes, but it holds {size:,}")
 
 
 def _read_safetensors(path: Path) -> NDArray[Any]:
@@ -207,12 +227,9 @@ def _read_bfloat16(path: Path, key: str) -> NDArray[np.float32]:
 
 
 def _read_parquet(path: Path, columns: str = "") -> NDArray[Any]:
-    scan = pl.scan_parquet(path, glob=False)
-    schema = scan.collect_schema()
-    names = _chosen(list(schema), columns)
-    height = scan.select(pl.len()).collect().item()
-    refuse_bomb(path.name, height * len(names) * _NUMBER_BYTES, path.stat().st_size)
-    frame = scan.select(names).collect()
+    file = ParquetFile(path, path.name)
+    names = _chosen(file.names, columns)
+    frame = pl.DataFrame(pl.from_arrow(file.read(names)))
     if frame.width == 1 and isinstance(frame.dtypes[0], pl.List | pl.Array):
         return _stack(frame.to_series())
     if any(not dtype.is_numeric() for dtype in frame.dtypes):

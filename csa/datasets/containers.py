@@ -9,7 +9,7 @@ import io
 import re
 import tarfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 from csa.errors import DataError
 from csa.extras import needed_for
 from csa.modalities.series import split_records
-from csa.storage.files import guarded, open_item, plain_words, what_is
+from csa.storage.files import guarded, open_item, plain_words, refuse_bomb, what_is
 
 _INSIDE = re.compile(r"(?P<file>.+\.(?:tar|arrow|ts|txt))!(?P<member>.+)", re.DOTALL)
 _ROW = re.compile(
@@ -201,16 +201,30 @@ def read_arrow(path: Path, name: str) -> Any:
     try:
         source = pa.memory_map(str(path))
         try:
-            table = pa.ipc.open_stream(source).read_all()
+            stream = pa.ipc.open_stream(source)
+            batches = _bounded(stream, name, path.stat().st_size)
+            table = pa.Table.from_batches(batches, stream.schema)
         except pa.ArrowInvalid:
             source.seek(0)
-            table = pa.ipc.open_file(source).read_all()
+            file = pa.ipc.open_file(source)
+            found = map(file.get_batch, range(file.num_record_batches))
+            batches = _bounded(found, name, path.stat().st_size)
+            table = pa.Table.from_batches(batches, file.schema)
         table.validate(full=True)  # before a cell is looked at: a wrong offset ends the process
     except (pa.ArrowException, OSError, MemoryError, ValueError) as error:
         raise DataError(
             f"{name}: damaged Arrow file ({plain_words(error)}); fetch it again"
         ) from None
     return table
+
+
+def _bounded(batches: Iterable[Any], name: str, size: int) -> Iterator[Any]:
+    """Batches as they are unpacked, as long as they are no bomb."""
+    unpacked = 0
+    for batch in batches:
+        unpacked += batch.nbytes
+        refuse_bomb(name, unpacked, size)
+        yield batch
 
 
 def _open_arrow(path: Path, name: str) -> Callable[[str], BinaryIO]:

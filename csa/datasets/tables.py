@@ -11,14 +11,14 @@ from typing import Any
 
 import polars as pl
 
+from csa.datasets.parquet import ParquetFile
 from csa.datasets.rows import ItemError, as_text, decode_bytes
 from csa.errors import DataError
 from csa.modalities.registry import names_a_file
-from csa.storage.files import guarded, plain_words, read_whole, refuse_bomb, what_is
+from csa.storage.files import guarded, plain_words, read_whole, refuse_bomb
 
 _SEPARATORS = (",", ";", "\t", "|")
 _CHUNK = 1 << 24
-_NUMBER_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -301,22 +301,17 @@ def _of_records(
 
 
 def _read_parquet(file: Path, count: int | None) -> Table:
-    if what_is(file) != "a file":
-        raise DataError(f"{file}: no such table; correct dataset.table")
-    with guarded(str(file), "Parquet"):
-        scan = pl.scan_parquet(file, glob=False)
-        schema = scan.collect_schema()
-        height = int(scan.select(pl.len()).collect().item())
-    refuse_bomb(str(file), height * _NUMBER_BYTES, file.stat().st_size)
-    taken = height if count is None else min(height, count)
+    opened = ParquetFile(file, str(file))
+    height = opened.height if count is None else min(opened.height, count)
 
     def column(name: str) -> list[Any]:
-        top, *fields = [name] if name in schema else name.split(".")
+        top, *fields = [name] if name in opened.names else name.split(".")
+        table = opened.read([top]) if count is None else opened.head([top], count)
         with guarded(str(file), "Parquet"):
-            series = scan.head(taken).select(pl.col(top)).collect()[top]
+            series = pl.DataFrame(pl.from_arrow(table)).to_series()
             return _plain_cells(series) if not fields else [dig(cell, fields) for cell in series]
 
-    return Table(file.name, list(schema), taken, column, lambda i: f"row {i + 1}")
+    return Table(file.name, opened.names, height, column, lambda i: f"row {i + 1}")
 
 
 def _plain_cells(series: pl.Series) -> list[Any]:

@@ -136,12 +136,22 @@ def refuse_bomb(name: str, promised: int, size: int) -> None:
         size: bytes on disk.
 
     Raises:
-        DataError: more than 256 MiB, and more than 200 times its size.
+        DataError: more than 256 MiB, and more than 200 times its size or than the free memory.
     """
-    if promised > _BOMB_BYTES and promised > _BOMB_RATIO * max(size, 1):
+    if promised <= _BOMB_BYTES:
+        return
+    if promised > _BOMB_RATIO * max(size, 1):
         raise DataError(
             f"{_shown(name)}: {size:,} bytes that unpack to {promised:,}: a decompression bomb, or "
             f"constant data; nothing of it was read. Write it again without what is constant"
+        )
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    if size < promised and promised > free:
+        raise DataError(
+            f"{_shown(name)}: {size:,} bytes that unpack to {promised:,}, more than the {free:,} "
+            f"of memory that are free; write it in smaller files"
         )
 
 

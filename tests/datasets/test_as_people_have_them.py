@@ -8,6 +8,7 @@ import io
 import json
 import struct
 import tarfile
+import zipfile
 
 import numpy as np
 import polars as pl
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pytest
 import soundfile
 from PIL import Image, PngImagePlugin
+from pyarrow import parquet
 
 from csa.datasets.ingest import ingest
 from csa.errors import DataError
@@ -630,3 +632,44 @@ def test_containers_that_promise_too_much(tmp_path):
     frame = pl.select(image=pl.repeat("a.jpg", 60_000_000), text=pl.lit("t"))
     frame.write_parquet(tmp_path / "pairs.parquet")
     refused(tmp_path, "a decompression bomb", table="pairs.parquet")
+
+
+def test_one_long_text_of_many_rows_is_a_bomb(tmp_path):
+    text = pa.DictionaryArray.from_arrays(pa.array([0] * 10_000, pa.int32()), ["x" * 100_000])
+    rows = pa.table({"image": ["a.jpg"] * 10_000, "text": text})
+    parquet.write_table(rows, tmp_path / "pairs.parquet", compression="zstd")
+    assert (tmp_path / "pairs.parquet").stat().st_size < 50_000
+    refused(tmp_path, "unpack to 1,000,000,000", table="pairs.parquet")
+
+
+def test_lists_of_one_number_are_a_bomb(tmp_path):
+    lists = pa.ListArray.from_arrays([0, 60_000_000], pa.repeat(pa.scalar("t"), 60_000_000))
+    parquet.write_table(pa.table({"image": ["a.jpg"], "text": lists}), tmp_path / "pairs.parquet")
+    refused(tmp_path, "a decompression bomb", table="pairs.parquet")
+
+
+def test_arrow_batches_that_unpack_to_too_much(tmp_path):
+    saved(tmp_path, range(2))
+    options = pa.ipc.IpcWriteOptions(compression="zstd")
+    batch = pa.record_batch({"image": [None] * 10_000_000, "text": pa.nulls(10_000_000, "i8")})
+    file = next(tmp_path.glob("*.arrow"))
+    with pa.ipc.new_stream(str(file), batch.schema, options=options) as writer:
+        for _ in range(30):
+            writer.write_batch(batch)
+    refused(tmp_path, "a decompression bomb", kind="huggingface")
+
+
+@pytest.mark.parametrize("ending", ["npy", "npz"])
+def test_a_header_that_promises_more_than_is_there(tmp_path, ending):
+    head = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        head, {"descr": "<f4", "fortran_order": False, "shape": (10**9, 10**6)}
+    )
+    if ending == "npy":
+        (tmp_path / "x.npy").write_bytes(head.getvalue() + bytes(4000))
+    else:
+        with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+            archive.writestr("x.npy", head.getvalue() + bytes(4000))
+    np.save(tmp_path / "y.npy", np.ones((5, 2), "f4"))
+    arrays = {"kind": "arrays", "arrays": {"a": f"x.{ending}", "b": "y.npy"}}
+    refused(tmp_path, "promises 4,000,000,000", views={"a": "array", "b": "array"}, **arrays)

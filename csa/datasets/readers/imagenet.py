@@ -9,7 +9,7 @@ from csa.datasets.reading import Reading
 from csa.datasets.rows import ItemError, RawPair, load_json, read_lines, view_of
 from csa.errors import DataError
 from csa.modalities.image import SUFFIXES
-from csa.storage.files import guarded, open_item
+from csa.storage.files import guarded, open_item, what_is
 
 _IMAGES = ("val", "ILSVRC/Data/CLS-LOC/val", "ILSVRC2012_img_val", ".")
 _WNID = re.compile(r"n\d{8}")
@@ -17,6 +17,7 @@ _WORDS = ("synset_words.txt", "LOC_synset_mapping.txt", "classes.tsv", "words.tx
 _TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 _SOLUTION = "LOC_val_solution.csv"
 _INDEX = "imagenet_class_index.json"
+_META_BYTES = 1 << 20
 _LABEL_ERRORS = ("imagenet_mturk.json", "label_errors.json")
 
 
@@ -135,6 +136,8 @@ def _meta(reading: Reading, devkit: str) -> list[tuple[int, str, str]]:
     from scipy.io import loadmat
 
     file = reading.open(f"{devkit}meta.mat")
+    if what_is(file) == "a file" and file.stat().st_size > _META_BYTES:  # it is compressed
+        raise DataError(f"{file}: larger than the devkit's list of 1,860 synsets; fetch it again")
     with (
         guarded(str(file), "the devkit's class list"),
         open_item(file, str(file), "list") as opened,

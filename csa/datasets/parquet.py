@@ -1,0 +1,145 @@
+"""Parquet files that strangers made.
+
+pyarrow decodes them and proves every offset before anything else sees a cell: other decoders end
+the process where a page is damaged. What a file promises to hold is compared with its size before
+a page of it is read.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from csa.errors import DataError
+from csa.extras import needed_for
+from csa.storage.files import guarded, refuse_bomb, what_is
+
+_CELL_BYTES = 8
+
+
+class ParquetFile:
+    """One Parquet file, of which columns are read as they are asked for.
+
+    Args:
+        path: of the file.
+        name: what errors call it.
+
+    Raises:
+        DataError: no such file, damaged, or two columns of one name.
+    """
+
+    def __init__(self, path: Path, name: str):
+        with needed_for(f"{name}: a Parquet file", DataError):
+            from pyarrow import parquet
+        if what_is(path) != "a file":
+            raise DataError(f"{name}: no such Parquet file; correct the path")
+        self._path, self._name = path, name
+        with guarded(name, "Parquet"):
+            self._file = parquet.ParquetFile(path)
+            self.schema = self._file.schema_arrow
+            self.height = int(self._file.metadata.num_rows)
+        self.names: list[str] = list(self.schema.names)
+        repeated = [one for one in self.names if self.names.count(one) > 1]
+        if repeated:
+            raise DataError(f"{name}: two columns are called {repeated[0]!r}; rename one")
+
+    @property
+    def groups(self) -> list[int]:
+        """The number of rows of each row group."""
+        metadata = self._file.metadata
+        return [int(metadata.row_group(i).num_rows) for i in range(metadata.num_row_groups)]
+
+    def read(self, names: Sequence[str], group: int | None = None) -> Any:
+        """Columns of the file, whole.
+
+        Args:
+            names: of the columns.
+            group: the one row group that is read; None: all.
+
+        Returns:
+            A pyarrow Table of these columns, in this order.
+
+        Raises:
+            DataError: damaged, or it unpacks to far more than it can hold.
+        """
+        groups = range(self._file.metadata.num_row_groups) if group is None else [group]
+        size = self._path.stat().st_size
+        refuse_bomb(self._name, self._promised(names, groups), size)
+        with guarded(self._name, "Parquet"):
+            return self._decoded(names, groups, size)
+
+    def head(self, names: Sequence[str], count: int) -> Any:
+        """The first rows of columns.
+
+        Args:
+            names: of the columns.
+            count: how many rows are wanted.
+
+        Returns:
+            A pyarrow Table of the row groups that hold them, cut to `count` rows.
+
+        Raises:
+            DataError: as of `read`.
+        """
+        needed, rows = 0, 0
+        while needed < len(self.groups) and rows < count:
+            rows += self.groups[needed]
+            needed += 1
+        size = self._path.stat().st_size
+        refuse_bomb(self._name, self._promised(names, range(needed)), size)
+        with guarded(self._name, "Parquet"):
+            return self._decoded(names, range(needed), size).slice(0, count)
+
+    def _chunks(self, names: Sequence[str], groups: Iterable[int]) -> Iterator[Any]:
+        """What the footer says of each piece of columns."""
+        for i in groups:
+            group = self._file.metadata.row_group(i)
+            for chunk in map(group.column, range(group.num_columns)):
+                if _top(chunk.path_in_schema, names):
+                    yield chunk
+
+    def _promised(self, names: Sequence[str], groups: Iterable[int]) -> int:
+        """Bytes that columns say they unpack to."""
+        with guarded(self._name, "Parquet"):
+            chunks = list(self._chunks(names, groups))
+            cells = sum(int(chunk.num_values) for chunk in chunks) * _CELL_BYTES
+            return max(cells, sum(int(chunk.total_uncompressed_size) for chunk in chunks))
+
+    def _decoded(self, names: Sequence[str], groups: Sequence[int], size: int) -> Any:
+        from pyarrow import compute, types
+        from pyarrow.parquet import ParquetFile as Opened
+
+        # A dictionary may give one long text to each of a billion rows: its lengths are added up
+        # before it is written out.
+        coded = {c.path_in_schema for c in self._chunks(names, groups) if c.has_dictionary_page}
+        texts = [name for name in names if name in coded and _is_text(self.schema.field(name).type)]
+        opened = Opened(self._path, read_dictionary=texts) if texts else self._file
+        table = opened.read_row_groups(list(groups), columns=list(names)).select(list(names))
+        table.validate(full=True)
+        for i, column in enumerate(table.columns):
+            if not (types.is_dictionary(column.type) and _is_text(column.type.value_type)):
+                continue
+            written = sum(
+                compute.sum(compute.binary_length(chunk.dictionary).take(chunk.indices)).as_py()
+                or 0
+                for chunk in column.chunks
+            )
+            refuse_bomb(self._name, written, size)
+            plain = column.cast(column.type.value_type)
+            table = table.set_column(i, names[i], plain)
+        return table
+
+
+def _top(path: str, names: Sequence[str]) -> bool:
+    """Whether a leaf column belongs to one of the columns; a name may hold dots."""
+    return any(path == name or path.startswith(f"{name}.") for name in names)
+
+
+def _is_text(kind: Any) -> bool:
+    from pyarrow import types
+
+    return bool(
+        types.is_string(kind)
+        or types.is_large_string(kind)
+        or types.is_binary(kind)
+        or types.is_large_binary(kind)
+    )
