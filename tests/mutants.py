@@ -29,11 +29,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+GATE_TESTS = ("gate", "promotion", "series", "slices")
 # Room -> the tests that know it.
 ROOMS = {
     "csa/core": ["tests/core"],
     "csa/evaluation": ["tests/evaluation", "tests/questions/test_suspects.py"],
-    "csa/operations/gate": ["tests/operations/test_gate.py", "tests/operations/test_promotion.py"],
+    "csa/operations/gate": [f"tests/operations/test_{name}.py" for name in GATE_TESTS],
     "csa/operations/ledger": ["tests/operations/test_ledger.py"],
 }
 COPIED = ("csa", "flows", "tests", "docs", "benchmarks", "pyproject.toml", "params.yaml", "data")

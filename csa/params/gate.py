@@ -17,10 +17,18 @@ class GateParams(Section):
         0.0, ge=0, lt=1, description="the lower confidence bound of the gain must exceed this"
     )
     confidence: float = Field(
-        0.95, gt=0.5, lt=1, description="confidence level of the paired bootstrap"
+        0.95,
+        gt=0.5,
+        lt=1,
+        description="confidence level of the gain's interval for a champion's first challenger; "
+        "later ones on the same pairs are judged more strictly",
     )
-    bootstrap: int = Field(2000, ge=100, description="resamples of groups")
-    seed: int = Field(0, description="of the paired bootstrap")
+    bootstrap: int = Field(
+        2000,
+        ge=100,
+        description="subsets of groups that are drawn for the gain, and resamples for the slices",
+    )
+    seed: int = Field(0, description="of those draws; another seed is no new question")
     slices: list[str] = Field(
         default_factory=lambda: ["direction", "label", "caption_length", "group_size"],
         description="parts of the held-out queries that are looked at one by one: direction, "

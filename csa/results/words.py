@@ -22,6 +22,16 @@ def spaced(name: str) -> str:
     return name.replace("_", " ")
 
 
+def ordinal(number: int) -> str:
+    """A place in a row.
+
+    >>> [ordinal(n) for n in (1, 2, 3, 4, 11, 22, 113)]
+    ['1st', '2nd', '3rd', '4th', '11th', '22nd', '113th']
+    """
+    teen = number % 100 in (11, 12, 13)
+    return f"{number:,}{'th' if teen else {1: 'st', 2: 'nd', 3: 'rd'}.get(number % 10, 'th')}"
+
+
 def plain(estimate: Estimate) -> str:
     """A number with its interval.
 

@@ -2,26 +2,27 @@
 
 import shutil
 from collections import Counter
-from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
 import pytest
 from workspaces import (
     STAGES,
+    a_run_of,
     gate,
     item_hash,
-    lock,
     make_workspace,
-    metrics_of,
+    no_reevaluation,
     pairs_of,
     queries_table,
+    run_once,
 )
 
 from csa.datasets.pairs_table import write_pairs
 from csa.errors import ArtifactError, InputError
 from csa.operations.gate import settled
 from csa.operations.gate.paired import decide
+from csa.operations.gate.series import Terms
 from csa.operations.inspection.compare import compare
 from csa.operations.ledger import ledger, moves
 from csa.operations.opened import Project
@@ -77,13 +78,13 @@ def test_a_champion_that_must_go_gives_way_to_all_that_is_not_surely_worse():
     unclear = table.with_columns(mrr=pl.col("mrr") + noise - noise.mean() - 0.001)
     for challenger, said in ((table, "a tie"), (unclear, "not surely worse")):
         assert decide(challenger, table, GATE).verdict == "keep"
-        decision = decide(challenger, table, GATE, must_go=must_go)
+        decision = decide(challenger, table, GATE, terms=Terms(must_go=must_go))
         assert (
             decision.verdict == "promote"
             and decision.reason.startswith(said)
             and decision.reason.endswith(must_go)
         )
-    worse = decide(degraded(table), table, GATE, must_go=must_go)
+    worse = decide(degraded(table), table, GATE, terms=Terms(must_go=must_go))
     assert (
         worse.verdict == "keep"
         and worse.reason.startswith("worse")
@@ -97,7 +98,9 @@ def test_a_champion_that_must_go_gives_way_to_all_that_is_not_surely_worse():
     lopsided = table.with_columns(
         mrr=pl.col("mrr") + pl.when(direction="image_to_text").then(-0.05).otherwise(0.05)
     )
-    assert decide(lopsided, table, GATE, one_slice, must_go).reason.startswith("worse on s")
+    assert decide(lopsided, table, GATE, one_slice, Terms(must_go=must_go)).reason.startswith(
+        "worse on s"
+    )
 
 
 def test_a_shuffled_model_is_refused():
@@ -163,39 +166,6 @@ def test_few_groups_and_missing_numbers_prove_nothing():
     assert "only 4 held-out groups" in decide(few, degraded(few), GATE).reason
     nothing = queries_table().with_columns(mrr=pl.lit(float("nan")))
     assert "not a number for 160 queries" in decide(nothing, queries_table(), GATE).reason
-
-
-def no_reevaluation(alignment):
-    raise AssertionError(f"{alignment} should not have been measured again")
-
-
-def a_run_of(root, table, edit=None, **changes):
-    """A project and its record, after stages that made a new alignment (by its seed) and these
-    queries.
-    """
-    ws = make_workspace(root, seed=int(table["mrr"].sum() * 1e6), **changes)
-    table.write_parquet(ws.evaluation / "queries.parquet")
-    write_json(ws.metrics, metrics_of(table))
-    write_pairs(pairs_of(table), ws.pairs)
-    if edit:
-        edit(ws)
-    lock(ws)
-    project = Project(ws)
-    return project, record_run(project, STAGES)[0]
-
-
-def run_once(root, table, reevaluate=no_reevaluation, edit=None, **changes):
-    """What a run does after the stages: registered and gated."""
-    project, run = a_run_of(root, table, edit, **changes)
-    version = register(project.registry, run).version
-    decision = gate(project, run, version, reevaluate)
-    return SimpleNamespace(
-        ws=project.ws,
-        run=run,
-        version=version,
-        decision=decision,
-        champion=project.registry.champion().version,
-    )
 
 
 def test_a_models_life(tmp_path):

@@ -19,6 +19,7 @@ from csa.features.shards import write_shards
 from csa.operations.gate.decide import conclude, propose
 from csa.operations.opened import Project
 from csa.operations.registry.registering import register
+from csa.operations.runs.records import record_run
 from csa.params.schema import Params
 from csa.pipeline.evaluate import evaluate_stage
 from csa.pipeline.fit import fit_stage
@@ -231,6 +232,39 @@ def gate(project, run, version, reevaluate):
     return conclude(project, propose(project, run, version, reevaluate))
 
 
+def no_reevaluation(alignment):
+    raise AssertionError(f"{alignment} should not have been measured again")
+
+
+def a_run_of(root, table, edit=None, **changes):
+    """A project and its record, after stages that made a new alignment (by its seed) and these
+    queries.
+    """
+    ws = make_workspace(root, seed=int(table["mrr"].sum() * 1e6), **changes)
+    table.write_parquet(ws.evaluation / "queries.parquet")
+    write_json(ws.metrics, metrics_of(table))
+    write_pairs(pairs_of(table), ws.pairs)
+    if edit:
+        edit(ws)
+    lock(ws)
+    project = Project(ws)
+    return project, record_run(project, STAGES)[0]
+
+
+def run_once(root, table, reevaluate=no_reevaluation, edit=None, **changes):
+    """What a run does after the stages: registered and gated."""
+    project, run = a_run_of(root, table, edit, **changes)
+    version = register(project.registry, run).version
+    decision = gate(project, run, version, reevaluate)
+    return SimpleNamespace(
+        ws=project.ws,
+        run=run,
+        version=version,
+        decision=decision,
+        champion=project.registry.champion().version,
+    )
+
+
 def _parent(path):
     path.parent.mkdir(parents=True, exist_ok=True)
     return path
@@ -309,7 +343,6 @@ def _write_data(folder):
 def two_versions(root):
     """A workspace with two registered versions of one model; it holds the second."""
     from csa.operations.gate import settled
-    from csa.operations.runs.records import record_run
 
     made = []
     for noise in (1.5, 0.5):

@@ -19,6 +19,7 @@ from csa.core.alignment import load
 from csa.errors import ArtifactError
 from csa.operations.forgetting import forgotten
 from csa.operations.gate.paired import Decision, decide
+from csa.operations.gate.series import Terms, held_out_sketch, number_in_series
 from csa.operations.gate.slices import slices_of
 from csa.operations.gate.soundness import objection, over_limits
 from csa.operations.ledger import champion as champions
@@ -31,6 +32,9 @@ from csa.operations.runs.records import RunRecord, file_sha256
 from csa.pipeline.workspace import Workspace
 
 Reevaluate = Callable[[Path], pl.DataFrame]
+
+# Drawing other subsets of the same pairs is the same question.
+_NO_OTHER_QUESTION = ("seed", "bootstrap")
 
 
 @dataclass(frozen=True)
@@ -166,11 +170,18 @@ def _decided_before(ws: Workspace, question: dict[str, Any]) -> Decision | None:
     """The ledger's refusal of this very question. A promotion does not count: if its champion
     stands no more, someone has since gone back to the older one, and the question is asked anew."""
     for line in reversed(ledger.history(ws.ledger, question["model"])):
-        if line["verdict"] == "keep" and all(
-            line.get(key) == value for key, value in question.items()
-        ):
+        if line["verdict"] == "keep" and _asked(line) == _asked(question):
             return Decision(**{key: line[key] for key in Decision.__dataclass_fields__})
     return None
+
+
+def _asked(line: dict[str, Any]) -> dict[str, Any]:
+    """What a line, or a question, asks."""
+    kept = {key: line.get(key) for key in ("model", "run_id", "from", "challenger")}
+    gate = line["gate"]
+    if isinstance(gate, dict):
+        gate = {key: value for key, value in gate.items() if key not in _NO_OTHER_QUESTION}
+    return kept | {"gate": gate}
 
 
 @dataclass(frozen=True)
@@ -195,6 +206,7 @@ class _Contest:
             "evaluation_id": run.evaluation_id,
             "challenger": _evidence(challenger),
             "champion": _evidence(self.champion) if self.champion else None,
+            "held_out": held_out_sketch(queries),
         }
         try:
             size = downloads.verify_model(project.registry, challenger)
@@ -209,18 +221,24 @@ class _Contest:
             refusal, measured = over_limits(alignment, size, project.params.gate)
         if refusal is not None:
             return Decision("keep", refusal, evidence=evidence | measured)
-        slices = slices_of(items, run.views, project.params.gate.slices)
-        decision = self._compare(queries, slices)
-        return replace(decision, evidence=evidence | measured | decision.evidence)
+        gate = project.params.gate
+        past = ledger.history(project.ws.ledger, run.model)
+        number = number_in_series(past, evidence, gate.metric)
+        slices = slices_of(items, run.views, gate.slices)
+        decision = self._compare(queries, slices, number)
+        return replace(
+            decision, evidence=evidence | measured | {"number": number} | decision.evidence
+        )
 
-    def _compare(self, queries: pl.DataFrame, slices: pl.DataFrame) -> Decision:
+    def _compare(self, queries: pl.DataFrame, slices: pl.DataFrame, number: int) -> Decision:
         gate, champion = self.project.params.gate, self.champion
         if champion is None:
             return decide(queries, None, gate)
+        terms = Terms(number, _must_go(self.project, champion))
         if champion.tags.get("evaluation_id") == self.run.evaluation_id:
             stored = _stored_queries(self.project, champion)
             if stored is not None:
-                return decide(queries, stored, gate, slices, _must_go(self.project, champion))
+                return decide(queries, stored, gate, slices, terms)
         differing = _what_differs(self.run, champion)
         if differing:
             return Decision(
@@ -230,7 +248,7 @@ class _Contest:
                 f"on today's; promote by hand if you are sure",
             )
         measured = self.reevaluate(downloads.alignment_file(self.project.registry, champion))
-        return decide(queries, measured, gate, slices, _must_go(self.project, champion))
+        return decide(queries, measured, gate, slices, terms)
 
 
 def _evidence(version: Version) -> dict[str, str | None]:

@@ -1,5 +1,5 @@
-"""Challenger against champion, query by query: the gain overall and in every slice, by one
-paired bootstrap over groups.
+"""Challenger against champion, query by query: the gain overall by the sign-flip test over groups,
+and in every slice by one paired bootstrap over groups.
 """
 
 from dataclasses import dataclass, field
@@ -10,14 +10,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from csa.core.moments import Float64
-from csa.evaluation.bootstrap import group_draws, interval, number_groups
+from csa.evaluation.bootstrap import group_draws, number_groups
+from csa.evaluation.sign_flip import fewest_groups, interval
+from csa.operations.gate.series import FIRST, Terms
 from csa.params.gate import GateParams
 
 Verdict = Literal["promote", "keep"]
 
-# With fewer groups, all of them can agree by chance (one in sixteen with four), and a bootstrap
-# then sees no doubt at all.
-_MIN_GROUPS = 5
 # A slice is judged by its spread in units of its standard error, which fewer groups do not tell
 # well enough.
 _MIN_SLICE_GROUPS = 20
@@ -45,21 +44,40 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class _Gains:
-    """Paired differences, one a query, with the group and the direction of each as numbers;
-    `draws` says how often each group is drawn, shape (rounds, groups).
+class Gains:
+    """Paired differences, one a query.
+
+    Attributes:
+        gain: challenger minus champion.
+        group: number of each query's group, from 0.
+        way: number of its direction, from 0.
     """
 
     gain: Float64
     group: NDArray[np.intp]
     way: NDArray[np.intp]
-    draws: Float64
 
-    def resampled(self, members: NDArray[np.bool_]) -> tuple[float, Float64]:
+    @property
+    def groups(self) -> int:
+        """How many groups there are."""
+        return int(self.group.max()) + 1
+
+    def of_groups(self) -> tuple[Float64, Float64]:
+        """What each group adds to the mean gain, directions alike, and its weight in it, each of
+        shape (groups,)."""
+        queries = np.bincount(self.way)
+        weight = 1 / (len(queries) * queries[self.way])
+        sums, weights = (np.bincount(self.group, one) for one in (self.gain * weight, weight))
+        return sums.astype(np.float64), weights.astype(np.float64)
+
+    def resampled(self, members: NDArray[np.bool_], draws: Float64) -> tuple[float, Float64]:
         """The mean gain of some queries, directions alike, and the same in every resample of
         groups.
+
+        Args:
+            members: which queries, shape (queries,).
+            draws: how often each group is drawn, shape (rounds, groups).
         """
-        draws = self.draws
         means, rounds = [], []
         for way in np.unique(self.way[members]):
             here = members & (self.way == way)
@@ -78,13 +96,15 @@ def decide(
     champion: pl.DataFrame | None,
     gate: GateParams,
     slices: pl.DataFrame | None = None,
-    must_go: str | None = None,
+    terms: Terms = FIRST,
 ) -> Decision:
     """Compare two alignments query by query.
 
     The gain is the mean difference of `gate.metric`, averaged over both directions; its interval
-    comes from resampling groups. The challenger wins when the lower bound exceeds `gate.margin`,
-    unless it is worse in a slice: when the upper bound of a slice's gain lies below
+    comes from flipping the signs of groups (`csa.evaluation.sign_flip`), at the level that is left
+    for this challenger (`csa.operations.gate.series`). The challenger wins when the lower bound
+    exceeds `gate.margin`, unless it is worse in a slice: when the upper bound of a slice's gain,
+    by a bootstrap over groups at the level of `gate.confidence`, lies below
     -`gate.slice_margin`. The slices' bounds hold all at once: they come from the largest
     standardised deviation of any slice in each resample (the single-step max-t correction of
     Westfall & Young 1993), which allows for the number of slices and for their overlap. A tie keeps
@@ -94,10 +114,10 @@ def decide(
     Args:
         challenger, champion: per-query tables (direction, query, group and the metric columns);
             None for no champion.
-        gate: metric, margins and bootstrap.
+        gate: metric, margins, confidence, and how many subsets and resamples are drawn.
         slices: (direction, query, slice), a row for each slice that a query is in; see
             `csa.operations.gate.slices`.
-        must_go: why the champion should not stay, as a clause; None where it may.
+        terms: which challenger of the series it is, and whether the champion must go.
 
     Returns:
         The verdict, with its reason and numbers.
@@ -125,26 +145,17 @@ def decide(
             f"not comparable: {gate.metric} is not a number for {np.sum(~np.isfinite(gain))} "
             f"queries",
         )
-    groups = number_groups(both["group"])
-    n_groups = int(groups.max()) + 1
-    if n_groups < _MIN_GROUPS:
-        return Decision(
-            "keep",
-            f"only {n_groups} held-out groups, at least {_MIN_GROUPS} are needed to tell; hold "
-            f"out more",
-        )
-    draws = group_draws(n_groups, gate.bootstrap, gate.seed)
-    gains = _Gains(gain, groups, number_groups(both["direction"]), draws)
-    overall = _judge(gains, gate, must_go)
+    gains = Gains(gain, number_groups(both["group"]), number_groups(both["direction"]))
+    overall = _judge(gains, gate, terms)
     if slices is None or slices.is_empty() or not gain.any():
         return overall
     queries = both.select("direction", "query").with_row_index("row")
     return _judge_slices(overall, gains, queries.join(slices, on=["direction", "query"]), gate)
 
 
-def _judge(gains: _Gains, gate: GateParams, must_go: str | None) -> Decision:
+def _judge(gains: Gains, gate: GateParams, terms: Terms) -> Decision:
     """The decision on all queries together."""
-    queries = len(gains.gain)
+    queries, must_go = len(gains.gain), terms.must_go
     verdict: Verdict = "keep" if must_go is None else "promote"
     because = "" if must_go is None else f"; {must_go}"
     if not gains.gain.any():
@@ -155,12 +166,23 @@ def _judge(gains: _Gains, gate: GateParams, must_go: str | None) -> Decision:
             0.0,
             0.0,
         )
-    gain, rounds = gains.resampled(np.ones(queries, dtype=bool))
-    low, high = interval(rounds, gate.confidence)
+    level, (sums, weights) = terms.level(gate.confidence), gains.of_groups()
+    gain = float(sums.sum())
+    needed = fewest_groups(level.alpha)
+    if gains.groups < needed:
+        return Decision(
+            "keep",
+            f"only {gains.groups} held-out groups: all of them agree by chance once in "
+            f"{2**gains.groups:,} times, and {level.alpha:.2g} is allowed; hold out at least "
+            f"{needed} groups{level.said}",
+            gain,
+            -1.0,
+            1.0,
+        )
+    low, high = interval(sums, weights, level.alpha, gate.bootstrap, gate.seed)
     numbers = (
-        f"{gate.metric} {gain:+.4f}, {gate.confidence:.0%} interval [{low:+.4f}, {high:+.4f}] "
-        f"over {queries:,} queries, "
-        f"margin {gate.margin:g}"
+        f"{gate.metric} {gain:+.4f}, {level.confidence} interval [{low:+.4f}, {high:+.4f}] "
+        f"over {queries:,} queries, margin {gate.margin:g}{level.said}"
     )
     if low > gate.margin:
         return Decision("promote", f"better: {numbers}", gain, low, high)
@@ -176,19 +198,20 @@ def _judge(gains: _Gains, gate: GateParams, must_go: str | None) -> Decision:
 
 
 def _judge_slices(
-    overall: Decision, gains: _Gains, rows: pl.DataFrame, gate: GateParams
+    overall: Decision, gains: Gains, rows: pl.DataFrame, gate: GateParams
 ) -> Decision:
     """The overall decision with the slices as evidence; a promotion falls when a slice is worse
     than allowed. `rows` has a row for each slice that a query, by its number, is in.
     """
     names, values, errors, deviations, skipped = [], [], [], [], 0
+    draws = group_draws(gains.groups, gate.bootstrap, gate.seed)
     for (name,), part in rows.sort("slice").group_by("slice", maintain_order=True):
         members = np.zeros(len(gains.gain), dtype=bool)
         members[part["row"].to_numpy()] = True
         if len(np.unique(gains.group[members])) < _MIN_SLICE_GROUPS:
             skipped += 1
             continue
-        value, rounds = gains.resampled(members)
+        value, rounds = gains.resampled(members, draws)
         error = float(rounds.std())
         names.append(str(name))
         values.append(value)
