@@ -56,7 +56,8 @@ def _under_prefect(project: Project, wait: float) -> RetrainResult:
         if mended:
             print(f"note: {mended}", file=sys.stderr)
         print("starting Prefect (about 10 s, the first time 20 s)", file=sys.stderr)
-    with server.prefect_at_work(project.ws), server.slot(wait):
+    at_work, one_of_ours = server.prefect_at_work(project.ws), server.server_of_a_run(project.ws)
+    with at_work, server.slot(wait), one_of_ours:
         return _as_flow(project)
 
 

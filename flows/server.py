@@ -24,6 +24,13 @@ _START_SECONDS = 120
 # file lock, waits for that.
 _LEASE_SECONDS = 60
 _LEASE_GRACE = 30
+_SERVER = "prefect.server.api.server:create_app"
+# No pages, and only the services that a single run needs.
+_FOR_ONE_PROCESS = {
+    "PREFECT_UI_ENABLED": "0",
+    "PREFECT__SERVER_EPHEMERAL": "1",
+    "PREFECT__SERVER_FINAL": "1",
+}
 
 
 @contextmanager
@@ -37,43 +44,42 @@ def local_server(ws: Workspace) -> Iterator[str]:
         The address of its API.
 
     Raises:
-        WorkspaceError: it does not answer within two minutes.
+        WorkspaceError: it ends, or does not answer within two minutes.
     """
     if "PREFECT_API_URL" in os.environ:
         yield os.environ["PREFECT_API_URL"]
         return
-    port = _free_port()
-    address, log = f"http://127.0.0.1:{port}/api", ws.prefect_home / "server.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    command = [
-        sys.executable,
-        "-m",
-        "prefect",
-        "server",
-        "start",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            env=os.environ | {SERVER_MARK: "1", "PREFECT_SERVER_UI_API_URL": address},
-            stdout=output,
-            stderr=output,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-    try:
-        _await_answer(address, process, log)
-        write_json(note_of_server(ws), {"address": address})
-        os.environ["PREFECT_API_URL"] = address
-        yield address
-    finally:
-        os.environ.pop("PREFECT_API_URL", None)
-        note_of_server(ws).unlink(missing_ok=True)
-        _end(process)
+    command = ["prefect", "server", "start"]
+    with _started(ws, command, {SERVER_MARK: "1"}) as address:
+        try:
+            write_json(note_of_server(ws), {"address": address})
+            yield address
+        finally:
+            note_of_server(ws).unlink(missing_ok=True)
+
+
+@contextmanager
+def server_of_a_run(ws: Workspace) -> Iterator[None]:
+    """Where no Prefect server is named, one that serves this process alone and ends with the block.
+
+    Prefect starts such a server by itself where it needs one. To do so it imports all of its server
+    into the run's own process, which costs seconds of processor time, and then starts the same
+    program as is started here.
+
+    Raises:
+        WorkspaceError: it ends, or does not answer within two minutes.
+    """
+    from prefect.context import refresh_global_settings_context
+    from prefect.settings import PREFECT_API_URL
+
+    if PREFECT_API_URL.value():  # of the environment, or of a profile of Prefect's
+        yield
+        return
+    command = ["uvicorn", "--factory", _SERVER, "--lifespan", "on", "--log-level", "error"]
+    with _started(ws, command, _FOR_ONE_PROCESS):
+        refresh_global_settings_context()
+        yield
+    refresh_global_settings_context()
 
 
 @contextmanager
@@ -133,26 +139,52 @@ def prefect_at_work(ws: Workspace) -> Iterator[None]:
 
     try:
         yield
-    except (PrefectException, httpx.HTTPError, RuntimeError) as error:
-        started = "PREFECT_API_URL" not in os.environ
-        if isinstance(error, RuntimeError) and not (
-            started and "ephemeral Prefect API server" in str(error)
-        ):
-            raise
-        where = (
-            f"Prefect, which keeps its database in {ws.prefect_home},"
-            if started
-            else f"Prefect at {os.environ['PREFECT_API_URL']}"
-        )
-        cause = (
-            "is the disk full, or the folder not yours to write?"
-            if started
-            else "is the server up, and its address right?"
-        )
+    except (PrefectException, httpx.HTTPError) as error:
         words = " ".join(str(error).split())[:120] or type(error).__name__
-        raise WorkspaceError(
-            f"{where} cannot be used ({words}): {cause} The next `csa run` goes on from here"
-        ) from error
+        raise _unusable(ws, words) from error
+
+
+def _unusable(ws: Workspace, words: str) -> WorkspaceError:
+    named = os.environ.get("PREFECT_API_URL")
+    where, cause = (
+        (f"Prefect at {named}", "is the server up, and its address right?")
+        if named
+        else (
+            f"Prefect, which keeps its database in {ws.prefect_home},",
+            "is the disk full, or the folder not yours to write?",
+        )
+    )
+    return WorkspaceError(
+        f"{where} cannot be used ({words}): {cause} The next `csa run` goes on from here"
+    )
+
+
+@contextmanager
+def _started(ws: Workspace, command: list[str], variables: dict[str, str]) -> Iterator[str]:
+    """A server of this module on a free port, whose address PREFECT_API_URL is in the block."""
+    port = _free_port()
+    address, log = f"http://127.0.0.1:{port}/api", ws.prefect_home / "server.log"
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        output = log.open("wb")
+    except OSError as error:
+        raise _unusable(ws, f"{log}: {error.strerror}") from None
+    with output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command, "--host", "127.0.0.1", "--port", str(port)],
+            env=os.environ | {"PREFECT_SERVER_UI_API_URL": address} | variables,
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    try:
+        _await_answer(ws, address, process, log)
+        os.environ["PREFECT_API_URL"] = address
+        yield address
+    finally:
+        os.environ.pop("PREFECT_API_URL", None)
+        _end(process)
 
 
 def _free_port() -> int:
@@ -161,15 +193,18 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _await_answer(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+def _await_answer(ws: Workspace, address: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while not answers(address):
         if process.poll() is not None or time.monotonic() > deadline:
-            raise WorkspaceError(
-                f"Prefect's server did not start within {_START_SECONDS} s; what it said is in "
-                f"{log}"
-            )
-        time.sleep(0.5)
+            said = [line for line in _lines(log) if "Error" in line]
+            why = said[-1].strip()[:120] if said else f"no answer within {_START_SECONDS} s"
+            raise _unusable(ws, f"its server did not start: {why}; all it said is in {log}")
+        time.sleep(0.1)
+
+
+def _lines(log: Path) -> list[str]:
+    return log.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
