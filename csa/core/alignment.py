@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from csa.core.base import one_or_both
+from csa.core.base import InnerProducts, one_or_both
 from csa.core.bridge import FittedBridge
 from csa.core.diagnostics import training_correlations
 from csa.core.held import effective_dimension, mutual_information
 from csa.core.hubness import HubnessCorrection
-from csa.core.matrices import Float64, check_features, check_pairs
+from csa.core.matrices import Float64, check_features
 from csa.core.moments import Moments
 from csa.core.preparation import RAW, Preparation
 from csa.core.scores import SCORES, Score
@@ -36,7 +36,7 @@ _TENSORS = ("mean_x", "mean_y", "A", "B", "canonical_correlations", "training_co
 
 
 @dataclass(frozen=True, eq=False)
-class Alignment:
+class Alignment(InnerProducts):
     """Two views in one space: what a fit leaves behind. Holds no training data.
 
     Attributes:
@@ -180,40 +180,6 @@ class Alignment:
         if self.bridge is None:
             return right
         return np.hstack([right, self.bridge.right(check_features(Y, "Y"))])
-
-    def similarity(self, X: ArrayLike, Y: ArrayLike) -> Float64:
-        """Similarity of every item of the first view to every item of the second.
-
-        Args:
-            X: first-view features, shape (n, p).
-            Y: second-view features, shape (m, q).
-
-        Returns:
-            Similarities, shape (n, m); higher is more alike.
-
-        Raises:
-            FeatureError: a shape that does not fit, NaN or infinity.
-        """
-        left, right = self.index_vectors(X, Y)
-        scores: Float64 = left @ right.T
-        return scores
-
-    def score_pairs(self, X: ArrayLike, Y: ArrayLike) -> Float64:
-        """Similarity of each pair.
-
-        Args:
-            X: first-view features, shape (n, p).
-            Y: second-view features, shape (n, q); row i belongs to row i of X.
-
-        Returns:
-            Similarities, shape (n,).
-
-        Raises:
-            FeatureError: a shape that does not fit, NaN or infinity.
-        """
-        left, right = self.index_vectors(*check_pairs(X, Y))
-        scores: Float64 = np.einsum("ik,ik->i", left, right)
-        return scores
 
     def save(self, path: str | Path) -> None:
         """Write one safetensors file, atomically and with the same bytes for the same alignment;

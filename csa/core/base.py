@@ -55,8 +55,8 @@ class Estimator:
         return f"{type(self).__name__}({', '.join(changed)})"
 
 
-class PairModel(Estimator):
-    """An estimator of two views whose similarities are inner products."""
+class InnerProducts:
+    """Whatever gives each item of two views a vector, so that inner products are similarities."""
 
     def index_vectors(self, X: ArrayLike | None = None, Y: ArrayLike | None = None) -> Any:
         """Vectors whose inner products are the similarities.
@@ -107,6 +107,10 @@ class PairModel(Estimator):
         left, right = self.index_vectors(*check_pairs(X, Y))
         scores: Float64 = np.einsum("ik,ik->i", left, right)
         return scores
+
+
+class PairModel(InnerProducts, Estimator):
+    """An estimator of two views whose similarities are inner products."""
 
 
 def one_or_both(left: Any, right: Any) -> Any:
