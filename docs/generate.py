@@ -119,21 +119,19 @@ def _is_section(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
-def _type_name(annotation: Any) -> str:
-    if get_origin(annotation) is Literal:
-        return ", ".join(f"`{value}`" for value in get_args(annotation))
-    if get_origin(annotation) in (Union, UnionType):
-        return " or ".join(
-            "null" if part is type(None) else _type_name(part) for part in get_args(annotation)
-        )
-    if get_origin(annotation) is Annotated:
-        return _type_name(get_args(annotation)[0])
-    if get_origin(annotation) is dict:
-        return "mapping"
-    if get_origin(annotation) in (list, tuple):
-        return "list of numbers"
-    names: dict[Any, str] = {str: "text", int: "whole number", float: "number", bool: "yes or no"}
-    return names[annotation]
+def _type_name(annotation: Any, several: bool = False) -> str:
+    """What a parameter takes, in words; several of it, such as `texts`, where it is in a list."""
+    origin, inside = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        values = ", ".join(f"`{value}`" for value in inside)
+        return f"names out of {values}" if several else values
+    if origin in (Union, UnionType):
+        return " or ".join(_type_name(part, several) for part in inside)
+    if origin is Annotated:
+        return _type_name(inside[0], several)
+    if origin in (list, tuple):
+        return f"list of {_type_name(inside[0], several=True)}"
+    return "mapping" if origin is dict else _NAMES[annotation][several]
 
 
 def readme() -> str:
@@ -143,6 +141,13 @@ def readme() -> str:
     return f"{before}{_BEGIN}\n{measured()}\n{_END}{rest.split(_END)[1]}"
 
 
+_NAMES: dict[Any, tuple[str, str]] = {
+    str: ("text", "texts"),
+    int: ("whole number", "whole numbers"),
+    float: ("number", "numbers"),
+    bool: ("yes or no", "answers"),
+    type(None): ("null", "null"),
+}
 _BEGIN, _END = "<!-- measured: make docs -->", "<!-- end of measured -->"
 PAGES = {"cli.md": cli_page, "parameters.md": parameters_page, "../README.md": readme}
 
