@@ -42,6 +42,9 @@ def nobody(proposal: Proposal, seconds: int) -> Proposal:
     Args:
         proposal: what the gate would do.
         seconds: unused; nobody is waited for.
+
+    Returns:
+        The proposal; refused where it needs a person.
     """
     if not proposal.approval or proposal.question is None:
         return proposal

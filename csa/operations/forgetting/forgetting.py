@@ -80,6 +80,9 @@ def find(project: Project, names: tuple[str, ...]) -> dict[str, list[str]]:
         project: the workspace that paths and texts are looked up in.
         names: an image's path, a text, a sha256.
 
+    Returns:
+        Name -> hashes (sha256), each list sorted.
+
     Raises:
         InputError: an item is nowhere known.
     """
@@ -112,6 +115,9 @@ def forget(project: Project, items: dict[str, list[str]], reason: str) -> Forgot
         project: a workspace of the repository; hold its lock.
         items: from `find`.
         reason: why, for exclude.csv and the record.
+
+    Returns:
+        What was removed, and what was not reached.
     """
     ws, versions = project.ws, _versions(project, list(items))
     forgotten.list_items(

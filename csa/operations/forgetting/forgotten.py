@@ -44,6 +44,9 @@ def note(ws: Workspace, facts: dict[str, object]) -> Line:
     Args:
         ws: whose record.
         facts: JSON-able.
+
+    Returns:
+        The line as it was written.
     """
     return ledger.append(record_file(ws), {"model": _CHAIN, **facts})
 
@@ -67,6 +70,9 @@ def trained_on(ws: Workspace, items: pl.DataFrame) -> int:
     Args:
         ws: whose exclude.csv and record.
         items: of a run.
+
+    Returns:
+        Their number; 0 where none is.
     """
     training = items.filter(pl.col("split") == "train").select(cs.ends_with("_hash"))
     return len(wanted(ws).keys() & {item for column in training.iter_columns() for item in column})
@@ -79,6 +85,9 @@ def list_items(path: Path, items: dict[str, str]) -> bool:
     Args:
         path: of the exclude.csv.
         items: item -> reason.
+
+    Returns:
+        Whether any was new.
     """
     known = read_excluded(path)
     new = {item: reason for item, reason in items.items() if item not in known.items}

@@ -32,6 +32,9 @@ def purge(ws: Workspace, items: set[str]) -> Purged:
     Args:
         ws: the main workspace.
         items: sha256 of each item's content.
+
+    Returns:
+        What was removed where, and the places that were not reached.
     """
     result = Purged()
     with stores(ws) as found:

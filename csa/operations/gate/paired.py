@@ -77,6 +77,9 @@ class Gains:
         Args:
             members: which queries, shape (queries,).
             draws: how often each group is drawn, shape (rounds, groups).
+
+        Returns:
+            The mean gain, and that of every resample, shape (rounds,).
         """
         means, rounds = [], []
         for way in np.unique(self.way[members]):

@@ -100,6 +100,9 @@ def number_in_series(history: list[dict[str, Any]], evidence: dict[str, Any], me
         history: the model's ledger lines, oldest first.
         evidence: of the comparison at hand, as the ledger keeps it.
         metric: of the comparison.
+
+    Returns:
+        Its number, from 1.
     """
     tries = dict.fromkeys(
         (_alignment(line["evidence"], "challenger"), line["gate"]["metric"])

@@ -50,6 +50,9 @@ def recall(project: Project, run: RunRecord) -> Settled | None:
     Args:
         project: whose run.
         run: its record.
+
+    Returns:
+        Version and decision; None when MLflow has to be asked.
     """
     try:
         known = read_json(_path(project.ws, run))
@@ -72,6 +75,9 @@ def version_of(ws: Workspace, run: RunRecord) -> int | None:
     Args:
         ws: whose run.
         run: its record.
+
+    Returns:
+        The version's number; None where nothing was noted.
     """
     path = _path(ws, run)
     return int(read_json(path)["version"]) if path.is_file() else None

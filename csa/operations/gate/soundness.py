@@ -29,6 +29,9 @@ def objection(
         items: the items its run saw, see `csa.operations.runs.items`.
         queries: its per-query table.
         alignment: as registered.
+
+    Returns:
+        The objection, as a clause for people; None when there is none.
     """
     leak = leaked(items, anchor_view(run))
     if leak is not None:
@@ -62,6 +65,9 @@ def leaked(items: pl.DataFrame, anchor: str) -> str | None:
     Args:
         items: of a run, see `csa.operations.runs.items`.
         anchor: the view whose items groups are made of.
+
+    Returns:
+        What leaked, as a clause for people; None when nothing did.
     """
     for column, what in (("group", "groups"), (f"{anchor}_hash", f"{anchor} items")):
         trained = items.filter(pl.col("split") == "train")[column].unique()
@@ -88,6 +94,9 @@ def over_limits(alignment: Path, size: int, gate: GateParams) -> tuple[str | Non
         alignment: its file.
         size: of the registered model, in bytes.
         gate: the limits.
+
+    Returns:
+        The refusal, as a clause for people, or None; and name -> what was measured.
     """
     measured: dict[str, Any] = {"megabytes": round(size / 1e6, 3)}
     if gate.max_milliseconds is not None:

@@ -20,6 +20,9 @@ def choices_of(project: Project, version: str | None) -> dict[str, Any]:
         project: whose model.
         version: a number, or the alias champion or challenger; None for what the workspace holds.
 
+    Returns:
+        Keys of the parameters' section `fit`, each with the value that was chosen.
+
     Raises:
         InputError: no such version, or nothing was fitted yet.
         ArtifactError: a damaged alignment.

@@ -46,6 +46,9 @@ def compare(project: Project, first: str, second: str) -> Comparison:
         project: whose model.
         first, second: version numbers, or the aliases `champion` and `challenger`.
 
+    Returns:
+        The differences, metric by metric.
+
     Raises:
         InputError: no such version, or they were measured on different queries.
         ArtifactError: a per-query table is gone from the registry, or is another one.
@@ -73,6 +76,9 @@ def differences(
         gate: how the bootstrap is done.
         versions: the two.
         tables: what each was measured to be, query by query.
+
+    Returns:
+        One mapping a metric: its name, both means, the difference and its interval.
 
     Raises:
         InputError: the tables are not of the same queries.
@@ -103,6 +109,9 @@ def find(registry: Registry, name: str) -> Version:
     Args:
         registry: of a model.
         name: 1, 2, ..., or champion or challenger.
+
+    Returns:
+        The version.
 
     Raises:
         InputError: there is none.

@@ -90,6 +90,9 @@ def check_requirement(text: str, why: str, installed: Callable[[str], str] = ver
         text: such as `sqlalchemy>=2.0,<2.1`.
         why: what goes wrong otherwise.
         installed: gives the version of a package; raises PackageNotFoundError.
+
+    Returns:
+        What was found, with the remedy where it does not satisfy.
     """
     requirement = Requirement(text)
     remedy = f"pip install '{text}'" + (f" ({why})" if why else "")

@@ -47,6 +47,9 @@ def published_items(recipe: str, modality: Modality) -> int | None:
     Args:
         recipe: its name, which is that of the data set.
         modality: of the view.
+
+    Returns:
+        Their number; None where the data set has no known size.
     """
     return _PUBLISHED.get(recipe, {}).get(modality)
 

@@ -43,6 +43,9 @@ def of_model(project: Project, name: str) -> dict[str, Any]:
         project: whose model.
         name: see `names_a_model`.
 
+    Returns:
+        Keys and values for a table or JSON: run, encoders, code, data, fit and evaluation.
+
     Raises:
         InputError: there is no such version or run.
         ArtifactError: its record is gone or damaged.
@@ -102,6 +105,9 @@ def of_item(project: Project, item: str) -> ItemLineage:
         project: a workspace; runs of all workspaces are looked at.
         item: an image's path, a text, a sha256, a pair's id, or any item as the pairs table names
             it.
+
+    Returns:
+        In which columns it was found, and the runs that saw it.
     """
     ws, registry = project.ws, project.registry
     hashes = hashes_of(project, item)
@@ -188,6 +194,9 @@ def hashes_of(project: Project, item: str) -> set[str]:
     Args:
         project: whose data set and pairs table.
         item: as a person names it.
+
+    Returns:
+        Hashes (sha256); empty where nothing is known of the item.
     """
     if is_hash(item):
         return {item}

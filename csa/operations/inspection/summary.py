@@ -23,6 +23,9 @@ def summary_json(project: Project, result: RetrainResult) -> dict[str, Any]:
     Args:
         project: what was run.
         result: what it came to.
+
+    Returns:
+        JSON-able; the keys are the contract of `csa run --json`.
     """
     ws, params = project.ws, project.params
     return {
@@ -56,6 +59,9 @@ def summary_text(project: Project, result: RetrainResult) -> str:
     Args:
         project: what was run.
         result: what it came to.
+
+    Returns:
+        Several lines.
     """
     ws = project.ws
     fit, metrics = FitReport.read(ws.fit_report), EvaluationMetrics.read(ws.metrics)

@@ -62,6 +62,9 @@ def standing(versions: list[Version], history: list[Line]) -> Standing:
     Args:
         versions: all registered versions.
         history: the model's ledger lines, oldest first.
+
+    Returns:
+        The version that each names, and whether they agree.
     """
     alias = next((version.version for version in versions if CHAMPION in version.aliases), None)
     moves = [line for line in history if line["verdict"] in _MOVES]
@@ -129,6 +132,9 @@ def move(project: Project, facts: dict[str, Any]) -> Line:
     Args:
         project: whose champion.
         facts: the line, with `model`, `verdict`, `from`, `to` and `reason`.
+
+    Returns:
+        The line as it was written.
 
     Raises:
         WorkspaceError: someone else moved the alias at the same moment.

@@ -121,6 +121,9 @@ def history(path: Path, model: str) -> list[Line]:
     Args:
         path: of the ledger.
         model: whose lines.
+
+    Returns:
+        The lines; empty where there is no ledger.
     """
     return in_order([line for line in entries(path) if line["model"] == model])
 
@@ -137,6 +140,9 @@ def heads(lines: list[Line], model: str) -> list[Line]:
     Args:
         lines: of any models.
         model: whose lines.
+
+    Returns:
+        The lines that no other names as the one before it.
     """
     own = [line for line in lines if line["model"] == model]
     followed = {parent for line in own for parent in line["previous"]}

@@ -38,6 +38,9 @@ def promote(project: Project, number: int, reason: str) -> Move:
         number: the version.
         reason: why, for the ledger.
 
+    Returns:
+        From which version to which.
+
     Raises:
         InputError: no such version, no reason, or it is the champion already.
         ArtifactError: a file of it in the registry is not what was registered.
@@ -54,6 +57,9 @@ def rollback(project: Project, number: int | None, reason: str) -> Move:
         project: whose model.
         number: the version to go back to; None for the champion before.
         reason: why, for the ledger.
+
+    Returns:
+        From which version to which.
 
     Raises:
         InputError: there is nothing to go back to, no such version, or no reason.

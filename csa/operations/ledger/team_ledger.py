@@ -49,6 +49,9 @@ def meet(project: Project, model: str) -> Meeting:
         project: the clone.
         model: whose lines.
 
+    Returns:
+        The lines, how many were new to either side, and what was amiss.
+
     Raises:
         ArtifactError: a line was edited, or lines are gone on both sides.
     """

@@ -26,6 +26,9 @@ def alignment_file(registry: Registry, version: Version) -> Path:
         registry: where it is registered.
         version: one of its versions.
 
+    Returns:
+        The file, in the state folder's downloads.
+
     Raises:
         ArtifactError: what the registry holds is not what was registered.
     """
@@ -43,6 +46,9 @@ def queries_of(registry: Registry, version: Version) -> pl.DataFrame:
     Args:
         registry: where it is registered.
         version: one of its versions.
+
+    Returns:
+        One row a retrieval query, as in evaluation/queries.parquet.
 
     Raises:
         ArtifactError: it is gone from the registry, or is another one.
@@ -63,6 +69,9 @@ def items_of(registry: Registry, version: Version) -> Path:
         registry: where it is registered.
         version: one of its versions.
 
+    Returns:
+        The file.
+
     Raises:
         ArtifactError: it is gone from the registry, or is another one.
         KeyError: the version was registered without it.
@@ -80,6 +89,9 @@ def run_json(registry: Registry, version: Version) -> dict[str, Any]:
     Args:
         registry: where it is registered.
         version: one of its versions.
+
+    Returns:
+        The content of its run.json.
     """
     with registry.fetched(f"runs:/{version.mlflow_run}/run.json") as file:
         record: dict[str, Any] = read_json(file)
@@ -92,6 +104,9 @@ def fit_report(registry: Registry, version: Version) -> FitReport:
     Args:
         registry: where it is registered.
         version: one of its versions.
+
+    Returns:
+        Choices and diagnostics of the fit.
     """
     with registry.fetched(f"runs:/{version.mlflow_run}/fit.json") as file:
         return FitReport.read(file)

@@ -34,6 +34,9 @@ def register(registry: Registry, run: RunRecord) -> Registered:
         registry: of the workspace that holds the run's artifacts.
         run: its record.
 
+    Returns:
+        The version, and whether it is new.
+
     Raises:
         ArtifactError: the alignment in the workspace is not the recorded one.
     """

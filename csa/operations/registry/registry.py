@@ -137,6 +137,9 @@ class Registry:
             source: its address in MLflow.
             near: the folder to make the copy in; default the state folder's downloads.
 
+        Yields:
+            The copy's path.
+
         Raises:
             ArtifactError: it cannot be fetched.
         """

@@ -42,6 +42,9 @@ class Version:
         Args:
             found: MLflow's description.
             aliases: number of a version -> the aliases that point at it.
+
+        Returns:
+            The version.
         """
         number = int(found.version)  # a server gives text, SQLite a number
         created = datetime.fromtimestamp(found.creation_timestamp / 1000, UTC).isoformat(

@@ -105,13 +105,29 @@ def source_of(project: Project) -> Source:
 
 
 def held_out_of(ws: Workspace, params: Params) -> HeldOut:
-    """The held-out pairs of a workspace with their features."""
+    """The held-out pairs of a workspace with their features.
+
+    Args:
+        ws: whose artifacts.
+        params: of the workspace.
+
+    Returns:
+        The pairs, their features and where their items lie.
+    """
     first, second = (FeatureTable.read(ws.features(view)) for view in params.view_names)
     return HeldOut.of(read_pairs(ws.pairs), params.view_names, (first, second))
 
 
 def loaders_of(ws: Workspace, params: Params) -> tuple[Loader, Loader]:
-    """What loads the items of each view."""
+    """What loads the items of each view.
+
+    Args:
+        ws: whose data set.
+        params: of the workspace.
+
+    Returns:
+        A loader for the first view, and one for the second.
+    """
     root = dataset_root(params.dataset, ws.root)
     first, second = (
         item_loader(view, root, params.dataset.max_image_pixels) for view in params.views.values()

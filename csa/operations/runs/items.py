@@ -62,6 +62,9 @@ def run_items(project: Project, sha256: str, pairs_md5: str) -> pl.DataFrame:
         sha256: of the kept items; empty for a record of an older version.
         pairs_md5: of the run's pairs table, as DVC has it.
 
+    Returns:
+        One row a pair; see `items_of`.
+
     Raises:
         ArtifactError: neither is there.
     """
@@ -82,6 +85,9 @@ def items_file(ws: Workspace, sha256: str) -> Path:
     Args:
         ws: whose state folder.
         sha256: of the file.
+
+    Returns:
+        The file's path; it need not exist.
     """
     return ws.state / "items" / f"{sha256}.parquet"
 

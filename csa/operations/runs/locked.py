@@ -21,6 +21,9 @@ def only_run(ws: Workspace, wait: float = 0) -> Iterator[None]:
         ws: any workspace of the state folder.
         wait: seconds to wait for another run to end.
 
+    Yields:
+        Nothing; the lock is held for the block.
+
     Raises:
         WorkspaceError: another run holds it.
     """

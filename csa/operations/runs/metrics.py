@@ -127,6 +127,9 @@ def query(ws: Workspace, sql: str) -> pl.DataFrame:
         ws: whose database.
         sql: a SELECT.
 
+    Returns:
+        The answer's rows and columns.
+
     Raises:
         InputError: the SQL is wrong, or tries to write.
         WorkspaceError: the database stayed locked.
@@ -160,6 +163,9 @@ def metrics_table(ws: Workspace, limit: int) -> pl.DataFrame:
     Args:
         ws: whose database.
         limit: at most so many runs.
+
+    Returns:
+        The rows; none where no run is on record.
     """
     chosen = {"r1": "recall_at_1", "r10": "recall_at_10", "mrr": "mrr"}
     columns = [
@@ -192,6 +198,9 @@ def flatten(
     Args:
         metrics: the content of the file, or a part of it.
         prefix: before every name.
+
+    Yields:
+        One tuple an estimate; low and high are None where it has no interval.
     """
     for key, value in metrics.items():
         if isinstance(value, dict) and "value" in value:

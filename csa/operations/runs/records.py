@@ -154,6 +154,9 @@ def read_record(ws: Workspace, run_id: str) -> RunRecord:
         ws: any workspace of the state folder.
         run_id: its name.
 
+    Returns:
+        The record.
+
     Raises:
         ArtifactError: there is none, or it is damaged.
     """
