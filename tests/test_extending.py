@@ -7,12 +7,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import csa
 from csa.core.matrices import Float32
+from csa.core.scores import SCORES
+from csa.datasets.ingest import ReadOptions, read_dataset
 from csa.datasets.items import item_checker, item_loader
 from csa.encoders.base import Encoder
 from csa.encoders.registry import BUILTIN, Builtin, first_encoder, load_view_encoder
 from csa.errors import DataError, EncoderError
 from csa.modalities.registry import MODALITIES, files_in, modality_of, names_a_file, preview
+from csa.params.data import DatasetParams
 from csa.params.views import ViewParams
 from csa.testing import check_encoder
 
@@ -34,7 +38,7 @@ def pictures():
 
 
 def test_examples_are_short():
-    assert len(EXAMPLES) == 3 and max(text.count("\n") for text in EXAMPLES) < 40
+    assert len(EXAMPLES) == 5 and max(text.count("\n") for text in EXAMPLES) < 40
 
 
 def test_the_example_of_an_encoder_is_one(pictures, monkeypatch):
@@ -50,6 +54,46 @@ def test_the_example_of_an_encoder_is_one(pictures, monkeypatch):
     names = {"ViewParams": ViewParams, "Colours": colours, "pictures": pictures}
     exec(EXAMPLES[1], names)
     names["test_colours"]()
+
+
+def test_the_example_of_a_reader_is_one(tmp_path, pictures, monkeypatch):
+    for k, picture in enumerate(pictures):
+        picture.save(tmp_path / f"{k}.png")
+    (tmp_path / "0.txt").write_text("a picture\nthe same\n")
+    (tmp_path / "1.txt").write_text("another\n")
+    (tmp_path / "notes.md").write_text("mine")
+    monkeypatch.setattr("csa.datasets.ingest.reader_of", lambda kind: example(2)["read_sidecar"])
+    views = {name: ViewParams(modality=name, encoder="x") for name in ("image", "text")}
+    measured = ReadOptions(progress=False, to_fit=False)
+    found = read_dataset(DatasetParams(path="."), views, tmp_path, measured)
+    assert found.pairs["pair_id"].to_list() == ["0.png#0", "0.png#1", "1.png#0"]
+    assert found.pairs["text"].to_list() == ["a picture", "the same", "another"]
+    assert found.pairs["group"].to_list() == ["0.png", "0.png", "1.png"]
+    pictures_read = found.account["records"]["pictures"]
+    assert pictures_read == {"total": 3, "used": 2, "set_aside": 0, "left_out": 1}
+    assert found.account["files"]["total"] == 6 and found.account["files"]["left_out"] == 2
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(DataError, match="no pictures; expected IMAGE"):
+        read_dataset(DatasetParams(path="empty"), views, tmp_path, measured)
+
+
+def test_the_example_of_a_score_is_one(tmp_path, monkeypatch):
+    monkeypatch.setitem(SCORES, "prediction", example(3)["PredictionScore"])
+    rng = np.random.default_rng(0)
+    shared = rng.normal(size=(300, 5))
+    X, Y = (shared @ rng.normal(size=(5, p)) + rng.normal(size=(300, p)) for p in (12, 10))
+    model = csa.CSA(score="prediction").fit(X[:200], Y[:200])
+    a, b = model.transform(X[200:], Y[200:])
+    weights = model.alignment_.score.weights
+    expected = (a * weights) @ (b / np.linalg.norm(b, axis=1, keepdims=True)).T
+    scores = model.similarity(X[200:], Y[200:])
+    assert scores == pytest.approx(expected)
+    assert (scores.argmax(axis=1) == np.arange(100)).mean() > 0.2, "chance is 1 %"
+    model.save(tmp_path / "a.safetensors")
+    assert np.array_equal(csa.load(tmp_path / "a.safetensors").similarity(X[200:], Y[200:]), scores)
+    tried = csa.CSA(score="auto").fit(X[:200], Y[:200]).tried_["scores"]
+    assert "prediction" in str(tried), "auto compares it with the others"
 
 
 class Extent(Encoder):
@@ -73,7 +117,7 @@ def test_the_example_of_a_modality_is_one(tmp_path, monkeypatch):
     (tmp_path / "flat.xyz").write_text("1 2\n3 4\n")
     with pytest.raises(ValueError, match="Input should be one of"):
         ViewParams(modality="shape", encoder="extent")
-    monkeypatch.setitem(MODALITIES, "shape", example(2)["Shape"]())
+    monkeypatch.setitem(MODALITIES, "shape", example(4)["Shape"]())
     monkeypatch.setitem(BUILTIN, "extent", Builtin("shape", Extent))
     view = ViewParams(modality="shape", encoder=first_encoder("shape"))
     load, check = item_loader(view, tmp_path, 1), item_checker(view, tmp_path, 1)
