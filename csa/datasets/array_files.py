@@ -7,6 +7,7 @@ import json
 import math
 import re
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -52,7 +53,9 @@ def open_array(path: Path, name: str, columns: str = "") -> NDArray[Any]:
     if what_is(path) != "a file":
         raise DataError(f"{name}: no such features file; correct dataset.arrays")
     try:
-        array = _read_parquet(path, columns) if suffix == ".parquet" else _READERS[suffix](path)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="csa|numpy")  # of headers in old spellings
+            array = _read_parquet(path, columns) if suffix == ".parquet" else _READERS[suffix](path)
     except DataError:
         raise
     except (KeyboardInterrupt, SystemExit):

@@ -210,7 +210,6 @@ def read_arrow(path: Path, name: str) -> Any:
             found = map(file.get_batch, range(file.num_record_batches))
             batches = _bounded(found, name, path.stat().st_size)
             table = pa.Table.from_batches(batches, file.schema)
-        table.validate(full=True)  # before a cell is looked at: a wrong offset ends the process
     except (pa.ArrowException, OSError, MemoryError, ValueError) as error:
         raise DataError(
             f"{name}: damaged Arrow file ({plain_words(error)}); fetch it again"
@@ -219,9 +218,10 @@ def read_arrow(path: Path, name: str) -> Any:
 
 
 def _bounded(batches: Iterable[Any], name: str, size: int) -> Iterator[Any]:
-    """Batches as they are unpacked, as long as they are no bomb."""
+    """Batches as they are unpacked, as long as they are sound and no bomb."""
     unpacked = 0
     for batch in batches:
+        batch.validate(full=True)  # before a cell is looked at: a wrong offset ends the process
         unpacked += batch.nbytes
         refuse_bomb(name, unpacked, size)
         yield batch

@@ -6,10 +6,11 @@ item, sets groups and splits, and `items.item_loader` loads an item again for it
 
 import random
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from csa.datasets.accounting import Fates
 from csa.datasets.building import Building
 from csa.datasets.exclude import EXCLUDE_FILE, leave_out, read_excluded
 from csa.datasets.pairs import Ingested, build_pairs, quarantine_table
@@ -99,27 +100,32 @@ def read_dataset(
     listed = read_excluded(workspace_root / EXCLUDE_FILE)
     excluded = listed.pairs if options.to_fit else {}
     rows, out, left_out = leave_out(reading.rows, excluded)
-    drawn = _drawn(rows, options.sample)
+    drawn, undrawn = _drawn(rows, options.sample)
     forgotten = frozenset(listed.items)
     building = Building(views, dataset, reading.root, options.progress, options.to_fit, forgotten)
-    result = build_pairs(drawn, building, tuple(reading.aside))
-    aside = quarantine_table(
-        [(row, f"excluded: {excluded[(row.pair_id or '').strip()]}".rstrip(": ")) for row in out],
-        views,
-    )
-    notes = (*reading.notes, *left_out, *result.notes)
+    built = build_pairs(drawn, building, tuple(reading.aside))
+    aside = [*built.aside, *((row, _reason(excluded, row)) for row in out)]
+    notes = (*reading.notes, *left_out, *built.notes)
     if options.progress:
         print("".join(f"note: {note}\n" for note in notes), end="", file=sys.stderr)
-    whole = Ingested(result.pairs, result.quarantine.vstack(aside), notes, result.account)
-    account = _account(reading, whole, len(rows) - len(drawn))
-    return Ingested(whole.pairs, whole.quarantine, notes, account)
+    quarantine = quarantine_table(aside, views)
+    passed = {**built.passed, "that were not drawn for the sample": undrawn}
+    fates = Fates(built.used, [row for row, _ in aside], passed)
+    result = Ingested(built.pairs, quarantine, notes)
+    return replace(result, account=_account(reading, result, fates))
 
 
-def _drawn(rows: list[RawPair], count: int | None) -> list[RawPair]:
-    """So many rows drawn at random, in their order; all where there are no more."""
+def _reason(excluded: dict[str, str], row: RawPair) -> str:
+    return f"excluded: {excluded[(row.pair_id or '').strip()]}".rstrip(": ")
+
+
+def _drawn(rows: list[RawPair], count: int | None) -> tuple[list[RawPair], list[RawPair]]:
+    """So many rows drawn at random, in their order, and the others."""
     if count is None or len(rows) <= count:
-        return rows
-    return [rows[i] for i in sorted(random.Random(0).sample(range(len(rows)), count))]
+        return rows, []
+    chosen = set(random.Random(0).sample(range(len(rows)), count))
+    drawn = [row for i, row in enumerate(rows) if i in chosen]
+    return drawn, [row for i, row in enumerate(rows) if i not in chosen]
 
 
 def read_rows(dataset: DatasetParams, views: dict[str, ViewParams], path: Path) -> Reading:
@@ -153,24 +159,17 @@ def read_rows(dataset: DatasetParams, views: dict[str, ViewParams], path: Path) 
     return reading
 
 
-def _account(reading: Reading, result: Ingested, undrawn: int) -> dict[str, Any]:
+def _account(reading: Reading, result: Ingested, fates: Fates) -> dict[str, Any]:
     """What became of everything that is there, as `csa plan --json` and data/account.json have it.
 
     Raises:
         DataError: the sums do not agree, which is a fault of the reader.
     """
-    account = reading.account()
-    passed = {
-        "rows with an item that is to be forgotten": result.account["forgotten"],
-        "rows of a split that dataset.splits says none of": result.account["of no split"],
-        "rows not drawn for the sample": undrawn,
-    }
-    account["left_out"] += [{"what": what, "count": n} for what, n in passed.items() if n]
     found = len(reading.rows) + len(reading.aside)
-    used = len(result.pairs) + len(result.quarantine) + sum(passed.values())
-    if found != used:
+    known = len(fates.used) + len(fates.aside) + sum(map(len, fates.passed.values()))
+    if found != known:
         raise DataError(
-            f"the account of the pairs does not add up: {found} were read, but {used} are used, "
+            f"the account of the pairs does not add up: {found} were read, but {known} are used, "
             f"set aside or left out; this is a fault of the reader, please report it"
         )
     pairs = result.pairs
@@ -180,7 +179,7 @@ def _account(reading: Reading, result: Ingested, undrawn: int) -> dict[str, Any]
         "groups": pairs["group"].n_unique(),
         "splits": dict(splits.sort("split", descending=True).rows()),
         "set_aside": result.quarantine.select("row", "reason").to_dicts(),
-        **account,
+        **reading.account(fates),
         "notes": list(result.notes),
         "sample": pairs.select("pair_id", *reading.views).head(SAMPLE).to_dicts(),
     }

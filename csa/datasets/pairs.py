@@ -40,9 +40,28 @@ class Ingested:
     account: dict[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, eq=False)
+class Built:
+    """The outcome of building pairs.
+
+    Attributes:
+        pairs: the pairs table.
+        used: its rows, in its order.
+        aside: rows that are unusable, each with the reason; those that the reader found come first.
+        passed: rule -> rows that it leaves out.
+        notes: what the user should know, a sentence each.
+    """
+
+    pairs: pl.DataFrame
+    used: list[RawPair]
+    aside: list[tuple[RawPair, str]]
+    passed: dict[str, list[RawPair]]
+    notes: tuple[str, ...]
+
+
 def build_pairs(
     rows: list[RawPair], building: Building, aside: tuple[tuple[RawPair, str], ...] = ()
-) -> Ingested:
+) -> Built:
     """Check every item and assemble the table.
 
     An unusable item (empty text, unreadable image, path out of the folder, NaN in a row, ...) is a
@@ -64,18 +83,23 @@ def build_pairs(
         aside: rows that the reader found unusable, with the reason.
 
     Returns:
-        The table, what was set aside, notes and counts.
+        The table, and what became of every row.
 
     Raises:
         DataError: see above; the message names the first rows at fault and the remedy.
     """
     views = building.views
     texts = {view: settings.modality == "text" for view, settings in views.items()}
-    tidied = [tidy(row, texts) for row in rows]
-    parts = given_splits([row for row, _ in tidied], building.params)
-    kept = [i for i, part in enumerate(parts) if part != "none"]
-    rows, given = [tidied[i][0] for i in kept], [parts[i] for i in kept]
-    unwritten = {k: [tidied[i][1]] for k, i in enumerate(kept) if tidied[i][1]}
+    faults = [tidy(row, texts) for row in rows]
+    parts = given_splits(rows, building.params)
+    of_none = [row for row, part in zip(rows, parts, strict=True) if part == "none"]
+    if of_none:
+        kept = [i for i, part in enumerate(parts) if part != "none"]
+        rows, given = [rows[i] for i in kept], [parts[i] for i in kept]
+        faults = [faults[i] for i in kept]
+    else:
+        given = parts
+    unwritten = {i: [fault] for i, fault in enumerate(faults) if fault}
     _check_ids([row for i, row in enumerate(rows) if i not in unwritten])
     found = hash_items(rows, unwritten, building)
     gone = {
@@ -94,21 +118,20 @@ def build_pairs(
     items = [found.hashes[anchor][i] for i in good]
     named = [rows[i].group or item for i, item in zip(good, items, strict=True)]
     groups = merge_groups(named, items)
-    splits = splits_of([rows[i] for i in good], groups, [given[i] for i in good], building.params)
-    pairs = _table([rows[i] for i in good], groups, splits, good, found.hashes)
+    used = [rows[i] for i in good]
+    splits = splits_of(used, groups, [given[i] for i in good], building.params)
+    pairs = _table(used, groups, splits, good, found.hashes)
     if building.to_fit:
         _check_sizes(pairs, building, len(unusable), given)
     notes = _notes(named, groups, (len(unusable), len(rows) + len(aside)), anchor, len(gone))
-    passed = len(tidied) - len(kept)
-    if passed:
-        notes.append(f"{passed} pairs are of a split that dataset.splits says none of")
-    account = {"forgotten": len(gone), "of no split": passed}
-    return Ingested(
-        pairs,
-        quarantine_table(unusable, views),
-        (*notes, *_spelt_notes(pairs, [view for view, is_text in texts.items() if is_text])),
-        account,
-    )
+    if of_none:
+        notes.append(f"{len(of_none)} pairs are of a split that dataset.splits says none of")
+    notes += _spelt_notes(pairs, [view for view, is_text in texts.items() if is_text])
+    passed = {
+        "of a split that dataset.splits says none of": of_none,
+        "with an item that is to be forgotten": [rows[i] for i in sorted(gone)],
+    }
+    return Built(pairs, used, unusable, passed, tuple(notes))
 
 
 def _table(

@@ -6,14 +6,14 @@ are counted by `Reading.account` itself, so a reader cannot forget one.
 """
 
 import unicodedata
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
-from csa.datasets.containers import file_of, inside
+from csa.datasets.accounting import Fates, Records, as_dict, tally_files
+from csa.datasets.containers import inside
 from csa.datasets.rows import ItemError, LeftOut, RawPair
 from csa.datasets.splits import KNOWN, Part, part_in, part_of, words_of
 from csa.errors import DataError
@@ -23,29 +23,6 @@ from csa.storage.files import walk
 
 Record = TypeVar("Record")
 _UNTOUCHED = "left untouched (dataset.held_out)"
-
-
-@dataclass
-class Tally:
-    """How many of one kind of thing there are, and what became of them."""
-
-    total: int = 0
-    used: int = 0
-    set_aside: int = 0
-    left_out: int = 0
-
-    def check(self, what: str) -> None:
-        """Stop where the sums do not agree.
-
-        Raises:
-            DataError: they do not: the reader has a fault.
-        """
-        if self.total != self.used + self.set_aside + self.left_out:
-            raise DataError(
-                f"the account of the {what} does not add up: {self.total} are there, but "
-                f"{self.used} are used, {self.set_aside} set aside and {self.left_out} left out; "
-                f"this is a fault of the reader, please report it"
-            )
 
 
 @dataclass
@@ -64,8 +41,7 @@ class Reading:
     rows: list[RawPair] = field(default_factory=list)
     aside: list[tuple[RawPair, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    left_out: Counter[str] = field(default_factory=Counter)
-    tallies: dict[str, Tally] = field(default_factory=dict)
+    records: Records = field(default_factory=Records)
     columns: dict[str, dict[str, list[str]]] = field(default_factory=dict)
     opened: str = ""
     _claimed: dict[str, str] = field(default_factory=dict)
@@ -143,20 +119,22 @@ class Reading:
             read: of a place and a record: its pairs, or the rule that leaves it out. An `ItemError`
                 sets the record aside with its words, as a record without a pair is.
         """
-        tally = self.tallies.setdefault(unit, Tally())
+        tally = self.records.tally(unit)
         for place, record in records:
             tally.total += 1
             try:
                 outcome = read(place, record)
             except ItemError as fault:
-                self.set_aside(unit, RawPair(place, None, {}), str(fault))
+                self.set_aside(unit, RawPair(place, None, fault.values), str(fault))
                 continue
             if isinstance(outcome, LeftOut):
-                self.left_out[outcome.what] += 1
-                tally.left_out += 1
+                self.records.leave_out(unit, f"{unit} {outcome.what}")
+                self.pass_over(f"files {outcome.what}", outcome.files)
             elif outcome:
+                number = self.records.new(unit)
+                for row in outcome:
+                    row.record = number
                 self.rows.extend(outcome)
-                tally.used += 1
             else:
                 self.set_aside(unit, RawPair(place, None, {}), "it holds no pair")
 
@@ -168,23 +146,22 @@ class Reading:
             row: the record.
             reason: why it is unusable.
         """
-        self.tallies.setdefault(unit, Tally()).set_aside += 1
+        self.records.tally(unit).set_aside += 1
         self.aside.append((row, reason))
 
-    def count(self, unit: str, used: int, left_out: Mapping[str, int]) -> None:
-        """Count things of which many make a record, such as the members of a shard.
+    def count(self, unit: str, left_out: Mapping[str, int], set_aside: int = 0) -> None:
+        """Count things that make no record.
 
         Args:
             unit: what they are called, in the plural.
-            used: how many.
             left_out: rule -> how many it left out.
+            set_aside: how many belong to records that were set aside.
         """
-        tally = self.tallies.setdefault(unit, Tally())
-        out = sum(left_out.values())
-        tally.total += used + out
-        tally.used += used
-        tally.left_out += out
-        self.left_out.update(left_out)
+        tally = self.records.tally(unit)
+        tally.total += set_aside + sum(left_out.values())
+        tally.set_aside += set_aside
+        for rule, count in left_out.items():
+            self.records.leave_out(unit, rule, count)
 
     def use_columns(self, owner: str, used: Iterable[str], there: Iterable[str]) -> None:
         """Say which columns of a table are used; the others are passed over.
@@ -264,15 +241,23 @@ class Reading:
             "none": None,
         }
 
-    def untouched(self, part: str) -> LeftOut:
-        """The rule that leaves a part untouched."""
+    def untouched(self, part: str, files: Iterable[str] = ()) -> LeftOut:
+        """The rule that leaves a part untouched.
+
+        Args:
+            part: val, test or none.
+            files: of the items.
+
+        Returns:
+            What becomes of a record of that part.
+        """
         if part == "none":
-            return LeftOut("of a part that dataset.splits says none of")
-        return LeftOut(f"of part {part}, {_UNTOUCHED}")
+            return LeftOut("of a part that dataset.splits says none of", tuple(files))
+        return LeftOut(f"of part {part}, {_UNTOUCHED}", tuple(files))
 
     def say_untouched(self, what: str) -> None:
         """Note how much was left untouched because `dataset.held_out` names the other part."""
-        count = sum(n for rule, n in self.left_out.items() if rule.endswith(_UNTOUCHED))
+        count = sum(n for rule, n in self.records.left_out.items() if rule.endswith(_UNTOUCHED))
         if count:
             self.notes.append(
                 f"{count} {what} were left untouched: they are of neither train nor "
@@ -281,36 +266,29 @@ class Reading:
 
     # The account
 
-    def account(self) -> dict[str, Any]:
+    def account(self, fates: Fates) -> dict[str, Any]:
         """What became of all that is there; the sums agree.
+
+        Args:
+            fates: of the rows.
+
+        Returns:
+            kind, files, records, columns and left_out, as data/account.json has them.
 
         Raises:
             DataError: they do not.
         """
-        for unit, tally in self.tallies.items():
-            tally.check(unit)
-        files, rules = self._files()
-        files.check("files")
-        out = [{"what": what, "count": count} for what, count in (self.left_out + rules).items()]
+        media = [view for view, settings in self.views.items() if settings.modality != "text"]
+        self.records.settle(fates)
+        files, rules = tally_files(self.files, self._claimed, fates, media, self.root)
+        rules = self.records.left_out + rules
         return {
             "kind": self.params.kind,
-            "files": vars(files),
-            "records": {unit: vars(tally) for unit, tally in self.tallies.items()},
+            "files": as_dict({"files": files})["files"],
+            "records": as_dict(self.records.tallies),
             "columns": self.columns,
-            "left_out": out,
+            "left_out": [{"what": what, "count": count} for what, count in rules.items()],
         }
-
-    def _files(self) -> tuple[Tally, Counter[str]]:
-        media = [view for view, settings in self.views.items() if settings.modality != "text"]
-        used = {name for name, rule in self._claimed.items() if not rule}
-        used |= _named(self.rows, media)
-        faulty = _named((row for row, _ in self.aside), media) - used
-        rest = [name for name in self.files if name not in used and name not in faulty]
-        rules = Counter(self._claimed.get(name) or _rule_of(name) for name in rest)
-        tally = Tally(
-            len(self.files), len(self.names & used), len(self.names & faulty), rules.total()
-        )
-        return tally, rules
 
 
 def unknown_split(name: str, place: str) -> str:
@@ -331,14 +309,3 @@ def unknown_split(name: str, place: str) -> str:
 
 def _stem(name: str) -> str:
     return PurePath(name).name.partition(".")[0]
-
-
-def _named(rows: Iterable[RawPair], media: list[str]) -> set[str]:
-    """The files that the values of rows lie in."""
-    values = {row.values.get(view) for row in rows for view in media}
-    return {file_of(value) for value in values if value}
-
-
-def _rule_of(name: str) -> str:
-    suffix = PurePath(name).suffix.lower()
-    return f"files ending {suffix}, which nothing names" if suffix else "files without an ending"

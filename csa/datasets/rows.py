@@ -2,8 +2,9 @@
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,36 @@ _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0"
 
 
 class ItemError(DataError):
-    """What is wrong with one row, member or line: it alone is unusable."""
+    """What is wrong with one row, member or line: it alone is unusable.
+
+    Args:
+        words: what is wrong.
+        values: what is known of the row's items, view -> value; their files are set aside with it.
+    """
+
+    def __init__(self, words: str, values: Mapping[str, str | None] | None = None):
+        super().__init__(words)
+        self.values = dict(values or {})
 
 
-@dataclass(frozen=True)
+@contextmanager
+def known(values: Mapping[str, str | None]) -> Iterator[None]:
+    """Let what is wrong with a row, inside the block, carry what is known of its items.
+
+    Args:
+        values: view -> value.
+
+    Yields:
+        Nothing.
+    """
+    try:
+        yield
+    except ItemError as fault:
+        fault.values |= values
+        raise
+
+
+@dataclass(slots=True)
 class RawPair:
     """One row of a data set.
 
@@ -34,6 +61,7 @@ class RawPair:
             group's hash.
         label: the class of the pair, if it has one.
         mislabelled: whether the pair is known to be wrong; None where the data set says nothing.
+        record: the number of the record that it is of, which `Reading.take` gives.
     """
 
     place: str
@@ -43,6 +71,7 @@ class RawPair:
     split: str | None = None
     label: str | None = None
     mislabelled: bool | None = None
+    record: int = field(default=-1, compare=False)
 
 
 @dataclass(frozen=True)
@@ -50,10 +79,13 @@ class LeftOut:
     """What becomes of a row that a rule of the reader leaves out.
 
     Args:
-        what: the rule, as it is counted in the account, such as "images of neither split".
+        what: the rule; the account counts it with what is left out before it, such as "images" and
+            "of part test, left untouched".
+        files: of the row's items, which are left out with it.
     """
 
     what: str
+    files: tuple[str, ...] = ()
 
 
 def given(cell: Any) -> Any:

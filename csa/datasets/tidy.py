@@ -3,33 +3,36 @@
 from csa.datasets.rows import RawPair
 
 
-def tidy(row: RawPair, texts: dict[str, bool]) -> tuple[RawPair, str]:
-    """A row as the table holds it.
+def tidy(row: RawPair, texts: dict[str, bool]) -> str:
+    """Write a row as the table holds it.
 
     Blank cells become None; space around a text goes, because it would make the same caption
     another item.
 
     Args:
-        row: as a reader found it.
+        row: as a reader found it; changed in place.
         texts: view -> whether it is of texts.
 
     Returns:
-        The row, and why the table cannot hold it ("" where it can).
+        Why the table cannot hold the row; "" where it can.
     """
     given = row.values
-    values = {
+    row.values = values = {
         view: value.strip() if is_text and value is not None else value
         for view, is_text in texts.items()
         for value in (given.get(view),)
     }
-    own = [_some(row.pair_id), _some(row.group), _some(row.split), _some(row.label)]
+    row.pair_id, row.group = _some(row.pair_id), _some(row.group)
+    row.split, row.label = _some(row.split), _some(row.label)
+    own = (row.pair_id, row.group, row.split, row.label)
     written = "\n".join([cell for cell in (*own, *values.values()) if cell])
     fault = "" if written.isascii() else _unwritable(written)
     if fault:
-        own = [_escaped(cell) for cell in own]
-        values = {view: _escaped(value) for view, value in values.items()}
-    place = row.place if row.place.isascii() else _escaped(row.place) or ""
-    return RawPair(place, own[0], values, own[1], own[2], own[3], row.mislabelled), fault
+        row.pair_id, row.group, row.split, row.label = map(_escaped, own)
+        row.values = {view: _escaped(value) for view, value in values.items()}
+    if not row.place.isascii():
+        row.place = _escaped(row.place) or ""
+    return fault
 
 
 def _unwritable(written: str) -> str:

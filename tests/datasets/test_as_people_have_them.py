@@ -312,8 +312,8 @@ def test_a_key_that_is_twice_in_a_shard(tmp_path):
     assert result.account["records"]["members"] == {
         "total": 2 * N + 2,
         "used": 2 * N - 2,
-        "set_aside": 0,
-        "left_out": 4,
+        "set_aside": 4,
+        "left_out": 0,
     }
 
 

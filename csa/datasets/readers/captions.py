@@ -5,7 +5,7 @@ from pathlib import PurePath
 from typing import Any
 
 from csa.datasets.reading import Reading
-from csa.datasets.rows import ItemError, LeftOut, RawPair, as_text, load_json, view_of
+from csa.datasets.rows import ItemError, LeftOut, RawPair, as_text, known, load_json, view_of
 from csa.errors import DataError
 
 _FOLDERS = ("images", "Images", "Flicker8k_Dataset", "flickr30k-images", "flickr30k_images", ".")
@@ -35,19 +35,25 @@ def read_karpathy(reading: Reading) -> None:
     def pairs(place: str, image: Any) -> list[RawPair] | LeftOut:
         name, given = (_text_field(image, key) for key in ("filename", "split"))
         part = reading.part(given, place)
+        found, folders = _place_of(reading, image.get("filepath") or "", name)
         if roles[part] is None:
-            return reading.untouched(part)
-        found = _place_of(reading, image.get("filepath") or "", name)
-        return [
-            RawPair(
-                f"sentence {k} of {name}",
-                f"{name}#{k}",
-                {image_view: found, text_view: _text_field(sentence, "raw")},
-                name,
-                roles[part],
+            return reading.untouched(part, [found] if found else [])
+        if found is None:
+            raise ItemError(
+                f"image {name!r} is in none of {', '.join(folders)}; put it there, or drop its "
+                f"entry"
             )
-            for k, sentence in enumerate(_entries(image, "sentences"))
-        ]
+        with known({image_view: found}):
+            return [
+                RawPair(
+                    f"sentence {k} of {name}",
+                    f"{name}#{k}",
+                    {image_view: found, text_view: _text_field(sentence, "raw")},
+                    name,
+                    roles[part],
+                )
+                for k, sentence in enumerate(_entries(image, "sentences"))
+            ]
 
     reading.take("images", ((f"image {i} of {file}", one) for i, one in enumerate(images)), pairs)
     reading.say_untouched("images")
@@ -111,8 +117,10 @@ def _coco_part(reading: Reading, name: str, folder: str, split: str | None) -> N
         if str(note.get("image_id")) not in files:
             raise ItemError(f"its image {note.get('image_id')!r} is not among the images")
         image = files[str(note["image_id"])]
-        caption = as_text(note.get("caption"), "caption")
-        values = {image_view: reading.find(f"{folder}{image}"), text_view: caption}
+        found = reading.find(f"{folder}{image}")
+        with known({image_view: found}):
+            caption = as_text(note.get("caption"), "caption")
+        values = {image_view: found, text_view: caption}
         return [RawPair(place, f"{part}/{note['id']}", values, image, split)]
 
     notes = _list(content, "annotations", name)
@@ -174,13 +182,10 @@ def _entries(record: Any, name: str) -> list[Any]:
     return found
 
 
-def _place_of(reading: Reading, below: Any, name: str) -> str:
+def _place_of(reading: Reading, below: Any, name: str) -> tuple[str | None, list[str]]:
+    """Where an image lies, None where it is nowhere, and the folders that were looked in."""
     below = below.strip("/") if isinstance(below, str) else ""
     folders = [below, *(f"{folder}/{below}" for folder in _FOLDERS)] if below else list(_FOLDERS)
     candidates = [f"{folder}/{name}".removeprefix("./").replace("/./", "/") for folder in folders]
     found = next((one for one in map(reading.find, candidates) if one in reading.names), None)
-    if found is None:
-        raise ItemError(
-            f"image {name!r} is in none of {', '.join(folders)}; put it there, or drop its entry"
-        )
-    return found
+    return found, folders

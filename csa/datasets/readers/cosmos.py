@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from csa.datasets.reading import Reading
-from csa.datasets.rows import ItemError, LeftOut, RawPair, as_text, read_lines, view_of
+from csa.datasets.rows import ItemError, LeftOut, RawPair, as_text, known, read_lines, view_of
 from csa.datasets.splits import Part
 from csa.errors import DataError
 from csa.storage.files import plain_words
@@ -55,15 +55,17 @@ def read_cosmos(reading: Reading) -> None:
             f"test_data.json in dataset.path"
         )
     roles = {"test": "test"} if both else reading.roles(files)
-    untouched: dict[str, LeftOut] = {}
 
-    def pairs(place: str, record: tuple[Part, str]) -> list[RawPair] | LeftOut:
-        part, line = record
+    def pairs(place: str, given: tuple[Part, str]) -> list[RawPair] | LeftOut:
+        part, line = given
         split = roles.get(part)
-        if split is None:
-            return untouched.setdefault(part, reading.untouched(part))
-        image, captions, label = _record(line, place)
+        record = _record(line, place)
+        image = _image(record, place)
         found = reading.find(image)
+        if split is None:
+            return reading.untouched(part, [found])
+        with known({image_view: found}):
+            captions, label = _captions(record, place)
         if both:
             return [RawPair(place, image, {image_view: found, **captions}, image, split, label)]
         return [
@@ -81,10 +83,7 @@ def read_cosmos(reading: Reading) -> None:
     reading.say_untouched("images")
 
 
-def _record(line: str, place: str) -> tuple[str, dict[str, str | None], str | None]:
-    """The image, its captions by name, and whether it is out of context (None where nothing is
-    said).
-    """
+def _record(line: str, place: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError, MemoryError) as error:
@@ -95,16 +94,22 @@ def _record(line: str, place: str) -> tuple[str, dict[str, str | None], str | No
         raise ItemError(
             f"{place} holds no object; COSMOS files hold one object a line, not one array of all"
         )
+    return record
+
+
+def _image(record: dict[str, Any], place: str) -> str:
     image = record.get("img_local_path")
     if not isinstance(image, str):
         raise ItemError(f"{place}: no 'img_local_path' as a text; {_EXPECTED}")
+    return image
+
+
+def _captions(record: dict[str, Any], place: str) -> tuple[dict[str, str | None], str | None]:
+    """Captions by name, and whether they are out of context (None where nothing is said)."""
     if "articles" in record:
-        return image, _articles(record["articles"], place), None
-    return (
-        image,
-        {name: as_text(record.get(name), name) for name in _CAPTIONS},
-        _label(record, place),
-    )
+        return _articles(record["articles"], place), None
+    captions = {name: as_text(record.get(name), name) for name in _CAPTIONS}
+    return captions, _label(record, place)
 
 
 def _articles(articles: Any, place: str) -> dict[str, str | None]:

@@ -71,11 +71,11 @@ def read_flickr(reading: Reading) -> None:
         if isinstance(line, str):
             raise ItemError(line)
         image, number, caption = line
+        values = {image_view: reading.find(f"{folder}{image}"), text_view: caption}
         seen.add(image)
         if splits and image not in splits:
             outside.add(image)
-            return LeftOut("captions of images in no split file that is used")
-        values = {image_view: reading.find(f"{folder}{image}"), text_view: caption}
+            return LeftOut("of images in no split file that is used", (values[image_view],))
         return [RawPair(place, f"{image}#{number}", values, image, splits.get(image))]
 
     reading.take("captions", _captions(reading, captions), pair)

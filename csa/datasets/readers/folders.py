@@ -96,7 +96,7 @@ def read_musiccaps(reading: Reading) -> None:
         clip = next((clips[name] for name in names if name in clips), None)
         if clip is None:
             without.append(place)
-            return LeftOut("rows whose clips are not there")
+            return LeftOut("whose clips are not there")
         part = {"true": "test", "false": "train"}.get((text.get("is_audioset_eval") or "").lower())
         values = {audio_view: clip, text_view: text["caption"]}
         return [RawPair(place, f"{video}_{start}", values, video, part)]

@@ -8,7 +8,7 @@ from typing import Any
 
 from csa.datasets.containers import read_arrow
 from csa.datasets.reading import Reading
-from csa.datasets.rows import RawPair, as_text, given, load_json
+from csa.datasets.rows import RawPair, as_text, given, known, load_json
 from csa.datasets.splits import Part
 from csa.datasets.tables import dig
 from csa.errors import DataError
@@ -57,8 +57,8 @@ def _pass_over(reading: Reading, name: str, part: Part) -> None:
         return
     scratch = Reading(reading.params, reading.views, reading.path)
     _read_part(scratch, name, None)
-    rows = scratch.tallies["rows"].total if "rows" in scratch.tallies else 0
-    reading.count("rows", 0, {f"rows {rule}": rows} if rows else {})
+    rows = scratch.records.tally("rows").total
+    reading.count("rows", {f"rows {rule}": rows} if rows else {})
     reading.notes.append(
         f"{len(scratch.rows)} pairs were left untouched: they are of neither train nor "
         f"{reading.params.held_out} (dataset.held_out)"
@@ -128,7 +128,7 @@ def _read_part(reading: Reading, name: str | None, split: str | None) -> None:
             rows = here = [row - start for row in chosen if 0 <= row - start < table.num_rows]
             unchosen = table.num_rows - len(set(here))
             if unchosen:
-                reading.count("rows", 0, {"rows that the saved index does not choose": unchosen})
+                reading.count("rows", {"rows that the saved index does not choose": unchosen})
         _take_rows(reading, part, (file, start), table, rows)
         start += table.num_rows
 
@@ -173,13 +173,14 @@ def _take_rows(
             for view, column in part.columns.items()
             if view not in texts
         }
-        own = {
-            ours: _named(cells[theirs][row], part.features.get(theirs))
-            for ours, theirs in part.own.items()
-            if theirs in cells
-        }
+        with known(fixed):
+            own = {
+                ours: _named(cells[theirs][row], part.features.get(theirs))
+                for ours, theirs in part.own.items()
+                if theirs in cells
+            }
+            found = _texts(reading, texts, cells, row, part.features)
         identity = own.get("id") or f"{part.name or 'all'}/{before + row}"
-        found = _texts(reading, texts, cells, row, part.features)
         return [
             RawPair(
                 place,

@@ -66,7 +66,8 @@ def read_imagefolder(reading: Reading) -> None:
         label = labels.get(folder) if labels else folder.replace("_", " ")
         if label is None:
             raise ItemError(
-                f"{reading.path}: the class file does not name folder {folder!r}; add it"
+                f"{reading.path}: the class file does not name folder {folder!r}; add it",
+                {image_view: name},
             )
         values = {image_view: name, text_view: template.replace("{label}", label)}
         return [RawPair(name, name, values, name, roles[part], label)]

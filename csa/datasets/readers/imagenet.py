@@ -51,15 +51,14 @@ def read_imagenet(reading: Reading) -> None:
 
     def pair(name: str, image: tuple[Path, str]) -> list[RawPair]:
         file, wnid = image
+        found = file.relative_to(path).as_posix()
         if wnid not in names:
             raise ItemError(
-                f"{path}: nothing names the class {wnid} of {name}; add it to {_WORDS[0]}"
+                f"{path}: nothing names the class {wnid} of {name}; add it to {_WORDS[0]}",
+                {image_view: found},
             )
         label = names[wnid]
-        values = {
-            image_view: file.relative_to(path).as_posix(),
-            text_view: template.replace("{label}", label),
-        }
+        values = {image_view: found, text_view: template.replace("{label}", label)}
         return [RawPair(name, name, values, name, None, label, errors.get(file.stem))]
 
     reading.take("images", ((image.name, (image, wnid)) for image, wnid in _images(reading)), pair)

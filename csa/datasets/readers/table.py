@@ -5,7 +5,7 @@ from pathlib import Path
 
 from csa.datasets.array_files import array_rows
 from csa.datasets.reading import Reading
-from csa.datasets.rows import ItemError, RawPair, truth
+from csa.datasets.rows import ItemError, RawPair, known, truth
 from csa.datasets.tables import TABLE_ENDINGS, Table, read_cells, table_ending
 from csa.errors import DataError
 from csa.storage.files import what_is
@@ -46,10 +46,13 @@ def read_table(reading: Reading) -> None:
     of_views = [(view, cells[view]) for view in reading.views]
 
     def pair(place: str, row: int) -> list[RawPair]:
-        if row in bad:
-            raise bad[row]
         values = {view: column[row] for view, column in of_views}
-        wrong = truth(mislabelled[row], f"{table.name}: {place}") if mislabelled[row] else None
+        if row in bad:
+            raise ItemError(str(bad[row]), values)
+        wrong = None
+        if mislabelled[row]:
+            with known(values):
+                wrong = truth(mislabelled[row], f"{table.name}: {place}")
         return [RawPair(place, ids[row], values, group[row], split[row], label[row], wrong)]
 
     reading.take("rows", ((f"row {row + 1}", row) for row in range(height)), pair)

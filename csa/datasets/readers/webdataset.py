@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
@@ -65,11 +65,21 @@ def read_webdataset(reading: Reading) -> None:
 
 @dataclass
 class _Sample:
-    """The members of one key: ending -> member; `twice` is an ending that came again."""
+    """The members of one key.
+
+    Attributes:
+        members: ending -> member.
+        count: how many members there are; more than `members` where an ending came again.
+        twice: the member whose ending came again.
+        used: endings that a view or the label read.
+        row: what was read; None where the sample was set aside.
+    """
 
     members: dict[str, Member] = field(default_factory=dict)
+    count: int = 0
     twice: str = ""
     used: set[str] = field(default_factory=set)
+    row: RawPair | None = None
 
 
 def _read_shard(reading: Reading, name: str, split: str | None) -> Counter[str]:
@@ -88,6 +98,7 @@ def _read_shard(reading: Reading, name: str, split: str | None) -> Counter[str]:
         if ending.lower() in sample.members:
             sample.twice = member.name
         sample.members.setdefault(ending.lower(), member)
+        sample.count += 1
     with open_item(path, name, "tar") as file:
 
         def read(member: Member) -> str:
@@ -104,28 +115,30 @@ def _read_shard(reading: Reading, name: str, split: str | None) -> Counter[str]:
                     f"the key {key!r} is there twice in {name} ({sample.twice}), so its members "
                     f"cannot be told apart; give every sample a key of its own"
                 )
-            return [_pair(reading, name, (place, key, split), sample, read)]
+            sample.row = _pair(reading, name, (place, key, split), sample, read)
+            return [sample.row]
 
         reading.take(
             "samples", ((f"{key} of {name}", (key, one)) for key, one in samples.items()), pair
         )
-    _count_members(reading, members, samples, unnamed)
+    _count_members(reading, samples.values(), unnamed)
     return Counter(ending for sample in samples.values() for ending in sample.members)
 
 
-def _count_members(
-    reading: Reading, members: list[Member], samples: dict[str, _Sample], unnamed: int
-) -> None:
-    used = sum(len(sample.used) for sample in samples.values())
-    over = Counter(
-        f"members ending .{ending}, which no view reads"
-        for sample in samples.values()
-        for ending in sample.members.keys() - sample.used
-    )
-    again = len(members) - unnamed - used - over.total()
-    rules = {**over, "members of a key that is there twice": again}
-    rules["members without a key and an ending"] = unnamed
-    reading.count("members", used, {rule: count for rule, count in rules.items() if count})
+def _count_members(reading: Reading, samples: Iterable[_Sample], unnamed: int) -> None:
+    """Count the members: those that were read have the fate of their sample."""
+    over: Counter[str] = Counter()
+    aside = 0
+    for sample in samples:
+        if sample.row is None:
+            aside += sample.count
+            continue
+        reading.records.belong("members", sample.row, len(sample.used))
+        unused = sample.members.keys() - sample.used
+        over.update(f"members ending .{ending}, which no view reads" for ending in unused)
+    if unnamed:
+        over["members without a key and an ending"] = unnamed
+    reading.count("members", over, aside)
 
 
 def _pair(
@@ -211,6 +224,7 @@ def _split_captions(reading: Reading) -> None:
             row.group,
             row.split,
             row.label,
+            record=row.record,
         )
         for row, found in zip(reading.rows, lines, strict=True)
         for k, line in enumerate(found)
