@@ -1,5 +1,5 @@
-"""Write what is made from the code and from measurements: docs/cli.md, docs/parameters.md and the
-README's measured part.
+"""Write what is made from the code and from measurements: docs/cli.md, docs/parameters.md, and the
+measured parts of docs/results.md and the README.
 
 python -m docs.generate            write them
 python -m docs.generate --check    exit 1 if a page on disk is not what the code says
@@ -7,7 +7,7 @@ python -m docs.generate --check    exit 1 if a page on disk is not what the code
 
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -18,7 +18,7 @@ from pydantic_core import PydanticUndefined
 
 from csa.cli import main as cli
 from csa.params.schema import Params
-from docs.measured import measured
+from docs.measured import headline, measured
 
 FOLDER = Path(__file__).parent
 
@@ -134,11 +134,14 @@ def _type_name(annotation: Any, several: bool = False) -> str:
     return "mapping" if origin is dict else _NAMES[annotation][several]
 
 
-def readme() -> str:
-    """The README with its measured part made anew from benchmarks/results."""
-    text = (FOLDER / "../README.md").read_text(encoding="utf-8")
-    before, rest = text.split(_BEGIN)
-    return f"{before}{_BEGIN}\n{measured()}\n{_END}{rest.split(_END)[1]}"
+def page_with(name: str, made: Callable[[], str]) -> Callable[[], str]:
+    """A page whose measured part is made anew from benchmarks/results."""
+
+    def page() -> str:
+        before, rest = (FOLDER / name).read_text(encoding="utf-8").split(_BEGIN)
+        return f"{before}{_BEGIN}\n{made()}\n{_END}{rest.split(_END)[1]}"
+
+    return page
 
 
 _NAMES: dict[Any, tuple[str, str]] = {
@@ -149,7 +152,12 @@ _NAMES: dict[Any, tuple[str, str]] = {
     type(None): ("null", "null"),
 }
 _BEGIN, _END = "<!-- measured: make docs -->", "<!-- end of measured -->"
-PAGES = {"cli.md": cli_page, "parameters.md": parameters_page, "../README.md": readme}
+PAGES = {
+    "cli.md": cli_page,
+    "parameters.md": parameters_page,
+    "results.md": page_with("results.md", measured),
+    "../README.md": page_with("../README.md", headline),
+}
 
 
 def main(arguments: list[str]) -> int:

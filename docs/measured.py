@@ -1,4 +1,4 @@
-"""The measured part of the README, from benchmarks/results: no number there is typed by hand."""
+"""Measured parts of pages, from benchmarks/results: no number in them is typed by hand."""
 
 import json
 from collections.abc import Callable
@@ -21,6 +21,11 @@ _METHODS = {
 def measured() -> str:
     """Tables of data efficiency and of speed against peers, as Markdown."""
     return "\n".join([*_data_efficiency(), "", *_speed()])
+
+
+def headline() -> str:
+    """The first rows of data efficiency, as Markdown."""
+    return "\n".join(_data_efficiency()[:5])
 
 
 def _data_efficiency() -> list[str]:

@@ -1,0 +1,121 @@
+"""What the pages say holds: their Python runs, their commands exist, their links and the tests that
+they name are there.
+"""
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from csa.cli import main as cli
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("**/*.md"))]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+TESTS = {
+    path.stem: re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    for path in sorted((ROOT / "tests").glob("**/test_*.py"))
+}
+
+
+def name_of(page):
+    return str(page.relative_to(ROOT))
+
+
+def commands(page):
+    """Every line of a page's code blocks that calls `csa`, without its comment."""
+    for language, text in BLOCK.findall(page.read_text(encoding="utf-8")):
+        if language in ("", "bash", "console"):
+            for line in text.replace("\\\n", " ").splitlines():
+                typed = line.removeprefix("$ ")
+                if re.match(r"csa( -|  ?[a-z]+( |$))", typed) and "  run " not in typed:
+                    yield typed
+
+
+def found(words):
+    """The command that a line calls, and what follows it.
+
+    Raises:
+        KeyError: there is no such command.
+    """
+    command, rest = cli, words
+    while isinstance(command, click.Group) and rest and not rest[0].startswith("-"):
+        command, rest = command.commands[rest[0]], rest[1:]
+    return command, rest
+
+
+def test_the_readme_fits_on_two_screens_and_its_python_runs(tmp_path, monkeypatch, capsys):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 120
+    monkeypatch.chdir(tmp_path)
+    (example,) = (code for language, code in BLOCK.findall(text) if language == "python")
+    names = {}
+    exec(compile(example, "README.md", "exec"), names)
+    assert (names["best_text_of_each_image"] == range(100)).mean() > 0.5, "chance is 1 %"
+    assert (tmp_path / "alignment.safetensors").is_file()
+    assert "nats" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_and_options_of_a_page_exist(page):
+    if page.name == "cli.md":
+        return  # made from the commands
+    named = re.findall(r"`csa ([a-z-]+)[ `]", page.read_text(encoding="utf-8"))
+    unknown = [name for name in named if name not in cli.commands]
+    for line in commands(page):
+        words = shlex.split(line, comments=True)[1:]
+        if not words or words[0].isupper() or words[0] == "COMMAND":
+            continue
+        try:
+            command, rest = found(words)
+        except KeyError:
+            unknown.append(line)
+            continue
+        options = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
+        given = {word.partition("=")[0] for word in rest if re.match(r"--?[a-z]", word)}
+        unknown += [line] if given - options - {"--help"} else []
+    assert not unknown
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_of_a_page_lead_somewhere(page):
+    text = BLOCK.sub("", page.read_text(encoding="utf-8"))
+    lost = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        target, _, anchor = link.partition("#")
+        if "://" in link or link.startswith("mailto:"):
+            continue
+        path = (page.parent / target) if target else page
+        if not path.exists() or (anchor and anchor not in anchors(path)):
+            lost.append(link)
+    assert not lost
+
+
+def anchors(page):
+    """The anchors of a page's headings, as hosts of Markdown make them."""
+    heads = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_tests_that_a_page_names_are_there(page):
+    lost = []
+    for line in page.read_text(encoding="utf-8").splitlines():
+        files = re.findall(r"`(?:tests/[\w/]*?)?(test_\w+)(?:\.py)?`", line)
+        lost += [file for file in files if file not in TESTS]
+        there = [name.removeprefix("test_") for file in files for name in TESTS.get(file, ())]
+        for start in re.findall(r"\b([a-z0-9_]+)…", line) if files else []:
+            if "_" in start and not any(name.startswith(start) for name in there):
+                lost.append(start)
+    assert not lost
+
+
+def test_a_page_with_faults_is_seen(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("```\ncsa nothing\n$ csa run --no-such\n```\n", encoding="utf-8")
+    assert list(commands(page)) == ["csa nothing", "csa run --no-such"]
+    with pytest.raises(KeyError):
+        found(["nothing"])
+    assert found(["run", "--json"])[0].name == "run"
