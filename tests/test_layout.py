@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import graphlib
 import importlib
 import subprocess
 import sys
@@ -67,6 +68,52 @@ def test_arrows_point_down(path):
         assert package != "flows", f"{path.name} imports flows, whose name is csa.flows"
         if package == "csa" and target not in ("", room):
             assert FLOOR[target] < FLOOR[room], f"csa.{room} imports csa.{target}"
+
+
+def module_of(path):
+    """Dotted name of a source file; flows/ is imported as csa.flows."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = parts if parts[0] == "csa" else ("csa", *parts)
+    return ".".join(part for part in parts if part != "__init__")
+
+
+MODULES = {module_of(path): path for path in SOURCES}
+
+
+def imported_modules(source):
+    """Modules of the house that some code imports, within functions too, but not for types alone.
+
+    What only the type checker reads runs never, so it closes no circle.
+    """
+    tree = ast.parse(source)
+    todo, seen = [tree], []
+    for node in todo:
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            seen.append(node)
+            todo += ast.iter_child_nodes(node)
+    for node in seen:
+        if isinstance(node, ast.Import):
+            yield from {alias.name for alias in node.names} & set(MODULES)
+        if isinstance(node, ast.ImportFrom) and node.module in MODULES:
+            inner = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from (name if name in MODULES else node.module for name in inner)
+
+
+def test_no_module_imports_itself_in_a_circle():
+    graph = {
+        name: set(imported_modules(path.read_text(encoding="utf-8"))) - {name}
+        for name, path in MODULES.items()
+        if name != "csa"  # hands out what the rooms hold
+    }
+    graphlib.TopologicalSorter(graph).prepare()  # a CycleError names the circle
+
+
+def test_what_counts_as_an_import():
+    source = (
+        "import csa.errors\nif TYPE_CHECKING:\n    import csa.extras\n"
+        "def f():\n    from csa.storage import files\n    from csa.core.base import Estimator\n"
+    )
+    assert set(imported_modules(source)) == {"csa.errors", "csa.storage.files", "csa.core.base"}
 
 
 def loaded_by(code):

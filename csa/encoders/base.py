@@ -34,8 +34,8 @@ class Encoder(ABC):
 
     Attributes:
         batch_size: items in a forward pass.
-        view: the parameters it was loaded from, if it was; another process loads it from them
-            again.
+        origin: what loads it again in another process, a function and the view that it takes; the
+            registry writes it.
         augments: values of `augment` that this kind of encoder has.
         backends: values of `backend` that this kind of encoder has.
         cached: whether features are worth keeping in the item cache; not where they are only read
@@ -45,7 +45,7 @@ class Encoder(ABC):
     augments: ClassVar[tuple[str, ...]] = ("none",)
     backends: ClassVar[tuple[str, ...]] = ("torch",)
     cached = True
-    view: ViewParams | None = None
+    origin: tuple[Callable[[ViewParams], "Encoder"], ViewParams] | None = None
 
     def __init__(self, description: Mapping[str, Any], batch_size: int):
         self._described = description
@@ -86,9 +86,13 @@ class Encoder(ABC):
         """
 
     def __reduce__(self) -> Any:
-        from csa.encoders.registry import shared_encoder
-
-        return shared_encoder, (self.view,)
+        if self.origin is None:
+            raise EncoderError(
+                f"encoder {self.fingerprint} was not loaded from a view, so no other process can "
+                f"load it again; use csa.encoders.registry.load_encoder"
+            )
+        load, view = self.origin
+        return load, (view,)
 
     @abstractmethod
     def prepare(self, item: Any) -> Any:

@@ -36,7 +36,7 @@ def load_encoder(view: ViewParams) -> Encoder:
     """
     set_offline_defaults()
     encoder = _make(view)
-    encoder.view = view
+    encoder.origin = (shared_encoder, view)
     return encoder
 
 

@@ -1,13 +1,15 @@
 """Workers: threads here or a Dask cluster give the same bits."""
 
 import hashlib
+import pickle
 
 import numpy as np
 import pytest
 
 from csa.core.moments import Moments
 from csa.encoders.registry import load_encoder
-from csa.errors import FeatureError, InputError
+from csa.encoders.rocket import Rocket
+from csa.errors import EncoderError, FeatureError, InputError
 from csa.features.cache import FeatureCache
 from csa.features.compute import as_finished, moments_of_parts, workers
 from csa.features.embed import Items, embed
@@ -53,6 +55,15 @@ def test_dask_gives_the_bits_of_one_machine(tmp_path):
     with workers("local") as cluster:
         other = moments_of_parts(cluster, parts())
     assert same(one, other)
+
+
+def test_an_encoder_goes_to_another_process_as_the_view_it_was_loaded_from():
+    view = ViewParams(modality="series", encoder="rocket")
+    encoder = load_encoder(view)
+    again = pickle.loads(pickle.dumps(encoder))
+    assert again is not encoder and again.fingerprint == encoder.fingerprint
+    with pytest.raises(EncoderError, match="was not loaded from a view"):
+        pickle.dumps(Rocket(view))
 
 
 def test_moments_of_parts_are_those_of_the_whole():
