@@ -6,7 +6,7 @@ Exit codes: 0 done, 1 a gate or a check said no, 2 wrong use or bad input (one l
 import click
 
 import csa
-from csa.cli import pipeline, project, registry, results, team
+from csa.cli import pipeline, project, questions, registry, results, studies, team
 from csa.cli.common import Group
 
 
@@ -24,6 +24,8 @@ for _command in (
     *project.COMMANDS,
     *pipeline.COMMANDS,
     *results.COMMANDS,
+    *questions.COMMANDS,
+    *studies.COMMANDS,
     *registry.COMMANDS,
     *team.COMMANDS,
 ):

@@ -1,0 +1,177 @@
+"""Measurements beside the pipeline: suspect pairs, sweeps, and which encoders to take."""
+
+import json
+from pathlib import Path
+
+import click
+
+from csa.cli.common import json_option, recipe_arguments, workspace_option
+
+
+@click.command()
+@workspace_option
+@click.option(
+    "--top", default=20, show_default=True, type=click.IntRange(1), help="How many to show."
+)
+@click.option(
+    "--page",
+    metavar="FILE.html",
+    type=click.Path(path_type=Path),
+    help="Write them as a page with pictures.",
+)
+@click.option(
+    "--drop",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write those more likely wrong than not as a list.",
+)
+@click.option(
+    "--trim",
+    metavar="SHARE",
+    help="Refit without this share, or `auto`, and measure that on held-out pairs.",
+)
+@json_option
+def suspects(
+    workspace: str, top: int, page: Path | None, drop: Path | None, trim: str | None, as_json: bool
+) -> None:
+    """Rank the training pairs by how mislabelled they look, each scored by a fit without it.
+
+    The whole ranking is data/suspects/suspects.parquet. Review the drop list, then save it as
+    exclude.csv (of a recipe: RECIPE.exclude.csv beside RECIPE.yaml): the next `csa run` leaves
+    those pairs out.
+
+    \b
+    Examples:
+      csa suspects --top 50 --page suspects.html
+      csa suspects -w flickr8k --drop drop.csv --trim auto
+    """
+    from csa.pipeline.recipes import existing_workspace
+    from csa.questions.suspects import find
+
+    answer = find(existing_workspace(workspace), top, page, drop, trim)
+    click.echo(json.dumps(answer.as_dict(), indent=2) if as_json else str(answer))
+    for name, file in (("page", page), ("drop list", drop)):
+        if file is not None and not as_json:
+            click.echo(f"{name}: {file}")
+
+
+@click.command()
+@workspace_option
+@click.option(
+    "--methods",
+    metavar="NAMES",
+    default="csa,published,ridge,asif,procrustes",
+    show_default=True,
+    help="Or cca.",
+)
+@click.option(
+    "--sizes",
+    metavar="NUMBERS",
+    help="Numbers of training groups.  [default: 20, 50, 100, 300, ... all]",
+)
+@click.option(
+    "--noise",
+    metavar="SHARES",
+    default="0,0.1,0.3,0.5,0.7,1",
+    show_default=True,
+    help="Shares of shuffled pairs.",
+)
+@click.option(
+    "--noise-groups",
+    type=click.IntRange(10),
+    help="Training groups of the noise sweep.  [default: 1,000 or all]",
+)
+@click.option(
+    "--seeds",
+    default=3,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Random subsets of each size.",
+)
+@json_option
+def sweep(
+    workspace: str,
+    methods: str,
+    sizes: str | None,
+    noise: str,
+    noise_groups: int | None,
+    seeds: int,
+    as_json: bool,
+) -> None:
+    """Measure data efficiency and noise robustness of CSA and its baselines on a workspace's
+    features.
+
+    Fits to random parts of the training pairs and to shuffled ones; measures on the held-out pairs.
+    Goes on where it stopped. Writes data/sweep: sweep.json, data_efficiency.png, noise.png. A group
+    is what is never split: an image with its captions.
+
+    \b
+    Examples:
+      csa sweep
+      csa sweep -w flickr8k --methods csa,published --sizes 20,100,1000 --noise 0,0.3
+    """
+    from csa.pipeline.recipes import existing_workspace
+    from csa.questions.sweep import run_sweep, split_list
+
+    ws = existing_workspace(workspace)
+    result = run_sweep(
+        ws,
+        split_list(methods, str, "--methods"),
+        None if sizes is None else split_list(sizes, int, "--sizes"),
+        split_list(noise, float, "--noise"),
+        noise_groups,
+        seeds,
+    )
+    click.echo(
+        json.dumps(result.as_dict(), indent=2)
+        if as_json
+        else f"{result}\npictures: {ws.data / 'sweep'}"
+    )
+
+
+@click.command()
+@recipe_arguments
+@click.option(
+    "--view",
+    "candidates",
+    metavar="VIEW=ENCODER",
+    multiple=True,
+    help="A candidate; repeatable.  [default: the recipe's]",
+)
+@click.option(
+    "--sample",
+    default=500,
+    show_default=True,
+    help="Training pairs to embed, each of another group.",
+)
+@json_option
+def advise(
+    recipe: Path | None,
+    overrides: tuple[str, ...],
+    data: str | None,
+    candidates: tuple[str, ...],
+    sample: int,
+    as_json: bool,
+) -> None:
+    """Compare encoders on a sample of the pairs: which pair of them aligns best, before hours of
+    embedding.
+
+    A candidate may carry settings: VIEW=ENCODER:layer=-2,pooling=cls, and be several encoders side
+    by side: VIEW=A+B. Only the sample is embedded, and it stays in the cache. Pairings are ranked
+    by retrieval inside held-out folds; those that the sample cannot tell from the best are named.
+
+    \b
+    Examples:
+      csa advise --view text=minilm-l6-v2 --view text=minilm-l6-v2:layer=0/-1
+      csa advise --view image=efficientnet-lite0 --view image=efficientnet-lite0+efficientnet-lite2
+      csa advise recipes/flickr8k.yaml --data ~/flickr8k --view image=efficientnet-lite0 --view
+      image=/models/dinov2
+    """
+    from csa.pipeline.recipes import open_workspace
+    from csa.questions.advise import advise as give_advice
+
+    advice = give_advice(open_workspace(recipe, overrides, data), candidates, sample)
+    click.echo(json.dumps(advice.as_dict(), indent=2) if as_json else str(advice))
+
+
+COMMANDS = (suspects, sweep, advise)
