@@ -17,38 +17,23 @@ an item has.
 True
 """
 
-from collections.abc import Iterator, Mapping
-from functools import cache
-from itertools import combinations
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import isotonic_regression
+from numpy.typing import ArrayLike
 
 from csa.core.base import Estimator
-from csa.core.held import Held
-from csa.core.matrices import Array, Float64, check_features
+from csa.core.matrices import Float64, check_features
 from csa.core.preparation import Preparation
-from csa.core.scores import NormalisedLikelihoodRatioScore, Score
-from csa.core.search import best_ranks
-from csa.core.shrinkage import climb, scale_odds, share_of
-from csa.core.threads import each, one_thread_a_product
-from csa.core.training import assign_folds, within_few_dimensions
+from csa.core.threads import one_thread_a_product
+from csa.core.training import assign_folds
 from csa.errors import InputError
 from csa.multiview.block_moments import BlockMoments
-from csa.multiview.joint import JointDecomposition, JointFactors
+from csa.multiview.choice import choose_shrinkage
+from csa.multiview.comparison import HeldOutCovariances, Shrinkages, score_of
+from csa.multiview.joint import JointFactors
 from csa.multiview.views import Views
-
-Shrinkages = tuple[float, ...]
-
-_COMMON_LOG_ODDS = (-4.0, -2.0, 0.0, 2.0)
-_STEP = 1.5
-_TRIAL_DIMENSIONS = 256
-_TRIAL_ITEMS = 6000
-_MAX_FOLD_ITEMS = 1500
-_VARIANCE_FLOOR = 0.05
-_CORRELATION_CEILING = 0.999
 
 
 class GCCA(Estimator):
@@ -121,10 +106,10 @@ class GCCA(Estimator):
         }
         prepared = [self._prepare[name](X) for name, X in zip(names, raw, strict=True)]
         fold = assign_folds(group, self.folds, self.seed)
-        shrinkage = self._given(names) or _choose_shrinkage(
+        shrinkage = self._given(names) or choose_shrinkage(
             prepared, group, names, self.folds, self.seed
         )
-        folds = _Folds(BlockMoments.of_folds(prepared, fold), names)
+        folds = HeldOutCovariances(BlockMoments.of_folds(prepared, fold), names)
         self.views_, self.shrinkage_ = names, dict(zip(names, shrinkage, strict=True))
         self._widths = {name: X.shape[1] for name, X in zip(names, raw, strict=True)}
         decomposition = JointFactors.of(folds.total, names).solve(shrinkage)
@@ -192,7 +177,7 @@ class GCCA(Estimator):
         return scores
 
     def _compare(self, a: dict[str, Float64], b: dict[str, Float64]) -> Float64:
-        score, left, right = _score(
+        score, left, right = score_of(
             self._covariances, *([self._number(name) for name in side] for side in (a, b))
         )
         first = np.einsum("vni,iv->ni", np.stack(list(a.values())), left)
@@ -238,167 +223,3 @@ class GCCA(Estimator):
                 f"{asked!r}"
             )
         return tuple(float(value) for value in values)
-
-
-class _Folds:
-    """Folds of items in all views: their complements, decomposed for any shrinkage."""
-
-    def __init__(self, folds: list[BlockMoments], names: tuple[str, ...]):
-        self._folds = folds
-        self.total = sum(folds[1:], start=folds[0])
-        self.complements = [self.total - fold for fold in folds]
-        self._factors = each(
-            lambda complement: JointFactors.of(complement, names), self.complements
-        )
-
-    def decompositions(self, shrinkage: Shrinkages) -> list[JointDecomposition]:
-        """Of each fold's complement."""
-        return each(lambda factors: factors.solve(shrinkage), self._factors)
-
-    def covariances(
-        self, shrinkage: Shrinkages, decompositions: list[JointDecomposition] | None = None
-    ) -> Float64:
-        """Held-out second moments (r, m, m) of the views' coordinates, component by component,
-        averaged over folds.
-        """
-        found = decompositions or self.decompositions(shrinkage)
-        r = min(len(decomposition.rho) for decomposition in found)
-        m = len(self.total.widths)
-        mean = np.zeros((r, m, m))
-        for fold, complement, decomposition in zip(
-            self._folds, self.complements, found, strict=True
-        ):
-            A = [projection[:, :r] for projection in decomposition.projections]
-            shift = [(fold.mean(v) - complement.mean(v)) @ A[v] for v in range(m)]
-            for v in range(m):
-                for w in range(v, m):
-                    product = (
-                        np.einsum("ir,ir->r", A[v], fold.scatter(v, w) @ A[w]) / fold.n
-                        + shift[v] * shift[w]
-                    )
-                    mean[:, v, w] += product / len(self._folds)
-                    mean[:, w, v] = mean[:, v, w]
-        diagonal = np.arange(m)
-        mean[:, diagonal, diagonal] = np.maximum(mean[:, diagonal, diagonal], _VARIANCE_FLOOR)
-        return _smooth(mean)
-
-
-def _score(
-    covariances: Float64, these: list[int], those: list[int]
-) -> tuple[Score, Float64, Float64]:
-    """The score of some views against others, and each side's combination (r, views):
-    unit-variance predictors of each other.
-    """
-    left, right = _whitener(covariances, these), _whitener(covariances, those)
-    U, s, Vt = np.linalg.svd(np.swapaxes(left, 1, 2) @ covariances[:, these][:, :, those] @ right)
-    first, second = (
-        (left @ U[:, :, :1])[:, :, 0],
-        (right @ np.swapaxes(Vt, 1, 2)[:, :, :1])[:, :, 0],
-    )
-    # A pair of vectors may be turned round together; so turned that the views add up.
-    sign = np.where(first.sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
-    held = Held.unscaled(np.clip(s[:, 0], 0.0, _CORRELATION_CEILING))
-    return NormalisedLikelihoodRatioScore.of(held), first * sign, second * sign
-
-
-def _smooth(covariances: Float64) -> Float64:
-    """Correlations between views that do not rise with the component and are not negative, the
-    variances as they are.
-
-    What is measured of one component is noise to a good part. Combinations of views would be chosen
-    by that noise: of two views that say nothing, the difference says something in every sample.
-    """
-    smooth = covariances.copy()
-    for v, w in combinations(range(covariances.shape[1]), 2):
-        scale = np.sqrt(covariances[:, v, v] * covariances[:, w, w])
-        correlation = isotonic_regression(covariances[:, v, w] / scale, increasing=False).x
-        smooth[:, v, w] = smooth[:, w, v] = np.clip(correlation, 0.0, _CORRELATION_CEILING) * scale
-    return smooth
-
-
-def _whitener(covariances: Float64, views: list[int]) -> Float64:
-    """W (r, k, k) with W' C W = I for the block C of the views."""
-    values, vectors = np.linalg.eigh(covariances[:, views][:, :, views])
-    whitener: Float64 = (
-        vectors
-        / np.sqrt(np.maximum(values, _VARIANCE_FLOOR * values.max(axis=1, keepdims=True)))[
-            :, None, :
-        ]
-    )
-    return whitener
-
-
-def _choose_shrinkage(
-    views: list[Array], group: NDArray[np.intp], names: tuple[str, ...], folds: int, seed: int
-) -> Shrinkages:
-    """By mean reciprocal rank between all pairs of views in held-out folds: a common one first,
-    then each view's.
-    """
-    count = int(group.max()) + 1
-    some = np.random.default_rng(seed).permutation(count)[
-        : max(2, round(count * min(1.0, _TRIAL_ITEMS / len(group))))
-    ]
-    rows = np.flatnonzero(np.isin(group, some))
-    reduced = [within_few_dimensions(view[rows], _TRIAL_DIMENSIONS) for view in views]
-    trial = _Trial([view for view, _ in reduced], group[rows], names, folds, seed)
-    ratios = [ratio for _, ratio in reduced]
-
-    @cache
-    def value(log_odds: tuple[float, ...]) -> float:
-        shares = zip(map(share_of, log_odds), ratios, strict=True)
-        return trial.held_out_mrr(tuple(scale_odds(g, 1 / ratio) for g, ratio in shares))
-
-    best = max(((odds,) * len(names) for odds in _COMMON_LOG_ODDS), key=value)
-    return tuple(map(share_of, climb(best, value, _neighbours)[0]))
-
-
-def _neighbours(point: tuple[float, ...]) -> Iterator[tuple[float, ...]]:
-    """A step up and down in the log-odds of each view."""
-    for v, odds in enumerate(point):
-        for step in (_STEP, -_STEP):
-            yield (*point[:v], odds + step, *point[v + 1 :])
-
-
-class _Trial:
-    """Retrieval inside held-out folds under any shrinkage."""
-
-    def __init__(
-        self,
-        views: list[Array],
-        group: NDArray[np.intp],
-        names: tuple[str, ...],
-        folds: int,
-        seed: int,
-    ):
-        self._views, self._group, self._fold = views, group, assign_folds(group, folds, seed)
-        self._folds = _Folds(BlockMoments.of_folds(views, self._fold), names)
-
-    def held_out_mrr(self, shrinkage: Shrinkages) -> float:
-        """Mean reciprocal rank over folds and ordered pairs of views."""
-        decompositions = self._folds.decompositions(shrinkage)
-        covariances = self._folds.covariances(shrinkage, decompositions)
-        r, values = len(covariances), []
-        for k, (complement, decomposition) in enumerate(
-            zip(self._folds.complements, decompositions, strict=True)
-        ):
-            rows = np.flatnonzero(self._fold == k)[:_MAX_FOLD_ITEMS]
-            relevant = np.nonzero(self._group[rows][:, None] == self._group[rows])
-            a = [
-                (view[rows] - complement.mean(v)) @ decomposition.projections[v][:, :r]
-                for v, view in enumerate(self._views)
-            ]
-            for v, w in combinations(range(len(a)), 2):
-                score, first, second = _score(covariances, [v], [w])
-                left, right = score.left(a[v] * first[:, 0]), score.right(a[w] * second[:, 0])
-                for x, y in ((left, right), (right, left)):
-                    values.append(
-                        (
-                            1
-                            / best_ranks(
-                                x.astype(np.float32),
-                                y.astype(np.float32),
-                                (relevant[0], relevant[1]),
-                            )
-                        ).mean()
-                    )
-        return float(np.mean(values))
