@@ -1,12 +1,12 @@
 """Section `checks`: what data must be like to be fitted on."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from csa.params.base import Section
 
-Limits = list[float | None]
+Limits = list[Annotated[float, Field(ge=0)] | None]
 
 
 def _limits(warn: float | None, refuse: float | None, description: str) -> Any:
@@ -60,3 +60,13 @@ class ChecksParams(Section):
         "how far covariances moved since the champion, in nats per component, beyond sampling "
         "noise",
     )
+
+    @field_validator("*")
+    @classmethod
+    def _warn_comes_first(cls, limits: Limits, info: ValidationInfo) -> Limits:
+        warn, refuse = limits
+        fewer = str(info.field_name).startswith("fewest_")
+        if warn is not None and refuse is not None and (warn < refuse if fewer else warn > refuse):
+            order = "the first is the larger" if fewer else "the first is the smaller"
+            raise ValueError(f"[warn, refuse] in the wrong order: {order} of the two")
+        return limits

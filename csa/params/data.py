@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from csa.params.base import Section
+from csa.params.base import Section, Seed
 
 DatasetKind = Literal[
     "table",
@@ -30,7 +30,7 @@ class SplitParams(Section):
     """
 
     test: float = Field(0.2, gt=0, lt=1, description="share of groups held out for evaluation")
-    seed: int = Field(0, description="changes which groups are held out")
+    seed: Seed = Field(0, description="changes which groups are held out")
 
 
 class DatasetParams(Section):
@@ -81,6 +81,9 @@ class DatasetParams(Section):
         "and counted",
     )
     max_image_pixels: int = Field(
-        50_000_000, gt=0, description="an image with more pixels is refused as a decompression bomb"
+        50_000_000,
+        gt=0,
+        le=10**10,
+        description="an image with more pixels is refused as a decompression bomb",
     )
     split: SplitParams = Field(default_factory=SplitParams)

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from csa.params.base import Section
+from csa.params.base import Count, Section, Seed
 
 Preparation = Literal["auto", "raw", "unit", "root", "kernel"]
 
@@ -19,7 +19,7 @@ class FitParams(Section):
         "auto",
         description="auto, one number for both views, or [first view, second view]; each in [0, 1]",
     )
-    n_components: Literal["auto"] | int = Field(
+    n_components: Literal["auto"] | Count = Field(
         "auto", description="canonical dimensions the canonical score keeps"
     )
     preparation: Preparation | list[Preparation] = Field(
@@ -30,8 +30,10 @@ class FitParams(Section):
     hubness: Literal["auto"] | bool = Field(
         "auto", description="correct the score for hubs: items that are near everything"
     )
-    folds: int = Field(5, ge=2, description="folds of the cross-fitting; a group is never split")
-    seed: int = Field(0, description="shuffles groups into folds")
+    folds: int = Field(
+        5, ge=2, le=1000, description="folds of the cross-fitting; a group is never split"
+    )
+    seed: Seed = Field(0, description="shuffles groups into folds")
 
     @field_validator("preparation")
     @classmethod

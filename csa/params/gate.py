@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from csa.params.base import Section
+from csa.params.base import Section, Seed
 
 
 class GateParams(Section):
@@ -26,9 +26,10 @@ class GateParams(Section):
     bootstrap: int = Field(
         2000,
         ge=100,
+        le=1_000_000,
         description="subsets of groups that are drawn for the gain, and resamples for the slices",
     )
-    seed: int = Field(0, description="of those draws; another seed is no new question")
+    seed: Seed = Field(0, description="of those draws; another seed is no new question")
     slices: list[str] = Field(
         default_factory=lambda: ["direction", "label", "caption_length", "group_size"],
         description="parts of the held-out queries that are looked at one by one: direction, "
@@ -55,7 +56,9 @@ class GateParams(Section):
         False,
         description="a promotion waits for a person: `csa approve`, or Prefect's page of the run",
     )
-    approval_seconds: int = Field(86_400, gt=0, description="how long it waits; no answer is a no")
+    approval_seconds: int = Field(
+        86_400, gt=0, le=10**9, description="how long it waits; no answer is a no"
+    )
     outside_moves: Literal["accept", "repair"] = Field(
         "accept",
         description="a champion moved by hand in MLflow: `accept` writes it to the ledger, "

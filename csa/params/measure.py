@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, field_validator
 
-from csa.params.base import Section
+from csa.params.base import Count, Section, Seed
 from csa.params.data import DatasetParams
 
 Baseline = Literal[
@@ -47,7 +47,7 @@ class MultimodalParams(Section):
     revision: str | None = Field(
         None, description="the commit of a hub model; required for a model id"
     )
-    batch_size: int = Field(32, gt=0, description="items per forward pass")
+    batch_size: Count = Field(32, description="items per forward pass")
     dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="arithmetic of the forward pass"
     )
@@ -57,10 +57,13 @@ class EvaluateParams(Section):
     """What is measured on the held-out pairs."""
 
     bootstrap: int = Field(
-        1000, ge=100, description="bootstrap resamples of groups for confidence intervals"
+        1000,
+        ge=100,
+        le=1_000_000,
+        description="bootstrap resamples of groups for confidence intervals",
     )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="confidence level of every interval")
-    seed: int = Field(0, description="of the bootstrap and of the mismatched pairs")
+    seed: Seed = Field(0, description="of the bootstrap and of the mismatched pairs")
     prompts: PromptParams = Field(
         default_factory=PromptParams,
         description="where held-out pairs carry labels: how classes are put into words",

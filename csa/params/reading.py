@@ -1,29 +1,26 @@
 """Reading YAML, laying overrides over it, and explaining what is wrong with it."""
 
+import copy
 import difflib
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
 from pydantic import BaseModel
 
 from csa.errors import ParamsError
+from csa.params.plain_yaml import parse_yaml
+from csa.storage.files import read_text
+
+_SHOWN = 200  # characters of a value in an error
 
 
 def load_yaml(path: Path) -> Any:
     """Parse one YAML file.
 
     Raises:
-        ParamsError: the file is missing or is not YAML.
+        ParamsError: the file is missing, is none, or is not YAML as `parse_yaml` takes it.
     """
-    try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ParamsError(
-            f"{path}: no such file; give the path of a params file or a recipe"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ParamsError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    return parse_yaml(read_text(path, "a params file or a recipe", ParamsError), str(path))
 
 
 def apply_overrides(mapping: dict[str, Any], overrides: tuple[str, ...]) -> dict[str, Any]:
@@ -37,29 +34,53 @@ def apply_overrides(mapping: dict[str, Any], overrides: tuple[str, ...]) -> dict
         A copy of the mapping with the values in it.
 
     Raises:
-        ParamsError: an override without `=`, or one that runs through a value that is no section.
+        ParamsError: an override without `=`, one whose value is no YAML, or one that runs through a
+            value that is no section.
     """
-    result: dict[str, Any] = yaml.safe_load(yaml.safe_dump(mapping)) or {}
+    result = copy.deepcopy(mapping)
     for override in overrides:
+        shown = f"--set {override[:200]!r}"
         dotted, equals, text = override.partition("=")
         if not equals or not dotted:
             raise ParamsError(
-                f"--set {override!r}: expected section.key=value, for example --set "
+                f"{shown}: expected section.key=value, for example --set "
                 f"dataset.path=/data/flickr8k"
             )
-        *sections, key = dotted.split(".")
-        node = result
-        for section in sections:
-            node = node.setdefault(section, {})
-            if not isinstance(node, dict):
-                raise ParamsError(f"--set {override!r}: {section!r} is a value, not a section")
-        try:
-            node[key] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise ParamsError(
-                f"--set {override!r}: {text!r} is not a YAML value; quote it"
-            ) from None
+        value = parse_yaml(text, f"{shown}: the value")
+        _lay(result, dotted, value, shown)
     return result
+
+
+def lay_over(mapping: dict[str, Any], dotted: str, value: Any, source: str) -> dict[str, Any]:
+    """Lay one value over parameters.
+
+    Args:
+        mapping: sections of parameters; not changed.
+        dotted: where, such as `dataset.path`.
+        value: plain data.
+        source: what errors call it.
+
+    Returns:
+        A copy of the mapping with the value in it.
+
+    Raises:
+        ParamsError: the way runs through a value that is no section.
+    """
+    result = copy.deepcopy(mapping)
+    _lay(result, dotted, value, source)
+    return result
+
+
+def _lay(mapping: dict[str, Any], dotted: str, value: Any, source: str) -> None:
+    *sections, key = dotted.split(".")
+    node = mapping
+    for section in sections:
+        if node.get(section) is None:  # absent, or a section without a line
+            node[section] = {}
+        node = node[section]
+        if not isinstance(node, dict):
+            raise ParamsError(f"{source}: {section[:80]!r} is a value, not a section")
+    node[key] = value
 
 
 def explain(error: Any, schema: type[BaseModel]) -> str:
@@ -75,7 +96,7 @@ def explain(error: Any, schema: type[BaseModel]) -> str:
     *parents, key = error["loc"] or ("",)
     where = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        nearest = difflib.get_close_matches(str(key), _valid_keys(parents, schema), n=1, cutoff=0)
+        nearest = difflib.get_close_matches(str(key), _valid_keys(parents, schema), n=1, cutoff=0.5)
         return (
             f"unknown key {where!r}; did you mean {nearest[0]!r}?"
             if nearest
@@ -84,7 +105,8 @@ def explain(error: Any, schema: type[BaseModel]) -> str:
     if error["type"] == "missing":
         return f"{where!r} is missing"
     message = str(error["msg"]).removeprefix("Value error, ")
-    return f"{where!r}: {message}, got {error['input']!r}"
+    got = repr(error["input"])
+    return f"{where!r}: {message}, got {got if len(got) <= _SHOWN else f'{got[:_SHOWN]} …'}"
 
 
 def _valid_keys(parents: list[str | int], schema: type[BaseModel]) -> list[str]:

@@ -60,10 +60,15 @@ class Params(Section):
                 f"exactly two views are needed, got {len(views)} ({', '.join(views) or 'none'})"
             )
         for name in views:
-            if not name.isidentifier() or name in RESERVED_COLUMNS:
+            if not _is_plain(name) or name in RESERVED_COLUMNS:
                 raise ValueError(
-                    f"{name!r} cannot name a view: use a plain word that is none of "
+                    f"{name[:80]!r} cannot name a view: use a plain word that is none of "
                     f"{', '.join(RESERVED_COLUMNS)}"
+                )
+            if name.removesuffix("_hash") in set(views) - {name}:
+                raise ValueError(
+                    f"{name!r} cannot name a view: it is the column of hashes of "
+                    f"{name.removesuffix('_hash')!r}; give another name"
                 )
         return views
 
@@ -71,8 +76,8 @@ class Params(Section):
     @classmethod
     def _plain_names(cls, tasks: dict[str, TaskParams]) -> dict[str, TaskParams]:
         for name in tasks:
-            if not name.replace("-", "_").isidentifier():
-                raise ValueError(f"{name!r} cannot name a task: use letters, digits, - and _")
+            if not _is_plain(name.replace("-", "_")):
+                raise ValueError(f"{name[:80]!r} cannot name a task: use letters, digits, - and _")
         return tasks
 
     @property
@@ -130,10 +135,16 @@ class Params(Section):
         return self.model_dump(mode="json")
 
 
+def _is_plain(name: str) -> bool:
+    """Whether a name can be a column, a folder and a stage."""
+    return name.isidentifier() and len(name.encode()) <= _LONGEST_NAME
+
+
 @cache
 def _tell_once(note: str | None) -> None:
     if note is not None:
         print(note, file=sys.stderr)
 
 
+_LONGEST_NAME = 100  # bytes
 RESERVED_COLUMNS = ("pair_id", "group", "split", "label", "mislabelled")

@@ -13,7 +13,7 @@ from pydantic import (
 )
 
 from csa.modalities.registry import MODALITIES
-from csa.params.base import Section
+from csa.params.base import Count, Section
 
 
 def _known_modality(value: str) -> str:
@@ -38,8 +38,11 @@ Backend = Literal["torch", "openvino"]
 
 
 def _several_layers(value: Any) -> Any:
-    if isinstance(value, list | tuple) and (len(value) < 2 or len(set(value)) < len(value)):
-        raise ValueError("a list of layers has two or more, each once")
+    if isinstance(value, list | tuple):
+        if not all(type(one) is int for one in value):
+            raise ValueError("a list of layers holds whole numbers, such as [0, -1]")
+        if len(value) < 2 or len(set(value)) < len(value):
+            raise ValueError("a list of layers has two or more, each once")
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -54,10 +57,14 @@ class LidarParams(Section):
     projection: Literal["range", "bird"] = Field(
         "range", description="range: as the sensor saw it; bird: from above"
     )
-    fov_up: float = Field(2.0, description="range: elevation of the highest beam, in degrees")
-    fov_down: float = Field(-24.9, description="range: elevation of the lowest beam, in degrees")
-    rows: int = Field(64, gt=0, description="range: beams of the sensor")
-    columns: int = Field(1024, gt=0, multiple_of=4, description="range: steps of a turn")
+    fov_up: float = Field(
+        2.0, ge=-90, le=90, description="range: elevation of the highest beam, in degrees"
+    )
+    fov_down: float = Field(
+        -24.9, ge=-90, le=90, description="range: elevation of the lowest beam, in degrees"
+    )
+    rows: int = Field(64, gt=0, le=8192, description="range: beams of the sensor")
+    columns: int = Field(1024, gt=0, le=8192, multiple_of=4, description="range: steps of a turn")
     max_range: float = Field(
         80.0, gt=0, description="range: points farther away are left out, in metres"
     )
@@ -91,7 +98,7 @@ class EncoderParams(Section):
         "pooled and brought to unit length, "
         "then all are put side by side",
     )
-    batch_size: int = Field(32, gt=0, description="items per forward pass")
+    batch_size: Count = Field(32, description="items per forward pass")
     dtype: Dtype = Field("float32", description="arithmetic of the forward pass")
     augment: Augment = Field(
         "none",

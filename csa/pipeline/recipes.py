@@ -9,16 +9,19 @@ import yaml
 
 from csa.datasets.exclude import EXCLUDE_FILE, Excluded, read_excluded, write_excluded
 from csa.errors import InputError, ParamsError, WorkspaceError
-from csa.params.reading import apply_overrides, load_yaml
+from csa.params.reading import apply_overrides, lay_over, load_yaml
 from csa.params.schema import Params
 from csa.pipeline.workspace import Workspace
-from csa.storage.files import write_atomic
+from csa.storage.files import what_is, write_atomic
 
 DVC_IGNORED = "__pycache__\n*.tmp\n.csa\n"
 """Content of `.dvcignore`."""
 
 DEMO = "data/openmoji"
 """`dataset.path` of the built-in data set, which a stage makes."""
+
+MAIN = "main"
+"""The name of the project's own workspace."""
 
 _NEEDED = ("dataset", "views", "checks", "fit", "evaluate")  # sections that stages depend on
 _PACKAGED = Path(__file__).parents[1] / "recipes"
@@ -94,6 +97,7 @@ def open_workspace(
         repository.prepare_state()
         return repository
     recipe = find_recipe(recipe)
+    _check_name(recipe)
     mapping = load_yaml(recipe)
     if not isinstance(mapping, dict):
         raise ParamsError(
@@ -101,7 +105,7 @@ def open_workspace(
         )
     mapping = apply_overrides(mapping, overrides)
     if data is not None:
-        mapping.setdefault("dataset", {})["path"] = str(Path(data).resolve())
+        mapping = lay_over(mapping, "dataset.path", str(Path(data).resolve()), str(recipe))
     params = Params.from_mapping(mapping, source=str(recipe))
     try:
         repository = main_workspace()
@@ -119,6 +123,16 @@ def open_workspace(
     return ws
 
 
+def _check_name(recipe: Path) -> None:
+    """Refuse a recipe whose name cannot be a workspace's."""
+    if recipe.stem == MAIN or recipe.name.startswith("."):
+        raise InputError(
+            f"{recipe}: its workspace would be called {recipe.stem!r}, which "
+            + ("is the project's own" if recipe.stem == MAIN else "is no name of a folder here")
+            + "; rename the recipe"
+        )
+
+
 def existing_workspace(name: str) -> Workspace:
     """The workspace called `name`.
 
@@ -126,13 +140,17 @@ def existing_workspace(name: str) -> Workspace:
         InputError: no recipe of that name was run.
     """
     repository = main_workspace()
-    if name == "main":
+    if name == MAIN:
         return repository
+    if name != Path(name).name or name.startswith("."):
+        raise InputError(f"no workspace {name[:80]!r}; a name is one word, such as {MAIN}")
     ws = Workspace(repository.state / "workspaces" / name, repository.state)
-    if not ws.params_file.is_file():
+    if what_is(ws.params_file) != "a file":
         folder = repository.state / "workspaces"
-        known = ", ".join(["main", *sorted(path.name for path in folder.glob("*"))])
-        raise InputError(f"no workspace {name!r}; there are {known}; `csa run RECIPE` makes one")
+        known = ", ".join([MAIN, *sorted(path.name for path in folder.glob("*"))])
+        raise InputError(
+            f"no workspace {name[:80]!r}; there are {known}; `csa run RECIPE` makes one"
+        )
     return ws
 
 
@@ -174,7 +192,8 @@ def _check_sections(project: Workspace) -> None:
     """What stages depend on must be written out in params.yaml: DVC tracks the file, not our
     defaults.
     """
-    missing = [name for name in _NEEDED if name not in load_yaml(project.params_file)]
+    given = load_yaml(project.params_file)
+    missing = [name for name in _NEEDED if name not in given]
     if missing:
         raise ParamsError(
             f"{project.params_file}: section {missing[0]!r} is missing; add it, or "

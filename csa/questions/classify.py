@@ -28,7 +28,7 @@ from csa.params.views import Modality
 from csa.pipeline.labelled import usual_template, view_pair
 from csa.pipeline.workspace import Workspace
 from csa.questions.score import UNFAMILIAR, familiar
-from csa.storage.files import write_atomic
+from csa.storage.files import read_text, write_atomic
 
 MOST_DRAWN = 40
 """Files that fit on a picture sheet."""
@@ -230,13 +230,7 @@ def read_labels(path: Path) -> list[str]:
     Raises:
         InputError: no such file, or not text.
     """
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise InputError(
-            f"--labels {path}: cannot be read ({reason}); give a text file with a label a line"
-        ) from None
+    return read_text(path, "a text file with a label a line").splitlines()
 
 
 @dataclass(frozen=True)

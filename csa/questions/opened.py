@@ -10,9 +10,10 @@ from csa.datasets.items import load_file
 from csa.encoders.registry import load_view_encoder
 from csa.encoders.several import ViewEncoder
 from csa.errors import InputError
-from csa.modalities.registry import modality_of, names_a_file
+from csa.modalities.registry import MODALITIES, modality_of, names_a_file
 from csa.params.schema import Params
 from csa.pipeline.workspace import Workspace
+from csa.storage.files import what_is
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,13 @@ class Fitted:
                 f"view {view!r} holds features computed elsewhere, so nothing new can be encoded "
                 f"for it here"
             )
+        found = what_is(Path(value))
+        if found != "a file":
+            instead = "there is no such file" if found == "nothing" else f"it is {found}"
+            raise InputError(
+                f"{value[:200]!r}: view {view!r} takes {MODALITIES[modality].plural}, and "
+                f"{instead}; give the path of one"
+            )
         return load_file(value, modality, self.params.dataset.max_image_pixels)
 
     def encode(self, view: str, item: Any) -> Array:
@@ -53,14 +61,17 @@ class Fitted:
         """The view a query belongs to: that of its kind of file if it is one, else that of
         texts.
         """
-        is_file = Path(value).is_file()
+        shown = repr(value[:200])
+        is_file = what_is(Path(value)) == "a file"
         if not is_file and names_a_file(value):
-            raise InputError(f"{value!r} reads as a file, but there is none; correct the path")
+            raise InputError(
+                f"{value[:200]!r} reads as a file, but there is none; correct the path"
+            )
         modality = modality_of(value) if is_file else "text"
         for name, view in self.params.views.items():
             if view.modality == modality:
                 return name
         views = ", ".join(f"{name} ({view.modality})" for name, view in self.params.views.items())
         raise InputError(
-            f"{value!r} reads as {modality}, but no view is of that modality; the views are {views}"
+            f"{shown} reads as {modality}, but no view is of that modality; the views are {views}"
         )

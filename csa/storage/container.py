@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csa.errors import ArtifactError
-from csa.storage.files import write_atomic
+from csa.storage.files import what_is, write_atomic
 
 _FORMAT_VERSION = 1
 
@@ -90,12 +90,15 @@ def _open(
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     from safetensors import SafetensorError, safe_open
 
+    found = what_is(path)
+    if found not in ("a file", "nothing"):  # a pipe would be waited for
+        raise ArtifactError(f"{path}: it is {found}; give the path of a file that CSA wrote")
     try:
         with safe_open(path, framework="numpy") as file:
             header, arrays = json.loads((file.metadata() or {})["csa"]), read(file)
-    except (FileNotFoundError, IsADirectoryError):
+    except FileNotFoundError:
         raise ArtifactError(f"{path}: no such file; `csa run` or save() writes it") from None
-    except (SafetensorError, KeyError, json.JSONDecodeError) as error:
+    except (SafetensorError, OSError, KeyError, ValueError, RecursionError, TypeError) as error:
         raise ArtifactError(
             f"{path}: not a CSA file, or damaged ({type(error).__name__}); restore or compute it "
             f"again"

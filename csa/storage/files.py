@@ -4,15 +4,17 @@ import json
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
-from csa.errors import ArtifactError, CSAError, DataError, WorkspaceError
+from csa.errors import ArtifactError, CSAError, DataError, InputError, WorkspaceError
 
 _LFS = b"version https://git-lfs.github.com/spec/"
+_unfinished: set[Path] = set()
 _BOMB_BYTES = 1 << 28
+_MOST_TEXT = 100_000_000
 _BOMB_RATIO = 200
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -74,6 +76,35 @@ def open_item(path: Path, name: str, what: str) -> BufferedReader:
             f"pull"
         )
     return file
+
+
+def read_text(path: Path, what: str, kind: type[CSAError] = InputError) -> str:
+    """The text of a file that a person named, at most 100 MB.
+
+    Args:
+        path: the file.
+        what: what it should be, for errors, such as "a list of labels".
+        kind: of the error.
+
+    Returns:
+        Its text; a byte order mark is no part of it.
+
+    Raises:
+        CSAError: of that kind: no such file, something that is no file, too large, not UTF-8.
+    """
+    found = what_is(path)
+    if found == "nothing":
+        raise kind(f"{_shown(str(path))}: no such file; give the path of {what}")
+    try:
+        if found != "a file":
+            raise kind(f"{path}: it is {found}; give the path of {what}")
+        if path.stat().st_size > _MOST_TEXT:
+            raise kind(f"{path}: {path.stat().st_size:,} bytes are too many for {what}")
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise kind(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
+    except UnicodeDecodeError:
+        raise kind(f"{path}: not UTF-8 text; give the path of {what}, saved as UTF-8") from None
 
 
 def read_whole(path: Path, name: str, what: str) -> bytes:
@@ -215,19 +246,37 @@ def write_atomic(path: Path, content: bytes) -> None:
     Raises:
         WorkspaceError: the file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    if what_is(path) not in ("a file", "nothing"):
+        raise WorkspaceError(
+            f"{path}: {what_is(path)} lies there, which is never replaced; move it, or give "
+            f"another name"
+        )
+    _unfinished.add(temporary)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise WorkspaceError(
             f"{path}: cannot be written ({error.strerror}); free space or fix its permissions"
         ) from None
+    finally:  # whatever ended it, a signal too
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        _unfinished.discard(temporary)
+
+
+def remove_unfinished() -> None:
+    """Remove the temporary files that `write_atomic` has open: this process ends in the middle of
+    it.
+    """
+    for temporary in list(_unfinished):
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

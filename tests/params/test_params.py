@@ -1,5 +1,7 @@
 """The schema of params.yaml: what is wrong is named, with what was probably meant."""
 
+import os
+
 import pytest
 import yaml
 
@@ -144,3 +146,95 @@ def test_a_dump_has_one_form_for_each_meaning():
 def test_an_unknown_modality_is_refused_with_those_there_are():
     with pytest.raises(ParamsError, match="image, text, audio, lidar, series, array, got 'video'"):
         Params.from_mapping({"views": {"image": NEW, "text": {**TEXT, "modality": "video"}}})
+
+
+def aliases(levels):
+    """Ten to the power of `levels` values in a few lines."""
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    for k in range(1, levels):
+        lines.append(f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 10)}]")
+    return "\n".join(lines)
+
+
+VIEW = "{modality: text, encoder: x}"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("fit: {folds: 3}\ndataset: {}\nfit: {}", "line 3: `fit` stands twice .first in line 1"),
+        ("fit:\n  seed: 1\n  folds: 3\n  seed: 2", "line 4: `seed` stands twice .first in line 2"),
+        ("fit: {seed: 2024-13-45}", "fit.seed.*got '2024-13-45'"),
+        ("fit: !!timestamp 2024-13-45", "'2024-13-45' is no value .month must be"),
+        (f"fit: {{seed: {'1' * 5000}}}", "is no value .* .line 1, column 13"),
+        (f"fit: {{seed: 0x{'f' * 5000}}}", "a number of so many digits"),
+        ("[" * 5000, "nested more than 50 deep"),
+        ("a: " + "[" * 60 + "]" * 60, "nested more than 50 deep"),
+        (aliases(8), "its aliases stand for more than 100,000 values"),
+        ("&a [*a]", "an alias inside what it stands for"),
+        ('model: {name: "a\\0b"}', "line 1: a text with a NUL"),
+        ("a: 1\n---\nb: 2", "found another document"),
+        ("fit: !!python/object/apply:os.system [ls]", "could not determine a constructor"),
+        ("{[1]: 2}", "unhashable key"),
+        ("checks: {leakage: [.nan, .nan]}", "leakage.0.*finite number"),
+        ("gate: {margin: .inf}", "gate.margin.*finite number"),
+        ("checks: {leakage: [0.5, 0.1]}", "in the wrong order: the first is the smaller"),
+        ("checks: {fewest_groups: [5, 10]}", "in the wrong order: the first is the larger"),
+        ("checks: {leakage: [-1, 0.1]}", "leakage.0.*greater than or equal to 0"),
+        ("fit: {seed: -1}", "fit.seed.*greater than or equal to 0"),
+        ("gate: {seed: 4294967296}", "gate.seed.*less than"),
+        ("fit: {n_components: 0}", "n_components.*greater than or equal to 1"),
+        ("fit: {folds: 1001}", "fit.folds.*less than or equal to 1000"),
+        ("evaluate: {bootstrap: 99999999999999}", "evaluate.bootstrap.*less than or equal"),
+        (f"views: {{image: {VIEW}, image_hash: {VIEW}}}", "the column of hashes of 'image'"),
+        (f"views: {{{'v' * 101}: {VIEW}, b: {VIEW}}}", "cannot name a view"),
+        (f"views: {{a: {VIEW[:-1]}, layer: [[1], 2]}}, b: {VIEW}}}", "holds whole numbers"),
+        ("", "expected sections"),
+        ("~: 6", "Keys should be strings"),
+    ],
+)
+def test_yaml_that_hides_something_is_refused(tmp_path, text, said):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ParamsError, match=said) as caught:
+        Params.load(path)
+    assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 1000
+
+
+def test_what_looks_like_a_date_is_a_text_and_a_mark_of_byte_order_is_nothing(tmp_path):
+    (tmp_path / "p.yaml").write_text("\ufeffmodel: {name: 2024-01-01}\nfit: &f {folds: 3}\n")
+    params = Params.load(tmp_path / "p.yaml")
+    assert (params.model.name, params.fit.folds) == ("2024-01-01", 3)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device", "loop", "latin-1"])
+def test_what_is_no_params_file_is_refused_at_once(tmp_path, kind):
+    path = tmp_path / "p.yaml"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "latin-1":
+        path.write_bytes("name: Zoë".encode("latin-1"))
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else path)
+    with pytest.raises(ParamsError, match=r"p\.yaml: (it is a|no such file|not UTF-8)"):
+        load_yaml(path)
+
+
+def test_overrides_fill_an_empty_section_and_say_values_that_are_none():
+    assert apply_overrides({"dataset": None}, ("dataset.path=x",)) == {"dataset": {"path": "x"}}
+    for override, said in {
+        "a=[" + "[" * 100: "nested|not valid",
+        "a={b: 1, b: 2}": "stands twice",
+        f"a={'9' * 5000}": "no value",
+    }.items():
+        with pytest.raises(ParamsError, match=said) as caught:
+            apply_overrides({}, (override,))
+        assert len(str(caught.value)) < 600
+
+
+def test_only_near_names_are_suggested():
+    with pytest.raises(ParamsError, match=r"unknown key 'zebra'$"):
+        Params.from_mapping({"zebra": 1}, "p")
