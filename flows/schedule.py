@@ -23,6 +23,7 @@ from csa.errors import InputError, StageError
 from csa.flows import server
 from csa.flows.environment import PARENT
 from csa.flows.worktrees import private_worktree
+from csa.operations import stopping
 from csa.operations.scheduler import SCHEDULED
 from csa.pipeline.workspace import Workspace
 
@@ -122,6 +123,7 @@ def serve(repository: Workspace, plan: Plan, cron: str | None, minutes: float | 
             "repository": str(repository.root),
             "plan": {**plan.__dict__, "overrides": list(plan.overrides)},
         }
+        stopping.leave()  # Prefect ends what it serves by itself
         interval = None if minutes is None else 60 * minutes
         scheduled_retrain.serve(
             name=(plan.recipe and Path(plan.recipe).stem) or "main",

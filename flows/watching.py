@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from csa.operations import stopping
 from csa.operations.opened import Project
 from csa.operations.runs import executions
 from csa.operations.runs.executions import Execution
@@ -40,7 +41,7 @@ def watched(project: Project) -> Iterator[Execution]:
         with executions.noted(project) as execution:
             yield execution
     finally:
-        said = execution and tell(project.params.notify, execution)
+        said = execution and not stopping.begun() and tell(project.params.notify, execution)
         if said:
             print(f"note: {said}", file=sys.stderr)
 

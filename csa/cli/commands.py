@@ -7,7 +7,7 @@ import click
 
 import csa
 from csa.cli import pipeline, project, questions, registry, results, studies, team
-from csa.cli.common import Group
+from csa.cli.net import Group
 
 
 @click.group(

@@ -1,28 +1,27 @@
 """What the commands have in common: errors as one line, options, tables."""
 
-import sys
+import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from csa.errors import CSAError, RefusedError
+
+class Amount(click.FloatRange):
+    """A number in a range. click lets NaN pass, which lies in none."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        """The number."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is no number", param, ctx)
+        return number
 
 
-class Group(click.Group):
-    """Turns every CSAError into one line and exit code 2, and a no into exit code 1."""
-
-    def main(self, *args: Any, **kwargs: Any) -> Any:
-        """As click's, with our errors."""
-        try:
-            return super().main(*args, **kwargs)
-        except RefusedError as error:
-            click.echo(f"csa: refused: {' '.join(str(error).split())}", err=True)
-            sys.exit(1)
-        except CSAError as error:
-            click.echo(f"csa: error: {' '.join(str(error).split())}", err=True)
-            sys.exit(2)
+SECONDS = Amount(0, 1e9)
+COUNT = click.IntRange(1, 10**9)
 
 
 def workspace_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -68,7 +67,7 @@ def print_frame(frame: Any, as_json: bool, when_empty: str) -> None:
     import polars as pl
 
     if as_json:
-        click.echo(frame.write_json())
+        click.echo(_json_rows(frame))
     elif frame.is_empty():
         click.echo(when_empty)
     else:
@@ -78,3 +77,11 @@ def print_frame(frame: Any, as_json: bool, when_empty: str) -> None:
                 True
             ).set_tbl_hide_column_data_types(True)
             click.echo(str(frame))
+
+
+def _json_rows(frame: Any) -> str:
+    """A table as a list of objects; what JSON has no form for is a text, NaN is null."""
+    import polars.selectors as cs
+
+    finite = frame.with_columns(cs.float().fill_nan(None))
+    return json.dumps(finite.to_dicts(), default=str)

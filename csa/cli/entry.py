@@ -6,10 +6,12 @@ A package that is missing, here or deep in a command, is one line that names the
 import sys
 
 from csa.extras import remedy_of
+from csa.operations import stopping
 
 
 def main() -> None:
     """Run the command line's command."""
+    stopping.watch()
     try:
         from csa.cli.commands import main as group
 

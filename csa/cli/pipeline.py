@@ -6,7 +6,14 @@ from pathlib import Path
 
 import click
 
-from csa.cli.common import json_option, recipe_arguments, say, workspace_option
+from csa.cli.common import (
+    SECONDS,
+    Amount,
+    json_option,
+    recipe_arguments,
+    say,
+    workspace_option,
+)
 
 
 @click.command()
@@ -14,7 +21,7 @@ from csa.cli.common import json_option, recipe_arguments, say, workspace_option
 @click.option(
     "--wait",
     metavar="SECONDS",
-    type=click.FloatRange(0),
+    type=SECONDS,
     default=0,
     show_default=True,
     help="Wait so long for another run to end; else it is refused.",
@@ -40,11 +47,13 @@ def run(
       csa run recipes/flickr8k.yaml --data ~/flickr8k
     """
     from csa.flows.environment import end_with_parent
+    from csa.operations import stopping
     from csa.operations.environment import prepare_environment
     from csa.operations.inspection.summary import summary_json, summary_text
     from csa.operations.opened import Project
     from csa.pipeline.recipes import open_workspace
 
+    stopping.say("stopped; what is finished is kept; `csa run` goes on")
     project = Project(open_workspace(recipe, overrides, data))
     end_with_parent()
     prepare_environment(project.ws, verbose=verbose)
@@ -89,7 +98,11 @@ def plan(recipe: Path | None, overrides: tuple[str, ...], data: str | None, as_j
     "--cron", metavar="EXPRESSION", help='When, five fields: "0 3 * * *" is every night at three.'
 )
 @click.option(
-    "--every", "minutes", metavar="MINUTES", type=float, help="Instead: so many minutes apart."
+    "--every",
+    "minutes",
+    metavar="MINUTES",
+    type=Amount(0, 1e9, min_open=True),
+    help="Instead: so many minutes apart.",
 )
 @click.option(
     "--ref",
@@ -100,7 +113,7 @@ def plan(recipe: Path | None, overrides: tuple[str, ...], data: str | None, as_j
 @click.option(
     "--wait",
     metavar="SECONDS",
-    type=click.FloatRange(0),
+    type=SECONDS,
     default=3600,
     show_default=True,
     help="For another run to end.",
@@ -108,7 +121,7 @@ def plan(recipe: Path | None, overrides: tuple[str, ...], data: str | None, as_j
 @click.option(
     "--timeout",
     metavar="SECONDS",
-    type=click.FloatRange(1),
+    type=Amount(1, 1e9),
     default=43200,
     show_default=True,
     help="After which a run is ended.",

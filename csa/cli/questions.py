@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from csa.cli.common import json_option, say, workspace_option
+from csa.cli.common import COUNT, json_option, say, workspace_option
+from csa.cli.net import checked_text, one_line
+from csa.cli.outputs import OutputFile
 from csa.errors import CSAError, InputError
 
 if TYPE_CHECKING:
@@ -40,13 +42,11 @@ def score(first: str, second: str, workspace: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("queries", metavar="[QUERY]...", nargs=-1)
-@click.option(
-    "-k", "--top", default=5, show_default=True, type=click.IntRange(1), help="How many results."
-)
+@click.option("-k", "--top", default=5, show_default=True, type=COUNT, help="How many results.")
 @click.option(
     "--save",
     metavar="FILE.png",
-    type=click.Path(path_type=Path),
+    type=OutputFile(".png"),
     help="Write the results as a picture sheet.",
 )
 @workspace_option
@@ -93,10 +93,10 @@ def _search_lines(searcher: "Searcher", top: int, save: Path | None, as_json: bo
     failed = 0
     for query in _typed_queries():
         try:
-            answer = searcher.find(query, top)
+            answer = searcher.find(checked_text("the query", query), top)
         except CSAError as error:
             failed += 1
-            click.echo(f"error: {error}", err=True)
+            say(f"error: {one_line(error)}")
             continue
         click.echo(json.dumps(answer.as_dict()) if as_json else f"{query}\n{answer}")
     if failed and not sys.stdin.isatty():
@@ -109,7 +109,7 @@ def _typed_queries() -> Iterator[str]:
     while True:
         if asking:
             click.echo("search (empty to end): ", nl=False, err=True)
-        line = sys.stdin.readline()
+        line = sys.stdin.buffer.readline().decode("utf-8", "surrogateescape")
         query = line.strip()
         if not line or (asking and not query):
             return
@@ -140,19 +140,19 @@ def _typed_queries() -> Iterator[str]:
     "--top",
     default=3,
     show_default=True,
-    type=click.IntRange(1),
+    type=COUNT,
     help="Labels shown for each file.",
 )
 @click.option(
     "--out",
     metavar="FILE.csv",
-    type=click.Path(path_type=Path),
+    type=OutputFile(".csv"),
     help="Write the best labels as a table.",
 )
 @click.option(
     "--save",
     metavar="FILE.png",
-    type=click.Path(path_type=Path),
+    type=OutputFile(".png"),
     help="Write the first 40 as a picture sheet.",
 )
 @workspace_option

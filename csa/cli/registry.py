@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from csa.cli.common import json_option, print_frame, say, workspace_option
+from csa.cli.common import COUNT, json_option, print_frame, say, workspace_option
+from csa.cli.outputs import OutputFile
 
 
 @click.command()
@@ -41,7 +42,7 @@ def models(workspace: str, as_json: bool) -> None:
 @click.option(
     "--report",
     metavar="FILE.html",
-    type=click.Path(path_type=Path),
+    type=OutputFile(".html", ".htm"),
     help="Write a page about it, with pictures.",
 )
 @json_option
@@ -80,7 +81,7 @@ def compare(first: str, second: str, workspace: str, report: Path | None, as_jso
 
 
 @click.command()
-@click.argument("version", type=click.IntRange(1))
+@click.argument("version", type=COUNT)
 @click.option("--reason", required=True, help="Why, for the ledger.")
 @workspace_option
 def promote(version: int, reason: str, workspace: str) -> None:
@@ -105,7 +106,7 @@ def promote(version: int, reason: str, workspace: str) -> None:
 @click.option(
     "--to",
     "version",
-    type=click.IntRange(1),
+    type=COUNT,
     help="The version to go back to.  [default: the champion before]",
 )
 @click.option("--reason", required=True, help="Why, for the ledger.")

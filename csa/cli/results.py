@@ -5,12 +5,13 @@ from pathlib import Path
 
 import click
 
-from csa.cli.common import json_option, print_frame, workspace_option
+from csa.cli.common import COUNT, json_option, print_frame, workspace_option
+from csa.cli.outputs import OutputFile
 from csa.pipeline.workspace import Workspace
 
 
 @click.command()
-@click.option("--limit", default=20, show_default=True, help="The newest so many runs.")
+@click.option("--limit", type=COUNT, default=20, show_default=True, help="The newest so many runs.")
 @click.option(
     "--sql",
     metavar="QUERY",
@@ -29,7 +30,8 @@ def metrics(limit: int, sql: str | None, as_json: bool) -> None:
 
     ws = Workspace.find()
     frame = query(ws, sql) if sql else metrics_table(ws, limit)
-    print_frame(frame, as_json, "no runs yet; `csa run` makes the first")
+    empty = "no row answers this" if sql else "no runs yet; `csa run` makes the first"
+    print_frame(frame, as_json, empty)
 
 
 @click.command()
@@ -37,7 +39,7 @@ def metrics(limit: int, sql: str | None, as_json: bool) -> None:
 @click.option(
     "--out",
     metavar="FILE.html",
-    type=click.Path(path_type=Path),
+    type=OutputFile(".html", ".htm"),
     help="Where to write.  [default: data/report.html]",
 )
 @click.option("--open", "show", is_flag=True, help="Open it in the browser.")

@@ -5,24 +5,23 @@ from pathlib import Path
 
 import click
 
-from csa.cli.common import json_option, recipe_arguments, workspace_option
+from csa.cli.common import COUNT, json_option, recipe_arguments, workspace_option
+from csa.cli.outputs import OutputFile
 
 
 @click.command()
 @workspace_option
-@click.option(
-    "--top", default=20, show_default=True, type=click.IntRange(1), help="How many to show."
-)
+@click.option("--top", default=20, show_default=True, type=COUNT, help="How many to show.")
 @click.option(
     "--page",
     metavar="FILE.html",
-    type=click.Path(path_type=Path),
+    type=OutputFile(".html", ".htm"),
     help="Write them as a page with pictures.",
 )
 @click.option(
     "--drop",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
+    metavar="FILE.csv",
+    type=OutputFile(".csv"),
     help="Write those more likely wrong than not as a list.",
 )
 @click.option(
@@ -78,14 +77,14 @@ def suspects(
 )
 @click.option(
     "--noise-groups",
-    type=click.IntRange(10),
+    type=click.IntRange(10, 10**9),
     help="Training groups of the noise sweep.  [default: 1,000 or all]",
 )
 @click.option(
     "--seeds",
     default=3,
     show_default=True,
-    type=click.IntRange(1),
+    type=COUNT,
     help="Random subsets of each size.",
 )
 @json_option
@@ -140,6 +139,7 @@ def sweep(
 )
 @click.option(
     "--sample",
+    type=COUNT,
     default=500,
     show_default=True,
     help="Training pairs to embed, each of another group.",

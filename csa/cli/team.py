@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from csa.cli.common import json_option, workspace_option
+from csa.cli.outputs import OutputFile
 
 
 @click.group()
@@ -131,7 +132,7 @@ def forget(items: tuple[str, ...], reason: str, yes: bool, workspace: str, as_js
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", metavar="FILE.safetensors", type=OutputFile(".safetensors"))
 @workspace_option
 def moments(file: Path, workspace: str) -> None:
     """Publish the moments of the training pairs: what a fit needs of them, and no item. Other teams
@@ -157,8 +158,8 @@ def moments(file: Path, workspace: str) -> None:
 @click.option(
     "--out",
     required=True,
-    metavar="FILE",
-    type=click.Path(path_type=Path),
+    metavar="FILE.safetensors",
+    type=OutputFile(".safetensors"),
     help="Where to write the alignment.",
 )
 @workspace_option

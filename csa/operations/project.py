@@ -24,7 +24,7 @@ from csa.params.reading import load_yaml
 from csa.params.schema import Params
 from csa.params.views import with_encoders
 from csa.pipeline.recipes import DEMO, DVC_IGNORED, find_recipe, stage_graph
-from csa.storage.files import write_atomic
+from csa.storage.files import what_is, write_atomic
 
 _SECTIONS = ("dataset", "views", "fit", "evaluate", "checks", "gate", "model")
 _COMMENT_WIDTH = 62
@@ -94,8 +94,9 @@ def make_project(
         WorkspaceError: git or DVC failed.
     """
     root = root.expanduser().resolve()
-    if root.is_file():
-        raise InputError(f"{root}: a file; give the folder that the project shall lie in")
+    found = what_is(root)
+    if found not in ("a folder", "nothing"):
+        raise InputError(f"{root}: {found}; give the folder that the project shall lie in")
     made = Made(root)
     mapping = None  # what params.yaml shall hold; decided before anything is written
     if not (root / "params.yaml").exists():

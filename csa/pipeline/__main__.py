@@ -9,9 +9,11 @@ stages' code, which DVC compares.
 """
 
 import resource
+import signal
 import sys
 import time
 from importlib import import_module
+from types import FrameType
 
 from csa.core.threads import one_thread_a_product
 from csa.errors import CSAError, InputError, RefusedError
@@ -46,6 +48,11 @@ def _run(ws: Workspace, name: str, rest: list[str]) -> None:
     write_json(ws.stage_record(key), record)
 
 
+def _stop(number: int, frame: FrameType | None) -> None:
+    """Leave by an exception, so that nothing half written stays."""
+    sys.exit(128 + number)
+
+
 def main(arguments: list[str]) -> int:
     """Run one stage; returns the exit code."""
     name, *rest = arguments or [""]
@@ -77,4 +84,7 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    for _number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(_number) is not signal.SIG_IGN:
+            signal.signal(_number, _stop)
     sys.exit(main(sys.argv[1:]))

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from csa.errors import CSAError, RefusedError, WorkspaceError
+from csa.operations import stopping
 from csa.operations.opened import Project
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import read_json
@@ -91,8 +92,20 @@ def noted(project: Project) -> Iterator[Execution]:
     ws = project.ws
     execution = Execution(datetime.now(UTC).isoformat(timespec="seconds"), ws.name, project.model)
     started, began, cpu = time.perf_counter(), time.time(), _cpu_seconds()
+
+    def note() -> None:
+        execution.seconds = round(time.perf_counter() - started, 3)
+        execution.cpu_seconds = round(_cpu_seconds() - cpu, 3)
+        _add_costs(ws, execution, began)
+        _append(executions_file(ws), execution)
+
+    def stopped(by: str) -> None:
+        execution.outcome, execution.message = "interrupted", f"stopped by {by}"
+        note()
+
     try:
-        yield execution
+        with stopping.last_work(stopped):
+            yield execution
         execution.outcome = "done"
     except RefusedError as error:
         execution.outcome, execution.message = "refused", str(error)
@@ -104,10 +117,8 @@ def noted(project: Project) -> Iterator[Execution]:
         )
         raise
     finally:
-        execution.seconds = round(time.perf_counter() - started, 3)
-        execution.cpu_seconds = round(_cpu_seconds() - cpu, 3)
-        _add_costs(ws, execution, began)
-        _append(executions_file(ws), execution)
+        if not stopping.begun():
+            note()
 
 
 def executions_file(ws: Workspace) -> Path:

@@ -20,11 +20,16 @@ from csa.errors import ArtifactError, InputError, WorkspaceError
 from csa.operations.runs import executions
 from csa.operations.runs.records import TASKS_FILE, file_sha256, read_record, recorded_runs
 from csa.pipeline.workspace import Workspace
-from csa.storage.files import read_json
+from csa.storage.files import plain_words, read_json
 
 T = TypeVar("T")
 
 _PATIENCE_SECONDS = 30.0
+# A question may read the tables: no file, address, extension or setting, no variable of Python.
+_LOCKED = """
+SET python_enable_replacements = false; SET enable_external_access = false;
+SET lock_configuration = true
+"""
 _QUERY_COLUMNS = {
     "direction": "VARCHAR",
     "query": "VARCHAR",
@@ -137,11 +142,11 @@ def query(ws: Workspace, sql: str) -> pl.DataFrame:
 
     def ask(con: duckdb.DuckDBPyConnection) -> pl.DataFrame:
         _show_executions(con, ws)
+        con.execute(_LOCKED)
         relation = con.sql(sql)
         if relation is None:
             raise InputError(f"SQL: {sql!r} asks for nothing; write a SELECT")
-        answer: pl.DataFrame = relation.pl()
-        return answer
+        return _as_frame(relation)
 
     if not ws.duckdb.is_file():
         rebuild(ws)
@@ -152,6 +157,21 @@ def query(ws: Workspace, sql: str) -> pl.DataFrame:
         raise InputError(
             f"SQL: {said}; tables are runs, metrics, queries, stages and executions"
         ) from None
+
+
+def _as_frame(relation: duckdb.DuckDBPyRelation) -> pl.DataFrame:
+    """An answer as a table; a type that polars lacks is said."""
+    try:
+        answer: pl.DataFrame = relation.pl()
+    except (duckdb.Error, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # polars' PanicException is no Exception
+        types = ", ".join(sorted({str(kind) for kind in relation.types}))
+        raise InputError(
+            f"SQL: the answer holds what no table here can ({types}; {plain_words(error)}); cast "
+            f"it, such as column::VARCHAR"
+        ) from None
+    return answer
 
 
 def metrics_table(ws: Workspace, limit: int) -> pl.DataFrame:
