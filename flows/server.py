@@ -18,19 +18,23 @@ from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_json
 
 SLOT = "csa-retrain"
+SERVER = [
+    *("uvicorn", "--factory", "prefect.server.api.server:create_app"),
+    *("--lifespan", "on", "--log-level", "error"),
+]
+"""The module, with arguments, that is a server without the command line around it."""
+FOR_ONE_RUN = {
+    "PREFECT_UI_ENABLED": "0",
+    "PREFECT__SERVER_EPHEMERAL": "1",
+    "PREFECT__SERVER_FINAL": "1",
+}
+"""Variables of a server without pages, with only the services that a single run needs."""
 
 _START_SECONDS = 120
 # A killed holder's slot comes free when its lease ends; a run on the same machine, which holds the
 # file lock, waits for that.
 _LEASE_SECONDS = 60
 _LEASE_GRACE = 30
-_SERVER = "prefect.server.api.server:create_app"
-# No pages, and only the services that a single run needs.
-_FOR_ONE_PROCESS = {
-    "PREFECT_UI_ENABLED": "0",
-    "PREFECT__SERVER_EPHEMERAL": "1",
-    "PREFECT__SERVER_FINAL": "1",
-}
 
 
 @contextmanager
@@ -75,8 +79,7 @@ def server_of_a_run(ws: Workspace) -> Iterator[None]:
     if PREFECT_API_URL.value():  # of the environment, or of a profile of Prefect's
         yield
         return
-    command = ["uvicorn", "--factory", _SERVER, "--lifespan", "on", "--log-level", "error"]
-    with _started(ws, command, _FOR_ONE_PROCESS):
+    with _started(ws, SERVER, FOR_ONE_RUN):
         refresh_global_settings_context()
         yield
     refresh_global_settings_context()

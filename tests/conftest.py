@@ -1,8 +1,15 @@
 """What every test needs: no hub, no telemetry, two threads at most."""
 
 import os
+import socket
+import subprocess
+import sys
+import time
 
 import pytest
+
+from csa.flows.server import FOR_ONE_RUN, SERVER
+from csa.operations.scheduler import answers
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["DVC_NO_ANALYTICS"] = "1"
@@ -16,3 +23,31 @@ def local_registry():
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         yield
+
+
+@pytest.fixture(scope="session")
+def shared_prefect(tmp_path_factory):
+    """The variables that name one Prefect server for runs whose tests are not about Prefect: to
+    start one costs as much processor time as the rest of a small run.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    variables = {
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")),
+    }
+    process = subprocess.Popen(
+        [sys.executable, "-m", *SERVER, "--host", "127.0.0.1", "--port", str(port)],
+        env=os.environ | variables | {"PREFECT_SERVER_ANALYTICS_ENABLED": "false"} | FOR_ONE_RUN,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while not answers(variables["PREFECT_API_URL"]):
+            assert process.poll() is None, "Prefect's server ended"
+            time.sleep(0.2)
+        yield variables
+    finally:
+        process.terminate()
+        process.wait()

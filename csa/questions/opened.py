@@ -9,11 +9,11 @@ from csa.core.matrices import Array
 from csa.datasets.items import load_file
 from csa.encoders.registry import load_view_encoder
 from csa.encoders.several import ViewEncoder
-from csa.errors import InputError
+from csa.errors import ArtifactError, InputError
 from csa.modalities.registry import MODALITIES, modality_of, names_a_file
 from csa.params.schema import Params
 from csa.pipeline.workspace import Workspace
-from csa.storage.files import what_is
+from csa.storage.files import read_json, what_is
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,32 @@ class Fitted:
         return load_file(value, modality, self.params.dataset.max_image_pixels)
 
     def encode(self, view: str, item: Any) -> Array:
-        """Features (1, d) of one item."""
+        """Features of one item.
+
+        Args:
+            view: its name.
+            item: as its encoder takes it.
+
+        Returns:
+            Shape (1, d).
+
+        Raises:
+            ArtifactError: the encoder is not the one that the alignment was fitted with.
+        """
         if view not in self.encoders:
-            self.encoders[view] = load_view_encoder(self.params.views[view])
+            self.encoders[view] = self._encoder(view)
         return self.encoders[view].encode([item])
+
+    def _encoder(self, view: str) -> ViewEncoder:
+        encoder = load_view_encoder(self.params.views[view])
+        fitted = read_json(self.ws.features(view) / "index.json")["fingerprint"]
+        if encoder.fingerprint != fitted:
+            raise ArtifactError(
+                f"view {view!r}: the alignment was fitted with the encoder {fitted}, and the "
+                f"parameters now name {encoder.fingerprint}: the view's parameters or the "
+                f"encoder's files have changed since; go back to them, or run `csa run`"
+            )
+        return encoder
 
     def view_of(self, value: str) -> str:
         """The view a query belongs to: that of its kind of file if it is one, else that of

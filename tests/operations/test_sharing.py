@@ -208,8 +208,10 @@ def test_an_s3_store_serves_as_well(repo, monkeypatch):
 
 
 @pytest.mark.pipeline
-def test_a_teammates_clone_computes_nothing_and_a_new_image_costs_one(tmp_path):
-    first, second = SmallRepo(tmp_path / "first"), SmallRepo(tmp_path / "second")
+def test_a_teammates_clone_computes_nothing_and_a_new_image_costs_one(tmp_path, shared_prefect):
+    first, second = (
+        SmallRepo(tmp_path / name, variables=shared_prefect) for name in ("first", "second")
+    )
     for repo in (first, second):
         done = repo.run("remote", "add", "team", str(tmp_path / "store"), "--local")
         assert done.returncode == 0, done.stderr
@@ -224,7 +226,9 @@ def test_a_teammates_clone_computes_nothing_and_a_new_image_costs_one(tmp_path):
     assert [grown["features"][view]["computed"] for view in ("image", "text")] == [1, 1]
     assert [grown["features"][view]["reused"] for view in ("image", "text")] == [64, 64]
 
-    third = SmallRepo(tmp_path / "third")  # its first run has a new image at once
+    third = SmallRepo(
+        tmp_path / "third", variables=shared_prefect
+    )  # its first run has a new image at once
     assert third.run("remote", "add", "team", str(tmp_path / "store"), "--local").returncode == 0
     add_a_magenta_star(third, "a star that is magenta")
     grown = third.csa_run()

@@ -15,10 +15,11 @@ pytestmark = pytest.mark.pipeline
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory):
+def story(tmp_path_factory, shared_prefect):
     """A project with two versions in git, `v1` and `v2`, each with its lock."""
     project = Project.make(tmp_path_factory.mktemp("own") / "p, x [1]")
     project.csa("run")
+    project.more |= shared_prefect
     project.commit("first run")
     project.git("tag", "v1")
     project.first = project.hashes()
@@ -107,7 +108,7 @@ def test_a_teammates_clone_computes_nothing(story, tmp_path):
     story.git("commit", "-qm", "remote")
     story.csa("run")
     story.git("clone", "-q", str(story.root), str(tmp_path / "mate"))
-    mate = Project(tmp_path / "mate")
+    mate = Project(tmp_path / "mate", **story.more)
     done = json.loads(mate.csa("run", "--json").stdout)
     assert {stage["status"] for stage in done["stages"]} <= {"restored", "unchanged"}
     assert mate.hashes() == story.second

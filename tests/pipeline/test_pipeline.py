@@ -30,10 +30,12 @@ def locked(repo):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+def undisturbed(tmp_path_factory, shared_prefect):
     """A repository after its first run, which nothing disturbed, and that run's summary."""
     repo = SmallRepo(tmp_path_factory.mktemp("undisturbed") / "repo")
-    return repo, repo.csa_run()
+    summary = repo.csa_run()
+    repo.variables |= shared_prefect
+    return repo, summary
 
 
 def test_the_first_run_does_the_whole_job(undisturbed):
@@ -107,6 +109,22 @@ def test_the_questions_are_answered(undisturbed):
         and chosen["score"] == fitted["score"]
     )
     FitParams(**chosen)
+
+
+def test_an_encoder_that_was_changed_since_the_fit_is_not_asked(undisturbed):
+    repo, _ = undisturbed
+    views = SHAPES_PARAMS["views"]
+    flipped = views | {"image": views["image"] | {"augment": "flip"}}
+    repo.set_params(SHAPES_PARAMS | {"views": flipped})
+    try:
+        done = repo.run("search", "shapes/images/red-star.png")
+        assert done.returncode == 2 and done.stdout == ""
+        assert done.stderr.startswith("csa: error: view 'image': the alignment was fitted with the")
+        assert "run `csa run`" in done.stderr and done.stderr.count("\n") == 1
+        assert repo.run("search", "a red star").returncode == 0, "texts are seen as before"
+    finally:
+        repo.set_params(SHAPES_PARAMS)
+    assert repo.run("search", "shapes/images/red-star.png").returncode == 0
 
 
 def test_search_and_score_tell_right_from_wrong(undisturbed):

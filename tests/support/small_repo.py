@@ -24,10 +24,10 @@ SHAPES = ["circle", "square", "triangle", "cross", "ring", "star", "line", "arro
 
 
 class SmallRepo:
-    """A project with a table data set, under git."""
+    """A project with a table data set, under git; `variables` are those of its commands."""
 
-    def __init__(self, folder, params=None):
-        self.root = folder
+    def __init__(self, folder, params=None, variables=None):
+        self.root, self.variables = folder, dict(variables or {})
         folder.mkdir(parents=True)
         shutil.copytree(
             ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("tmp", "cache")
@@ -58,6 +58,7 @@ class SmallRepo:
         environment["PATH"] = os.pathsep.join(
             [str(Path(sys.executable).parent), environment["PATH"]]
         )
+        environment |= self.variables
         return subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             cwd=self.root,
