@@ -48,8 +48,10 @@ bench: $(STAMP)
 mutants: $(STAMP)
 	HF_HUB_OFFLINE=1 $(BIN)/python tests/mutants.py
 
-# Damaged data sets of every kind for so many minutes: no traceback, no hang.
+# Damaged parameters, arguments of every command, and data sets of every kind: no traceback, no hang.
 fuzz: $(STAMP)
+	$(BIN)/python tests/fuzz/params.py --minutes 1
+	$(BIN)/python tests/fuzz/commands.py --minutes $(or $(MINUTES),5)
 	$(BIN)/python tests/fuzz/readers.py --minutes $(or $(MINUTES),5)
 
 $(STAMP): constraints.txt pyproject.toml

@@ -96,7 +96,7 @@ def _search_lines(searcher: "Searcher", top: int, save: Path | None, as_json: bo
             answer = searcher.find(checked_text("the query", query), top)
         except CSAError as error:
             failed += 1
-            say(f"error: {one_line(error)}")
+            click.echo(f"error: {one_line(error)}", err=True)
             continue
         click.echo(json.dumps(answer.as_dict()) if as_json else f"{query}\n{answer}")
     if failed and not sys.stdin.isatty():

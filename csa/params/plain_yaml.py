@@ -32,7 +32,9 @@ class _Loader(yaml.SafeLoader):
             if isinstance(value, int) and value.bit_length() > _MOST_BITS:
                 raise ValueError("a number of so many digits")
             return value
-        except (ValueError, OverflowError) as error:
+        except (yaml.YAMLError, RecursionError):
+            raise
+        except Exception as error:  # PyYAML's AttributeError for a date that is none, and its kin
             said = f"{str(node.value)[:40]!r} is no value ({plain_words(error)})"
             raise yaml.constructor.ConstructorError(None, None, said, node.start_mark) from None
 

@@ -94,6 +94,7 @@ def test_whatever_is_raised_is_one_line(call, monkeypatch, raised, said):
         (["search", "\udcff"], "argument 2 is no UTF-8 text"),
         (["classify", "a.png", "-l", "\udcff"], "argument 4 is no UTF-8 text"),
         (["lineage", "\udcff"], "argument 2 is no UTF-8 text"),
+        (["compare", "9" * 5000, "2"], "no version or alias"),
         (["models", "-w", "../.."], "a name is one word"),
         (["models", "-w", "w" * 5000], "no workspace"),
         (["score", "nothere.jpg", "a fox"], "there is no such file; give the path of one"),

@@ -166,6 +166,7 @@ VIEW = "{modality: text, encoder: x}"
         ("fit:\n  seed: 1\n  folds: 3\n  seed: 2", "line 4: `seed` stands twice .first in line 2"),
         ("fit: {seed: 2024-13-45}", "fit.seed.*got '2024-13-45'"),
         ("fit: !!timestamp 2024-13-45", "'2024-13-45' is no value .month must be"),
+        ("fit: !!timestamp x", "'x' is no value .* .line 1, column 6"),
         (f"fit: {{seed: {'1' * 5000}}}", "is no value .* .line 1, column 13"),
         (f"fit: {{seed: 0x{'f' * 5000}}}", "a number of so many digits"),
         ("[" * 5000, "nested more than 50 deep"),

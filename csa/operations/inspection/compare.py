@@ -14,6 +14,8 @@ from csa.operations.registry.registry import Registry
 from csa.operations.registry.versions import Version
 from csa.params.gate import GateParams
 
+_MOST_DIGITS = 18  # of the number of a version
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -116,9 +118,9 @@ def find(registry: Registry, name: str) -> Version:
     Raises:
         InputError: there is none.
     """
-    if name.isdecimal():
+    if name.isdecimal() and len(name) <= _MOST_DIGITS:
         return registry.version(int(name))
     for version in registry.versions():
         if name in version.aliases:
             return version
-    raise InputError(f"{registry.model} has no version or alias {name!r}; see `csa models`")
+    raise InputError(f"{registry.model} has no version or alias {name[:80]!r}; see `csa models`")
