@@ -18,6 +18,8 @@ ROOMS = (
     "csa/features",
     "csa/evaluation",
     "csa/checks",
+    "csa/figures",
+    "csa/report",
     "csa/results",
     "csa/extras.py",
     "csa/storage",

@@ -30,7 +30,10 @@ def coverage_chart(name: str, curve: pl.DataFrame) -> Chart:
 
     Args:
         name: of the chart, a word of its own on the page.
-        curve: rows of kind, alpha, coverage, low, high.
+        curve: rows of kind, alpha, coverage, low, high; shares in [0, 1].
+
+    Returns:
+        The chart: points above the promise, in percentage points.
     """
     said = []
     with drawn() as (figure, axes):
@@ -55,7 +58,10 @@ def cost_chart(name: str, curve: pl.DataFrame) -> Chart:
 
     Args:
         name: of the chart, a word of its own on the page.
-        curve: rows of kind, alpha, size.
+        curve: rows of kind, alpha, size; size is a share in [0, 1].
+
+    Returns:
+        The chart: percent on a logarithmic axis.
     """
     said = []
     with drawn() as (figure, axes):
@@ -99,6 +105,9 @@ def class_chart(name: str, labels: list[str], top_1: NDArray[Any]) -> Chart:
         name: of the chart, a word of its own on the page.
         labels: of the classes.
         top_1: share of each class's images that were put there, shape (classes,).
+
+    Returns:
+        The chart.
     """
     order = np.argsort(-top_1, kind="stable")
     values, few = top_1[order], len(labels) <= _NAMED_CLASSES
@@ -131,6 +140,9 @@ def confusion_chart(
         results: one row an image, from `csa.evaluation.classification.classify`.
         classes: from `csa.evaluation.classification.per_class`, the worst first.
         metrics: of the classification.
+
+    Returns:
+        The chart: shares of each row's images.
     """
     shown = classes.head(_WORST)["label"].to_list()
     columns, share = _confused(shown, results, classes)

@@ -41,6 +41,9 @@ def roc_chart(pairs: pl.DataFrame, metrics: dict[str, Any]) -> Chart:
     Args:
         pairs: the evaluation's table of pairs.
         metrics: metrics.json; a kind of wrong pair that it does not have is not drawn.
+
+    Returns:
+        The chart: shares in [0, 1].
     """
     said = []
     with drawn(380, 380) as (figure, axes):
@@ -81,6 +84,9 @@ def out_of_context_chart(name: str, rows: pl.DataFrame, metrics: dict[str, Any])
         name: of the chart.
         rows: the task's rows.parquet: part, out, caption_similarity, image_similarity.
         metrics: of out_of_context in the task's metrics.json.
+
+    Returns:
+        The chart: a similarity on each axis.
     """
     test, paper = rows.filter(pl.col("part") == "test"), metrics["paper"]
     with drawn(440, 360) as (figure, axes):

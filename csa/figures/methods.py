@@ -68,6 +68,9 @@ def curves_chart(name: str, title: str, curves: dict[str, list[Curve]], against:
         title: one line.
         curves: title of a panel -> its curves; several panels share the y axis.
         against: the axes.
+
+    Returns:
+        The chart.
     """
     said, count = [], len(curves)
     places = sorted({place for part in curves.values() for one in part for place in one.points})
@@ -109,6 +112,9 @@ def sweep_curves(
         rows: of sweep.json: method, the key, and retrieval.
         key: what stands on the x axis, such as groups.
         labels: method -> what people call it.
+
+    Returns:
+        Direction -> a curve of each method.
     """
     methods = list(dict.fromkeys(row["method"] for row in rows))
     return {

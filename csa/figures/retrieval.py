@@ -38,6 +38,9 @@ def spectrum_chart(
         weights: of the components in the score, shape (at most r,).
         groups: independent items behind the training pairs.
         dimensions: (p, q) of the prepared features.
+
+    Returns:
+        The chart.
     """
     edge, noise = null_edge(groups, *dimensions), 3 / np.sqrt(groups)
     n, r = np.arange(1, len(training) + 1), np.arange(1, len(weights) + 1)
@@ -92,6 +95,9 @@ def recalls_chart(tables: list[pl.DataFrame], names: tuple[str, str], direction:
         tables: their queries in that direction.
         names: what the versions are called.
         direction: such as image_to_text.
+
+    Returns:
+        The chart: shares of the queries in [0, 1], k on a logarithmic axis.
     """
     medians = []
     with drawn() as (figure, axes):
@@ -123,6 +129,9 @@ def forest_chart(rows: list[dict[str, Any]], unit: str) -> Chart:
     Args:
         rows: label, difference, low, high.
         unit: of the differences.
+
+    Returns:
+        The chart.
     """
     with drawn(430, 50 + 24 * len(rows)) as (figure, axes):
         axes.axvline(0, color=INK, linewidth=1)

@@ -28,7 +28,7 @@ from csa.pipeline.workspace import Workspace
 from csa.questions.suspicion import Suspicion, choose_share, find_suspects, trimmed
 from csa.report.html import sentence
 from csa.report.shown import Shower
-from csa.report.suspected import Suspect, suspects_page
+from csa.report.suspected import Review, Suspect, suspects_page
 from csa.results.estimate import Estimate
 from csa.results.words import signed
 from csa.storage.files import write_atomic, write_json
@@ -269,9 +269,8 @@ def _write_page(ws: Workspace, params: Params, answer: SuspectsAnswer, page: Pat
     ]
     notes = [sentence(str(answer.trim))] if answer.trim else []
     lead = sentence(str(answer).splitlines()[0])
-    html = suspects_page(
-        f"Suspected pairs of {ws.name}", lead, notes, answer.views, shown, _sha256(ws.alignment)
-    )
+    title = f"Suspected pairs of {ws.name}"
+    html = suspects_page(Review(title, lead, notes, answer.views, shown, _sha256(ws.alignment)))
     write_atomic(page, html.encode())
 
 

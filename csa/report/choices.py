@@ -33,6 +33,9 @@ def choices(fit: dict[str, Any], asked: FitParams, views: tuple[str, str]) -> li
         fit: fit.json.
         asked: the parameters; what is not "auto" there was not chosen.
         views: names of both views.
+
+    Returns:
+        A choice each, in the order in which they are made.
     """
     tried = fit.get("tried", {"recipes": [], "scores": []})
     recipes, scores = tried["recipes"], tried["scores"]
@@ -71,7 +74,15 @@ def choices(fit: dict[str, Any], asked: FitParams, views: tuple[str, str]) -> li
 
 
 def tried_recipes(fit: dict[str, Any], views: tuple[str, str]) -> list[Tried]:
-    """The preparations that were tried, in order."""
+    """The preparations that were tried.
+
+    Args:
+        fit: fit.json.
+        views: names of both views.
+
+    Returns:
+        A candidate each, in order.
+    """
     return [
         Tried(
             _both(trial["preparation"], views),

@@ -11,6 +11,7 @@ import polars as pl
 
 from csa.core.alignment import Alignment
 from csa.evaluation.held_out import HeldOut
+from csa.evaluation.ranked import RankedQueries, Way
 from csa.figures.retrieval import forest_chart, recalls_chart
 from csa.figures.style import arrow
 from csa.report.examples import Example, Examples, one_a_group
@@ -200,6 +201,7 @@ def _shown(
     names = [view.name for view in versus.held_out.views]
     source = names.index(direction.partition("_to_")[0])
     view, gallery = versus.held_out.views[source], versus.held_out.views[1 - source]
+    way = Way(source, view, gallery)
     chosen = one_a_group(
         (int(i) for i in np.argsort(-gain, kind="stable") if gain[i] > 0), view.groups, _SHOWN
     )
@@ -208,9 +210,9 @@ def _shown(
         for name, kind, load in zip(names, versus.modalities, versus.loaders, strict=True)
     )
     found = [
-        Examples(side.alignment, versus.held_out, side.queries, (show[0], show[1])).look_up(
-            direction, chosen, _FOUND
-        )
+        Examples(
+            RankedQueries(side.alignment, versus.held_out, side.queries), (show[0], show[1])
+        ).look_up(way, chosen, _FOUND)
         if side.alignment is not None
         else [None] * len(chosen)
         for side in versus.sides

@@ -117,6 +117,13 @@ def out_of_context(source: Source) -> list[dict[str, Any]] | None:
 def suspected(source: Source, show: tuple[Shower, Shower]) -> dict[str, Any] | None:
     """The training pairs that a fit without them finds most wrong, each with a partner that
     scores higher.
+
+    Args:
+        source: of the run.
+        show: one for each view, in order.
+
+    Returns:
+        The summary and the worst pairs; None where they were not looked for.
     """
     if source.suspects is None:
         return None

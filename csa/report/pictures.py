@@ -28,14 +28,7 @@ def draw_pictures(source: Source, folder: Path) -> None:
     for name, task in source.tasks.items():
         for chart in _further(task):
             save_png(chart.figure, folder / "tasks" / name / f"{chart.name}.png", chart.title)
-    held_out_sheets(
-        source.alignment,
-        source.held_out,
-        source.queries,
-        list(source.loaders),
-        source.params.evaluate.sheet_queries,
-        folder,
-    )
+    held_out_sheets(source.ranked, source.loaders, source.params.evaluate.sheet_queries, folder)
 
 
 def _charts(source: Source) -> Iterator[Chart]:

@@ -36,7 +36,7 @@ def report(source: Source) -> str:
         Shower(name, view.modality, load)
         for (name, view), load in zip(source.params.views.items(), source.loaders, strict=True)
     )
-    examples = Examples(source.alignment, source.held_out, source.queries, (first, second))
+    examples = Examples(source.ranked, (first, second))
     directions = examples.directions(source.params.evaluate.sheet_queries)
     suspects = examples.suspects(source.scores)
     sections = [

@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import polars as pl
 
 from csa.core.alignment import Alignment
 from csa.evaluation.held_out import HeldOut
+from csa.evaluation.ranked import RankedQueries
 from csa.params.schema import Params
 
 Loader = Callable[[str], Any]
@@ -108,6 +110,11 @@ class Source:
     def views(self) -> tuple[str, str]:
         """Names of both views."""
         return self.params.view_names
+
+    @cached_property
+    def ranked(self) -> RankedQueries:
+        """The held-out queries as the alignment ranked them."""
+        return RankedQueries(self.alignment, self.held_out, self.queries)
 
     @property
     def dimensions(self) -> tuple[int, int]:

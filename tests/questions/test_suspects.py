@@ -26,7 +26,7 @@ from csa.pipeline.recipes import open_workspace
 from csa.pipeline.workspace import Workspace
 from csa.questions.suspicion import choose_share, find_suspects, trimmed
 from csa.report.shown import Shower
-from csa.report.suspected import Suspect, suspects_page
+from csa.report.suspected import Review, Suspect, suspects_page
 
 PARAMS = EvaluateParams(bootstrap=200)
 
@@ -207,7 +207,7 @@ def test_the_page_shows_pictures_and_texts_on_either_side():
     suspect = Suspect(
         text("left & right"), image("wide"), image("small"), "<id>", 1, 0.9, -1.0, 2.0, 0.8
     )
-    page = suspects_page("t", "l", [], ("text", "image"), [suspect], "f" * 64)
+    page = suspects_page(Review("t", "l", [], ("text", "image"), [suspect], "f" * 64))
     assert (
         page.count("data:image/webp") == 2
         and "left &amp; right" in page

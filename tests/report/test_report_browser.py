@@ -9,7 +9,7 @@ from csa.datasets.exclude import read_excluded
 from csa.operations.report.comparison import write_comparison
 from csa.operations.report.run import write_report
 from csa.report.shown import Shower
-from csa.report.suspected import Suspect, suspects_page
+from csa.report.suspected import Review, Suspect, suspects_page
 
 WIDTHS = (360, 1280)
 THEMES = ("light", "dark")
@@ -146,7 +146,9 @@ def suspects(tmp_path_factory):
     ]
     file = tmp_path_factory.mktemp("suspects") / "page.html"
     file.write_text(
-        suspects_page("Suspected pairs", "A few.", ["A note."], ("image", "text"), shown, "f" * 64),
+        suspects_page(
+            Review("Suspected pairs", "A few.", ["A note."], ("image", "text"), shown, "f" * 64)
+        ),
         encoding="utf-8",
     )
     return file, ids
