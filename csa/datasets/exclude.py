@@ -44,12 +44,12 @@ def read_excluded(path: Path) -> Excluded:
         raise DataError(
             f"{path}: it is {kind}, not a list of what to leave out; make it a file, or remove it"
         )
-    reader = csv.DictReader(io.StringIO(decode_text(path), newline=""))
+    reader = csv.DictReader(io.StringIO(decode_text(path), newline=""), skipinitialspace=True)
     with guarded(str(path), "a list of what to leave out"):
-        names = reader.fieldnames or ()
+        names = reader.fieldnames = [name.strip() for name in reader.fieldnames or ()]
     if not {"pair_id", "item"} & set(names):
         raise DataError(
-            f"{path}: no column pair_id or item, only {reader.fieldnames}; its first line must "
+            f"{path}: no column pair_id or item, only {names}; its first line must "
             f"name the columns: pair_id,reason"
         )
     found = Excluded()

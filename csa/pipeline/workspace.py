@@ -206,11 +206,12 @@ class Workspace:
     def mlflow_uri(self) -> str:
         """The MLflow tracking and registry address: MLFLOW_TRACKING_URI, else a SQLite file in
         the state folder.
+
+        A relative SQLite path is one from the repository, from whichever folder it is called.
         """
-        return (
-            os.environ.get("MLFLOW_TRACKING_URI")
-            or f"sqlite:///{self.state / 'mlflow' / 'mlflow.db'}"
-        )
+        named = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.state}/mlflow/mlflow.db"
+        scheme, _, path = named.partition(":///")
+        return f"sqlite:///{self.state.parent / path}" if scheme == "sqlite" and path else named
 
     @property
     def drift(self) -> Path:

@@ -1,5 +1,6 @@
 """The adapter to DVC, with real DVC on a small pipeline."""
 
+import json
 import os
 import shutil
 import signal
@@ -287,6 +288,33 @@ def test_waits_for_another_dvc_process_and_gives_up_in_the_end(ws, monkeypatch, 
             process.kill()
     assert "waiting 0.1 s" in capfd.readouterr().err
     assert dvc.repro(ws, "ingest").status == "ran"
+
+
+def test_a_question_waits_for_who_is_at_work_and_names_them(ran, monkeypatch, capfd):
+    """DVC's own words advise to remove the lock of a process that lives."""
+    held = {"pid": os.getpid(), "cmd": "a stage at work"}
+    lock = ran.root / ".dvc" / "tmp" / "rwlock"
+    lock.write_text(json.dumps({"write": {str(ran.data / "pairs"): held}}))
+    monkeypatch.setattr(dvc, "_PAUSES", (0.1,))
+    with pytest.raises(WorkspaceError) as said:
+        dvc.status(ran)
+    who = f"process {os.getpid()} (a stage at work)"
+    assert who in str(said.value) and "remove" not in str(said.value)
+    assert f"dvc status: {who} is at work here; waiting 0.1 s" in capfd.readouterr().err
+    lock.unlink()
+    assert dvc.status(ran) == []
+
+
+def test_without_git_the_remedy_is_said_and_works(ws):
+    (ws.root / ".dvc" / "config").write_text("[core]\n    analytics = false\n")
+    with pytest.raises(WorkspaceError, match="no git repository, but DVC works in one"):
+        dvc.stages(ws)
+    subprocess.run(
+        [sys.executable, "-m", "dvc", "config", "--local", "core.no_scm", "true"],
+        cwd=ws.root,
+        check=True,
+    )
+    assert dvc.stages(ws)
 
 
 def test_an_interrupt_ends_the_whole_process_group(ws):

@@ -8,8 +8,9 @@ import yaml
 from small_repo import make_shapes
 
 from csa.errors import DataError, InputError, ParamsError, WorkspaceError
+from csa.operations.cache import lock
 from csa.operations.cache.dvc import ensure_repo
-from csa.operations.cache.lock import computed_anew, settle_conflict
+from csa.operations.cache.lock import computed_anew, settle
 from csa.operations.project import make_project
 from csa.params.schema import Params
 from csa.pipeline.recipes import existing_workspace, find_recipe, open_workspace, packaged_recipes
@@ -173,17 +174,57 @@ def conflicted(ours, theirs):
 
 def test_a_lock_with_conflict_marks_is_settled(tmp_path, capsys):
     ws = Workspace(tmp_path, tmp_path / ".csa")
-    assert not settle_conflict(ws)
+    assert not settle(ws)
     (tmp_path / "dvc.lock").write_text(conflicted("aa", "bb"))
-    assert settle_conflict(ws) and "merge conflict" in capsys.readouterr().err
+    assert settle(ws) and "merge conflict" in capsys.readouterr().err
     assert (tmp_path / "dvc.lock").read_text() == LOCK.format("aa")
-    assert not settle_conflict(ws)
+    assert not settle(ws)
 
 
 def test_a_lock_that_is_no_lock_afterwards_is_made_anew(tmp_path):
     ws = Workspace(tmp_path, tmp_path / ".csa")
     (tmp_path / "dvc.lock").write_text("<<<<<<< a\n[\n=======\n>>>>>>> b\n")
-    assert settle_conflict(ws) and not (tmp_path / "dvc.lock").exists()
+    assert settle(ws) and not (tmp_path / "dvc.lock").exists()
+
+
+def test_a_lock_is_settled_wherever_its_writing_was_cut(tmp_path, capsys):
+    from dvc.schema import COMPILED_LOCKFILE_SCHEMA
+    from voluptuous import Invalid
+
+    git(tmp_path, "init", "-q")
+    ws, path = Workspace(tmp_path, tmp_path / ".csa"), tmp_path / "dvc.lock"
+    whole = LOCK.format("12ab")
+
+    def dvc_reads(text):
+        try:
+            COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(text))
+        except (yaml.YAMLError, Invalid):
+            return False
+        return True
+
+    assert dvc_reads(whole) and lock._is_whole(whole)
+    cuts = [whole[:end] for end in range(len(whole))]
+    assert all(dvc_reads(text) for text in cuts if lock._is_whole(text))
+    path.write_text("")
+    assert settle(ws) and not path.exists() and "it was removed" in capsys.readouterr().err
+    path.write_text(whole)
+    assert not settle(ws)
+    git(tmp_path, "add", "-A")
+    git(tmp_path, "commit", "-qm", "one")
+    path.write_text(whole[: len(whole) // 2])
+    assert settle(ws) and path.read_text() == whole
+    assert "the committed one was taken" in capsys.readouterr().err
+
+
+def test_a_relative_registry_is_one_file_for_all_folders(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    ws = Workspace(tmp_path / "own", tmp_path / "own" / ".csa")
+    for named in ("sqlite:///mlflow.db", "sqlite:///./mlflow.db"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", named)
+        assert ws.mlflow_uri == f"sqlite:///{tmp_path / 'own' / 'mlflow.db'}"
+    for named in (f"sqlite:///{tmp_path / 'm.db'}", "http://mlflow.example.org:5000"):
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", named)
+        assert ws.mlflow_uri == named
 
 
 def test_features_that_another_processor_rounded_otherwise_are_told(tmp_path):

@@ -242,6 +242,11 @@ def test_listed_pairs_are_left_out_at_ingest(tmp_path):
     assert any("does not have: 1, such as 'gone'" in note for note in result.notes)
 
 
+def test_blanks_after_commas_lose_no_reason(tmp_path):
+    (tmp_path / "exclude.csv").write_text('pair_id, reason\n"p,3", "a blurred, wrong photo"\n')
+    assert read_excluded(tmp_path / "exclude.csv").pairs == {"p,3": "a blurred, wrong photo"}
+
+
 def test_a_recipe_brings_its_own_list(tmp_path, monkeypatch):
     repository = tmp_path / "repository"
     (repository / "csa").mkdir(parents=True)

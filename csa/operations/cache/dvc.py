@@ -19,10 +19,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, Literal
 
-import yaml
-
-from csa.errors import ArtifactError, CSAError, RefusedError, StageError, WorkspaceError
-from csa.operations.cache.lock import settle_conflict
+from csa.errors import CSAError, RefusedError, StageError, WorkspaceError
+from csa.operations.cache.lock import read_lock, settle
 from csa.operations.environment import is_verbose
 from csa.pipeline.code import PACKAGE, write_hashes
 from csa.pipeline.workspace import Workspace
@@ -88,7 +86,7 @@ def ensure_repo(ws: Workspace) -> None:
     A project has its committed `.dvc/config`; nothing is done there.
     """
     write_hashes(ws.code, ws.code_memory)
-    settle_conflict(ws)
+    settle(ws)
     if ws.home == ws.state.parent and not ws.is_recipe:
         return
     main = ws.state.parent / ".dvc"
@@ -211,14 +209,9 @@ def output_hashes(ws: Workspace, names: list[str]) -> dict[str, str]:
     Raises:
         ArtifactError: dvc.lock is missing, damaged or without one of the stages.
     """
-    path = ws.root / "dvc.lock"
-    try:
-        locked = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
-        return {out["path"]: out["md5"] for name in names for out in locked[name]["outs"]}
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise ArtifactError(
-            f"{path}: missing, damaged or incomplete ({error!r}); run `csa run`"
-        ) from None
+    return read_lock(
+        ws, lambda all_: {out["path"]: out["md5"] for name in names for out in all_[name]["outs"]}
+    )
 
 
 def output_sizes(ws: Workspace) -> dict[str, int]:
@@ -227,28 +220,34 @@ def output_sizes(ws: Workspace) -> dict[str, int]:
     Raises:
         ArtifactError: dvc.lock is missing or damaged.
     """
-    path = ws.root / "dvc.lock"
-    try:
-        locked = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
-        return {
-            name: sum(out.get("size", 0) for out in stage["outs"]) for name, stage in locked.items()
-        }
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        raise ArtifactError(
-            f"{path}: missing, damaged or incomplete ({error!r}); run `csa run`"
-        ) from None
+    return read_lock(
+        ws,
+        lambda all_: {
+            name: sum(out.get("size", 0) for out in stage["outs"]) for name, stage in all_.items()
+        },
+    )
 
 
 def _repro_when_free(ws: Workspace, stage: str, *flags: str) -> _Finished:
+    return _when_free(stage, lambda: _run(ws, "repro", "-s", *flags, stage))
+
+
+def _when_free(what: str, call: Callable[[], _Finished]) -> _Finished:
     """Run DVC, waiting while another DVC process holds what it needs."""
-    finished = _run(ws, "repro", "-s", *flags, stage)
+    finished = call()
     for pause in _PAUSES:
         if not finished.code or not finished.says(*_BUSY):
             break
-        print(f"{stage}: another DVC process is at work here; waiting {pause} s", file=sys.stderr)
+        print(f"{what}: {_who(finished)} is at work here; waiting {pause} s", file=sys.stderr)
         time.sleep(pause)
-        finished = _run(ws, "repro", "-s", *flags, stage)
+        finished = call()
     return finished
+
+
+def _who(finished: _Finished) -> str:
+    """The process that DVC names as the one it is blocked by."""
+    named = re.search(r"\(PID (\d+)\): (.{1,100})", "\n".join(finished.err))
+    return f"process {named[1]} ({named[2].strip()})" if named else "another DVC process"
 
 
 def _failure(stage: str, finished: _Finished) -> CSAError:
@@ -262,7 +261,7 @@ def _failure(stage: str, finished: _Finished) -> CSAError:
         return StageError(own[-1])
     if finished.says(*_BUSY):
         return WorkspaceError(
-            f"stage {stage}: another DVC process has been at work here for two minutes; wait for "
+            f"stage {stage}: {_who(finished)} has been at work here for two minutes; wait for "
             f"it to end"
         )
     missing = re.search(
@@ -293,8 +292,26 @@ def ask(ws: Workspace, *arguments: str, timeout: float | None = None) -> str:
     Raises:
         DvcError: DVC says it failed, or it took too long.
     """
+    answer = _when_free(f"dvc {arguments[0]}", lambda: _answer(ws, *arguments, timeout=timeout))
+    if not answer.code:
+        return "".join(f"{line}\n" for line in answer.out)
+    if answer.says(*_BUSY):
+        raise DvcError(
+            f"{_who(answer)} has been at work in {ws.root} for two minutes; wait for it to end"
+        )
+    if answer.says("is not a git repository"):
+        raise DvcError(
+            f"{ws.home}: no git repository, but DVC works in one; type `git init` there, or "
+            "`dvc config --local core.no_scm true` to work without git"
+        )
+    said = [line for line in answer.err if line and not line.startswith("Having any troubles?")]
+    raise DvcError(f"dvc {arguments[0]} failed in {ws.root}: {' '.join(said)}")
+
+
+def _answer(ws: Workspace, *arguments: str, timeout: float | None) -> _Finished:
+    """Run DVC to its end in silence."""
     try:
-        answer = subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-m", "dvc", *arguments],
             cwd=ws.root,
             env=_environment(),
@@ -306,14 +323,7 @@ def ask(ws: Workspace, *arguments: str, timeout: float | None = None) -> str:
         )
     except subprocess.TimeoutExpired:
         raise DvcError(f"dvc {arguments[0]} in {ws.root} timed out after {timeout:.0f} s") from None
-    if answer.returncode:
-        said = [
-            line
-            for line in answer.stderr.splitlines()
-            if line and not line.startswith("Having any troubles?")
-        ]
-        raise DvcError(f"dvc {arguments[0]} failed in {ws.root}: {' '.join(said)}")
-    return answer.stdout
+    return _Finished(done.returncode, done.stdout.splitlines(), done.stderr.splitlines())
 
 
 def _environment() -> dict[str, str]:

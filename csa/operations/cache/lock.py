@@ -7,10 +7,13 @@ outdated entry costs a look into the caches and never gives a wrong result.
 import re
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from typing import Any
 
 import yaml
 
+from csa.errors import ArtifactError
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_atomic
 
@@ -18,9 +21,72 @@ _CONFLICT = re.compile(
     r"^<{7} [^\n]*\n(.*?)(?:^\|{7} [^\n]*\n.*?)?^={7}\n.*?^>{7} [^\n]*\n",
     re.DOTALL | re.MULTILINE,
 )
+# What DVC holds each value of a file's entry to.
+_TYPES = {"path": str, "md5": str, "hash": str, "size": int, "nfiles": int, "isexec": bool}
+_WRITTEN_SECONDS = 1.0  # a lock that DVC writes just now is whole by then
 
 
-def settle_conflict(ws: Workspace) -> bool:
+def settle(ws: Workspace) -> bool:
+    """Make a dvc.lock readable that git left with conflict marks, or a killed DVC cut short.
+
+    Args:
+        ws: the workspace whose lock it is.
+
+    Returns:
+        Whether it had to be done.
+    """
+    return _settle_conflict(ws) or _settle_cut(ws)
+
+
+def _settle_cut(ws: Workspace) -> bool:
+    """Put the committed lock, or none, where DVC was killed while it wrote."""
+    path = ws.root / "dvc.lock"
+    if not path.is_file() or _is_whole(_read(ws)):
+        return False
+    time.sleep(_WRITTEN_SECONDS)
+    if not path.is_file() or _is_whole(_read(ws)):
+        return False
+    committed = _committed(ws)
+    if _is_whole(committed):
+        write_atomic(path, committed.encode())
+    else:
+        path.unlink()
+    print(
+        "note: dvc.lock was damaged, as a process that is killed while it writes leaves it; "
+        f"{'the committed one was taken' if path.is_file() else 'it was removed'}, and what was "
+        "computed comes from the caches",
+        file=sys.stderr,
+    )
+    return True
+
+
+def _is_whole(text: str) -> bool:
+    """Whether DVC can read a lock."""
+    stages = _stages(text)
+    return stages is not None and all(map(_is_entry, stages.values()))
+
+
+def _is_entry(stage: Any) -> bool:
+    if not isinstance(stage, dict) or not isinstance(stage.get("cmd"), str | list):
+        return False
+    files = [stage.get(key, []) for key in ("deps", "outs")]
+    params = stage.get("params", {})
+    return (
+        all(isinstance(listed, list) and all(map(_is_file, listed)) for listed in files)
+        and isinstance(params, dict)
+        and all(isinstance(values, dict) for values in params.values())
+    )
+
+
+def _is_file(entry: Any) -> bool:
+    return (
+        isinstance(entry, dict)
+        and "path" in entry
+        and all(isinstance(value, _TYPES.get(key, object)) for key, value in entry.items())
+    )
+
+
+def _settle_conflict(ws: Workspace) -> bool:
     """Take this branch's side of a dvc.lock that git left with conflict marks.
 
     Args:
@@ -32,7 +98,7 @@ def settle_conflict(ws: Workspace) -> bool:
     path = ws.root / "dvc.lock"
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError):  # DVC says what is wrong with it
+    except (OSError, UnicodeDecodeError):
         return False
     ours = _CONFLICT.sub(r"\1", text)
     if ours == text:
@@ -65,6 +131,25 @@ def computed_anew(ws: Workspace) -> list[str]:
         for name, stage in here.items()
         if name.startswith("embed@") and name in there and _only_outputs_differ(stage, there[name])
     ]
+
+
+def read_lock(ws: Workspace, take: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    """What somebody takes from the stages of dvc.lock.
+
+    Args:
+        ws: the workspace whose lock it is.
+        take: of the mapping from a stage's name to its entry.
+
+    Raises:
+        ArtifactError: dvc.lock is missing, damaged, or has not what is taken.
+    """
+    path = ws.root / "dvc.lock"
+    try:
+        return take(yaml.safe_load(path.read_text(encoding="utf-8"))["stages"])
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        raise ArtifactError(
+            f"{path}: missing, damaged or incomplete ({error!r}); run `csa run`"
+        ) from None
 
 
 def _only_outputs_differ(one: dict[str, Any], other: dict[str, Any]) -> bool:

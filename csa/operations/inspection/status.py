@@ -24,6 +24,7 @@ _SHOWN_FACTS = ("computed", "reused", "pairs", "quarantined", "images", "checks"
 def status_json(project: Project) -> dict[str, Any]:
     """All of it, for machines; what cannot be told (nothing registered yet, no server) is null."""
     ws = project.ws
+    dvc.ensure_repo(ws)
     stale = dvc.status(ws)
     return {
         "workspace": ws.name,
