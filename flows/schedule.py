@@ -6,6 +6,7 @@ code and the parameters of that commit. What was computed before is shared, so a
 changed.
 """
 
+import asyncio
 import json
 import os
 import signal
@@ -157,11 +158,17 @@ def check_times(cron: str | None, minutes: float | None) -> None:
         from prefect.server.schemas.schedules import CronSchedule
         from pydantic import ValidationError
 
+        if len(cron.split()) != 5:
+            raise InputError(f"--cron {cron!r}: expected five fields, such as '0 3 * * *'")
         try:
-            CronSchedule(cron=cron)
+            asyncio.run(CronSchedule(cron=cron).get_dates(1))
         except ValidationError:
             raise InputError(
                 f"--cron {cron!r}: not a cron expression; expected five fields, such as '0 3 * * *'"
+            ) from None
+        except ValueError:
+            raise InputError(
+                f"--cron {cron!r}: it never fires; is there such a day in that month?"
             ) from None
 
 

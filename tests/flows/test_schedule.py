@@ -124,7 +124,10 @@ def test_what_cannot_be_checked_out_is_said(repository, tmp_path):
     [
         (None, None, "either --cron"),
         ("0 3 * * *", 5, "either --cron"),
-        ("soon", None, "not a cron"),
+        ("soon", None, "expected five fields"),
+        ("0 0 3 * * *", None, "expected five fields"),
+        ("61 3 * * *", None, "not a cron"),
+        ("0 0 30 2 *", None, "it never fires"),
         (None, -1, "above 0"),
     ],
 )
