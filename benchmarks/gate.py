@@ -137,7 +137,7 @@ def equal() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, kind in KINDS.items():
         for groups in GROUPS:
-            trials = 10_000 if groups <= 100 else 4000
+            trials = 4000 if groups <= 100 else 2000
             hits = sum(_promotes(one) for one in _populations(kind, groups, trials))
             found.setdefault(name, {})[str(groups)] = share(hits, trials)
     return found
@@ -167,7 +167,7 @@ def _populations(kind: Kind, groups: int, trials: int) -> Iterator[Population]:
 def series() -> dict[str, Any]:
     """How often one of many equal challengers is promoted, counted and not counted."""
     kind, most, found = KINDS["1 to 5 pairs a group"], max(SERIES), {}
-    for groups, trials in ((20, 1000), (100, 1000), (300, 500)):
+    for groups, trials in ((20, 500), (100, 500), (300, 300)):
         first = {"counted": np.full(trials, np.inf), "not counted": np.full(trials, np.inf)}
         for trial, one in enumerate(_populations(kind, groups, trials)):
             old = one.model()
@@ -197,14 +197,14 @@ def rules() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in ("1 to 5 pairs a group", "1 to 5 pairs, 90 % ties"):
         for groups in GROUPS:
-            trials = 2000 if groups <= 100 else 1000
+            trials = 1000 if groups <= 100 else 400
             samples = (
                 one.gains(one.model() - one.model())
                 for one in _populations(KINDS[name], groups, trials)
             )
             found.setdefault(name, {})[str(groups)] = _hits(samples, trials, 0.0)
-    samples = (one.gains(one.model() - one.model()) for one in _populations(HALF_TIES, 300, 4000))
-    found["power at 300 groups for +0.023"] = _hits(samples, 4000, GAIN)
+    samples = (one.gains(one.model() - one.model()) for one in _populations(HALF_TIES, 300, 2000))
+    found["power at 300 groups for +0.023"] = _hits(samples, 2000, GAIN)
     return found
 
 
@@ -297,11 +297,11 @@ def flickr8k(workspace: str) -> dict[str, Any]:
         "spread of groups": [round(float(one.std() * len(one)), 4) for one in sums],
     }
     for groups in GROUPS:
-        trials = 2000 if groups <= 100 else 1000
+        trials = 1000 if groups <= 100 else 400
         for name, swapped in (("mean taken off", False), ("exchanged", True)):
             samples = _resampled(pairs, groups, trials, swapped)
             found.setdefault(name, {})[str(groups)] = _hits(samples, trials, 0.0)
-    found["power at 300 groups for +0.023"] = _hits(_resampled(pairs, 300, 4000, False), 4000, GAIN)
+    found["power at 300 groups for +0.023"] = _hits(_resampled(pairs, 300, 2000, False), 2000, GAIN)
     return found
 
 
