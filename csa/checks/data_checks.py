@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from csa.checks.checks import Check, judge
 from csa.core.matrices import Array
@@ -14,6 +15,10 @@ from csa.evaluation.held_out import FeatureLookup
 from csa.params.checks import ChecksParams
 
 NEAR = 0.99
+# A picture that was saved again keeps a cosine of .95 or more with the other; other pictures rarely
+# have .8, and none of both a text that is theirs alone.
+COPIED = 0.8
+_MOST_GROUPS_OF_A_TEXT = 3
 _BLOCK_ROWS = 1024
 
 
@@ -34,8 +39,8 @@ def check_data(
         limits: of each check.
 
     Returns:
-        One check each for counts, duplicates, leakage and near-duplicates across splits, and per
-        view for dead and repeated features.
+        One check each for counts, duplicates, leakage, near-duplicates and copies across splits,
+        and per view for dead and repeated features.
     """
     train, test = (pairs.filter(pl.col("split") == split) for split in ("train", "test"))
     hashes = [f"{view}_hash" for view in views]
@@ -61,11 +66,19 @@ def check_data(
         trained, held_out = (
             part[f"{view}_hash"].unique(maintain_order=True).to_list() for part in (train, test)
         )
-        values = table.rows(trained)
-        checks += _features(view, np.concatenate([values, table.rows(held_out)]), limits)
+        values, known = table.rows(trained), set(trained)
+        new = [item for item in held_out if item not in known]
+        fresh = table.rows(new) if new else values[:0]
+        checks += _features(view, np.concatenate([values, fresh]), limits)
         if view == anchor:
-            new = [row for row, item in enumerate(held_out) if item not in set(trained)]
-            checks.append(_near_duplicates(view, values, table.rows(held_out)[new], limits))
+            nearest, cosine = _nearest(values, fresh)
+            checks.append(_near_duplicates(view, cosine, limits))
+            other = views[1 - views.index(view)]
+            like = pl.DataFrame(
+                {"item": new, "like": [trained[row] for row in nearest], "cosine": cosine},
+                schema={"item": pl.String, "like": pl.String, "cosine": pl.Float64},
+            )
+            checks.append(_copies(pairs, (view, other), like, limits))
     return checks
 
 
@@ -104,15 +117,47 @@ def _features(view: str, features: Array, limits: ChecksParams) -> list[Check]:
     ]
 
 
-def _near_duplicates(view: str, trained: Array, held_out: Array, limits: ChecksParams) -> Check:
+def _nearest(trained: Array, held_out: Array) -> tuple[NDArray[np.intp], Array]:
+    """The nearest training row of each held-out row, and its cosine once the mean is off."""
     mean = trained.mean(axis=0, dtype=np.float64)
     known = unit(trained - mean).astype(np.float32).T
-    near = 0
+    rows, cosines = np.zeros(len(held_out), dtype=np.intp), np.zeros(len(held_out))
     for start in range(0, len(held_out), _BLOCK_ROWS):
-        block = unit(held_out[start : start + _BLOCK_ROWS] - mean).astype(np.float32)
-        near += int(((block @ known).max(axis=1) >= NEAR).sum())
+        block = slice(start, start + _BLOCK_ROWS)
+        scores = unit(held_out[block] - mean).astype(np.float32) @ known
+        rows[block], cosines[block] = scores.argmax(axis=1), scores.max(axis=1)
+    return rows, cosines
+
+
+def _near_duplicates(view: str, cosine: Array, limits: ChecksParams) -> Check:
+    near = int((cosine >= NEAR).sum())
     said = (
-        f"{near:,} of {len(held_out):,} held-out {view} items have a near-twin in training "
+        f"{near:,} of {len(cosine):,} held-out {view} items have a near-twin in training "
         f"(cosine {NEAR} or more)"
     )
-    return judge("near_duplicates", near / max(len(held_out), 1), limits.near_duplicates, said)
+    return judge("near_duplicates", near / max(len(cosine), 1), limits.near_duplicates, said)
+
+
+def _copies(
+    pairs: pl.DataFrame, views: tuple[str, str], like: pl.DataFrame, limits: ChecksParams
+) -> Check:
+    """Held-out items whose nearest training item is near and has a text of theirs that hardly any
+    other group has: the same item, saved again. `like` has a row a held-out item: item, like,
+    cosine.
+    """
+    view, other = (f"{name}_hash" for name in views)
+    rare = pairs.group_by(other).agg(pl.col("group").n_unique())
+    rare = rare.filter(pl.col("group") <= _MOST_GROUPS_OF_A_TEXT)
+    of_item = pairs.join(rare, on=other, how="semi").select(view, other).unique()
+    copies = (
+        like.filter(pl.col("cosine") >= COPIED)
+        .join(of_item.rename({view: "item"}), on="item")
+        .join(of_item.rename({view: "like"}), on=["like", other])
+    )
+    found = copies["item"].n_unique()
+    said = (
+        f"{found:,} of {len(like):,} held-out {views[0]} items are copies of training items: the "
+        f"nearest one (cosine {COPIED} or more) has the same {views[1]}; put each with its copies "
+        f"into one group"
+    )
+    return judge("copied_items", found / max(len(like), 1), limits.copied_items, said)

@@ -39,6 +39,12 @@ class ChecksParams(Section):
     near_duplicates: Limits = _limits(
         0.05, None, "share of held-out items with a training item at cosine 0.99 or more"
     )
+    copied_items: Limits = _limits(
+        0.02,
+        0.1,
+        "share of held-out items whose nearest training item, at cosine 0.8 or more, has the same "
+        "text as they have, one that hardly any other group has",
+    )
     lost_groups: Limits = _limits(
         0.1, 0.5, "share of the champion's training groups that there are fewer now"
     )

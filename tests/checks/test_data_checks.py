@@ -93,6 +93,34 @@ def twins_across_splits(pairs, features):
     return pairs, [features[0] | twins, features[1]]
 
 
+def saved_again(pairs, features):
+    """Held-out pictures that are in training too, as another file: other hash, same caption."""
+    test = pairs.filter(pl.col("split") == "test").head(10)
+    copies = test.with_columns(
+        split=pl.lit("train"),
+        image_hash="again" + pl.col("image_hash"),
+        group="c" + pl.col("group"),
+    )
+    noise = np.random.default_rng(3).normal(0, 0.25, size=(10, 8)).astype(np.float32)
+    again = {
+        f"again{x}": features[0][x] + e for x, e in zip(test["image_hash"], noise, strict=True)
+    }
+    return pl.concat([pairs, copies]), [features[0] | again, features[1]]
+
+
+def classes(pairs, features):
+    """The same with captions that are names of classes, which say nothing of copies."""
+    pairs, features = saved_again(pairs, features)
+    number = pl.col("image_hash").str.extract(r"(\d+)").cast(pl.Int64)
+    return pairs.with_columns(text_hash="t" + (number % 20).cast(pl.String)), features
+
+
+def shared_captions(pairs, features):
+    """Ten captions of held-out pictures are those of other training pictures."""
+    swap = {f"t{i}": f"t{i + 1}" for i in range(0, 50, 5)}
+    return pairs.with_columns(text_hash=pl.col("text_hash").replace(swap)), features
+
+
 def test_clean_data_pass():
     assert outcomes(*clean()) == {}
 
@@ -105,11 +133,21 @@ def test_clean_data_pass():
         (dead_image_encoder, {"dead_features": ("refuse", 0.1)}),
         (constant_text_encoder, {"repeated_features": ("refuse", 0.995)}),
         (leaked_images, {"leakage": ("refuse", 0.07)}),
+        (saved_again, {"copied_items": ("refuse", 0.25)}),
+        (classes, {}),
+        (shared_captions, {}),
         (twins_across_splits, {"near_duplicates": ("warn", 0.5)}),
     ],
 )
 def test_each_fault_is_found_by_its_own_check(fault, found):
     assert outcomes(*fault(*clean())) == found
+
+
+def test_a_caption_of_both_splits_counts_once():
+    pairs, features = shared_captions(*clean())
+    found = check_data(pairs, VIEWS, tuple(map(Table, features)), "image", LIMITS)
+    said = [check.said for check in found if check.name == "repeated_features"]
+    assert said[1] == "0 of 190 text items have the very features of another"
 
 
 def test_a_refusal_names_number_limit_and_remedy():
