@@ -10,7 +10,9 @@ from functools import partial
 from csa.datasets.building import Building
 from csa.datasets.items import item_checker
 from csa.datasets.rows import RawPair
+from csa.datasets.whites import Deep, white_notes, whites_of
 from csa.errors import DataError
+from csa.modalities.image import WHITES, white_of, with_white
 from csa.storage.files import plain_words
 
 
@@ -21,10 +23,12 @@ class Found:
     Attributes:
         hashes: view -> content hash of each row, "" where it is unusable.
         faults: row -> what is wrong with it.
+        notes: what the user should know of the items.
     """
 
     hashes: dict[str, list[str]]
     faults: dict[int, list[str]]
+    notes: list[str]
 
 
 def hash_items(rows: list[RawPair], unwritten: dict[int, list[str]], building: Building) -> Found:
@@ -40,21 +44,48 @@ def hash_items(rows: list[RawPair], unwritten: dict[int, list[str]], building: B
     """
     hashes: dict[str, list[str]] = {}
     faults = {i: ["no id"] for i, row in enumerate(rows) if row.pair_id is None} | unwritten
+    notes: list[str] = []
     for view, settings in building.views.items():
-        check = item_checker(settings, building.root, building.params.max_image_pixels)
+        deep: Deep = {}
+        check = item_checker(settings, building.root, building.params.max_image_pixels, deep)
         values = [None if i in unwritten else row.values[view] for i, row in enumerate(rows)]
         distinct = list(dict.fromkeys(value for value in values if value is not None))
         if settings.modality in ("text", "array"):
             outcomes = {value: _checked(check, value) for value in distinct}
         else:
             outcomes = check_files(distinct, check, f"check {view}", building.progress)
+        if deep:
+            notes += white_notes(view, deep)
+            outcomes |= _whiten(rows, view, deep, check, building.forgotten)
         hashes[view] = []
         for i, value in enumerate(values):
             digest, fault = outcomes[value] if value is not None else ("", "nothing there (null)")
             hashes[view].append(digest)
             if fault and i not in unwritten:
                 faults.setdefault(i, []).append(f"{view}: {fault}")
-    return Found(hashes, faults)
+    return Found(hashes, faults, notes)
+
+
+def _whiten(
+    rows: list[RawPair],
+    view: str,
+    deep: Deep,
+    check: Callable[[str], str],
+    forgotten: frozenset[str],
+) -> dict[str, tuple[str, str]]:
+    """Say in the rows what is white in their deep pictures; the outcomes that this changes."""
+    whites = whites_of(deep)
+    for row in rows:
+        value = row.values[view]
+        if value in whites:
+            row.values = {**row.values, view: with_white(value, whites[value])}
+    found = {value: _checked(check, with_white(value, white)) for value, white in whites.items()}
+    for value in list(deep) if forgotten else ():  # what is to be forgotten is so at any white
+        plain = white_of(value)[0]
+        others = map(check, (plain, *(with_white(plain, white) for white in WHITES)))
+        gone = next((digest for digest in others if digest in forgotten), None)
+        found |= {plain: (gone, "")} if gone else {}
+    return found
 
 
 def _checked(check: Callable[[str], str], value: str) -> tuple[str, str]:

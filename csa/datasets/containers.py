@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 
 from csa.errors import DataError
 from csa.extras import needed_for
+from csa.modalities.image import white_of
 from csa.modalities.series import split_records
 from csa.storage.files import guarded, open_item, plain_words, refuse_bomb, what_is
 
@@ -51,8 +52,10 @@ class ItemFiles:
         Raises:
             DataError: no such file or member, a damaged container, or a path out of the folder.
         """
+        if (plain := white_of(value)[0]) != value and not self._is_there(value):
+            value = plain
         match = _INSIDE.fullmatch(value)
-        if match is None or what_is(inside(self._root, value)) == "a file":
+        if match is None or self._is_there(value):
             return open_item(inside(self._root, value), value, self._what)
         name = match["file"]
         with self._lock:
@@ -69,9 +72,13 @@ class ItemFiles:
                 f"{value}: cannot be read ({error.strerror}); is {name} still there?"
             ) from None
 
+    def _is_there(self, value: str) -> bool:
+        return what_is(inside(self._root, value)) == "a file"
+
 
 def file_of(value: str) -> str:
     """The file that a value of the pairs table lies in."""
+    value = white_of(value)[0]
     match = _INSIDE.fullmatch(value) or _ROW.fullmatch(value)
     return match["file"] if match else value
 

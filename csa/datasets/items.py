@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from csa.datasets.array_files import ArrayRows
 from csa.datasets.containers import ItemFiles, inside
 from csa.errors import DataError
+from csa.modalities.image import DEEP, white_of
 from csa.modalities.registry import decode_item
 from csa.params.views import ViewParams
 from csa.storage.files import open_item
@@ -43,7 +44,9 @@ def item_loader(view: ViewParams, root: Path, max_pixels: int) -> Callable[[str]
     return load
 
 
-def item_checker(view: ViewParams, root: Path, max_pixels: int) -> Callable[[str], str]:
+def item_checker(
+    view: ViewParams, root: Path, max_pixels: int, deep: dict[str, tuple[str, float]] | None = None
+) -> Callable[[str], str]:
     """A function from an item's value to the sha256 of its content, which raises DataError where
     the item is unusable.
 
@@ -55,6 +58,7 @@ def item_checker(view: ViewParams, root: Path, max_pixels: int) -> Callable[[str
         view: whose items.
         root: the data set's folder, as `dataset_root` gives it.
         max_pixels: a larger picture is refused.
+        deep: filled with the mode and the peak of each picture of more than 8 bits, by its value.
 
     Returns:
         The function.
@@ -68,7 +72,11 @@ def item_checker(view: ViewParams, root: Path, max_pixels: int) -> Callable[[str
 
     def check(value: str) -> str:
         with files.open(value) as file:
-            return _decoded_hash(view.modality, file, value, max_pixels)
+            item = decode_item(view.modality, file, value, max_pixels)
+            if deep is not None and DEEP in getattr(item, "info", ()):
+                deep[value] = item.info[DEEP]
+            file.seek(0)
+            return content_hash(file.read(), white_of(value)[1])
 
     return check
 
@@ -113,6 +121,20 @@ def _decoded_hash(modality: str, file: BinaryIO, name: str, max_pixels: int) -> 
     decode_item(modality, file, name, max_pixels)
     file.seek(0)
     return hashlib.sha256(file.read()).hexdigest()
+
+
+def content_hash(content: bytes, white: int | None = None) -> str:
+    """The sha256 of an item's content.
+
+    Args:
+        content: its file.
+        white: of a picture whose data set says what is white; part of the content then.
+
+    Returns:
+        64 hex digits.
+    """
+    said = b"" if white is None else f"\0white={white}".encode()
+    return hashlib.sha256(content + said if said else content).hexdigest()
 
 
 def _check_text(text: str) -> str:

@@ -123,7 +123,8 @@ def build_pairs(
     pairs = _table(used, groups, splits, good, found.hashes)
     if building.to_fit:
         _check_sizes(pairs, building, len(unusable), given)
-    notes = _notes(named, groups, (len(unusable), len(rows) + len(aside)), anchor, len(gone))
+    counts = (len(unusable), len(rows) + len(aside))
+    notes = found.notes + _notes(named, groups, counts, anchor, len(gone))
     if of_none:
         notes.append(f"{len(of_none)} pairs are of a split that dataset.splits says none of")
     notes += _spelt_notes(pairs, [view for view, is_text in texts.items() if is_text])

@@ -1,6 +1,7 @@
 """Opening image files that strangers made: decoded whole, or one clear error."""
 
 import io
+import re
 import struct
 import threading
 import zlib
@@ -53,6 +54,11 @@ _DECODER_ERRORS = (
     zlib.error,
 )
 _HEADER_LOCK = threading.Lock()
+WHITES = (1, 255, 1023, 4095, 16383, 65535)
+"""Values of white: of floating point, and of 8, 10, 12, 14 and 16 bits."""
+DEEP = "deep grey"
+"""Key of `Image.info` of a decoded picture that had more than 8 bits: (its mode, its peak)."""
+_WHITE = re.compile(r"(?P<file>.+)\?white=(?P<white>\d+)", re.DOTALL)
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -99,7 +105,8 @@ def decode_image(file: BinaryIO, name: str, max_pixels: int) -> "Image":
 
     Args:
         file: open and seekable.
-        name: what errors call it.
+        name: what errors call it; NAME?white=N says what is white in it, where it has more than 8
+            bits.
         max_pixels: an image with more is refused by its header, before anything is decoded.
 
     Returns:
@@ -114,7 +121,7 @@ def decode_image(file: BinaryIO, name: str, max_pixels: int) -> "Image":
         image = _read_header(file)
         pixels = image.width * image.height
         if pixels <= max_pixels:
-            return _to_rgb(ImageOps.exif_transpose(image))
+            return _to_rgb(ImageOps.exif_transpose(image), white_of(name)[1])
     except UnidentifiedImageError:
         size = file.seek(0, 2)
         content = (
@@ -135,6 +142,38 @@ def decode_image(file: BinaryIO, name: str, max_pixels: int) -> "Image":
         "perhaps a decompression bomb; scale it down, or raise the limit if the image is meant to "
         "be that large"
     )
+
+
+def with_white(name: str, white: int) -> str:
+    """The value in the pairs table of a picture whose white its data set says.
+
+    Args:
+        name: of the picture.
+        white: one of `WHITES`.
+
+    Returns:
+        NAME?white=N, as `decode_image` takes it.
+    """
+    return f"{name}?white={white}"
+
+
+def white_of(name: str) -> tuple[str, int | None]:
+    """The name of a picture's file, and the white that its value says; None where it says none."""
+    match = _WHITE.fullmatch(name)
+    return (match["file"], int(match["white"])) if match else (name, None)
+
+
+def usual_white(mode: str, peak: float) -> int:
+    """The white of a picture of more than 8 bits whose data set says nothing.
+
+    Args:
+        mode: Pillow's.
+        peak: its largest value.
+
+    Returns:
+        65,535; of floating point 1 or 255 where that holds every value.
+    """
+    return next((white for white in (1, 255) if mode == "F" and peak <= white), WHITES[-1])
 
 
 def _read_header(file: BinaryIO) -> "Image":
@@ -171,11 +210,11 @@ def _without_texts(file: BinaryIO) -> BinaryIO | None:
     return io.BytesIO(b"".join(kept)) if dropped else None
 
 
-def _to_rgb(image: "Image") -> "Image":
+def _to_rgb(image: "Image", white: int | None) -> "Image":
     from PIL import Image
 
     if image.mode.startswith("I") or image.mode == "F":
-        return _deep_grey_to_rgb(image)
+        return _deep_grey_to_rgb(image, white)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         layered = image.convert("RGBA")
         canvas = Image.new("RGBA", layered.size, "white")
@@ -183,21 +222,19 @@ def _to_rgb(image: "Image") -> "Image":
     return image.convert("RGB")
 
 
-def _deep_grey_to_rgb(image: "Image") -> "Image":
-    """Greyscale of more than 8 bits, which Pillow's own conversion clips at 255 instead of scaling.
-
-    Integers are taken as 16-bit. Floating point has no fixed white: 1, 255 or 65535, the smallest
-    that holds every value.
+def _deep_grey_to_rgb(image: "Image", white: int | None) -> "Image":
+    """Greyscale of more than 8 bits, which Pillow's own conversion clips at 255 instead of scaling;
+    what is below zero is black.
     """
     from PIL import Image
 
     values = np.nan_to_num(np.asarray(image, dtype=np.float64), nan=0.0)
-    white = 65535.0
-    if image.mode == "F":
-        white = next((w for w in (1.0, 255.0) if values.max(initial=0.0) <= w), white)
-    return Image.fromarray(
-        np.clip(np.rint(values * (255.0 / white)), 0, 255).astype(np.uint8)
-    ).convert("RGB")
+    peak = float(values.max(initial=0.0))
+    scale = 255.0 / (white or usual_white(image.mode, peak))
+    grey = Image.fromarray(np.clip(np.rint(values * scale), 0, 255).astype(np.uint8))
+    picture = grey.convert("RGB")
+    picture.info[DEEP] = (image.mode, peak)
+    return picture
 
 
 def _plain(error: BaseException) -> str:

@@ -19,8 +19,10 @@ from PIL import Image, PngImagePlugin
 from pyarrow import parquet
 
 from csa.datasets.ingest import ingest
+from csa.datasets.items import item_loader
 from csa.errors import DataError
 from csa.params.schema import Params
+from csa.params.views import ViewParams
 
 N = 24
 ENCODERS = {
@@ -148,8 +150,6 @@ def test_features_in_a_folder_with_brackets(tmp_path):
             with (tmp_path / folder / f"{name}.parquet").open("wb") as file:
                 frame.write_parquet(file)
     result = read(tmp_path / "e[1]", {"a": "array", "b": "array"}, kind="arrays", arrays=FEATURES)
-    from csa.datasets.items import item_loader
-    from csa.params.views import ViewParams
 
     view = ViewParams(modality="array", encoder="precomputed")
     assert abs(item_loader(view, tmp_path / "e[1]", 1)(result.pairs["a"][0])).max() < 50
@@ -402,6 +402,52 @@ def test_scans_of_another_layout_are_refused(tmp_path, numbers, high):
 
 def tone(i, gain=0.3):
     return (gain * np.sin(2 * np.pi * (200 + 20 * i) * np.arange(4000) / 16000)).astype("f4")
+
+
+def deep(folder, ending, kind, gain):
+    """Pictures of more than 8 bits, whose largest value `gain` says."""
+    for i in range(N):
+        with Image.open(io.BytesIO(picture(i))) as image:
+            grey = np.asarray(image.convert("L"), np.float64)
+        Image.fromarray((grey / grey.max() * gain(i)).astype(kind)).save(folder / f"{i}.{ending}")
+    named = [{**row, "image": f"{i}.{ending}"} for i, row in enumerate(rows())]
+    separated(folder / "pairs.csv", named)
+
+
+@pytest.mark.parametrize(
+    ("ending", "kind", "peak", "white"),
+    [
+        ("png", "u2", 4080, 4095),
+        ("png", "u2", 900, 1023),
+        ("png", "u2", 200, 255),
+        ("tiff", "i4", 12_000, 16_383),
+        ("tiff", "f4", 3000, 4095),
+        ("tiff", "f4", 0.9, 1),
+    ],
+)
+def test_the_white_of_deep_pictures_is_the_data_sets(tmp_path, ending, kind, peak, white):
+    deep(tmp_path, ending, kind, lambda i: peak if i % 2 else peak / 3)
+    result = read(tmp_path)
+    load = item_loader(ViewParams(modality="image", encoder="efficientnet-lite0"), tmp_path, 1000)
+    brightest = [float(np.asarray(load(value)).max()) for value in result.pairs["image"]]
+    expected = [255 * (peak if i % 2 else peak / 3) / white for i in range(N)]
+    assert np.abs(np.array(brightest) - expected).max() < 2
+    said = any(f"{white:,} is taken for white" in note for note in result.notes)
+    assert said == (white != 1)  # where every picture says so alone, nothing is said
+    assert result.account["files"]["used"] == N + 1 and not result.account["left_out"]
+    assert read(tmp_path).pairs.equals(result.pairs)
+
+
+def test_another_white_makes_another_item_but_what_is_forgotten_stays_so(tmp_path):
+    deep(tmp_path, "png", "u2", lambda i: 4000)
+    before = read(tmp_path).pairs
+    Image.fromarray(np.full((8, 8), 60_000, np.uint16)).save(tmp_path / "0.png")
+    after = read(tmp_path).pairs
+    assert not set(before["image_hash"]) & set(after["image_hash"])
+    assert after["image"].to_list() == [f"{i}.png" for i in range(N)]  # as without a data set
+    item = before["image_hash"][5]
+    put(tmp_path / "exclude.csv", f"pair_id,item,reason\n,{item},gone\n")
+    assert len(read(tmp_path).pairs) == N - 1
 
 
 def test_sound_far_above_full_scale_is_refused(tmp_path):
