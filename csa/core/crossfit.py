@@ -16,7 +16,7 @@ from csa.core.held import Held
 from csa.core.matrices import Float64
 from csa.core.moments import Moments
 from csa.core.preview import FoldPreview
-from csa.core.shrinkage import WHOLE, Shrinkage, Spans, SpanShrinkage, climb, share_of
+from csa.core.shrinkage import WHOLE, Shrinkage, Spans, SpanShrinkage, climb, log_odds_of, share_of
 from csa.core.solve import Decomposition, solve
 from csa.core.threads import each
 
@@ -83,14 +83,27 @@ class CrossFit:
         """
         return self._lengthened(self._previewed_at(self._spans.narrowed(shrinkage)), shrinkage)
 
-    def best_shrinkage(self) -> Shrinkage:
+    def best_shrinkage(self, near: Shrinkage | None = None) -> Shrinkage:
         """The shrinkage whose held-out coordinates carry the most mutual information.
 
         A coarse grid over the log-odds of both shrinkages, then a climb from its best point with
         ever smaller steps.
+
+        Args:
+            near: where to look with the smallest steps alone, such as the best of moments that are
+                much like these.
+
+        Returns:
+            The shrinkage.
         """
-        best = max(product(_COARSE_LOG_ODDS, _COARSE_LOG_ODDS), key=self._worth)
-        for step in _CLIMB_STEPS:
+        if near is not None:
+            start = log_odds_of(self._spans.narrowed(near), _MAX_LOG_ODDS)
+            steps: tuple[float, ...] = _CLIMB_STEPS[-1:]
+        else:
+            start = max(product(_COARSE_LOG_ODDS, _COARSE_LOG_ODDS), key=self._worth)
+            steps = _CLIMB_STEPS
+        best = start
+        for step in steps:
             best, _ = climb(best, self._worth, partial(_around, step=step), steepest=True)
         return self._spans.widened(_shrinkage(best))
 

@@ -107,8 +107,12 @@ class Ground:
 
     @property
     def both(self) -> bool:
-        """Whether there are enough items of both views for a plan."""
-        return min(len(self.U), len(self.V)) >= LEAST_POOL
+        """Whether there are enough items of both views for a plan, and enough groups for a fold's
+        teacher to hold out another fold.
+        """
+        groups, folds = self.training.groups, len(self.folds)
+        enough = groups - 2 * -(-groups // folds) >= 2
+        return enough and min(len(self.U), len(self.V)) >= LEAST_POOL
 
     def _all_bridges(self, training: Training, unpaired: Unpaired) -> dict[float, Bridged]:
         head = unpaired.bridge

@@ -99,6 +99,21 @@ def share_of(log_odds: float) -> float:
     return float(1 / (1 + np.exp(-log_odds)))
 
 
+def log_odds_of(shrinkage: SpanShrinkage, most: float) -> tuple[float, float]:
+    """log(g / (1 - g)) of both views.
+
+    Args:
+        shrinkage: (gx, gy).
+        most: that either may be, up or down.
+
+    Returns:
+        Both log-odds.
+    """
+    least = share_of(-most)
+    x, y = (float(np.log(g / (1 - g))) for g in np.clip(shrinkage, least, 1 - least))
+    return x, y
+
+
 def climb(
     start: Point,
     value: Callable[[Point], float],

@@ -21,9 +21,9 @@ from csa.core.threads import each
 from csa.core.transport import (
     Parts,
     average,
-    hub_corrected,
     mixed,
     plan_moments,
+    scores_of,
     transport_plan,
 )
 
@@ -43,6 +43,7 @@ class Student:
         shrinkage: in the principal dimensions.
         setting: weights and temperature.
         turn: number of plans before it.
+        plans: moments of the plan that each fold's fit has; none for the pairs alone.
         among: reciprocal rank of each group's held-out pairs among their fold and the pools, shape
             (groups,); empty until it is judged.
         within: the same among their fold alone.
@@ -53,6 +54,7 @@ class Student:
     shrinkage: Shrinkage
     setting: Setting
     turn: int = 0
+    plans: tuple[Moments, ...] = ()
     among: Float64 = field(default_factory=_unknown)
     within: Float64 = field(default_factory=_unknown)
 
@@ -129,12 +131,12 @@ def taught(
     total = mixed(ground.pairs.total, average(plans), weight)
     setting = teacher.setting._replace(weight=weight)
     crossfit = CrossFit(ground.folds, complements=complements)
-    shrinkage = shrinkage or crossfit.best_shrinkage()
-    return Student(crossfit, total, shrinkage, setting, teacher.turn + 1)
+    shrinkage = shrinkage or crossfit.best_shrinkage(teacher.shrinkage if teacher.plans else None)
+    return Student(crossfit, total, shrinkage, setting, teacher.turn + 1, tuple(plans))
 
 
 def plans_of(ground: Ground, teacher: Student) -> list[Moments]:
-    """Moments of the plan of each fold's teacher.
+    """Moments of the plan of each fold's teacher, which never saw the fold.
 
     Args:
         ground: pairs and pools.
@@ -143,24 +145,45 @@ def plans_of(ground: Ground, teacher: Student) -> list[Moments]:
     Returns:
         One for each fold.
     """
-    crossfit, setting = teacher.crossfit, teacher.setting
+    crossfit, bridged = teacher.crossfit, ground.bridge(teacher.setting)
     decompositions = crossfit.decompositions(teacher.shrinkage)
-    whole, bridged = NormalisedLikelihoodRatioScore.of(teacher.held), ground.bridge(setting)
     parts = Parts.of(len(ground.U), len(ground.V))
 
     def plan(k: int) -> Moments:
-        score = whole.leading(len(decompositions[k].rho))
+        score = NormalisedLikelihoodRatioScore.of(held_outside(ground, teacher, k))
+        score = score.leading(len(decompositions[k].rho))
         a, b = decompositions[k].coordinates(crossfit.complements[k], ground.U, ground.V)
         left, right = score.left(a), score.right(b)
         if bridged is not None:
-            left, right = joined((left, right), bridged.pools(setting.kappa))
+            left, right = joined((left, right), bridged.pools(teacher.setting.kappa))
         met = [
-            plan_moments(transport_plan(hub_corrected(left[i], right[j])), ground.U[i], ground.V[j])
+            plan_moments(transport_plan(scores_of(left[i], right[j])), ground.U[i], ground.V[j])
             for i, j in parts.meetings(teacher.turn)
         ]
         return sum(met[1:], start=met[0])
 
     return each(plan, range(len(decompositions)))
+
+
+def held_outside(ground: Ground, student: Student, k: int) -> Held:
+    """What the other folds' pairs say of a student, each held out from a fit that saw neither it
+    nor fold k.
+
+    Args:
+        ground: pairs and pools.
+        student: a fit to pairs and plan.
+        k: number of the fold that must stay unseen.
+
+    Returns:
+        Held-out correlations and scales.
+    """
+    others = [fold for j, fold in enumerate(ground.folds) if j != k]
+    remaining = (ground.pairs.complements[k] - fold for fold in others)
+    complements = [
+        mixed(pairs, student.plans[k], student.setting.weight) if student.plans else pairs
+        for pairs in remaining
+    ]
+    return CrossFit(others, complements=complements).measure(student.shrinkage)
 
 
 def score_of(ground: Ground, student: Student) -> Score:

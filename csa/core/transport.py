@@ -17,9 +17,6 @@ from csa.core.moments import Moments
 # A part of the pools that meets as a whole: 100 MB of scores in float32.
 MAX_PART = 5000
 _SINKHORN_ROUNDS = 15
-_HUB_STRENGTH = 0.5
-_HUB_NEIGHBOURS = 16
-_BLOCK_ROWS = 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,35 +52,21 @@ class Parts:
         return [(rows, self.right[(c + turn) % count]) for c, rows in enumerate(self.left)]
 
 
-def hub_corrected(left: Array, right: Array) -> Float32:
-    """Scores of all against all, less half of what each item scores with its 16 nearest.
+def scores_of(left: Array, right: Array) -> Float32:
+    """Scores of all against all.
 
-    S'_ij = S_ij - (h_i + h_j) / 2, h the mean of an item's 16 highest scores (NNN, with the pools
-    themselves as bank; Chowdhury et al. 2024).
+    A correction for hubs would change nothing: what is added to a row or to a column of the scores,
+    the plan's margins take off again.
 
     Args:
         left: index vectors of one pool, shape (n, k).
         right: index vectors of the other, shape (m, k).
 
     Returns:
-        Corrected scores, shape (n, m).
+        Their inner products, shape (n, m).
     """
     scores: Float32 = np.matmul(left.astype(np.float32), right.astype(np.float32).T)
-    rows, columns = _hubness(scores), _hubness(scores.T)
-    scores -= rows[:, None]
-    scores -= columns
     return scores
-
-
-def _hubness(scores: Float32) -> Float32:
-    k = min(_HUB_NEIGHBOURS, scores.shape[1])
-    hubness: Float32 = np.empty(len(scores), np.float32)
-    for i in range(0, len(scores), _BLOCK_ROWS):
-        block = np.array(scores[i : i + _BLOCK_ROWS], order="C")  # a copy, as it is reordered
-        block.partition(block.shape[1] - k, axis=1)
-        hubness[i : i + _BLOCK_ROWS] = block[:, -k:].mean(axis=1)
-    hubness *= np.float32(_HUB_STRENGTH)
-    return hubness
 
 
 def transport_plan(scores: Float32, rounds: int = _SINKHORN_ROUNDS) -> Float32:

@@ -23,7 +23,7 @@ from csa.core.scores import Score
 from csa.core.shrinkage import Shrinkage, climb, scale_odds
 from csa.core.student import Student, alignment_of, alone, plans_of, taught
 from csa.core.training import Training
-from csa.core.transport import Parts, hub_corrected, transport_plan
+from csa.core.transport import Parts, scores_of, transport_plan
 from csa.errors import FeatureError
 
 _log = logging.getLogger(__name__)
@@ -182,7 +182,7 @@ def stand_ins(unpaired: Unpaired, folds: int, seed: int) -> Training:
     mass, partners = np.zeros(len(X)), np.zeros((len(X), _PARTNERS), np.intp)
     for i, j in Parts.of(len(X), len(Y)).meetings(0):
         left, right = bridged.pools(_UNCHECKED.kappa)
-        plan = transport_plan(hub_corrected(left[i], right[j]))
+        plan = transport_plan(scores_of(left[i], right[j]))
         best = np.argsort(-plan, axis=1, kind="stable")[:, :_PARTNERS]
         partners[i] = j[best]
         mass[i] = np.take_along_axis(plan, best, axis=1).sum(axis=1) / plan.sum(axis=1)
