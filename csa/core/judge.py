@@ -20,6 +20,7 @@ _KAPPAS = (1.0, 2.0, 3.0, 4.0, 6.0)
 # How many standard errors, over groups, the best of these must be better by than none: the best of
 # fifteen useless ones is better than none by one or two.
 _EVIDENCE = 2.0
+_LIGHT_EVIDENCE = 1.0
 # Items of either pool that say what is a hub, and among which held-out pairs are searched for.
 _BANK_ITEMS = 500
 _BANK_NEIGHBOURS = 16
@@ -77,30 +78,31 @@ def judged(ground: Ground, student: Student) -> Student:
     return replace(student, among=among[0], within=within[0])
 
 
-def with_bridge(
-    ground: Ground, student: Student, temperatures: tuple[float, ...], trusted: bool = False
-) -> Student:
+def with_bridge(ground: Ground, student: Student, temperatures: tuple[float, ...]) -> Student:
     """The student with the kappa and temperature that its held-out folds prefer.
+
+    Where its teacher had none, they must show by two standard errors that they are worth it. What a
+    teacher had is kept, unless another kappa is better by one: few pairs say too little of it to
+    follow their best in every round.
 
     Args:
         ground: pairs and pools.
-        student: a fit to pairs and plan.
-        temperatures: to choose from.
-        trusted: whether the bridge has shown its worth before: the fit has learned from it
-            since, so that it need not show it again.
+        student: a fit to pairs and plan, with its teacher's kappa and temperature.
+        temperatures: to choose from where its teacher had none.
 
     Returns:
         The student, judged.
     """
-    settings = [student.setting._replace(kappa=0.0)] + [
-        student.setting._replace(kappa=kappa, temperature=T)
-        for T in temperatures
-        for kappa in _KAPPAS
-    ]
+    had = student.setting
+    kept = temperatures if not had.kappa else (had.temperature,)
+    kappas = _KAPPAS if not had.kappa else (0.0, *_KAPPAS)
+    others = [had._replace(kappa=kappa, temperature=T) for T in kept for kappa in kappas]
+    settings = [had, *(other for other in others if other != had)]
     among, within = _ranks(ground, student, score_of(ground, student), settings, "pools")
     ranks = judged_by(among, within)
     best = int(np.argmax(np.nanmean(np.log(ranks), axis=1)))
-    best = best if trusted or exceeds(ranks[best], ranks[0], _EVIDENCE) else 0
+    evidence = _LIGHT_EVIDENCE if had.kappa else _EVIDENCE
+    best = best if exceeds(ranks[best], ranks[0], evidence) else 0
     return replace(student, setting=settings[best], among=among[best], within=within[best])
 
 

@@ -47,6 +47,7 @@ class Student:
         among: reciprocal rank of each group's held-out pairs among their fold and the pools, shape
             (groups,); empty until it is judged.
         within: the same among their fold alone.
+        labels_before: whether a teacher's plan was made with the bridge.
     """
 
     crossfit: CrossFit
@@ -57,6 +58,7 @@ class Student:
     plans: tuple[Moments, ...] = ()
     among: Float64 = field(default_factory=_unknown)
     within: Float64 = field(default_factory=_unknown)
+    labels_before: bool = False
 
     @property
     def ranks(self) -> Float64:
@@ -70,6 +72,11 @@ class Student:
     def value(self) -> float:
         """Geometric mean of the ranks over groups."""
         return float(np.exp(np.nanmean(np.log(self.ranks))))
+
+    @property
+    def learned_from_labels(self) -> bool:
+        """Whether a bridge had a part in it, in its score or in a plan."""
+        return self.labels_before or self.setting.kappa > 0
 
     @property
     def held(self) -> Held:
@@ -132,7 +139,15 @@ def taught(
     setting = teacher.setting._replace(weight=weight)
     crossfit = CrossFit(ground.folds, complements=complements)
     shrinkage = shrinkage or crossfit.best_shrinkage(teacher.shrinkage if teacher.plans else None)
-    return Student(crossfit, total, shrinkage, setting, teacher.turn + 1, tuple(plans))
+    return Student(
+        crossfit,
+        total,
+        shrinkage,
+        setting,
+        teacher.turn + 1,
+        tuple(plans),
+        labels_before=teacher.learned_from_labels,
+    )
 
 
 def plans_of(ground: Ground, teacher: Student) -> list[Moments]:

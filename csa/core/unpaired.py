@@ -113,11 +113,7 @@ def _next(ground: Ground, teacher: Student, usual: float) -> Student:
         )
         if exceeds(other.ranks, best.ranks, _LIGHT_EVIDENCE):
             best = other
-    if not ground.temperatures:
-        return best
-    if teacher.setting.kappa:
-        return with_bridge(ground, best, (teacher.setting.temperature,), trusted=True)
-    return with_bridge(ground, best, ground.temperatures)
+    return with_bridge(ground, best, ground.temperatures) if ground.temperatures else best
 
 
 def _climbed(ground: Ground, student: Student) -> Student:
@@ -238,5 +234,6 @@ def _account(unpaired: Unpaired, best: Student | None) -> dict[str, Any]:
         "weight": best.setting.weight if best else 0.0,
         "labels": best.setting.kappa if best else 0.0,
         "temperature": best.setting.temperature if best and best.setting.kappa else None,
+        "learned_from_labels": best is not None and best.learned_from_labels,
         "checked_on_true_pairs": True,
     }

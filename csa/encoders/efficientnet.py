@@ -130,6 +130,24 @@ class EfficientNetLite(Encoder):
         )
 
 
+def head(name: str) -> tuple[Float32, Float32]:
+    """The last layer of the network, which tells the 1,000 classes of ImageNet apart.
+
+    Args:
+        name: of the encoder.
+
+    Returns:
+        Weights (1000, 1280) and bias (1000,); features times weights plus bias are the logits.
+
+    Raises:
+        EncoderError: the encoder's package is not installed.
+    """
+    import torch
+
+    state = torch.load(_weights_file(name), map_location="cpu", weights_only=True)
+    return state["_fc.weight"].numpy(), state["_fc.bias"].numpy()
+
+
 def _central_square(image: Any, size: int) -> NDArray[np.uint8]:
     from PIL import Image
 

@@ -61,6 +61,11 @@ class PretrainedEncoder(Encoder):
         }
         super().__init__(description, batch_size)
 
+    @property
+    def files(self) -> ModelFiles:
+        """Of the model."""
+        return self._files
+
     def load(self) -> None:
         """See `Encoder.load`."""
         _ = self._call

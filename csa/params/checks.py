@@ -37,7 +37,9 @@ class ChecksParams(Section):
         "share of held-out groups, or of items that make groups, that are in training too",
     )
     near_duplicates: Limits = _limits(
-        0.05, None, "share of held-out items with a training item at cosine 0.99 or more"
+        0.05,
+        None,
+        "share of held-out items with a training item, or an unpaired one, at cosine 0.99 or more",
     )
     copied_items: Limits = _limits(
         0.02,

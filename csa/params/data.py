@@ -1,8 +1,8 @@
 """Section `dataset`: what is read and how it is split."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
 
 from csa.params.base import Section, Seed
 
@@ -56,6 +56,11 @@ class DatasetParams(Section):
         description="view -> file of precomputed features (.npy, .npz, .safetensors, .parquet), "
         "row i for row i of the table",
     )
+    unpaired: dict[str, str] = Field(
+        default_factory=dict,
+        description="view -> items of it that have no partner, which the fit may use too: a folder "
+        "of files, a table, a .txt with a text a line, or a file of features; see docs/unpaired.md",
+    )
     language: str = Field(
         "en",
         description="of the built-in data set's names: en, de, fr, ja or another the `emoji` "
@@ -87,3 +92,9 @@ class DatasetParams(Section):
         description="an image with more pixels is refused as a decompression bomb",
     )
     split: SplitParams = Field(default_factory=SplitParams)
+
+    @model_serializer(mode="wrap")
+    def _dump(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without `unpaired` where there is none, so that parameters from before are the same."""
+        dumped: dict[str, Any] = plain(self)
+        return {key: value for key, value in dumped.items() if key != "unpaired" or value}

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from csa.errors import ParamsError
 from csa.params.base import Section
@@ -80,6 +80,19 @@ class Params(Section):
                 raise ValueError(f"{name[:80]!r} cannot name a task: use letters, digits, - and _")
         return tasks
 
+    @model_validator(mode="after")
+    def _unpaired_items_are_of_views(self) -> "Params":
+        for name in self.dataset.unpaired:
+            if name not in self.views:
+                raise ValueError(
+                    f"dataset.unpaired has {name!r}, which is no view; the views are "
+                    f"{', '.join(self.views)}"
+                )
+        for name, task in self.tasks.items():
+            if task.dataset.unpaired:
+                raise ValueError(f"tasks.{name} is only measured on; move dataset.unpaired up")
+        return self
+
     @property
     def anchor_view(self) -> str:
         """The view whose items make groups: the first that is no text, else the first."""
@@ -147,4 +160,4 @@ def _tell_once(note: str | None) -> None:
 
 
 _LONGEST_NAME = 100  # bytes
-RESERVED_COLUMNS = ("pair_id", "group", "split", "label", "mislabelled")
+RESERVED_COLUMNS = ("pair_id", "group", "split", "label", "mislabelled", "unpaired")

@@ -140,6 +140,12 @@ class ViewParams(EncoderParams):
     lidar: LidarParams | None = Field(
         None, description="for modality lidar: the projection; null takes the defaults"
     )
+    labels: str = Field(
+        "auto",
+        description="beside unpaired items: what the encoder was trained to tell apart. auto: the "
+        "labels of its classifier, where it has one; none; or a text file with other words for "
+        "them, one a line",
+    )
     encoders: tuple[EncoderParams, ...] = Field(
         (),
         description="instead of `encoder`: several that see the same items. The features of each "
@@ -210,7 +216,8 @@ class ViewParams(EncoderParams):
     def _dump(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """One form for each meaning, so that DVC sees a change only where there is one."""
         dumped: dict[str, Any] = plain(self)
-        left_out = _OF_AN_ENCODER if self.encoders else ("encoders",)
+        left_out = {*(_OF_AN_ENCODER if self.encoders else ("encoders",))}
+        left_out |= {"labels"} if self.labels == "auto" else set()
         return {key: value for key, value in dumped.items() if key not in left_out}
 
 

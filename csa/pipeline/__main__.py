@@ -1,6 +1,7 @@
 """The pipeline's stages as commands: read parameters, call the library, write artifacts.
 
-    python -m csa.pipeline demo | ingest | embed VIEW | check | fit | evaluate | task NAME
+    python -m csa.pipeline demo | ingest | check | fit | evaluate
+    python -m csa.pipeline embed VIEW | unpaired VIEW | task NAME
     python -m csa.pipeline code
 
 DVC runs them from dvc.yaml, in the workspace's folder. They know nothing of Prefect, DVC, MLflow or
@@ -19,10 +20,11 @@ from csa.core.threads import one_thread_a_product
 from csa.errors import CSAError, InputError, RefusedError
 from csa.extras import remedy_of
 from csa.pipeline.code import STAGES, write_hashes
+from csa.pipeline.pools import drop_stale
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_json
 
-_WITH_A_NAME = ("embed", "task")
+_WITH_A_NAME = ("embed", "unpaired", "task")
 
 
 def _peak_megabytes() -> float:
@@ -59,13 +61,14 @@ def main(arguments: list[str]) -> int:
     try:
         if name not in (*STAGES, "code") or len(rest) != (name in _WITH_A_NAME):
             raise InputError(
-                f"usage: python -m csa.pipeline {' | '.join(STAGES)} | code, embed with the name "
-                f"of a view and task with that of a task; got {arguments}"
+                f"usage: python -m csa.pipeline {' | '.join(STAGES)} | code, embed and unpaired "
+                f"with the name of a view and task with that of a task; got {arguments}"
             )
         ws = Workspace.find()
         ws.prepare_state()
         if name == "code":
             write_hashes(ws.code, ws.code_memory)
+            drop_stale(ws)
         else:
             _run(ws, name, rest)
     except RefusedError as error:

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import polars as pl
+
 from csa.checks.checks import admit
-from csa.checks.data_checks import check_data
+from csa.checks.data_checks import check_data, check_pool
 from csa.params.checks import ChecksParams
 from csa.pipeline.data import PipelineData
 from csa.pipeline.workspace import Workspace
@@ -18,6 +20,12 @@ def check_stage(ws: Workspace) -> dict[str, Any]:
     checks = check_data(
         data.pairs, params.view_names, data.feature_tables, params.anchor_view, limits
     )
+    test = data.pairs.filter(pl.col("split") == "test")
+    for view in params.view_names:
+        pool = data.unpaired(view)
+        if pool is not None:
+            held_out = data.features(view).rows(test[f"{view}_hash"].unique().sort().to_list())
+            checks.append(check_pool(view, held_out, pool, limits))
     write_json(ws.checks, [check.as_dict() for check in checks])
     admit(checks)
     write_json(ws.admitted, {"admitted": True})

@@ -22,6 +22,7 @@ STAGES = {
     "demo": "csa.pipeline.demo",
     "ingest": "csa.pipeline.ingest",
     "embed": "csa.pipeline.embed",
+    "unpaired": "csa.pipeline.unpaired",
     "check": "csa.pipeline.check",
     "fit": "csa.pipeline.fit",
     "evaluate": "csa.pipeline.evaluate",

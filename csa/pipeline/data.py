@@ -6,11 +6,13 @@ from typing import NamedTuple
 
 import polars as pl
 
+from csa.core.bridge import LabelBridge
 from csa.core.matrices import Array
 from csa.datasets.pairs_table import read_pairs
 from csa.features.shards import FeatureTable
 from csa.params.schema import Params
 from csa.pipeline.workspace import Workspace
+from csa.storage.container import load_tensors
 from csa.storage.files import read_json
 
 
@@ -78,6 +80,36 @@ class PipelineData:
             for view, table in zip(self.params.view_names, self.feature_tables, strict=True)
         )
         return Training(X, Y, train["group"].to_numpy())
+
+    def unpaired(self, view: str) -> Array | None:
+        """Features of a view's items that have no partner; None where the parameters name none.
+
+        Raises:
+            ArtifactError: a shard is missing or damaged.
+        """
+        if view not in self.params.dataset.unpaired:
+            return None
+        return FeatureTable.read(self.ws.unpaired(view)).features
+
+    def labels(self) -> tuple[LabelBridge, list[str]] | None:
+        """The labels that an encoder of these views knows, as a bridge, and their names; None
+        where there are none or they are not to be used.
+
+        Raises:
+            ArtifactError: the file is damaged.
+        """
+        for view, side in zip(self.params.view_names, ("x", "y"), strict=True):
+            file = self.ws.unpaired(view) / "labels.safetensors"
+            if view in self.params.dataset.unpaired and file.is_file():
+                header, found = load_tensors(file, "labels")
+                bridge = LabelBridge(
+                    found["weights"],
+                    found["bias"],
+                    found["label_features"],
+                    view="x" if side == "x" else "y",
+                )
+                return bridge, list(header["names"])
+        return None
 
     def fingerprints(self) -> dict[str, str]:
         """View -> fingerprint of the encoder that its features are from."""

@@ -2,6 +2,7 @@
 evaluation.
 """
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from csa.features.embedder import Embedder
 from csa.pipeline.held_out import EvaluationData
 from csa.pipeline.labelled import (
     Labelled,
+    circular,
     class_vectors,
     held_out_labelled,
     measure_class_sets,
@@ -52,6 +54,10 @@ def evaluate_stage(ws: Workspace) -> dict[str, Any]:
         pl.concat([result.pairs, decisions.pairs], how="horizontal"), folder / "pairs.parquet"
     )
     labelled = held_out_labelled(pairs, params.views, params.dataset, params.evaluate.prompts)
+    objection = None if labelled is None else circular(alignment, labelled)
+    if objection is not None:
+        print(f"note: no classification: {objection}", file=sys.stderr)
+        labelled = None
     own, embedder = (
         Contender("csa", alignment, params.views, own=True),
         Embedder(ws.cache, params.compute.dask),

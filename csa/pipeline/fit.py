@@ -13,7 +13,7 @@ from csa.evaluation.bootstrap import number_groups
 from csa.params.fit import FitParams
 from csa.pipeline.data import PipelineData
 from csa.pipeline.workspace import Workspace
-from csa.results.fit import FitReport, Tried, TriedRecipe, TriedScore
+from csa.results.fit import FitReport, Tried, TriedRecipe, TriedRound, TriedScore, UnpairedAccount
 from csa.storage.files import write_json
 
 
@@ -29,7 +29,19 @@ def fit_stage(ws: Workspace) -> dict[str, Any]:
     logging.basicConfig(format="fit: %(message)s", stream=sys.stderr)
     # a fit takes a minute on tens of thousands of pairs: say what it is at
     logging.getLogger("csa").setLevel(logging.INFO)
-    model = CSA(**asked).fit(X, Y, groups=groups)
+    first, second = data.params.view_names
+    labels = data.labels()
+    model = CSA(**asked).fit(
+        X,
+        Y,
+        groups,
+        unpaired_x=data.unpaired(first),
+        unpaired_y=data.unpaired(second),
+        bridge=labels[0] if labels else None,
+    )
+    account = model.alignment_.notes.get("unpaired")
+    if account is not None and account["learned_from_labels"]:
+        account["label_names"] = labels[1] if labels else []
     model.save(ws.alignment)
     Moments.from_arrays(X, Y).save(ws.moments)
     report = FitReport(
@@ -40,12 +52,16 @@ def fit_stage(ws: Workspace) -> dict[str, Any]:
         n_components=model.n_components_,
         preparation=[model.alignment_.prepare_x.name, model.alignment_.prepare_y.name],
         hubness_corrected=model.alignment_.hubness_corrected,
-        diagnostics=model.alignment_.notes,
+        diagnostics={
+            key: value for key, value in model.alignment_.notes.items() if key != "unpaired"
+        },
         tried=Tried(
             recipes=[TriedRecipe(**trial) for trial in model.tried_["recipes"]],
             scores=[TriedScore(**trial) for trial in model.tried_["scores"]],
+            rounds=[TriedRound(**trial) for trial in model.tried_.get("unpaired", [])] or None,
         ),
         profile=Profile.of(model.alignment_, X, Y, number_groups(groups)).record,
+        unpaired=None if account is None else UnpairedAccount(**account),
         weights=model.weights_.tolist(),
         training_correlations=model.alignment_.training_correlations.tolist(),
     )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from csa.core.alignment import Alignment
 from csa.core.matrices import Array
 from csa.errors import DataError
 from csa.evaluation.bootstrap import number_groups
@@ -161,6 +162,38 @@ def view_pair(views: dict[str, ViewParams]) -> tuple[str, str] | None:
     texts = [name for name, view in views.items() if view.modality == "text"]
     others = [name for name in views if name not in texts]
     return (others[0], texts[0]) if len(texts) == len(others) == 1 else None
+
+
+def circular(alignment: Alignment, labelled: Labelled) -> str | None:
+    """Why a classification would say nothing: the fit has learned from labels that an encoder was
+    trained on, and the classes are among them.
+
+    Args:
+        alignment: that would be measured.
+        labelled: images and classes.
+
+    Returns:
+        One line, or None where nothing is wrong.
+    """
+    names = alignment.notes.get("unpaired", {}).get("label_names") or []
+    lemmas = {_spelt(lemma) for name in names for lemma in (name, *name.split(","))}
+    seen = [
+        label
+        for label in labelled.labels
+        if not lemmas.isdisjoint(map(_spelt, (label, *label.split(","))))
+    ]
+    if not seen:
+        return None
+    view = labelled.image_view
+    return (
+        f"{len(seen):,} of {len(labelled.labels):,} classes, such as {seen[0]!r}, are among the "
+        f"labels that the fit has learned from, so a classification would measure what the "
+        f"encoder was told; set views.{view}.labels: none to measure it"
+    )
+
+
+def _spelt(name: str) -> str:
+    return " ".join(name.replace("_", " ").replace("-", " ").lower().split())
 
 
 def measure_classes(

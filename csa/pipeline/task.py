@@ -38,6 +38,7 @@ from csa.pipeline.data import PipelineData
 from csa.pipeline.evaluate import write_classes
 from csa.pipeline.labelled import (
     Labelled,
+    circular,
     class_vectors,
     measure_class_sets,
     measure_classes,
@@ -89,8 +90,12 @@ def task_stage(ws: Workspace, name: str) -> dict[str, Any]:
 def _transfer(ws: Workspace, params: Params, task: TaskParams, name: str) -> TransferMetrics:
     read = read_dataset(task.dataset, params.views, ws.root, TO_MEASURE)
     labelled = transfer_labelled(read.pairs, params.views, task.prompts, name)
+    alignment = load(ws.alignment)
+    objection = circular(alignment, labelled)
+    if objection is not None:
+        raise InputError(f"task {name!r}: {objection}")
     own, embedder = (
-        Contender("csa", load(ws.alignment), params.views, own=True),
+        Contender("csa", alignment, params.views, own=True),
         Embedder(ws.cache, params.compute.dask),
     )
     source = _Source(task.dataset, ws.root, embedder)

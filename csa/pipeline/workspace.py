@@ -107,6 +107,12 @@ class Workspace:
         """The folder of feature shards of one view, written by embed."""
         return self.data / "features" / view
 
+    def unpaired(self, view: str) -> Path:
+        """The folder of a view's unpaired items and their features, written by unpaired; below
+        `data/features`, so that what reads features depends on them.
+        """
+        return self.data / "features" / "unpaired" / view
+
     @property
     def checks(self) -> Path:
         """What the data checks found, written by check."""

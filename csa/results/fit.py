@@ -40,11 +40,68 @@ class TriedScore(Record):
 
 
 @dataclass(frozen=True)
+class TriedRound(Record):
+    """A fit with unpaired items that was compared on held-out folds.
+
+    Attributes:
+        round: number of plans before it.
+        weight: share of the plan in the moments.
+        kappa, temperature: of the labels; 0 where they are not used.
+        shrinkage: of both views, in the principal dimensions.
+        held_out: geometric mean rank by which it was judged.
+    """
+
+    round: int
+    weight: float
+    kappa: float
+    temperature: float
+    shrinkage: list[float]
+    held_out: float
+
+
+@dataclass(frozen=True)
 class Tried(Record):
-    """What was compared on held-out folds, in order; empty where everything was set by hand."""
+    """What was compared on held-out folds, in order; empty where everything was set by hand.
+
+    Attributes:
+        recipes, scores: of the fit to the pairs.
+        rounds: of fits with unpaired items; None without any.
+    """
 
     recipes: list[TriedRecipe] = field(default_factory=list)
     scores: list[TriedScore] = field(default_factory=list)
+    rounds: list[TriedRound] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnpairedAccount(Record):
+    """What unpaired items brought to a fit.
+
+    Attributes:
+        items: of either view.
+        left_out: of either view, since they are among the pairs.
+        used: whether held-out true pairs are found better with them.
+        round, weight: number of plans, and their share in the moments.
+        labels, temperature: weight of an encoder's labels in the score, 0 without; their
+            temperature.
+        learned_from_labels: whether labels had a part in the alignment, in its score or in a plan.
+        checked_on_true_pairs: whether there were any.
+        held_out, held_out_without: geometric mean rank by which they were judged, and without them.
+        label_names: of the labels, where they had a part.
+    """
+
+    items: list[int]
+    left_out: list[int]
+    used: bool
+    round: int
+    weight: float
+    labels: float
+    temperature: float | None
+    learned_from_labels: bool
+    checked_on_true_pairs: bool
+    held_out: float | None = None
+    held_out_without: float | None = None
+    label_names: list[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +128,7 @@ class FitReport(Record):
             `csa.core.diagnostics`.
         tried: what was compared; None in files of older versions.
         profile: what drift is measured against; None in files of older versions.
+        unpaired: what items without a partner brought; None without any.
         weights, training_correlations: of the components, shape (r,).
     """
 
@@ -84,6 +142,7 @@ class FitReport(Record):
     diagnostics: dict[str, float | bool | None]
     tried: Tried | None = None
     profile: KeptProfile | None = None
+    unpaired: UnpairedAccount | None = None
     weights: list[float]
     training_correlations: list[float]
 

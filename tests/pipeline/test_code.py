@@ -62,13 +62,13 @@ EDITS = {
         "datasets/readers/flickr.py",
         "def read_flickr(",
         "X = 1\n\n\ndef read_flickr(",
-        ["ingest", "task"],
+        ["ingest", "unpaired", "task"],
     ),
     "an encoder": (
         "encoders/text.py",
         "class TextEncoder",
         "X = 1\n\n\nclass TextEncoder",
-        ["embed", "evaluate", "task"],
+        ["embed", "unpaired", "evaluate", "task"],
     ),
     "a limit of a check": (
         "params/checks.py",

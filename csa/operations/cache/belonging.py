@@ -56,6 +56,8 @@ def _of_alignment(project: Project) -> str | None:
         return (
             f"its alignment was fitted on {alignment.n_pairs:,} pairs, not on these {len(train):,}"
         )
+    if alignment.notes.get("unpaired", {}).get("used"):
+        return None  # its means are of unpaired items as well
     sides = ((alignment.prepare_x, alignment.mean_x), (alignment.prepare_y, alignment.mean_y))
     for view, (prepare, mean) in zip(project.params.view_names, sides, strict=True):
         features: Array = FeatureTable.read(ws.features(view)).rows(train[f"{view}_hash"].to_list())

@@ -23,6 +23,7 @@ from csa.errors import CSAError, RefusedError, StageError, WorkspaceError
 from csa.operations.cache.lock import read_lock, settle
 from csa.operations.environment import is_verbose
 from csa.pipeline.code import PACKAGE, write_hashes
+from csa.pipeline.pools import drop_stale
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_atomic
 
@@ -86,6 +87,7 @@ def ensure_repo(ws: Workspace) -> None:
     A project has its committed `.dvc/config`; nothing is done there.
     """
     write_hashes(ws.code, ws.code_memory)
+    drop_stale(ws)
     settle(ws)
     if ws.home == ws.state.parent and not ws.is_recipe:
         return

@@ -13,6 +13,7 @@ from csa.datasets.openmoji import load_emojis
 from csa.datasets.pairs_table import read_pairs
 from csa.datasets.roots import dataset_root
 from csa.datasets.told import account_lines
+from csa.datasets.unpaired import read_unpaired
 from csa.encoders.base import Encoder, batches
 from csa.encoders.models import find_model, is_elsewhere
 from csa.encoders.registry import BUILTIN, load_encoder
@@ -151,7 +152,16 @@ def make_plan(project: Project) -> Plan:
             for part in settings.parts
             for guess in _guess_view(ws, view, part, items.get(view))
         ]
-    records = {name: ws.stage_record(name) for name in names if not name.startswith("embed@")}
+        if view in project.params.dataset.unpaired and not missing:
+            try:
+                views += _plan_pool(project, view, ViewEncoder(found))
+            except CSAError as error:
+                problems.append(" ".join(str(error).split()))
+    records = {
+        name: ws.stage_record(name)
+        for name in names
+        if not name.startswith(("embed@", "unpaired@"))
+    }
     last = {
         name: float(read_json(path)["seconds"]) for name, path in records.items() if path.is_file()
     }
@@ -280,6 +290,26 @@ def _plan_encoder(
         len(items) - len(missing),
         None if per_item is None else per_item * len(missing),
     )
+
+
+def _plan_pool(project: Project, view: str, whole: ViewEncoder) -> list[ViewPlan]:
+    """What a view's unpaired items cost, at most: those that are among the pairs are counted too.
+
+    Raises:
+        DataError: they cannot be read.
+    """
+    params = project.params
+    found = read_unpaired(params.dataset, (view, params.views[view]), project.ws.root).items
+    together, plans = FeatureCache(project.ws.cache, whole.fingerprint), []
+    for encoder in whole.parts:
+        cache, items = FeatureCache(project.ws.cache, encoder.fingerprint), found[f"{view}_hash"]
+        missing = sum(item not in cache and item not in together for item in items)
+        missing *= encoder.cached
+        per_item = cache.seconds_per_item()
+        seconds = None if per_item is None or not missing else per_item * missing
+        name = str(encoder.description["encoder"])
+        plans.append(ViewPlan(f"unpaired {view}", name, len(items), len(items) - missing, seconds))
+    return plans
 
 
 def _guess_view(

@@ -1,0 +1,137 @@
+"""Unpaired items in the whole pipeline: read, embedded once, fitted on, and gone when they are no
+longer named.
+"""
+
+import copy
+import hashlib
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import polars as pl
+import pytest
+from small_repo import SHAPES, SHAPES_PARAMS, SmallRepo, draw_shape
+
+import csa
+from csa.pipeline.labelled import circular
+from csa.pipeline.unpaired import LABELS
+from csa.storage.container import load_tensors
+
+MORE = ["pink", "grey", "cyan"]
+
+
+def with_pools(images="pool", labels="auto"):
+    params = copy.deepcopy(SHAPES_PARAMS)
+    params["dataset"]["unpaired"] = {"image": images, "text": "pool.txt"}
+    params["views"]["image"]["labels"] = labels
+    return params
+
+
+def alignment_hash(repo):
+    return hashlib.sha256(repo.ws.alignment.read_bytes()).hexdigest()
+
+
+def paired(repo, split):
+    return pl.read_parquet(repo.ws.pairs).filter(pl.col("split") == split)
+
+
+def account(repo, view):
+    return json.loads((repo.ws.unpaired(view) / "account.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory):
+    """A project after a run without pools and one with pools in which all held-out items and a
+    training item were planted.
+    """
+    repo = SmallRepo(tmp_path_factory.mktemp("unpaired") / "repo")
+    repo.first = repo.csa_run()
+    repo.plain = alignment_hash(repo)
+    test, train = paired(repo, "test"), paired(repo, "train")
+    texts = [f"a {colour} {shape}" for colour in MORE for shape in SHAPES]
+    for folder in ("pool", "clean"):
+        (repo.root / folder).mkdir()
+        for text in texts:
+            _, colour, shape = text.split()
+            draw_shape(colour, shape).save(repo.root / folder / f"{colour}-{shape}.png")
+    for name in [*test["image"], train["image"][0]]:
+        copied = (repo.root / "shapes" / name).read_bytes()
+        (repo.root / "pool" / name.rpartition("/")[2]).write_bytes(copied)
+    (repo.root / "pool.txt").write_text("\n".join([*texts, *test["text"]]))
+    repo.set_params(with_pools())
+    repo.summary, repo.texts = repo.csa_run(), texts
+    return repo
+
+
+@pytest.mark.pipeline
+def test_pools_are_stages_and_a_held_out_item_is_in_none(story):
+    ran = {stage["stage"] for stage in story.summary["stages"] if stage["status"] == "ran"}
+    assert {"unpaired@image", "unpaired@text", "fit"} <= ran
+    test = paired(story, "test")
+    for view, known in (("image", 1), ("text", 0)):
+        found = account(story, view)
+        items = pl.read_parquet(story.ws.unpaired(view) / "items.parquet")
+        assert not set(items[f"{view}_hash"]) & set(test[f"{view}_hash"])
+        assert found["held-out items"] == len(test)
+        assert found["items of training pairs"] == known
+        assert len(items) == found["items"] == len(story.texts)
+    header, tensors = load_tensors(story.ws.unpaired("image") / LABELS, "labels")
+    assert len(header["names"]) == 1000
+    assert tensors["label_features"].shape == (1000, 384)
+    fit = json.loads(story.ws.fit_report.read_text())
+    assert fit["unpaired"]["items"] == [len(story.texts)] * 2
+    checks = {one["name"]: one for one in json.loads(story.ws.checks.read_text())}
+    assert "unpaired_near_duplicates" in checks
+
+
+@pytest.mark.pipeline
+def test_the_plan_counts_the_pools(story):
+    plan = json.loads(story.run("plan", "--json").stdout)
+    assert plan["stages"]["unpaired@image"] == plan["stages"]["fit"] == "up to date"
+    pools = {one["view"]: one for one in plan["views"] if one["view"].startswith("unpaired ")}
+    assert set(pools) == {"unpaired image", "unpaired text"}
+    found = account(story, "image")
+    assert pools["unpaired image"]["items"] == found["found"]
+    assert pools["unpaired image"]["missing"] == 0
+
+
+@pytest.mark.pipeline
+def test_planted_held_out_items_change_nothing_and_a_new_picture_costs_one(story):
+    with_planted = alignment_hash(story)
+    story.set_params(with_pools("clean"))
+    done = story.run("repro", "fit", module="dvc")
+    assert done.returncode == 0, done.stderr
+    assert alignment_hash(story) == with_planted
+    assert story.stage_record("unpaired@image")["computed"] == 0
+    draw_shape("olive", "star").save(story.root / "clean" / "olive-star.png")
+    done = story.run("repro", "unpaired@image", module="dvc")
+    assert done.returncode == 0, done.stderr
+    record = story.stage_record("unpaired@image")
+    assert (record["computed"], record["reused"]) == (1, len(story.texts))
+
+
+@pytest.mark.pipeline
+def test_what_is_no_longer_named_is_gone_and_the_model_as_it_was(story):
+    story.set_params(SHAPES_PARAMS)
+    again = story.csa_run()
+    assert alignment_hash(story) == story.plain
+    assert again["run_id"] == story.first["run_id"]
+    assert not story.ws.unpaired("image").parent.exists()
+
+
+def test_classes_that_the_labels_named_are_not_measured():
+    rng = np.random.default_rng(0)
+    plain = csa.CSA(score="canonical", shrinkage=0.1).fit(
+        rng.normal(size=(20, 3)), rng.normal(size=(20, 3))
+    )
+    seen = {"unpaired": {"label_names": ["tench, Tinca tinca", "great white shark"]}}
+    told = replace(plain.alignment_, notes=seen)
+
+    def asked(*labels):
+        return SimpleNamespace(labels=list(labels), image_view="image")
+
+    assert circular(plain.alignment_, asked("tench", "dog")) is None
+    assert circular(told, asked("dog", "shark")) is None
+    for label in ("tinca_tinca", "Great-White Shark", "tench, Tinca tinca"):
+        assert "1 of 2 classes" in circular(told, asked("dog", label))
