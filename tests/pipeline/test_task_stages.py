@@ -289,7 +289,7 @@ def test_a_file_of_labels(tmp_path):
     (tmp_path / "labels.txt").write_bytes("\ufeffred\r\nblau\n".encode())
     assert read_labels(tmp_path / "labels.txt") == ["red", "blau"]
     (tmp_path / "picture.png").write_bytes(b"\x89PNG\xff")
-    for name, reason in (("picture.png", "not UTF-8 text"), ("none.txt", "No such file")):
+    for name, reason in (("picture.png", "not UTF-8 text"), ("none.txt", "no such file")):
         with pytest.raises(InputError, match=reason):
             read_labels(tmp_path / name)
 
