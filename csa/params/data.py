@@ -1,10 +1,14 @@
 """Section `dataset`: what is read and how it is split."""
 
+import re
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from csa.masking import masked
 from csa.params.base import Section, Seed
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 DatasetKind = Literal[
     "table",
@@ -41,7 +45,8 @@ class DatasetParams(Section):
     )
     path: str = Field(
         "data/openmoji",
-        description="the data set's folder or file, relative to the workspace or absolute",
+        description="the data set's folder or file, relative to the workspace or absolute; no "
+        "address",
     )
     table: str | None = Field(
         None, description="for a table inside the folder `path`: its file name"
@@ -87,3 +92,14 @@ class DatasetParams(Section):
         description="an image with more pixels is refused as a decompression bomb",
     )
     split: SplitParams = Field(default_factory=SplitParams)
+
+    @field_validator("path")
+    @classmethod
+    def _is_local(cls, path: str) -> str:
+        """DVC would ask whatever the address names, also for `csa plan` and `csa status`."""
+        if _SCHEME.match(path):
+            raise ValueError(
+                f"{masked(path)!r} is an address, and a data set lies on this machine; fetch it "
+                f"first (a folder of that very name is ./{masked(path)})"
+            )
+        return path
