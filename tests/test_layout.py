@@ -91,6 +91,11 @@ def test_the_commands_are_there_before_anything_heavy():
     assert not loaded_by("import csa.cli") & (HEAVY | {"scipy"})
 
 
+def test_a_search_waits_for_nothing_that_it_does_not_use():
+    heavy = HEAVY - {"polars"} | {"scipy", "matplotlib"}
+    assert not loaded_by("import csa.questions.search, csa.pipeline.recipes") & heavy
+
+
 def test_what_the_package_does_not_have_is_no_attribute():
     with pytest.raises(AttributeError, match="no attribute 'Csa'"):
         _ = csa.Csa

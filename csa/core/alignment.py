@@ -13,24 +13,25 @@ float32, bridge_mean_place and bridge_mean_other. Equal alignments have equal by
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from csa.core.base import InnerProducts, one_or_both
 from csa.core.bridge import FittedBridge
-from csa.core.diagnostics import training_correlations
 from csa.core.held import effective_dimension, mutual_information
 from csa.core.hubness import HubnessCorrection
 from csa.core.matrices import Float64, check_features
-from csa.core.moments import Moments
 from csa.core.preparation import RAW, Preparation
 from csa.core.scores import SCORES, Score
 from csa.core.shrinkage import Shrinkage
-from csa.core.solve import Decomposition
 from csa.errors import ArtifactError, InputError
 from csa.storage.container import load_tensors, save_tensors
+
+if TYPE_CHECKING:  # an alignment that is read and asked needs no scipy, which takes a while
+    from csa.core.moments import Moments
+    from csa.core.solve import Decomposition
 
 _TENSORS = ("mean_x", "mean_y", "A", "B", "canonical_correlations", "training_correlations")
 
@@ -73,7 +74,7 @@ class Alignment(InnerProducts):
 
     @classmethod
     def of(
-        cls, moments: Moments, decomposition: Decomposition, shrinkage: Shrinkage, score: Score
+        cls, moments: "Moments", decomposition: "Decomposition", shrinkage: Shrinkage, score: Score
     ) -> "Alignment":
         """The alignment of a decomposition, on prepared features and without notes.
 
@@ -86,6 +87,8 @@ class Alignment(InnerProducts):
         Returns:
             The alignment; `dataclasses.replace` gives it preparation, correction and notes.
         """
+        from csa.core.diagnostics import training_correlations
+
         return cls(
             mean_x=moments.mean_x,
             mean_y=moments.mean_y,

@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import softmax
 
 from csa.core.matrices import Array, Float32, Float64, check_features
 from csa.core.preparation import unit
@@ -154,6 +153,8 @@ class LabelBridge:
         Returns:
             Places, shape (n, d').
         """
+        from scipy.special import softmax
+
         places: Float64 = softmax(logits / temperature, axis=1) @ self.label_features
         return places
 

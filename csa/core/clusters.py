@@ -5,7 +5,7 @@ and none of them an item.
 import numpy as np
 from numpy.typing import NDArray
 
-from csa.core.moments import Array, Float64
+from csa.core.matrices import Array, Float64
 
 _ROUNDS = 4
 _MAX_ROWS = 12_000

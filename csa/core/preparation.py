@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
-from scipy import linalg
 
 from csa.core.clusters import cluster_centres, distinct_rows
-from csa.core.moments import Array, Float64
+from csa.core.matrices import Array, Float64
 from csa.errors import InputError
 
 PreparationName = Literal["raw", "unit", "root", "kernel"]
@@ -75,6 +74,8 @@ class Preparation:
             raise InputError(f"preparation must be one of {', '.join(known)}, got {name!r}")
         if name != "kernel":
             return cls(known[name])
+        from scipy import linalg
+
         points = unit(features[distinct_rows(features)])
         some = points[np.sort(np.random.default_rng(seed).permutation(len(points))[:_MEDIAN_ITEMS])]
         distances = _squared_distances(some, some)[np.triu_indices(len(some), 1)]

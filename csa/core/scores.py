@@ -12,7 +12,6 @@ from dataclasses import dataclass, fields
 from typing import ClassVar, Self
 
 import numpy as np
-from scipy.optimize import isotonic_regression
 
 from csa.core.held import Held, mutual_information
 from csa.core.matrices import Float64
@@ -170,6 +169,8 @@ class LikelihoodRatioScore(Score):
         noise of the folds: they are replaced by their closest descending sequence (isotonic
         regression). The tail that carries next to nothing is left out.
         """
+        from scipy.optimize import isotonic_regression
+
         weights: Float64 = np.clip(
             isotonic_regression(held.weights, increasing=False).x,
             0.0,

@@ -7,7 +7,8 @@ import json
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,9 +26,13 @@ class Encoder(ABC):
     in company, after a resumed run, and on any number of cores; several batches at once keep all
     cores busy.
 
+    Args:
+        description: as the attribute; a value may be a function, which is called when the
+            description is first asked for, so that whoever only encodes need not wait for a hash
+            of the weights.
+        batch_size: items in a forward pass.
+
     Attributes:
-        description: JSON-able: all that the features depend on, such as weights, pooling, layer,
-            preprocessing and dtype.
         batch_size: items in a forward pass.
         view: the parameters it was loaded from, if it was; another process loads it from them
             again.
@@ -42,12 +47,23 @@ class Encoder(ABC):
     cached = True
     view: ViewParams | None = None
 
-    def __init__(self, description: dict[str, Any], batch_size: int):
-        self.description = description
+    def __init__(self, description: Mapping[str, Any], batch_size: int):
+        self._described = description
         self.batch_size = batch_size
-        self.fingerprint = fingerprint_of(description)
         self._loading = threading.Lock()
         self._compiled: Callable[..., Float32] | None = None
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """JSON-able: all that the features depend on, such as weights, pooling, layer,
+        preprocessing and dtype.
+        """
+        return {name: fact() if callable(fact) else fact for name, fact in self._described.items()}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A readable name and 16 hex digits over the description."""
+        return fingerprint_of(self.description)
 
     @classmethod
     def check(cls, view: EncoderParams) -> None:

@@ -4,7 +4,7 @@ package registry.
 
 import hashlib
 import importlib
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -44,7 +44,7 @@ class EfficientNetLite(Encoder):
 
     def __init__(self, view: ViewParams):
         self.check(view)
-        super().__init__(self.describe(view), view.batch_size)
+        super().__init__(self._describe(view), view.batch_size)
         self._name, self._dtype, self._backend = view.encoder, view.dtype, view.backend
         self._mirrored = view.augment != "none"
         self._sizes = SIZES[view.encoder][: 2 if view.augment == "flip_and_scale" else 1]
@@ -60,11 +60,11 @@ class EfficientNetLite(Encoder):
             )
 
     @staticmethod
-    def describe(view: ViewParams) -> dict[str, Any]:
+    def _describe(view: ViewParams) -> dict[str, Any]:
         """What the features depend on; nothing is loaded."""
         return {
             "encoder": view.encoder,
-            "weights": _weights_hash(view.encoder),
+            "weights": partial(_weights_hash, view.encoder),
             "modality": "image",
             "pooling": "mean",
             "dtype": view.dtype,

@@ -35,7 +35,7 @@ class MiniLM(Encoder):
         )
         description: dict[str, Any] = {
             "encoder": files.name,
-            "weights": files.identity,
+            "weights": lambda: files.identity,
             "modality": "text",
             "pooling": self._pooling,
             "layer": -1,

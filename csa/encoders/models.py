@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,17 @@ class ModelFiles:
     Attributes:
         name: what the user called it.
         folder: where its files are.
-        identity: of its content: the pinned commit, or a hash over its files.
+        revision: the pinned commit; None for a folder.
     """
 
     name: str
     folder: Path
-    identity: str
+    revision: str | None = None
+
+    @cached_property
+    def identity(self) -> str:
+        """Of its content: the pinned commit, or a hash over its files."""
+        return self.revision or hash_folder(self.folder)
 
 
 def find_model(view: ViewParams, known: list[str]) -> ModelFiles:
@@ -50,7 +56,7 @@ def find_model(view: ViewParams, known: list[str]) -> ModelFiles:
         known: names of built-in encoders, for the error.
 
     Returns:
-        The model's name, its folder on this machine and the identity of its content.
+        The model's name, its folder on this machine and what identifies its content.
 
     Raises:
         EncoderError: no such folder or model, no revision, or no network.
@@ -63,7 +69,7 @@ def find_model(view: ViewParams, known: list[str]) -> ModelFiles:
                 f"encoder {name!r}: no config.json in that folder; give a folder that "
                 f"save_pretrained wrote"
             )
-        return ModelFiles(name, folder, hash_folder(folder))
+        return ModelFiles(name, folder)
     if not _MODEL_ID.fullmatch(name):
         raise EncoderError(
             f"unknown encoder {name!r}: neither built in ({', '.join(known)}), nor a folder, nor "

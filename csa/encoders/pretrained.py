@@ -51,7 +51,7 @@ class PretrainedEncoder(Encoder):
         self._pooling: Pooling = view.pooling or ("pooler" if self._two_towers else "mean")
         description = {
             "encoder": files.name.rstrip("/"),
-            "weights": files.identity,
+            "weights": lambda: files.identity,
             "modality": view.modality,
             "pooling": self._pooling,
             "layer": view.layer if isinstance(view.layer, int) else list(view.layer),

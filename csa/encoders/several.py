@@ -18,21 +18,27 @@ class ViewEncoder:
 
     Attributes:
         parts: the encoders, in the order of the parameters.
-        description: JSON-able: all that the features depend on; of one encoder its own.
-        fingerprint: a readable name and 16 hex digits over the description.
     """
 
     def __init__(self, parts: Sequence[Encoder]):
         self.parts = tuple(parts)
-        first = self.parts[0]
-        self.description: dict[str, Any] = first.description
-        self.fingerprint = first.fingerprint
-        if len(self.parts) > 1:
-            self.description = {
-                "encoder": " + ".join(str(part.description["encoder"]) for part in self.parts),
-                "side_by_side": [part.description for part in self.parts],
-            }
-            self.fingerprint = fingerprint_of(self.description)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """JSON-able: all that the features depend on; of one encoder its own."""
+        if len(self.parts) == 1:
+            return self.parts[0].description
+        return {
+            "encoder": " + ".join(str(part.description["encoder"]) for part in self.parts),
+            "side_by_side": [part.description for part in self.parts],
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """A readable name and 16 hex digits over the description."""
+        if len(self.parts) == 1:
+            return self.parts[0].fingerprint
+        return fingerprint_of(self.description)
 
     def encode(self, items: list[Any]) -> Float32:
         """Features of a few items, shape (n, d), in order."""

@@ -44,7 +44,7 @@ class WhisperTiny(Encoder):
         self._pooling = view.pooling or "mean_std"
         description = {
             "encoder": NAME,
-            "weights": _weights_hash(),
+            "weights": _weights_hash,
             "modality": "audio",
             "pooling": self._pooling,
             "dtype": "float32",

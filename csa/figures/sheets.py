@@ -10,7 +10,8 @@ import polars as pl
 from csa.core.alignment import Alignment
 from csa.core.search import top_k
 from csa.evaluation.held_out import HeldOut, HeldOutView
-from csa.figures.sheet import Result, Row, draw_sheet, shown_or_gone
+from csa.figures.sheet import Result, Row, draw_sheet
+from csa.figures.shown import shown_or_gone
 
 _SHOWN_RESULTS = 5
 

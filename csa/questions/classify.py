@@ -20,7 +20,7 @@ from csa.evaluation.conformal import PairCalibration
 from csa.evaluation.vectors import search_vectors
 from csa.features.embed import Items
 from csa.features.embedder import Embedder
-from csa.figures.sheet import draw_grid, shown_or_gone
+from csa.figures.shown import shown_or_gone
 from csa.modalities.registry import files_in
 from csa.params.measure import PromptParams
 from csa.params.schema import Params
@@ -123,6 +123,8 @@ class Classified:
 
     def draw(self, path: Path) -> None:
         """Write the first files with their best labels as a picture sheet."""
+        from csa.figures.sheet import draw_grid
+
         cells = [
             (shown_or_gone(self.load, file), f"{labels[0]} {scores[0]:.2f}")
             for file, labels, scores in zip(

@@ -15,7 +15,7 @@ from csa.datasets.pairs_table import read_pairs
 from csa.datasets.roots import dataset_root
 from csa.errors import DataError
 from csa.features.shards import FeatureTable
-from csa.figures.sheet import GONE, Result, Row, draw_sheet, showable, shown_or_gone
+from csa.figures.shown import GONE, showable, shown_or_gone
 from csa.params.views import ViewParams
 from csa.pipeline.workspace import Workspace
 from csa.questions.opened import Fitted
@@ -59,6 +59,8 @@ class SearchAnswer:
             answers: one or more.
             path: of the PNG.
         """
+        from csa.figures.sheet import Result, Row, draw_sheet
+
         rows = [
             Row(
                 showable(lambda _, item=answer.query: item, answer.title),  # type: ignore[misc]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from csa.errors import CSAError
-from csa.figures.sheet import showable
+from csa.figures.shown import showable
 
 _MAX_PIXELS = 224
 _WEBP_QUALITY = 62

@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import AutoImageProcessor, AutoModel, AutoTokenizer, T5EncoderModel
 
+from csa.encoders import models as files
 from csa.encoders.base import batches
 from csa.encoders.minilm import MiniLM
 from csa.encoders.registry import load_encoder, load_view_encoder
@@ -451,6 +452,16 @@ def test_the_fingerprint_follows_content_not_place(models, tmp_path):
         {"format": "pt"},
     )
     assert load_encoder(text_view(folder)).fingerprint != before
+
+
+def test_weights_are_hashed_only_when_the_fingerprint_is_asked_for(models, monkeypatch):
+    fingerprint = load_encoder(text_view(models["bert"])).fingerprint
+    hashed, original = [], files.hash_folder
+    monkeypatch.setattr(files, "hash_folder", lambda path: hashed.append(path) or original(path))
+    encoder = load_encoder(text_view(models["bert"]))
+    encoder.encode(["a fox"])
+    assert not hashed
+    assert encoder.fingerprint == fingerprint and hashed == [models["bert"]]
 
 
 def test_batches_share_one_length_and_cover_all():

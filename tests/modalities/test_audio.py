@@ -17,7 +17,7 @@ from csa.datasets.items import item_loader
 from csa.encoders import whisper
 from csa.encoders.registry import load_encoder
 from csa.errors import DataError, EncoderError
-from csa.figures.sheet import showable
+from csa.figures.shown import showable
 from csa.modalities.audio import Recording, decode_audio
 from csa.params.schema import Params
 from csa.params.views import ViewParams
