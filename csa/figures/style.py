@@ -102,6 +102,9 @@ def blank_figure(width: float, height: float) -> "Figure":
     Args:
         width: in inches.
         height: in inches.
+
+    Returns:
+        The figure; its layout is constrained.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -118,6 +121,9 @@ def drawn(width: float = 380, height: float = 255) -> Iterator[tuple["Figure", A
     Args:
         width: in CSS pixels.
         height: in CSS pixels.
+
+    Yields:
+        The figure and its axes.
     """
     with panels(1, width, height) as (figure, axes):
         yield figure, axes[0]
@@ -134,6 +140,9 @@ def panels(
         width: of all of them, in CSS pixels.
         height: in CSS pixels.
         share_y: whether all have the y axis of the first.
+
+    Yields:
+        The figure and its axes, from left to right.
     """
     with styled():
         figure = blank_figure(width / _PER_INCH, height / _PER_INCH)
@@ -193,10 +202,8 @@ def clipped(label: str, most: int = 26) -> str:
     Args:
         label: any text.
         most: characters that fit.
+
+    Returns:
+        The label, or its beginning and an ellipsis.
     """
     return label if len(label) <= most else label[: most - 1].rstrip() + "…"
-
-
-def arrow(direction: str) -> str:
-    """`image_to_text` as people read it."""
-    return direction.replace("_to_", " → ")

@@ -4,17 +4,13 @@ look most wrong.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
-from csa.core.alignment import Alignment
-from csa.core.search import top_k
-from csa.evaluation.held_out import HeldOut, HeldOutView
+from csa.evaluation.held_out import HeldOut
 from csa.evaluation.plots import strangers
+from csa.evaluation.ranked import RankedQueries, Way
 from csa.figures.sheets import spread
 from csa.report.shown import Shower, Shown
 
@@ -75,35 +71,16 @@ class Examples:
     """Looks things up among the held-out pairs.
 
     Args:
-        alignment: the fitted alignment.
-        held_out: the held-out pairs.
-        queries: their ranks, from `csa.evaluation.retrieval.rank_queries`.
+        ranked: the held-out queries.
         show: one for each view, in order.
     """
 
-    def __init__(
-        self,
-        alignment: Alignment,
-        held_out: HeldOut,
-        queries: pl.DataFrame,
-        show: tuple[Shower, Shower],
-    ):
-        self._alignment, self._held_out, self._queries, self._show = (
-            alignment,
-            held_out,
-            queries,
-            show,
-        )
-
-    @cached_property
-    def _vectors(self) -> tuple[NDArray[Any], NDArray[Any]]:
-        first, second = self._held_out.views
-        left, right = self._alignment.index_vectors(first.features, second.features)
-        return left, right
+    def __init__(self, ranked: RankedQueries, show: tuple[Shower, Shower]):
+        self._ranked, self._show = ranked, show
 
     def directions(self, shown: int) -> list[Direction]:
         """Both directions, with `shown` queries evenly spread from the best ranked to the worst."""
-        return [self._direction(0, 1, shown), self._direction(1, 0, shown)]
+        return [self._direction(way, shown) for way in self._ranked.ways]
 
     def suspects(self, pairs: pl.DataFrame) -> list[Suspect]:
         """The held-out pairs with the lowest scores, lowest first.
@@ -111,9 +88,9 @@ class Examples:
         Args:
             pairs: the evaluation's table of pairs: pair_id, score, stranger_score.
         """
-        values = {row["pair_id"]: row for row in self._held_out.pairs.to_dicts()}
+        values = {row["pair_id"]: row for row in self._ranked.held_out.pairs.to_dicts()}
         wrong = np.sort(strangers(pairs))
-        first, second = self._held_out.views
+        first, second = self._ranked.held_out.views
         suspects = []
         for pair_id, score in (
             pairs.sort("score", "pair_id").head(_SUSPECTS).select("pair_id", "score").iter_rows()
@@ -124,69 +101,66 @@ class Examples:
             suspects.append(Suspect(str(pair_id), one, other, float(score), float(above)))
         return suspects
 
-    def look_up(self, direction: str, chosen: list[int], most: int = FOUND) -> list[Example]:
+    def look_up(self, way: Way, chosen: list[int], most: int = FOUND) -> list[Example]:
         """What is found for some queries.
 
         Args:
-            direction: such as image_to_text.
+            way: the direction.
             chosen: query numbers, in the order of the held-out items.
             most: results to show.
+
+        Returns:
+            An example each, in the order chosen.
         """
-        source = [view.name for view in self._held_out.views].index(direction.partition("_to_")[0])
-        ranks = self._queries.filter(pl.col("direction") == direction)["rank"].to_numpy()
-        return self._look_up(source, 1 - source, chosen, ranks, most)
-
-    def _direction(self, source: int, target: int, shown: int) -> Direction:
-        view, gallery = self._held_out.views[source], self._held_out.views[target]
-        name = f"{view.name}_to_{gallery.name}"
-        ranks = self._queries.filter(pl.col("direction") == name)["rank"].to_numpy()
-        worst = one_a_group(np.argsort(-ranks, kind="stable"), view.groups, _FAILURES)
-        return Direction(
-            name=name,
-            source=view.name,
-            target=gallery.name,
-            queries=len(ranks),
-            gallery=len(gallery.items),
-            examples=self._look_up(source, target, spread(ranks, shown), ranks),
-            failures=self._look_up(source, target, [i for i in worst if ranks[i] > 1], ranks),
-        )
-
-    def _look_up(
-        self,
-        source: int,
-        target: int,
-        chosen: list[int],
-        ranks: NDArray[np.int64],
-        most: int = FOUND,
-    ) -> list[Example]:
         if not chosen:
             return []
-        view, gallery = self._held_out.views[source], self._held_out.views[target]
-        queries, vectors = self._vectors[source][chosen], self._vectors[target]
-        top, scores = top_k(queries, vectors, most)
+        ranks, (top, scores) = self._ranked.ranks(way), self._ranked.found(way, chosen, most)
+        queries, gallery = (self._ranked.vectors[side] for side in (way.source, 1 - way.source))
+        show_query, show = self._show[way.source], self._show[1 - way.source]
         examples = []
         for i, query in enumerate(chosen):
-            answers = _answers(view, gallery, query)
-            best = answers[int(np.argmax(vectors[answers] @ queries[i]))]
+            answers = way.answers(query)
+            best = answers[int(np.argmax(gallery[answers] @ queries[query]))]
             found = [
-                Found(self._show[target](gallery.values[item]), float(score), int(item) in answers)
+                Found(show(way.gallery.values[item]), float(score), int(item) in answers)
                 for item, score in zip(top[i], scores[i], strict=True)
             ]
             examples.append(
                 Example(
-                    self._show[source](view.values[query]),
+                    show_query(way.query.values[query]),
                     found,
-                    self._show[target](gallery.values[best]),
+                    show(way.gallery.values[best]),
                     int(ranks[query]),
-                    len(gallery.items),
+                    len(way.gallery.items),
                 )
             )
         return examples
+
+    def _direction(self, way: Way, shown: int) -> Direction:
+        ranks = self._ranked.ranks(way)
+        worst = one_a_group(np.argsort(-ranks, kind="stable"), way.query.groups, _FAILURES)
+        return Direction(
+            name=way.name,
+            source=way.query.name,
+            target=way.gallery.name,
+            queries=len(ranks),
+            gallery=len(way.gallery.items),
+            examples=self.look_up(way, spread(ranks, shown)),
+            failures=self.look_up(way, [i for i in worst if ranks[i] > 1]),
+        )
 
 
 def chance_recall(held_out: HeldOut, source: int, k: int) -> float:
     """Expected recall at k of a random ranking: mean over queries of 1 - C(n - m, k) / C(n, k),
     with m right of n items.
+
+    Args:
+        held_out: the held-out pairs.
+        source: number of the view that queries are of, 0 or 1.
+        k: number of results that are looked at.
+
+    Returns:
+        The mean over queries, in [0, 1].
     """
     view, gallery = held_out.views[source], held_out.views[1 - source]
     n = len(gallery.items)
@@ -197,12 +171,17 @@ def chance_recall(held_out: HeldOut, source: int, k: int) -> float:
     return float(np.mean(1 - miss))
 
 
-def _answers(view: HeldOutView, gallery: HeldOutView, query: int) -> list[int]:
-    return sorted(set(gallery.of_pair[view.of_pair == query].tolist()))
-
-
 def one_a_group(order: Iterable[int], groups: list[str], most: int) -> list[int]:
-    """The first of each group, so that one odd image does not fill the list with its captions."""
+    """The first of each group, so that one odd image does not fill the list with its captions.
+
+    Args:
+        order: item numbers, the most wanted first.
+        groups: of all items.
+        most: how many to choose.
+
+    Returns:
+        At most `most` item numbers, in that order.
+    """
     chosen: dict[str, int] = {}
     for i in order:
         if len(chosen) == most:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from csa.figures.rendering import inline_svg
+from csa.results.words import spaced
 
 _FOLDER = Path(__file__).with_name("templates")
 
@@ -43,6 +44,9 @@ def render_page(
         sections: in order.
         script: in templates/, run after the frame's own; None for a page that needs no other.
         facts: what the template shows besides.
+
+    Returns:
+        The page's HTML.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -56,7 +60,7 @@ def render_page(
     )
     environment.globals |= {
         function.__name__: function
-        for function in (inline_svg, share, percent, decimal, signed, count, day, plain, sentence)
+        for function in (inline_svg, share, percent, decimal, signed, count, day, spaced, sentence)
     }
     dark = _read("dark.css").strip()
     code = "".join(map(_read, ["theme.js", *([script] if script else [])]))
@@ -77,17 +81,41 @@ def share(value: float) -> str:
 
 
 def percent(value: float, digits: int = 1) -> str:
-    """0.355 as 35.5 %, with a no-break space."""
+    """0.355 as 35.5 %, with a no-break space.
+
+    Args:
+        value: a share.
+        digits: behind the point.
+
+    Returns:
+        The percentage.
+    """
     return f"{100 * value:.{digits}f}\u00a0%"
 
 
 def decimal(value: float, digits: int = 3) -> str:
-    """A number with a true minus sign."""
+    """A number with a true minus sign.
+
+    Args:
+        value: any number.
+        digits: behind the point.
+
+    Returns:
+        The number.
+    """
     return f"{value:.{digits}f}".replace("-", "\u2212")
 
 
 def signed(value: float, digits: int = 3) -> str:
-    """A number with its sign."""
+    """A number with its sign.
+
+    Args:
+        value: any number.
+        digits: behind the point.
+
+    Returns:
+        The number, with a true minus sign where it is negative.
+    """
     return f"{value:+.{digits}f}".replace("-", "\u2212")
 
 
@@ -99,11 +127,6 @@ def count(value: float) -> str:
 def day(iso: str) -> str:
     """An ISO 8601 time as people write a day and an hour."""
     return f"{datetime.fromisoformat(iso):%-d %B %Y, %H:%M} UTC"
-
-
-def plain(name: str) -> str:
-    """`normalised_likelihood_ratio` as words."""
-    return name.replace("_", " ")
 
 
 def sentence(text: str) -> str:

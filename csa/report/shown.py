@@ -69,7 +69,15 @@ class Shower:
 
 
 def data_uri(picture: Any, pixels: int = _MAX_PIXELS) -> tuple[str, tuple[int, int]]:
-    """A picture as a small WebP data URI, and its size; the same picture gives the same bytes."""
+    """A picture as a small WebP data URI; the same picture gives the same bytes.
+
+    Args:
+        picture: a Pillow image.
+        pixels: the most that either side has.
+
+    Returns:
+        The data URI, and the picture's width and height in pixels.
+    """
     small = picture.convert("RGB")
     small.thumbnail((pixels, pixels))
     buffer = io.BytesIO()

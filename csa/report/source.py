@@ -2,13 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import polars as pl
 
 from csa.core.alignment import Alignment
 from csa.evaluation.held_out import HeldOut
+from csa.evaluation.ranked import RankedQueries
 from csa.params.schema import Params
+from csa.results.evaluation import ClassificationMetrics, EvaluationMetrics
+from csa.results.fit import FitReport
+from csa.results.sweep import SweepReport
+from csa.results.task import OutOfContextTaskMetrics, TaskMetrics
 
 Loader = Callable[[str], Any]
 
@@ -45,11 +51,18 @@ class Measured:
         rows: a row a second caption: part, out, caption_similarity, image_similarity.
     """
 
-    metrics: dict[str, Any]
+    metrics: EvaluationMetrics | TaskMetrics
     classes: pl.DataFrame | None = None
     calibration: pl.DataFrame | None = None
     images: pl.DataFrame | None = None
     rows: pl.DataFrame | None = None
+
+    @property
+    def classification(self) -> ClassificationMetrics | None:
+        """Of images by classes; None where they carry no labels."""
+        if isinstance(self.metrics, OutOfContextTaskMetrics):
+            return None
+        return self.metrics.classification
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,13 +106,13 @@ class Source:
     quarantine: pl.DataFrame
     queries: pl.DataFrame
     scores: pl.DataFrame
-    fit: dict[str, Any]
-    metrics: dict[str, Any]
+    fit: FitReport
+    metrics: EvaluationMetrics
     features: dict[str, dict[str, Any]]
     loaders: tuple[Loader, Loader]
     further: Measured
     tasks: dict[str, Measured]
-    sweep: dict[str, Any] | None = None
+    sweep: SweepReport | None = None
     suspects: Suspects | None = None
     run: dict[str, Any] | None = None
     registration: Registration | None = None
@@ -108,6 +121,11 @@ class Source:
     def views(self) -> tuple[str, str]:
         """Names of both views."""
         return self.params.view_names
+
+    @cached_property
+    def ranked(self) -> RankedQueries:
+        """The held-out queries as the alignment ranked them."""
+        return RankedQueries(self.alignment, self.held_out, self.queries)
 
     @property
     def dimensions(self) -> tuple[int, int]:

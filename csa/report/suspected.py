@@ -33,18 +33,11 @@ class Suspect:
     strangers_above: float
 
 
-def suspects_page(
-    title: str,
-    lead: str,
-    notes: list[str],
-    views: tuple[str, str],
-    suspects: list[Suspect],
-    alignment_sha256: str,
-) -> str:
-    """The page, self-contained; what a person marks stays in the browser until another alignment
-    ranks the pairs.
+@dataclass(frozen=True)
+class Review:
+    """What a person is to go through.
 
-    Args:
+    Attributes:
         title: of the page.
         lead: what was found, in a sentence.
         notes: further sentences.
@@ -52,14 +45,28 @@ def suspects_page(
         suspects: most suspect first.
         alignment_sha256: of the alignment that the pairs were ranked under.
     """
+
+    title: str
+    lead: str
+    notes: list[str]
+    views: tuple[str, str]
+    suspects: list[Suspect]
+    alignment_sha256: str
+
+
+def suspects_page(review: Review) -> str:
+    """The page, self-contained; what a person marks stays in the browser until another alignment
+    ranks the pairs.
+    """
     sections = [
-        Section(
-            "suspected",
-            "Pairs to look at",
-            {"suspects": suspects, "views": views, "fit": alignment_sha256},
-        ),
-        Section("marked", "What you marked", {"pairs": len(suspects)}),
+        Section("suspected", "Pairs to look at", review),
+        Section("marked", "What you marked", {"pairs": len(review.suspects)}),
     ]
     return render_page(
-        "suspects.html", sections, script="review.js", title=title, lead=lead, notes=notes
+        "suspects.html",
+        sections,
+        script="review.js",
+        title=review.title,
+        lead=review.lead,
+        notes=review.notes,
     )
