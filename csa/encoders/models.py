@@ -138,9 +138,14 @@ def hash_folder(folder: Path) -> str:
     )
     for file in files:
         digest.update(f"{file.relative_to(folder).as_posix()}\0".encode())
-        with file.open("rb") as content:
-            digest.update(hashlib.file_digest(content, "sha256").digest())
+        digest.update(bytes.fromhex(hash_file(file)))
     return digest.hexdigest()
+
+
+def hash_file(path: Path) -> str:
+    """The hash of one file, such as the weights of a model that is a single one."""
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 @contextmanager

