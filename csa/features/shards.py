@@ -21,6 +21,15 @@ if TYPE_CHECKING:  # a fit reads shards, and does not depend on what wrote them
 _SHARD_ITEMS = 1024
 
 
+def fingerprint_of_features(folder: Path) -> str:
+    """The fingerprint of the encoder that the features of a folder are from.
+
+    Raises:
+        ArtifactError: `write_shards` wrote none there.
+    """
+    return str(read_json(folder / "index.json")["fingerprint"])
+
+
 class FeatureTable:
     """Features of one view's items, in memory, by item hash; what fit and evaluate read.
 

@@ -9,11 +9,10 @@ import polars as pl
 from csa.core.bridge import LabelBridge
 from csa.core.matrices import Array
 from csa.datasets.pairs_table import read_pairs
-from csa.features.shards import FeatureTable
+from csa.features.shards import FeatureTable, fingerprint_of_features
 from csa.params.schema import Params
 from csa.pipeline.workspace import Workspace
 from csa.storage.container import load_tensors
-from csa.storage.files import read_json
 
 
 class Training(NamedTuple):
@@ -113,7 +112,4 @@ class PipelineData:
 
     def fingerprints(self) -> dict[str, str]:
         """View -> fingerprint of the encoder that its features are from."""
-        return {
-            view: str(read_json(self.ws.features(view) / "index.json")["fingerprint"])
-            for view in self.params.views
-        }
+        return {view: fingerprint_of_features(self.ws.features(view)) for view in self.params.views}

@@ -21,13 +21,12 @@ from csa.datasets.pairs_table import read_pairs
 from csa.errors import ArtifactError, FeatureError, InputError
 from csa.evaluation.evaluation import evaluate
 from csa.evaluation.held_out import HeldOut
-from csa.features.shards import FeatureTable
+from csa.features.shards import FeatureTable, fingerprint_of_features
 from csa.params.measure import EvaluateParams
 from csa.pipeline.workspace import Workspace
 from csa.results.evaluation import RetrievalMetrics
 from csa.results.words import arrow, recall_line
 from csa.storage.container import load_tensors, save_tensors
-from csa.storage.files import read_json
 
 FOLDS = 5
 _SUMS = ("mean_x", "mean_y", "cxx", "cyy", "cxy")
@@ -76,10 +75,7 @@ class PublishedMoments:
         fold = np.array([int(FOLDS * split_fraction(group, 0)) for group in train["group"]])
         moments = Moments.of_folds(X, Y, fold, precision="float64")
         moments += [Moments.empty(X.shape[1], Y.shape[1])] * (FOLDS - len(moments))
-        encoders = {
-            view: str(read_json(ws.features(view) / "index.json")["fingerprint"])
-            for view in params.view_names
-        }
+        encoders = {view: fingerprint_of_features(ws.features(view)) for view in params.view_names}
         return cls(encoders, moments, train["group"].n_unique())
 
     def save(self, path: Path) -> None:
@@ -235,10 +231,7 @@ def _measured(
     from csa.core.alignment import load
 
     params = ws.params()
-    own = {
-        view: str(read_json(ws.features(view) / "index.json")["fingerprint"])
-        for view in params.view_names
-    }
+    own = {view: fingerprint_of_features(ws.features(view)) for view in params.view_names}
     if list(own.items()) != list(total.encoders.items()):
         raise InputError(
             f"the moments are of {_named(total.encoders)}, workspace {ws.name} of {_named(own)}; "

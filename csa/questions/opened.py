@@ -10,10 +10,11 @@ from csa.datasets.items import load_file
 from csa.encoders.registry import load_view_encoder
 from csa.encoders.several import ViewEncoder
 from csa.errors import ArtifactError, InputError
+from csa.features.shards import fingerprint_of_features
 from csa.modalities.registry import MODALITIES, modality_of, names_a_file
 from csa.params.schema import Params
 from csa.pipeline.workspace import Workspace
-from csa.storage.files import read_json, what_is
+from csa.storage.files import what_is
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Fitted:
 
     def _encoder(self, view: str) -> ViewEncoder:
         encoder = load_view_encoder(self.params.views[view])
-        fitted = read_json(self.ws.features(view) / "index.json")["fingerprint"]
+        fitted = fingerprint_of_features(self.ws.features(view))
         if encoder.fingerprint != fitted:
             raise ArtifactError(
                 f"view {view!r}: the alignment was fitted with the encoder {fitted}, and the "

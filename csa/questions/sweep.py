@@ -28,7 +28,7 @@ from csa.evaluation.bootstrap import number_groups
 from csa.evaluation.held_out import HeldOut
 from csa.evaluation.retrieval import rank_queries, summarise
 from csa.evaluation.vectors import HeldOutVectors
-from csa.features.shards import FeatureTable
+from csa.features.shards import FeatureTable, fingerprint_of_features
 from csa.figures.methods import Axes, curves_chart, sweep_curves
 from csa.figures.rendering import save_png
 from csa.figures.style import arrow
@@ -102,7 +102,7 @@ class SweepData:
             table.rows(train[f"{view}_hash"].to_list())
             for view, table in zip(views, tables, strict=True)
         )
-        encoders = [read_json(ws.features(view) / "index.json")["fingerprint"] for view in views]
+        encoders = [fingerprint_of_features(ws.features(view)) for view in views]
         content = [
             encoders,
             train.select("pair_id", "group", *(f"{view}_hash" for view in views)).rows(),

@@ -13,12 +13,11 @@ import polars as pl
 from csa.datasets.pairs_table import read_pairs
 from csa.errors import ArtifactError
 from csa.features.cache import FeatureCache
-from csa.features.shards import FeatureTable
+from csa.features.shards import FeatureTable, fingerprint_of_features
 from csa.operations.cache.objects import Made, Store, digest, stores
 from csa.operations.opened import Project
 from csa.params.schema import Params
 from csa.pipeline.workspace import Workspace
-from csa.storage.files import read_json
 
 
 def from_restored(project: Project, view: str) -> int:
@@ -31,7 +30,7 @@ def from_restored(project: Project, view: str) -> int:
     ws = project.ws
     if _not_kept(project.params, view):
         return 0
-    fingerprint = read_json(ws.features(view) / "index.json")["fingerprint"]
+    fingerprint = fingerprint_of_features(ws.features(view))
     table = FeatureTable.read(ws.features(view))
     return _add(FeatureCache(ws.cache, fingerprint), table.items, table)
 

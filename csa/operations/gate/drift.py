@@ -16,14 +16,14 @@ from csa.core.alignment import Alignment, load
 from csa.datasets.pairs_table import read_pairs
 from csa.errors import ArtifactError
 from csa.evaluation.bootstrap import number_groups
-from csa.features.shards import FeatureTable
+from csa.features.shards import FeatureTable, fingerprint_of_features
 from csa.operations.opened import Project
 from csa.operations.registry import downloads
 from csa.operations.registry.versions import Version
 from csa.operations.runs.items import read_items
 from csa.pipeline.workspace import Workspace
 from csa.results.fit import FitReport
-from csa.storage.files import read_json, write_json
+from csa.storage.files import write_json
 
 
 def checks_against_champion(project: Project) -> list[Check]:
@@ -99,7 +99,7 @@ def _features(
 def _same_encoders(project: Project, champion: Version) -> bool:
     known = json.loads(champion.tags.get("encoders", "{}"))
     return all(
-        known.get(v) == read_json(project.ws.features(v) / "index.json")["fingerprint"]
+        known.get(v) == fingerprint_of_features(project.ws.features(v))
         for v in project.params.view_names
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 import polars as pl
 
 from csa.core.alignment import load
+from csa.features.shards import fingerprint_of_features
 from csa.operations.gate.paired import decide
 from csa.operations.gate.slices import slices_of
 from csa.operations.inspection import compare
@@ -23,7 +24,7 @@ from csa.operations.runs.records import read_record
 from csa.params.gate import GateParams
 from csa.pipeline.workspace import Workspace
 from csa.report.comparison import Side, Versus, comparison
-from csa.storage.files import read_json, write_atomic
+from csa.storage.files import write_atomic
 
 
 def write_comparison(ws: Workspace, first: str, second: str, file: Path) -> None:
@@ -98,7 +99,7 @@ def _slices(project: Project, tables: tuple[pl.DataFrame, pl.DataFrame]) -> list
 def _side(project: Project, version: Version, queries: pl.DataFrame) -> Side:
     ws = project.ws
     encoders = {
-        view: read_json(ws.features(view) / "index.json")["fingerprint"]
+        view: fingerprint_of_features(ws.features(view))
         for view in project.params.views
         if ws.features(view).is_dir()
     }

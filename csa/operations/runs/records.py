@@ -19,6 +19,7 @@ from typing import Any
 
 import csa
 from csa.errors import ArtifactError
+from csa.features.shards import fingerprint_of_features
 from csa.operations.cache.dvc import output_hashes, output_sizes
 from csa.operations.opened import Project
 from csa.operations.runs.items import keep_items
@@ -125,10 +126,7 @@ def record_run(project: Project, stages: list[str]) -> tuple[RunRecord, bool]:
         alignment_sha256=file_sha256(ws.alignment),
         queries_sha256=file_sha256(ws.evaluation / "queries.parquet"),
         evaluation_id=EvaluationMetrics.read(ws.metrics).evaluation_id,
-        encoders={
-            view: read_json(ws.features(view) / "index.json")["fingerprint"]
-            for view in params.views
-        },
+        encoders={view: fingerprint_of_features(ws.features(view)) for view in params.views},
         stages=_costs(ws, stages),
         versions=_versions(),
         items_sha256=keep_items(project),
