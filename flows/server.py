@@ -165,7 +165,7 @@ def _unusable(ws: Workspace, words: str) -> WorkspaceError:
 @contextmanager
 def _started(ws: Workspace, command: list[str], variables: dict[str, str]) -> Iterator[str]:
     """A server of this module on a free port, whose address PREFECT_API_URL is in the block."""
-    port = _free_port()
+    port = free_port()
     address, log = f"http://127.0.0.1:{port}/api", ws.prefect_home / "server.log"
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
@@ -190,7 +190,8 @@ def _started(ws: Workspace, command: list[str], variables: dict[str, str]) -> It
         _end(process)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens at now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,14 +1,13 @@
 """What every test needs: no hub, no telemetry, two threads at most."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
 
 import pytest
 
-from csa.flows.server import FOR_ONE_RUN, SERVER
+from csa.flows.server import FOR_ONE_RUN, SERVER, free_port
 from csa.operations.scheduler import answers
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -30,9 +29,7 @@ def shared_prefect(tmp_path_factory):
     """The variables that name one Prefect server for runs whose tests are not about Prefect: to
     start one costs as much processor time as the rest of a small run.
     """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     variables = {
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")),

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import polars as pl
 
@@ -13,6 +13,8 @@ from csa.features.shards import FeatureTable, fingerprint_of_features
 from csa.params.schema import Params
 from csa.pipeline.workspace import Workspace
 from csa.storage.container import load_tensors
+
+_SIDES: Final[tuple[Literal["x", "y"], Literal["x", "y"]]] = ("x", "y")
 
 
 class Training(NamedTuple):
@@ -97,15 +99,15 @@ class PipelineData:
         Raises:
             ArtifactError: the file is damaged.
         """
-        for view, side in zip(self.params.view_names, ("x", "y"), strict=True):
-            file = self.ws.unpaired(view) / "labels.safetensors"
+        for view, side in zip(self.params.view_names, _SIDES, strict=True):
+            file = self.ws.labels(view)
             if view in self.params.dataset.unpaired and file.is_file():
                 header, found = load_tensors(file, "labels")
                 bridge = LabelBridge(
                     found["weights"],
                     found["bias"],
                     found["label_features"],
-                    view="x" if side == "x" else "y",
+                    view=side,
                 )
                 return bridge, list(header["names"])
         return None

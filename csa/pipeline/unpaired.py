@@ -20,9 +20,6 @@ from csa.pipeline.workspace import Workspace
 from csa.storage.container import save_tensors
 from csa.storage.files import write_json
 
-LABELS = "labels.safetensors"
-"""Of a pool's folder: head, label features and names; only where labels are used."""
-
 
 def unpaired_stage(ws: Workspace, view: str) -> dict[str, Any]:
     """Read one view's unpaired items, leave out what is held out, and write the rest with features.
@@ -69,7 +66,7 @@ def unpaired_stage(ws: Workspace, view: str) -> dict[str, Any]:
             "bias": head.bias,
             "label_features": embedder.texts(params.views[other], head.texts, "embed labels"),
         }
-        save_tensors(folder / LABELS, "labels", {"names": head.names}, tensors)
+        save_tensors(ws.labels(view), "labels", {"names": head.names}, tensors)
     write_json(folder / "account.json", {**found.account, "labels": len(head.names) if head else 0})
     return {"computed": result.computed, "reused": result.reused}
 

@@ -113,6 +113,12 @@ class Workspace:
         """
         return self.data / "features" / "unpaired" / view
 
+    def labels(self, view: str) -> Path:
+        """The labels that a view's encoder knows: head, label features and names; there only where
+        they are used.
+        """
+        return self.unpaired(view) / "labels.safetensors"
+
     @property
     def checks(self) -> Path:
         """What the data checks found, written by check."""

@@ -18,6 +18,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import soundfile
+from builtin_encoders import ENCODERS
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -25,14 +26,6 @@ from PIL import Image
 from csa.datasets.ingest import ReadOptions, read_dataset
 from csa.params.schema import Params
 
-ENCODERS = {
-    "image": "efficientnet-lite0",
-    "text": "minilm-l6-v2",
-    "audio": "whisper-tiny.en",
-    "lidar": "efficientnet-lite0",
-    "series": "rocket",
-    "array": "precomputed",
-}
 USED, ASIDE, OUT = "used", "set_aside", "left_out"
 STRAYS = ("notes.md", "deep/er/x.dat", "LICENSE", ".hidden", "é/ü.html", "b.tmp")
 

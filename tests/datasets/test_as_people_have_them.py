@@ -15,6 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import soundfile
+from builtin_encoders import ENCODERS
 from PIL import Image, PngImagePlugin
 from pyarrow import parquet
 
@@ -25,13 +26,6 @@ from csa.params.schema import Params
 from csa.params.views import ViewParams
 
 N = 24
-ENCODERS = {
-    "image": "efficientnet-lite0",
-    "text": "minilm-l6-v2",
-    "audio": "whisper-tiny.en",
-    "lidar": "efficientnet-lite0",
-    "array": "precomputed",
-}
 NAN = float("nan")
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import soundfile
+from builtin_encoders import ENCODERS
 from PIL import Image
 from scipy.io import savemat
 
@@ -22,12 +23,6 @@ from csa.params.data import DatasetParams
 from csa.params.schema import Params
 from csa.params.views import ViewParams
 
-ENCODERS = {
-    "image": "efficientnet-lite0",
-    "text": "minilm-l6-v2",
-    "audio": "whisper-tiny.en",
-    "lidar": "efficientnet-lite0",
-}
 N = 24
 
 
@@ -35,9 +30,7 @@ def read(folder, kind, views=("image", "text"), **dataset):
     named = views if isinstance(views, dict) else {name: name for name in views}
     mapping = {
         "dataset": {"kind": kind, "path": str(folder), **dataset},
-        "views": {
-            name: {"modality": m, "encoder": ENCODERS.get(m, "rocket")} for name, m in named.items()
-        },
+        "views": {name: {"modality": m, "encoder": ENCODERS[m]} for name, m in named.items()},
     }
     params = Params.from_mapping(mapping)
     result = ingest(params, folder, progress=False)

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
+from builtin_encoders import ENCODERS
 from PIL import Image
 
 from csa.datasets.ingest import ReadOptions, read_dataset
@@ -18,14 +19,6 @@ from csa.params.data import DatasetParams
 from csa.params.views import ViewParams
 
 N = 24
-ENCODERS = {
-    "image": "efficientnet-lite0",
-    "text": "minilm-l6-v2",
-    "array": "precomputed",
-    "series": "rocket",
-    "audio": "whisper-tiny.en",
-    "lidar": "efficientnet-lite0",
-}
 
 
 def picture(seed):

@@ -7,7 +7,6 @@ exit code beside 0, 1 and 2, a traceback, or more than one line for what is refu
 """
 
 import argparse
-import multiprocessing
 import os
 import random
 import resource
@@ -21,8 +20,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "support")]
+sys.path.extend(str(Path(__file__).parents[2] / room) for room in (".", "tests/support"))
+
+from supervisor import Supervisor
 
 SECONDS = 10
 FIRST_SECONDS = 60  # a fresh worker loads its libraries
@@ -119,43 +119,6 @@ def worker(pipe: Connection, folder: str) -> None:
             pipe.send(traceback.format_exc())
 
 
-class Supervisor:
-    """A worker that is started again after it died or hung."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._context = folder, multiprocessing.get_context("spawn")
-        self._start()
-
-    def _start(self) -> None:
-        self._pipe, other = self._context.Pipe()
-        arguments = (other, str(self._folder))
-        self._process = self._context.Process(target=worker, args=arguments, daemon=True)
-        self._process.start()
-        other.close()
-        self._patience = FIRST_SECONDS
-
-    def call(self, words: list[str]) -> str:
-        """What became of a case."""
-        self._pipe.send(words)
-        patience = FIRST_SECONDS if "report" in words else self._patience  # it draws 50 sheets
-        self._patience = SECONDS
-        try:
-            if self._pipe.poll(patience):
-                return str(self._pipe.recv())
-            said = f"no answer in {patience} s"
-        except (EOFError, OSError):
-            self._process.join()
-            said = f"the worker died: exit {self._process.exitcode}"
-        self.stop()
-        self._start()
-        return said
-
-    def stop(self) -> None:
-        """End the worker."""
-        self._process.kill()
-        self._process.join()
-
-
 def main() -> None:
     """Run the cases and print a summary."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -164,11 +127,12 @@ def main() -> None:
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="fuzz-")) / "repo"
     prepare(folder)
-    supervisor, counts, number = Supervisor(folder), Counter[str](), 0
+    supervisor, counts, number = Supervisor(worker, str(folder)), Counter[str](), 0
     ends = time.monotonic() + 60 * options.minutes
     while time.monotonic() < ends:
         words = case_of(random.Random(f"{options.seed}:{number}"))
-        outcome = supervisor.call(words)
+        seconds = FIRST_SECONDS if "report" in words else SECONDS  # it draws 50 sheets
+        outcome = supervisor.ask(words, seconds, FIRST_SECONDS)
         if outcome not in ("answered", "refused"):
             shown = shlex.join(word[:60] for word in words).encode("utf-8", "backslashreplace")
             print(f"case {options.seed}:{number}: csa {shown.decode()}: {outcome}", flush=True)

@@ -7,7 +7,6 @@ under --out, with its parameters and what happened. The same seed makes the same
 
 import argparse
 import json
-import multiprocessing
 import random
 import resource
 import shutil
@@ -20,22 +19,16 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.extend(str(Path(__file__).parents[2] / room) for room in (".", "tests/support"))
 
+from builtin_encoders import ENCODERS
 from damage import damage
 from seeds import SEEDS
+from supervisor import Supervisor
 
 SECONDS = 10
+PATIENCE = SECONDS + 30  # a fresh worker loads its libraries; what takes longer than 10 s is found
 GIGABYTES = 1
-ENCODERS = {
-    "image": "efficientnet-lite0",
-    "text": "minilm-l6-v2",
-    "audio": "whisper-tiny.en",
-    "lidar": "efficientnet-lite0",
-    "series": "rocket",
-    "array": "precomputed",
-}
 
 
 def read(folder: Path, case: dict[str, Any]) -> str:
@@ -74,41 +67,6 @@ def worker(pipe: Connection) -> None:
         pipe.send(read(Path(folder), case))
 
 
-class Supervisor:
-    """A worker that is started again after it died or hung."""
-
-    def __init__(self) -> None:
-        self._context = multiprocessing.get_context("spawn")
-        self._start()
-
-    def _start(self) -> None:
-        self._pipe, other = self._context.Pipe()
-        self._process = self._context.Process(target=worker, args=(other,), daemon=True)
-        self._process.start()
-        other.close()
-
-    def read(self, folder: Path, case: dict[str, Any]) -> str:
-        """What became of a case."""
-        self._pipe.send((str(folder), case))
-        first = SECONDS + 30  # a fresh worker loads its libraries
-        if not self._pipe.poll(first if self._process.exitcode is None else 0):
-            self.stop()
-            self._start()
-            return f"no answer in {SECONDS} s"
-        try:
-            return str(self._pipe.recv())
-        except EOFError:
-            self._process.join()
-            code = self._process.exitcode
-            self._start()
-            return f"the reader died: exit {code}"
-
-    def stop(self) -> None:
-        """End the worker."""
-        self._process.kill()
-        self._process.join()
-
-
 def main() -> None:
     """Run the cases and print a summary."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -119,13 +77,15 @@ def main() -> None:
     counts: Counter[str] = Counter()
     finds: Counter[str] = Counter()
     slowest = 0.0
-    supervisor = Supervisor()
+    supervisor = Supervisor(worker)
     home = Path(tempfile.mkdtemp(prefix="fuzz-"))
     sound = {
         name: (home / "sound" / name, seed(home / "sound" / name)) for name, seed in SEEDS.items()
     }
     for name, (folder, (dataset, views)) in sound.items():
-        outcome = supervisor.read(folder, {"dataset": dataset, "views": views})
+        outcome = supervisor.ask(
+            (str(folder), {"dataset": dataset, "views": views}), PATIENCE, PATIENCE
+        )
         assert outcome == "pairs", f"the sound data set {name} is not read: {outcome}"
     started, number = time.monotonic(), 0
     while time.monotonic() - started < 60 * options.minutes:
@@ -145,7 +105,7 @@ def main() -> None:
             "views": views,
         }
         began = time.monotonic()
-        outcome = supervisor.read(work, case)
+        outcome = supervisor.ask((str(work), case), PATIENCE, PATIENCE)
         seconds = time.monotonic() - began
         slowest = max(slowest, seconds)
         if outcome in ("pairs", "refused") and seconds > SECONDS:

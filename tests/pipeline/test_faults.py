@@ -6,7 +6,6 @@ import os
 import pickle
 import resource
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -26,6 +25,7 @@ import csa
 from csa.cli import main as cli
 from csa.errors import ArtifactError, RegistryError, StageError, WorkspaceError
 from csa.flows import retrain, schedule
+from csa.flows.server import free_port
 from csa.operations.inspection import lineage
 from csa.operations.ledger import ledger, moves, standing
 from csa.operations.opened import Project
@@ -313,9 +313,7 @@ def test_a_killed_or_crashed_run_is_tried_again_and_a_refused_one_is_not(
 def served(tmp_path_factory):
     """The address of a real `mlflow server`, as a team has it."""
     folder = tmp_path_factory.mktemp("mlflow")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [
         sys.executable,
         "-m",

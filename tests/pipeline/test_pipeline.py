@@ -183,7 +183,7 @@ def test_many_queries_answer_as_each_alone(undisturbed):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("score", "nothing.png", "a red star"), "nothing.png: no such image file"),
+        (("score", "nothing.png", "a red star"), "'nothing.png': view 'image' takes images, and"),
         (("score", "shapes/images/red-star.png", "  "), "the text is empty"),
         (("search", "shapes/images/read-star.png"), "reads as a file, but there is none"),
         (("status", "-w", "nowhere"), "no workspace 'nowhere'"),
@@ -302,25 +302,28 @@ def test_a_damaged_shard_is_repaired(undisturbed):
 
 
 @pytest.mark.parametrize(
-    ("limits", "said"),
+    ("held_out", "limits", "said"),
     [
         (
+            0.3,
             {"fewest_groups": [None, 1000.0]},
             r"refused: fewest_groups: \d+ training groups; the limit is 1000",
         ),
         (
-            {"mean_shift": [None, -1.0]},
-            r"refused: mean_shift: the means of \w+ coordinates moved by 0 standard deviations",
+            0.6,
+            {"fewest_groups": [None, None], "lost_groups": [None, 0.2]},
+            r"refused: lost_groups: \d+ training groups, the champion had \d+; the limit is 0.2",
         ),
     ],
 )
-def test_refused_data_is_exit_code_1_and_changes_nothing(undisturbed, limits, said):
+def test_refused_data_is_exit_code_1_and_changes_nothing(undisturbed, held_out, limits, said):
     repo, _ = undisturbed
     repo.csa_run()
     before = repo.state()
     known = (repo.root / "params.yaml").read_text()
     try:
-        repo.set_params({**SHAPES_PARAMS, "checks": limits})
+        dataset = {**SHAPES_PARAMS["dataset"], "split": {"test": held_out}}
+        repo.set_params({**SHAPES_PARAMS, "dataset": dataset, "checks": limits})
         done = repo.run("run")
         assert done.returncode == 1 and re.search(said, done.stderr.splitlines()[-1]), done.stderr
     finally:

@@ -15,7 +15,6 @@ from small_repo import SHAPES, SHAPES_PARAMS, SmallRepo, draw_shape
 
 import csa
 from csa.pipeline.labelled import circular
-from csa.pipeline.unpaired import LABELS
 from csa.storage.container import load_tensors
 
 MORE = ["pink", "grey", "cyan"]
@@ -76,7 +75,7 @@ def test_pools_are_stages_and_a_held_out_item_is_in_none(story):
         assert found["held-out items"] == len(test)
         assert found["items of training pairs"] == known
         assert len(items) == found["items"] == len(story.texts)
-    header, tensors = load_tensors(story.ws.unpaired("image") / LABELS, "labels")
+    header, tensors = load_tensors(story.ws.labels("image"), "labels")
     assert len(header["names"]) == 1000
     assert tensors["label_features"].shape == (1000, 384)
     fit = json.loads(story.ws.fit_report.read_text())

@@ -91,7 +91,6 @@ def as_run(ws, views=VIEWS, costs=None):
     return ws
 
 
-STAGES = ["ingest", "embed@image", "embed@text", "fit", "evaluate"]
 ESTIMATE = Estimate(0.5, 0.4, 0.6)
 FIT = FitReport(
     pairs=60,

@@ -11,9 +11,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-import yaml
-
-from csa.errors import ArtifactError, InputError
+from csa.errors import InputError
 from csa.operations.cache import belonging, dvc, seeding
 from csa.operations.cache.objects import digest, stores
 from csa.operations.opened import Project
@@ -143,19 +141,8 @@ def check_restored(ws: Workspace, stage: str) -> list[str]:
     Raises:
         ArtifactError: dvc.lock does not know the stage.
     """
-    return [path for path, md5 in _locked_outs(ws, stage).items() if digest(ws.root / path) != md5]
-
-
-def _locked_outs(ws: Workspace, stage: str) -> dict[str, str]:
-    try:
-        outs = yaml.safe_load((ws.root / "dvc.lock").read_text(encoding="utf-8"))["stages"][stage][
-            "outs"
-        ]
-        return {out["path"]: out["md5"] for out in outs}
-    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
-        raise ArtifactError(
-            f"{ws.root / 'dvc.lock'}: missing, damaged or without stage {stage} ({error!r})"
-        ) from None
+    locked = dvc.output_hashes(ws, [stage])
+    return [path for path, md5 in locked.items() if digest(ws.root / path) != md5]
 
 
 def bring_up_to_date(project: Project, stage: str) -> dvc.StageOutcome:
@@ -204,7 +191,7 @@ def _clear_damaged(ws: Workspace, stage: str) -> None:
     """
     with stores(ws) as found:
         here = found["cache"]()
-        outs = _locked_outs(ws, stage)
+        outs = dvc.output_hashes(ws, [stage])
         for part in here.damaged(
             {
                 part
@@ -220,7 +207,7 @@ def _mend_remotes(ws: Workspace, stage: str) -> None:
     what it believes to be there.
     """
     with stores(ws) as found:
-        here, outs = found.pop("cache")(), _locked_outs(ws, stage)
+        here, outs = found.pop("cache")(), dvc.output_hashes(ws, [stage])
         for name, opened in found.items():
             try:
                 store = opened()
