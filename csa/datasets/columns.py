@@ -1,10 +1,11 @@
 """Which column of a table is which: guessed from names and from the first cells."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from csa.datasets.rows import ItemError, as_text
+from csa.datasets.rows import ItemError, as_text, is_address
 from csa.datasets.splits import part_of
 from csa.modalities.registry import modality_of, names_a_file
 from csa.params.schema import RESERVED_COLUMNS
@@ -24,6 +25,7 @@ _OWN_NAMES = {
     "label": ("label", "class", "category", "class_name"),
 }
 _SURE_SHARE = 0.9
+_LONGEST_PATH = 1000
 _TRIED = 20
 
 
@@ -46,23 +48,33 @@ class GuessedColumns:
     missing: list[str] = field(default_factory=list)
 
 
-def guess_columns(cells: Cells, root: Path) -> GuessedColumns:
+def guess_columns(cells: Cells, roots: list[Path]) -> GuessedColumns:
     """Guess the columns of two views, and of id, group, split and label.
 
     Args:
         cells: the first rows of a table.
-        root: the folder that paths in it are relative to.
+        roots: folders that paths in it may be relative to.
 
     Returns:
         What was guessed.
     """
     cells = {name: [_text(cell) for cell in column] for name, column in cells.items()}
     filled = {name: [cell for cell in column if cell] for name, column in cells.items()}
-    media = {name: kind for name, column in filled.items() if (kind := _media(column)) is not None}
-    texts = _texts(filled, set(media))
+    addresses = {name for name, column in filled.items() if _share(column, is_address)}
+    media = {
+        name: modality_of(column[0].strip())
+        for name, column in filled.items()
+        if name not in addresses and _share(column, _names_a_file)
+    }
+    texts = _texts(filled, {*media, *addresses})
     found = GuessedColumns({}, {})
     chosen = [*list(media)[:1], *texts][:2] if texts else list(media)[:2]
-    if len(chosen) < 2:
+    if not media and addresses:
+        found.missing.append(
+            f"the files of column {min(addresses)}, which holds addresses on the web; fetch them, "
+            f"for example with img2dataset, whose folders and shards are read"
+        )
+    elif len(chosen) < 2:
         found.missing.append(
             f"two columns to pair, such as image and text; of {', '.join(cells) or 'no columns'} "
             f"{', '.join(chosen) or 'none'} is an item"
@@ -73,7 +85,7 @@ def guess_columns(cells: Cells, root: Path) -> GuessedColumns:
         found.views[view] = kind
         found.mapping.update({view: column} if view != column else {})
         found.why.append(f"column {column} is the {kind}, such as {filled[column][0][:40]!r}")
-    _look_for_files(found, {name: filled[name] for name in chosen if name in media}, root)
+    _look_for_files(found, {name: filled[name] for name in chosen if name in media}, roots)
     others = [name for name in [*media, *texts] if name not in chosen]
     if others:
         found.unsure.append(f"columns that could be items too: {', '.join(others)}")
@@ -90,12 +102,13 @@ def _text(cell: Any) -> str:
         return ""
 
 
-def _media(column: list[str]) -> Modality | None:
-    """The modality of the files that a column names; None where it names none."""
-    named = [cell for cell in column if len(cell) < 1000 and names_a_file(cell.strip())]
-    if not column or len(named) < _SURE_SHARE * len(column):
-        return None
-    return modality_of(named[0].strip())
+def _share(column: list[str], is_one: Callable[[str], bool]) -> bool:
+    """Whether nearly all cells of a column are such."""
+    return bool(column) and sum(map(is_one, column)) >= _SURE_SHARE * len(column)
+
+
+def _names_a_file(cell: str) -> bool:
+    return len(cell) < _LONGEST_PATH and names_a_file(cell.strip())
 
 
 def _texts(filled: dict[str, list[str]], media: set[str]) -> list[str]:
@@ -120,14 +133,14 @@ def _texts(filled: dict[str, list[str]], media: set[str]) -> list[str]:
     return sorted(worded, key=rank)
 
 
-def _look_for_files(found: GuessedColumns, media: dict[str, list[str]], root: Path) -> None:
+def _look_for_files(found: GuessedColumns, media: dict[str, list[str]], roots: list[Path]) -> None:
     for name, column in media.items():
         tried = column[:_TRIED]
-        there = sum(_is_there(root, cell) for cell in tried)
+        there = sum(any(_is_there(root, cell) for root in roots) for cell in tried)
         if not there:
             found.missing.append(
-                f"the files of column {name}: {tried[0]!r} is not in {root}; paths are relative "
-                f"to the table's folder"
+                f"the files of column {name}: {tried[0]!r} is not in {roots[0]}; paths are "
+                f"relative to the table's folder"
             )
         elif there < len(tried):
             found.unsure.append(

@@ -1,31 +1,36 @@
 """Files of a data set by their value in the pairs table, also inside containers, which are never
 unpacked.
 
-PATH names a file. PATH.tar!MEMBER is a member of a tar, PATH.arrow!ROW/COLUMN a cell of a Hugging
-Face Arrow file, and PATH.ts!ROW or PATH.txt!ROW a record of a file of many series.
+PATH names a file. PATH.tar!MEMBER is a member of a tar, PATH.arrow!ROW/COLUMN and
+PATH.parquet!ROW/COLUMN are cells of a Hugging Face data set, and PATH.ts!ROW or PATH.txt!ROW a
+record of a file of many series.
 """
 
 import io
 import re
 import tarfile
 import threading
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
+from itertools import accumulate, islice
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
+from csa.datasets.parquet import ParquetFile
 from csa.errors import DataError
 from csa.extras import needed_for
 from csa.modalities.image import white_of
 from csa.modalities.series import split_records
 from csa.storage.files import guarded, open_item, plain_words, refuse_bomb, what_is
 
-_INSIDE = re.compile(r"(?P<file>.+\.(?:tar|arrow|ts|txt))!(?P<member>.+)", re.DOTALL)
+_INSIDE = re.compile(r"(?P<file>.+\.(?:tar|arrow|parquet|ts|txt))!(?P<member>.+)", re.DOTALL)
 _ROW = re.compile(
     r"(?P<file>.+\.(?:npy|npz|safetensors|parquet))(?:!(?P<columns>.*))?#\d+", re.DOTALL
 )
+
+_ROW_GROUPS = 2
 
 
 class ItemFiles:
@@ -236,13 +241,38 @@ def _bounded(batches: Iterable[Any], name: str, size: int) -> Iterator[Any]:
 
 def _open_arrow(path: Path, name: str) -> Callable[[str], BinaryIO]:
     table = read_arrow(path, name)
+    return _open_cells(name, table.num_rows, table.column_names, lambda i, c: table.column(c)[i])
+
+
+def _open_parquet(path: Path, name: str) -> Callable[[str], BinaryIO]:
+    """Cells of a Parquet file; the row groups that were decoded last are kept."""
+    file = ParquetFile(path, name)
+    starts = list(accumulate(file.groups, initial=0))
+    lock = threading.Lock()
+
+    @lru_cache(maxsize=_ROW_GROUPS)
+    def decoded(column: str, group: int) -> Any:
+        return file.read([column], group).column(0)
+
+    def cell(row: int, column: str) -> Any:
+        group = bisect_right(starts, row) - 1
+        with lock:  # each group is decoded once, whoever asks first
+            return decoded(column, group)[row - starts[group]]
+
+    return _open_cells(name, file.height, file.names, cell)
+
+
+def _open_cells(
+    name: str, height: int, columns: list[str], cell: Callable[[int, str], Any]
+) -> Callable[[str], BinaryIO]:
+    """The bytes of cells ROW/COLUMN; `cell` gives a pyarrow scalar."""
 
     def open_cell(member: str) -> BinaryIO:
         row, _, column = member.partition("/")
-        if not row.isdecimal() or int(row) >= table.num_rows or column not in table.column_names:
+        if not row.isdecimal() or int(row) >= height or column not in columns:
             raise KeyError(member)
-        cell = table.column(column)[int(row)].as_py()
-        content = cell.get("bytes") if isinstance(cell, dict) else cell
+        found = cell(int(row), column).as_py()
+        content = found.get("bytes") if isinstance(found, dict) else found
         if not isinstance(content, bytes):
             raise DataError(
                 f"{name}!{member}: the cell holds no bytes; save the data set with its media "
@@ -268,6 +298,7 @@ def _open_records(path: Path, name: str) -> Callable[[str], BinaryIO]:
 _OPENERS: dict[str, Callable[[Path, str], Callable[[str], BinaryIO]]] = {
     ".tar": _open_tar,
     ".arrow": _open_arrow,
+    ".parquet": _open_parquet,
     ".ts": _open_records,
     ".txt": _open_records,
 }

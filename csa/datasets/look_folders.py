@@ -4,23 +4,26 @@ from collections.abc import Iterator
 from pathlib import Path, PurePath
 
 from csa.datasets.glance import Glance, Look
-from csa.datasets.splits import part_of
-
-_CAPTIONS = ("captions.txt", "captions.csv", "Flickr8k.token.txt", "results_20130124.token")
+from csa.datasets.readers.flickr import CAPTION_FILES, captions_of, starts_captions
+from csa.datasets.readers.imagefolder import ClassImage, images_of_classes
+from csa.datasets.reading import Reading
+from csa.errors import DataError
+from csa.params.data import DatasetParams
 
 
 def _flickr(glance: Glance) -> Iterator[Look]:
     look = Look("flickr", 16)
-    captions = next((name for name in _CAPTIONS if name in glance.names), None)
-    look.needs(captions is not None, f"captions in {captions}", f"one of {', '.join(_CAPTIONS)}")
+    captions = captions_of(glance.files)
+    missing = f"one of {', '.join(CAPTION_FILES)}"
+    look.needs(captions is not None, f"captions in {captions}", missing)
     _need_images(look, glance)
-    lists = [name for name in glance.files if name.endswith("Images.txt") and "/" not in name]
+    lists = [name for name in glance.files if name.endswith("Images.txt")]
     if lists:
         look.recognised.append(f"splits in {', '.join(lists)}")
-    if captions and captions.startswith("captions"):
+    if captions:
         head = _head(glance.root / captions)
         look.needs(
-            "#" in head or "".join(head.split()).lower() == "image,caption",
+            starts_captions(head),
             "a line of it is an image and a caption",
             f"{captions} begins with {head[:40]!r}, expected image,caption or name.jpg#0 and a tab",
         )
@@ -43,23 +46,33 @@ def _head(path: Path) -> str:
 
 def _imagefolder(glance: Glance) -> Iterator[Look]:
     look = Look("imagefolder", 40)
-    images = [PurePath(name).parts for name in glance.by_modality.get("image", [])]
-    look.needs(bool(images), f"{len(images):,} images", "images")
-    split = bool(images) and all(part_of(parts[0], {}) for parts in images)
-    depth = 2 if split else 1
-    classes = {parts[depth - 1] for parts in images if len(parts) == depth + 1}
+    images = glance.by_modality.get("image", [])
+    found = (
+        _classes(glance) if look.needs(bool(images), f"{len(images):,} images", "images") else []
+    )
     if look.needs(
-        len(classes) > 1,
-        f"in {len(classes)} class folders, such as {min(classes, default='')}",
+        len({folder for _, folder, _ in found}) > 1,
+        f"in class folders, such as {found[0][1] if found else ''}",
         "two class folders or more, as CLASS/IMAGE.jpg",
     ):
-        other = sum(len(parts) != depth + 1 for parts in images)
+        other = len(images) - len(found)
         if other:
             look.unsure.append(f"{other:,} images lie elsewhere than in a class folder")
-        if split:
-            look.recognised.append(f"splits {', '.join(sorted({parts[0] for parts in images}))}")
+        parts = sorted({str(part) for _, _, part in found if part})
+        if parts:
+            look.recognised.append(f"splits {', '.join(parts)}")
         look.unsure.append('the text of a class is "a photo of a CLASS" (dataset.template)')
     yield look
+
+
+def _classes(glance: Glance) -> list[ClassImage]:
+    """The images that the reader finds in folders of classes."""
+    reading = Reading(DatasetParams(kind="imagefolder"), {}, glance.root)
+    reading.__dict__["files"] = glance.files
+    try:
+        return images_of_classes(reading)
+    except DataError:
+        return []
 
 
 def _imagenet(glance: Glance) -> Iterator[Look]:

@@ -15,7 +15,7 @@ from csa.datasets.building import Building
 from csa.datasets.checking import hash_items
 from csa.datasets.groups import SHOWN, given_splits, merge_groups, splits_of
 from csa.datasets.rows import RawPair
-from csa.datasets.tidy import tidy
+from csa.datasets.tidy import escaped, tidy
 from csa.errors import DataError
 from csa.params.views import ViewParams
 
@@ -245,10 +245,10 @@ def quarantine_table(
     """
     found = [
         {
-            "row": row.place,
-            "pair_id": row.pair_id,
-            "reason": reason,
-            **{view: row.values.get(view) for view in views},
+            "row": escaped(row.place),
+            "pair_id": escaped(row.pair_id),
+            "reason": escaped(reason),
+            **{view: escaped(row.values.get(view)) for view in views},
         }
         for row, reason in set_aside
     ]

@@ -48,6 +48,23 @@ class ParquetFile:
         metadata = self._file.metadata
         return [int(metadata.row_group(i).num_rows) for i in range(metadata.num_row_groups)]
 
+    def nulls(self, leaf: str, group: int) -> int | None:
+        """How many cells of a row group hold nothing, as the footer says.
+
+        Args:
+            leaf: path of a leaf column, such as image.bytes.
+            group: the row group.
+
+        Returns:
+            The count; None where the footer does not say, or there is no such column.
+        """
+        with guarded(self._name, "Parquet"):
+            for chunk in self._chunks([leaf], [group]):
+                if chunk.path_in_schema == leaf and chunk.is_stats_set:
+                    statistics = chunk.statistics
+                    return int(statistics.null_count) if statistics.has_null_count else None
+        return None
+
     def read(self, names: Sequence[str], group: int | None = None) -> Any:
         """Columns of the file, whole.
 

@@ -134,6 +134,11 @@ def _fields(cell: Any) -> str:
     return f"; its texts are {', '.join(texts)}: name one in dataset.columns" if texts else ""
 
 
+def is_address(cell: str) -> bool:
+    """Whether a cell is an address on the web."""
+    return cell.strip().lower().startswith(("http://", "https://"))
+
+
 def truth(cell: str | None, place: str) -> bool | None:
     """A truth value as people write it.
 

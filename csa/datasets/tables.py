@@ -1,10 +1,9 @@
 """Tables that people have: CSV, TSV, JSON lines, JSON arrays and Parquet, cell by cell."""
 
-import csv
 import gzip
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,11 +12,10 @@ import polars as pl
 
 from csa.datasets.parquet import ParquetFile
 from csa.datasets.rows import ItemError, as_text, decode_bytes
+from csa.datasets.separated import read_separated
 from csa.errors import DataError
-from csa.modalities.registry import names_a_file
 from csa.storage.files import guarded, plain_words, read_whole, refuse_bomb
 
-_SEPARATORS = (",", ";", "\t", "|")
 _CHUNK = 1 << 24
 
 
@@ -142,103 +140,19 @@ def _content(file: Path) -> str:
 
 
 def _read_csv(file: Path, count: int | None) -> Table:
-    text = _content(file)
     usual = "\t" if ".tsv" in file.name.lower() else ","
-    separator = _separator(text.partition("\n")[0], usual)
-    # Not the csv module's limit of 131,072 characters a cell: a text may be a document.
-    limit = csv.field_size_limit(2**31 - 1)
-    try:
-        return _separated(file, _csv_rows(file, text, separator), (separator, usual), count)
-    finally:
-        csv.field_size_limit(limit)
-
-
-def _separator(header: str, usual: str) -> str:
-    """The separator of a header: the usual one where it is there, else the most frequent."""
-    if usual in header:
-        return usual
-    best = max(_SEPARATORS, key=header.count)
-    return best if best in header else usual
-
-
-def _csv_rows(file: Path, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Line number and cells of every row that is not blank."""
-    lines = text.split("\n")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    before = 0
-    try:
-        for cells in reader:
-            if cells:
-                if reader.line_num > before + 1 and before:
-                    _check_quote(file, cells, lines[before : reader.line_num], separator, before)
-                yield reader.line_num, cells
-            before = reader.line_num
-    except csv.Error as error:
-        raise DataError(
-            f"{file}: line {reader.line_num} cannot be read ({error}); look for an open or stray "
-            f"quote"
-        ) from None
-
-
-def _check_quote(
-    file: Path, cells: list[str], lines: list[str], separator: str, before: int
-) -> None:
-    """Refuse a cell over several lines which look like rows of their own."""
-    inner = lines[1:]
-    if separator == "\t":
-        like_rows = any(line.count(separator) == len(cells) - 1 for line in inner)
-    else:
-        like_rows = names_a_file(cells[0].strip()) and any(
-            names_a_file(line.partition(separator)[0].strip()) for line in inner
-        )
-    if like_rows:
-        raise DataError(
-            f"{file}: a quote opens in line {before + 1} and closes in line {before + len(lines)}, "
-            f"over lines that look like rows; remove the stray quote, or double it"
-        )
-
-
-def _separated(
-    file: Path,
-    rows: Iterator[tuple[int, list[str]]],
-    separators: tuple[str, str],
-    count: int | None,
-) -> Table:
-    """A table from its rows; `separators` is the one that it has and the usual one."""
-    separator, usual = separators
-    _, first = next(rows, (0, []))
-    header = [name.strip() for name in first]
-    _check_header(header, file)
-    columns: list[list[str | None]] = [[] for _ in header]
-    lines: list[int] = []
-    faults: dict[int, str] = {}
-    for number, cells in rows:
-        if count is not None and len(lines) >= count:
-            break
-        if len(cells) == len(header):
-            for column, cell in zip(columns, cells, strict=True):
-                column.append(cell.strip() if separator == "|" else cell)
-        else:
-            faults[len(lines)] = (
-                f"line {number} has {len(cells)} cells but the header has {len(header)}; put "
-                f"quotes around a cell that holds the separator"
-            )
-            for column in columns:
-                column.append(None)
-        lines.append(number)
-    note = (f"{file.name}: the separator is {separator!r}",) if separator != usual else ()
-    place = dict(zip(header, columns, strict=True))
+    found = read_separated(str(file), _content(file), usual, count)
+    notes = tuple(f"{file.name}: {note}" for note in found.notes)
+    cells = dict(zip(found.header, found.columns, strict=True))
     return Table(
-        file.name, header, len(lines), place.__getitem__, lambda i: f"line {lines[i]}", faults, note
+        file.name,
+        found.header,
+        len(found.lines),
+        cells.__getitem__,
+        lambda i: f"line {found.lines[i]}",
+        found.faults,
+        notes,
     )
-
-
-def _check_header(header: list[str], file: Path) -> None:
-    if not any(header):
-        raise DataError(f"{file}: the table is empty; its first line must name the columns")
-    repeated = [name for name in header if header.count(name) > 1]
-    if repeated:
-        raise DataError(f"{file}: two columns are called {repeated[0]!r}; rename one")
 
 
 def _read_jsonl(file: Path, count: int | None) -> Table:
@@ -333,6 +247,8 @@ _READERS: dict[str, Callable[[Path, int | None], Table]] = {
     ".csv.gz": _read_csv,
     ".tsv.gz": _read_csv,
     ".jsonl.gz": _read_jsonl,
+    ".ndjson.gz": _read_jsonl,
+    ".json.gz": _read_json,
     ".json": _read_json,
 }
 TABLE_ENDINGS = tuple(_READERS)

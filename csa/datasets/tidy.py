@@ -28,10 +28,10 @@ def tidy(row: RawPair, texts: dict[str, bool]) -> str:
     written = "\n".join([cell for cell in (*own, *values.values()) if cell])
     fault = "" if written.isascii() else _unwritable(written)
     if fault:
-        row.pair_id, row.group, row.split, row.label = map(_escaped, own)
-        row.values = {view: _escaped(value) for view, value in values.items()}
+        row.pair_id, row.group, row.split, row.label = map(escaped, own)
+        row.values = {view: escaped(value) for view, value in values.items()}
     if not row.place.isascii():
-        row.place = _escaped(row.place) or ""
+        row.place = escaped(row.place) or ""
     return fault
 
 
@@ -47,7 +47,8 @@ def _unwritable(written: str) -> str:
     return ""
 
 
-def _escaped(cell: str | None) -> str | None:
+def escaped(cell: str | None) -> str | None:
+    """A cell as a table can hold it: what is no valid Unicode becomes an escape."""
     return cell and cell.encode("utf-8", "backslashreplace").decode()
 
 

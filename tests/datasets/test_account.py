@@ -22,6 +22,7 @@ from builtin_encoders import ENCODERS
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from pyarrow import parquet
 
 from csa.datasets.ingest import ReadOptions, read_dataset
 from csa.params.schema import Params
@@ -350,6 +351,61 @@ def huggingface(draw, folder):
     return case
 
 
+def hub(draw, folder):
+    case = Case(folder, {"kind": "huggingface"}, PAIR)
+    names = ["train", "validation"] + (["test"] if draw(st.booleans()) else [])
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    for at, name in enumerate(names):
+        images, texts = [], []
+        for i, fate in enumerate(fates(draw, ["good", "damaged", "null", "path"])):
+            end = OUT if name == "test" else USED if fate in ("good", "path") else ASIDE
+            case.record("rows", end)
+            content = BROKEN if fate == "damaged" else PICTURES[i + 10 * at]
+            beside = f"{name}-{i}.png" if fate == "path" else None
+            if beside:
+                case.put(beside, content, end)
+            images.append({"bytes": None if beside else content, "path": beside})
+            texts.append(None if fate == "null" else f"thing {i}")
+        buffer = io.BytesIO()
+        table = pa.table({"image": pa.array(images, kind), "text": texts, "n": [1] * len(texts)})
+        parquet.write_table(table, buffer, row_group_size=2)
+        end = OUT if name == "test" else USED
+        case.put(f"data/{name}-00000-of-00001.parquet", buffer.getvalue(), end)
+    case.columns["the Parquet files"] = {"image", "text", "n"}
+    return case
+
+
+def parts(draw, folder):
+    case = Case(folder, {"kind": "table", "columns": {"image": "file_name"}}, PAIR)
+    for at, name in enumerate(["train", "val"] + (["test"] if draw(st.booleans()) else [])):
+        records, broken = [], set()
+        for i, fate in enumerate(fates(draw, ["good", "damaged", "blank", "broken"])):
+            end = OUT if name == "test" else USED if fate == "good" else ASIDE
+            case.record("rows", end)
+            of_file = OUT if fate == "broken" else end
+            content = BROKEN if fate == "damaged" else PICTURES[i + 10 * at]
+            case.put(f"{name}/{i}.png", content, of_file)
+            text = " " if fate == "blank" else f"thing {i}"
+            records.append({"file_name": f"{i}.png", "text": text})
+            broken |= {i} if fate == "broken" else set()
+        case.put(f"{name}/metadata.csv", written("csv", records, broken), USED)
+    case.columns["the tables"] = {"file_name", "text"}
+    return case
+
+
+def unpacked(draw, folder):
+    case = Case(folder, {"kind": "webdataset"}, PAIR)
+    for i, fate in enumerate(fates(draw, ["good", "damaged", "extra", "alone"])):
+        end = {"damaged": ASIDE, "alone": OUT}.get(fate, USED)
+        case.put(f"0/{i}.png", BROKEN if fate == "damaged" else PICTURES[i], end)
+        if fate != "alone":
+            case.record("samples", end)
+            case.put(f"0/{i}.txt", f"thing {i}", USED)
+        if fate == "extra":
+            case.put(f"0/{i}.json", "{}", OUT)
+    return case
+
+
 def arrow_of(rows):
     sink = io.BytesIO()
     with pa.ipc.new_stream(sink, rows.schema) as writer:
@@ -390,7 +446,7 @@ def array_of(kind, x):
 
 MAKERS = (
     table, flickr, imagefolder, imagenet, karpathy, coco, cosmos, leafy_spurge, musiccaps, kitti,
-    handwriting, webdataset, huggingface, arrays,
+    handwriting, webdataset, huggingface, arrays, hub, parts, unpacked,
 )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 import soundfile
 from PIL import Image
+from pyarrow import parquet
 
 N = 14
 Views = dict[str, str]
@@ -250,6 +251,38 @@ def huggingface(folder: Path) -> Seed:
     return {"kind": "huggingface"}, PAIR
 
 
+def hub(folder: Path) -> Seed:
+    """Parquet as the hub has it."""
+    for name, numbers in (("train", range(11)), ("validation", range(11, N))):
+        cells = {
+            "image": [{"bytes": picture(i), "path": f"{i}.jpg"} for i in numbers],
+            "text": [[f"thing {i}", f"a thing {i}"] for i in numbers],
+        }
+        (folder / "data").mkdir(parents=True, exist_ok=True)
+        file = folder / "data" / f"{name}-00000-of-00001.parquet"
+        parquet.write_table(pa.table(cells), file, row_group_size=4)
+    return {"kind": "huggingface"}, PAIR
+
+
+def parts(folder: Path) -> Seed:
+    """A folder of pictures with its metadata for each split."""
+    for name, numbers in (("train", range(11)), ("val", range(11, N))):
+        for i in numbers:
+            put(folder / name / f"{i}.jpg", picture(i))
+        lines = "".join(f"{i}.jpg;thing {i}\n" for i in numbers)
+        put(folder / name / "metadata.csv", "file_name;text\n" + lines)
+    return {"kind": "table", "columns": {"image": "file_name"}}, PAIR
+
+
+def unpacked(folder: Path) -> Seed:
+    """Samples of files, with classes by number."""
+    for i in range(N):
+        put(folder / "0" / f"{i}.jpg", picture(i))
+        put(folder / "0" / f"{i}.cls", str(i % 2))
+    put(folder / "classnames.txt", "cat\ndog\n")
+    return {"kind": "webdataset"}, PAIR
+
+
 def arrays(folder: Path, kind: str) -> Seed:
     """Two files of features and a file of splits."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -299,6 +332,9 @@ SEEDS: dict[str, Callable[[Path], Seed]] = {
             pens,
             webdataset,
             huggingface,
+            hub,
+            parts,
+            unpacked,
         )
     },
 }

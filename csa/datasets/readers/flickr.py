@@ -4,29 +4,27 @@ their like are handed out.
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from csa.datasets.reading import Reading
 from csa.datasets.rows import ItemError, LeftOut, RawPair, read_lines, view_of
 from csa.errors import DataError
 
-_CAPTION_FILES = (
+CAPTION_FILES = (
     "captions.txt",
     "captions.csv",
     "Flickr8k.token.txt",
     "results_20130124.token",
     "results.csv",
 )
-_IMAGE_FOLDERS = (
-    "images",
-    "Images",
-    "Flicker8k_Dataset",
-    "Flickr8k_Dataset",
-    "flickr30k-images",
-    "flickr30k_images",
-)
+"""What files of captions are called, the likeliest first; in the folder or at any depth below."""
 _TOKEN = re.compile(r"(?P<image>[^\t]+)#(?P<number>\d+)\t(?P<caption>.*)")
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
+_NUMBERED = {
+    one: re.compile(rf"(?P<number>\d+)\s*(?:{re.escape(one)}|\s\s)\s*(?P<caption>.*)")
+    for one in "|,"
+}
+"""Number and caption; one line of Kaggle's Flickr30k has blanks where the separator should be."""
 _HEADERS = {
     "image,caption": (",", False),
     "image|caption": ("|", False),
@@ -35,6 +33,7 @@ _HEADERS = {
 }
 """First line, without blanks -> the separator, and whether a number stands before the caption."""
 
+_TRIED = 50
 _Caption = tuple[str, int, str]
 """Image name, number of the caption and the caption."""
 
@@ -42,13 +41,13 @@ _Caption = tuple[str, int, str]
 def read_flickr(reading: Reading) -> None:
     """Read captions and, where there are split files, who belongs to which split.
 
-    Layouts: images in images/, Images/ or the folder itself. Captions in captions.txt, either
-    `image,caption` with a header (a caption may hold commas without quotes, as in the copy people
-    download), `image_name| comment_number| comment` (results.csv of Flickr30k), or
-    `name.jpg#0<TAB>caption` (the original token file). Splits in files called *trainImages.txt,
-    *devImages.txt and *testImages.txt, one image name a line: the dev images are held out as
-    "test"; test images are only used where there are no dev images. Images in no split file are
-    left out where such files exist.
+    Layouts: captions at the top or below, images in whichever folder holds the first of them.
+    Captions in captions.txt, either `image,caption` with a header (a caption may hold commas
+    without quotes, as in the copy people download), `image_name| comment_number| comment`
+    (results.csv of Flickr30k), or `name.jpg#0<TAB>caption` (the original token file). Splits in
+    files called *trainImages.txt, *devImages.txt and *testImages.txt, one image name a line: the
+    dev images are held out as "test"; test images are only used where there are no dev images.
+    Images in no split file are left out where such files exist.
 
     The pair's id is IMAGE#K for caption K of an image; its group is the image.
 
@@ -56,14 +55,14 @@ def read_flickr(reading: Reading) -> None:
         DataError: not such a folder.
     """
     image_view, text_view = (view_of(reading.views, kind, "flickr") for kind in ("image", "text"))
-    top = {name for name in reading.files if "/" not in name}
-    captions = next((name for name in _CAPTION_FILES if name in top), None)
+    captions = captions_of(reading.files)
     if captions is None:
         raise DataError(
-            f"{reading.path}: no captions; expected one of {', '.join(_CAPTION_FILES)} in "
+            f"{reading.path}: no captions; expected one of {', '.join(CAPTION_FILES)} in "
             f"dataset.path"
         )
-    folder = next((f"{name}/" for name in _IMAGE_FOLDERS if reading.below(name)), "")
+    lines = list(_captions(reading, captions))
+    folder = _folder_of_images(reading, [line[0] for _, line in lines if isinstance(line, tuple)])
     splits = _read_splits(reading)
     seen, outside = set(), set()
 
@@ -78,7 +77,7 @@ def read_flickr(reading: Reading) -> None:
             return LeftOut("of images in no split file that is used", (values[image_view],))
         return [RawPair(place, f"{image}#{number}", values, image, splits.get(image))]
 
-    reading.take("captions", _captions(reading, captions), pair)
+    reading.take("captions", lines, pair)
     if outside:
         reading.notes.append(
             f"{len(outside)} images were left out: they are in no split file that is used"
@@ -86,6 +85,37 @@ def read_flickr(reading: Reading) -> None:
     without = len(splits.keys() - seen)
     if without:
         reading.notes.append(f"{without} images of the split files have no caption in {captions}")
+
+
+def captions_of(files: Sequence[str]) -> str | None:
+    """The file of captions nearest to the top; None where there is none.
+
+    Args:
+        files: of the data set.
+    """
+    found = [name for name in files if name.rpartition("/")[2] in CAPTION_FILES]
+    known = {name: CAPTION_FILES.index(name.rpartition("/")[2]) for name in found}
+    return min(found, key=lambda name: (name.count("/"), known[name], name), default=None)
+
+
+def starts_captions(line: str) -> bool:
+    """Whether the first line of a file is one of captions.
+
+    Args:
+        line: the first that is there.
+    """
+    return "".join(line.split()).lower() in _HEADERS or _token(line) is not None
+
+
+def _folder_of_images(reading: Reading, images: list[str]) -> str:
+    """The folder, with its slash, that holds most of the first images; "" for the top."""
+    wanted = set(images[:_TRIED])
+    found = Counter(
+        folder + slash
+        for folder, slash, name in (file.rpartition("/") for file in reading.files)
+        if name in wanted
+    )
+    return min(found, key=lambda one: (-found[one], one.count("/"), one), default="")
 
 
 def _captions(reading: Reading, name: str) -> Iterator[tuple[str, _Caption | str]]:
@@ -121,9 +151,10 @@ def _separated(text: str, separator: str, numbered: bool, counts: Counter[str]) 
     image, _, caption = (part.strip() for part in text.partition(separator))
     number = counts[image]
     if numbered:
-        given, found, caption = (part.strip() for part in caption.partition(separator))
-        if not given.isdecimal() or not found:
-            return None  # one line of Flickr30k's table is so
+        match = _NUMBERED[separator].fullmatch(caption)
+        if match is None:
+            return None
+        caption = match["caption"]
     counts[image] += 1
     # Only a cell that is quoted as a whole is unquoted: elsewhere quotes and commas are the
     # caption's own.
@@ -133,7 +164,7 @@ def _separated(text: str, separator: str, numbered: bool, counts: Counter[str]) 
 
 def _read_splits(reading: Reading) -> dict[str, str]:
     """Image name -> "train" or "test", empty where there are no split files."""
-    lists = [name for name in reading.files if "/" not in name and name.endswith("Images.txt")]
+    lists = [name for name in reading.files if name.endswith("Images.txt")]
     files = {
         kind: next((name for name in lists if name.endswith(f"{kind}Images.txt")), None)
         for kind in ("train", "dev", "test")

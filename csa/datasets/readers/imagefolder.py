@@ -22,7 +22,7 @@ _JUNK = ("__MACOSX",)
 _NESTED = ("images", "imgs")
 _ANNOTATIONS = "val_annotations.txt"
 
-_Image = tuple[str, str, Part | None]
+ClassImage = tuple[str, str, Part | None]
 """Path, folder of the class, and part."""
 
 
@@ -55,13 +55,13 @@ def read_imagefolder(reading: Reading) -> None:
             f"class's name"
         )
     labels = _class_names(reading)
-    images = _images(reading)
+    images = images_of_classes(reading)
     roles = {part: None if part is None else "train" if part == "train" else "test"
              for _, _, part in images}  # fmt: skip
     if len(roles) == 1:  # one split alone says nothing
         roles = dict.fromkeys(roles)
 
-    def pair(name: str, image: _Image) -> list[RawPair]:
+    def pair(name: str, image: ClassImage) -> list[RawPair]:
         _, folder, part = image
         label = labels.get(folder) if labels else folder.replace("_", " ")
         if label is None:
@@ -91,8 +91,18 @@ def _tell(reading: Reading, folders: set[str], named: bool) -> None:
         )
 
 
-def _images(reading: Reading) -> list[_Image]:
-    """Every image in a class's folder with its part; the others are left out by a rule."""
+def images_of_classes(reading: Reading) -> list[ClassImage]:
+    """Every image in a class's folder with its part; the others are left out by a rule.
+
+    Args:
+        reading: of the data set.
+
+    Returns:
+        Path, folder of the class, and part of each.
+
+    Raises:
+        DataError: there is none, or a folder that is no split lies beside splits.
+    """
     paths = {
         name: PurePath(name).parts
         for name in reading.files
@@ -104,7 +114,7 @@ def _images(reading: Reading) -> list[_Image]:
     inside = {name: parts for name, parts in paths.items() if len(parts) >= 2}
     parts = _parts(reading, inside)
     if not parts:
-        found: list[_Image] = [(name, parts[0], None) for name, parts in inside.items()]
+        found: list[ClassImage] = [(name, parts[0], None) for name, parts in inside.items()]
     else:
         found = _in_splits(reading, inside, parts)
     if not found:
@@ -134,11 +144,11 @@ def _parts(reading: Reading, images: dict[str, tuple[str, ...]]) -> dict[str, Pa
 
 def _in_splits(
     reading: Reading, images: dict[str, tuple[str, ...]], parts: dict[str, Part]
-) -> list[_Image]:
+) -> list[ClassImage]:
     nested = {p[0] for p in images.values() if len(p) == 3 and p[1].lower() in _NESTED}
     classes = {p[0] for p in images.values() if len(p) > 2 and p[1].lower() not in _NESTED}
     annotated = {top: _annotations(reading, top) for top in nested - classes}
-    found: list[_Image] = []
+    found: list[ClassImage] = []
     for name, path in images.items():
         top, below = path[0], path[1]
         part = parts.get(top)
