@@ -26,7 +26,7 @@ _MODULES = {
         ),
         *("markupsafe", "matplotlib", "mlflow", "packaging", "pandas", "PIL", "polars", "prefect"),
         *("psutil", "pyarrow", "pydantic", "sentencepiece", "sqlalchemy", "torch", "tqdm"),
-        *("transformers", "yaml"),
+        *("transformers", "tzlocal", "yaml"),
     ),
     "builtin": (
         "efficientnet_lite_pytorch",

@@ -6,23 +6,25 @@ code and the parameters of that commit. What was computed before is shared, so a
 changed.
 """
 
-import asyncio
+import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
 
-from csa.errors import InputError, StageError
+from csa.errors import StageError
 from csa.flows import server
 from csa.flows.environment import PARENT
+from csa.flows.times import Times
 from csa.flows.worktrees import private_worktree
 from csa.operations import stopping
 from csa.operations.scheduler import SCHEDULED
@@ -54,6 +56,15 @@ class Plan:
     ref: str = "HEAD"
     wait: float = 3600.0
     timeout: float = 12 * 3600.0
+
+    def name(self, repository: Workspace) -> str:
+        """Of the deployment in Prefect: a plan of one clone has the same name each time, and no
+        other plan or clone has it, so that schedules on one server leave each other alone.
+        """
+        what = (self.recipe and Path(self.recipe).stem) or repository.name
+        host = socket.gethostname()
+        identity = json.dumps([host, str(repository.root), asdict(self)])
+        return f"{what}-{host}-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
 
     def command(self) -> list[str]:
         """The `csa run` that does it."""
@@ -102,74 +113,34 @@ def scheduled_retrain(repository: str, plan: dict[str, Any] | None = None) -> di
     return outcome
 
 
-def serve(repository: Workspace, plan: Plan, cron: str | None, minutes: float | None) -> None:
+def serve(repository: Workspace, plan: Plan, times: Times) -> None:
     """Serve the flow until interrupted, on PREFECT_API_URL or on a server of our own.
 
     Args:
         repository: the main workspace.
         plan: what to run.
-        cron: when, five fields; or
-        minutes: between two runs.
+        times: when.
 
     Raises:
-        InputError: no valid cron expression, or both or none of the two are given.
         WorkspaceError: the server does not start.
     """
-    check_times(cron, minutes)
     os.chdir(repository.root)  # Prefect finds the flow again by its path from here
     with server.local_server(repository) as address:
-        when = f"cron {cron}" if cron else f"every {minutes:g} minutes"
-        say(f"{when}; page: {address.removesuffix('/api')}; Ctrl-C ends it")
+        say(f"{times}; page: {address.removesuffix('/api')}; Ctrl-C ends it")
         parameters = {
             "repository": str(repository.root),
             "plan": {**plan.__dict__, "overrides": list(plan.overrides)},
         }
         stopping.leave()  # Prefect ends what it serves by itself
-        interval = None if minutes is None else 60 * minutes
+        server.take_over_from_another(repository, address, say)
         scheduled_retrain.serve(
-            name=(plan.recipe and Path(plan.recipe).stem) or "main",
-            cron=cron,
-            interval=interval,
+            name=plan.name(repository),
+            schedule=times.of_prefect(),
             parameters=parameters,
             limit=1,
             print_starting_message=False,
         )
     say("ended; nothing is scheduled any more")
-
-
-def check_times(cron: str | None, minutes: float | None) -> None:
-    """Refuse what is no schedule.
-
-    Args:
-        cron: an expression of five fields, or None.
-        minutes: between two runs, or None.
-
-    Raises:
-        InputError: see above.
-    """
-    if (cron is None) == (minutes is None):
-        raise InputError(
-            'give either --cron, such as --cron "0 3 * * *" for every night at three, or --every '
-            "MINUTES"
-        )
-    if minutes is not None and minutes <= 0:
-        raise InputError(f"--every {minutes:g}: expected a number of minutes above 0")
-    if cron is not None:
-        from prefect.server.schemas.schedules import CronSchedule
-        from pydantic import ValidationError
-
-        if len(cron.split()) != 5:
-            raise InputError(f"--cron {cron!r}: expected five fields, such as '0 3 * * *'")
-        try:
-            asyncio.run(CronSchedule(cron=cron).get_dates(1))
-        except ValidationError:
-            raise InputError(
-                f"--cron {cron!r}: not a cron expression; expected five fields, such as '0 3 * * *'"
-            ) from None
-        except ValueError:
-            raise InputError(
-                f"--cron {cron!r}: it never fires; is there such a day in that month?"
-            ) from None
 
 
 def say(text: str) -> None:

@@ -7,15 +7,18 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from csa.errors import WorkspaceError
-from csa.operations.scheduler import SERVER_MARK, answers, note_of_server
+from filelock import FileLock, Timeout
+
+from csa.errors import ArtifactError, WorkspaceError
+from csa.operations.scheduler import SERVER_MARK, answers, note_of_server, running
 from csa.pipeline.workspace import Workspace
-from csa.storage.files import write_json
+from csa.storage.files import read_json, write_json
 
 SLOT = "csa-retrain"
 SERVER = [
@@ -31,6 +34,8 @@ FOR_ONE_RUN = {
 """Variables of a server without pages, with only the services that a single run needs."""
 
 _START_SECONDS = 120
+_LOOK_SECONDS = 2.0  # between two looks at another process's server, which is gone after
+_MISSED = 3  # looks in vain
 # A killed holder's slot comes free when its lease ends; a run on the same machine, which holds the
 # file lock, waits for that.
 _LEASE_SECONDS = 60
@@ -53,13 +58,70 @@ def local_server(ws: Workspace) -> Iterator[str]:
     if "PREFECT_API_URL" in os.environ:
         yield os.environ["PREFECT_API_URL"]
         return
+    ws.prefect_home.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(ws.prefect_home / "server.lock", thread_local=False)
+    address = _hold_or_find(ws, lock)
+    if address is not None:
+        os.environ["PREFECT_API_URL"] = address
+        yield address
+        return
     command = ["prefect", "server", "start"]
-    with _started(ws, command, {SERVER_MARK: "1"}) as address:
+    try:
+        with _started(ws, command, {SERVER_MARK: "1"}) as ours:
+            write_json(note_of_server(ws), {"address": ours, "process": os.getpid()})
+            yield ours
+    finally:
+        note_of_server(ws).unlink(missing_ok=True)
+        lock.release()
+
+
+def _hold_or_find(ws: Workspace, lock: FileLock) -> str | None:
+    """The address of the server that another process of this state folder has started, or is
+    about to start; None where there is no other, and the lock is held.
+    """
+    deadline = time.monotonic() + _START_SECONDS
+    while True:
         try:
-            write_json(note_of_server(ws), {"address": address})
-            yield address
-        finally:
-            note_of_server(ws).unlink(missing_ok=True)
+            lock.acquire(timeout=0)
+        except Timeout:
+            address = running(ws)
+            if address is not None:
+                return address
+        else:
+            return None
+        if time.monotonic() > deadline:
+            raise _unusable(ws, "another process has its server and does not let it answer")
+        time.sleep(0.5)
+
+
+def take_over_from_another(ws: Workspace, address: str, say: Callable[[str], None]) -> None:
+    """Where the server belongs to another process of this state folder: begin anew, as this command
+    was called, when it has ended; else nothing would ever fire again.
+
+    Args:
+        ws: whose state folder.
+        address: of the server's API.
+        say: tells of it.
+    """
+    try:
+        owner = read_json(note_of_server(ws))
+    except ArtifactError:
+        return
+    if owner["address"] != address or owner.get("process") == os.getpid():
+        return
+
+    def watch() -> None:
+        missed = 0
+        while missed < _MISSED:
+            time.sleep(_LOOK_SECONDS)
+            missed = 0 if answers(address) else missed + 1
+        say(
+            f"the schedule whose Prefect server this one used has ended ({address}); beginning anew"
+        )
+        del os.environ["PREFECT_API_URL"]
+        os.execv(sys.executable, [sys.executable, "-m", "csa.cli", *sys.argv[1:]])
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextmanager

@@ -105,6 +105,11 @@ def plan(recipe: Path | None, overrides: tuple[str, ...], data: str | None, as_j
     help="Instead: so many minutes apart.",
 )
 @click.option(
+    "--timezone",
+    metavar="ZONE",
+    help="Of --cron, such as Europe/Berlin; this machine's by default.",
+)
+@click.option(
     "--ref",
     default="HEAD",
     show_default=True,
@@ -132,12 +137,13 @@ def schedule(
     data: str | None,
     cron: str | None,
     minutes: float | None,
+    timezone: str | None,
     ref: str,
     wait: float,
     timeout: float,
 ) -> None:
     """Retrain on a schedule, until interrupted. Each run works in a git worktree of its own and
-    computes only what has changed.
+    computes only what has changed. The first line says the next three times.
 
     Uses the Prefect server that PREFECT_API_URL names, else starts one on this machine. For a work
     pool, see prefect.yaml.
@@ -152,9 +158,10 @@ def schedule(
 
     ws = main_workspace()
     prepare_environment(ws)
-    from csa.flows.schedule import Plan, check_times, serve
+    from csa.flows.schedule import Plan, serve
+    from csa.flows.times import Times
 
-    check_times(cron, minutes)
+    times = Times.asked(cron, minutes, timezone)
     open_workspace(recipe, overrides, data)  # so that a mistake in it shows now, and not at night
     here = recipe.resolve() if recipe else None
     inside = here is not None and here.is_relative_to(ws.root)
@@ -166,7 +173,7 @@ def schedule(
         wait=wait,
         timeout=timeout,
     )
-    serve(ws, asked, cron, minutes)
+    serve(ws, asked, times)
 
 
 @click.command()

@@ -1,19 +1,31 @@
 """Scheduled retraining: private worktrees, the slot, and a run that a schedule really fires."""
 
 import json
+import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
+import tzlocal
 from small_repo import ROOT, SmallRepo
 
 from csa.errors import InputError, WorkspaceError
+from csa.flows import server
+from csa.flows.schedule import Plan
+from csa.flows.times import Times
 from csa.flows.worktrees import private_worktree, remove_stale
+from csa.operations.scheduler import note_of_server
 from csa.pipeline.workspace import Workspace
+from csa.storage.files import write_json
 
 
 def git(folder, *arguments):
@@ -120,27 +132,100 @@ def test_what_cannot_be_checked_out_is_said(repository, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("cron", "minutes", "said"),
+    ("asked", "said"),
     [
-        (None, None, "either --cron"),
-        ("0 3 * * *", 5, "either --cron"),
-        ("soon", None, "expected five fields"),
-        ("0 0 3 * * *", None, "expected five fields"),
-        ("61 3 * * *", None, "not a cron"),
-        ("0 0 30 2 *", None, "it never fires"),
-        (None, -1, "above 0"),
+        ((None, None, None), "either --cron"),
+        (("0 3 * * *", 5, None), "either --cron"),
+        (("soon", None, None), "expected five fields"),
+        (("0 0 3 * * *", None, None), "expected five fields"),
+        (("61 3 * * *", None, None), "not a cron"),
+        (("0 0 30 2 *", None, None), "it never fires"),
+        ((None, -1, None), "above 0"),
+        (("0 3 * * *", None, "Berlin"), "did you mean Europe/Berlin"),
+        (("0 3 * * *", None, "../etc"), "no time zone of that name"),
+        ((None, 5, "Europe/Berlin"), "--every needs none"),
     ],
 )
-def test_what_is_no_schedule_is_refused(cron, minutes, said):
-    from csa.flows.schedule import check_times
-
+def test_what_is_no_schedule_is_refused(asked, said):
     with pytest.raises(InputError, match=said):
-        check_times(cron, minutes)
+        Times.asked(*asked)
+
+
+@pytest.fixture
+def in_berlin(monkeypatch):
+    """A machine whose clocks are those of Berlin."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    tzlocal.reload_localzone()
+    yield ZoneInfo("Europe/Berlin")
+    monkeypatch.undo()
+    tzlocal.reload_localzone()
+
+
+# The days before the clocks of Berlin change, and what each schedule does in the night after.
+CHANGES = {
+    "to summer, at an hour that is left out": (
+        (2026, 3, 28),
+        "30 2 * * *",
+        ["28 02:30 +0100", "29 01:30 +0100", "30 02:30 +0200"],
+    ),
+    "to summer": (
+        (2026, 3, 28),
+        "0 3 * * *",
+        ["28 03:00 +0100", "29 03:00 +0200", "30 03:00 +0200"],
+    ),
+    "to winter, at an hour that comes twice": (
+        (2026, 10, 24),
+        "30 2 * * *",
+        ["24 02:30 +0200", "25 02:30 +0200", "26 02:30 +0100"],
+    ),
+    "to winter": (
+        (2026, 10, 24),
+        "0 3 * * *",
+        ["24 03:00 +0200", "25 03:00 +0100", "26 03:00 +0100"],
+    ),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_nightly_run_comes_once_a_night_when_the_clocks_change(in_berlin, change):
+    day, cron, expected = CHANGES[change]
+    times = Times.asked(cron, None, None)
+    assert times.timezone == "Europe/Berlin"
+    found = times.following(3, datetime(*day, tzinfo=in_berlin))
+    assert [f"{time:%d %H:%M %z}" for time in found] == expected
+
+
+def test_the_first_line_says_the_zone_and_the_next_three_times(in_berlin):
+    said = str(Times.asked("0 3 * * *", None, None))
+    assert said.startswith("cron 0 3 * * * in Europe/Berlin; next ")
+    days = re.findall(r"\w{3} (\d{4}-\d\d-\d\d) 03:00 CES?T", said)
+    assert len(days) == 3
+    first, last = (date.fromisoformat(day) for day in days[:: len(days) - 1])
+    assert last - first == timedelta(days=2)
+    elsewhere = str(Times.asked("0 3 * * *", None, "America/New_York"))
+    assert "in America/New_York; next " in elsewhere and re.search(r"03:00 E[SD]T", elsewhere)
+    every = Times.asked(None, 90, None)
+    found = every.following(3)
+    assert [time - every.since for time in found] == [k * timedelta(minutes=90) for k in (1, 2, 3)]
+
+
+def test_a_machine_whose_zone_has_no_name_is_told_what_to_give(monkeypatch):
+    monkeypatch.setattr(tzlocal, "get_localzone_name", lambda: None)
+    with pytest.raises(InputError, match=r"has no name .* give --timezone, such as Europe/Berlin"):
+        Times.asked("0 3 * * *", None, None)
+    assert Times.asked("0 3 * * *", None, "UTC").timezone == "UTC"
+
+
+def test_schedules_of_two_clones_or_plans_on_one_server_have_names_of_their_own(repository):
+    there = Workspace.find(repository.root.parent / "repo")
+    elsewhere = Workspace(repository.root / "other", repository.root / "other" / ".csa")
+    plans = [Plan(), Plan(recipe="a/x.yaml"), Plan(recipe="b/x.yaml"), Plan(ref="next")]
+    names = {plan.name(ws) for plan in plans for ws in (repository, elsewhere)}
+    assert len(names) == 8 and Plan().name(there) in names, "and the same name each time"
+    assert all(name.startswith(("main-", "x-", "other-")) for name in names)
 
 
 def test_the_command_is_what_a_person_would_type():
-    from csa.flows.schedule import Plan
-
     plan = Plan(recipe="recipes/x.yaml", data="/photos", overrides=("fit.folds=3",), wait=60)
     assert plan.command()[1:] == [
         *[
@@ -157,6 +242,58 @@ def test_the_command_is_what_a_person_would_type():
             "--json",
         ]
     ]
+
+
+def test_a_schedule_whose_server_was_anothers_begins_anew_when_that_ends(repository, monkeypatch):
+    address, said, begun = "http://127.0.0.1:9/api", [], threading.Event()
+    monkeypatch.setenv("PREFECT_API_URL", address)
+    monkeypatch.setattr(server, "_LOOK_SECONDS", 0.01)
+    looks = iter([True, False, True, False, False, False])
+    monkeypatch.setattr(server, "answers", lambda _: next(looks))
+    monkeypatch.setattr(sys, "argv", ["/bin/csa", "schedule", "--every", "5"])
+    called = []
+    monkeypatch.setattr(os, "execv", lambda *words: (called.append(words), begun.set()))
+    server.take_over_from_another(repository, address, said.append)
+    assert not said, "there is no other"
+    note = {"address": address, "process": os.getpid()}
+    write_json(note_of_server(repository), note)
+    server.take_over_from_another(repository, address, said.append)
+    assert not said, "it is our own"
+    write_json(note_of_server(repository), note | {"process": 1})
+    server.take_over_from_another(repository, address, said.append)
+    assert begun.wait(20) and "has ended" in said[0] and "PREFECT_API_URL" not in os.environ
+    command = [sys.executable, "-m", "csa.cli", "schedule", "--every", "5"]
+    assert called == [(sys.executable, command)]
+
+
+def test_of_two_that_start_at_once_one_has_the_server_and_the_other_uses_it(
+    repository, monkeypatch
+):
+    """The server is a stand-in that takes a moment to answer, as a real one does."""
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    up = threading.Event()
+
+    @contextmanager
+    def started(ws, command, variables):
+        time.sleep(0.3)
+        up.set()
+        yield "http://127.0.0.1:9/api"
+        up.clear()
+
+    monkeypatch.setattr(server, "_started", started)
+    monkeypatch.setattr("csa.operations.scheduler.answers", lambda address: up.is_set())
+    found, done = [], threading.Event()
+
+    def second():
+        with server.local_server(repository) as address:
+            found.append(address)
+        done.set()
+
+    with server.local_server(repository) as first:
+        threading.Thread(target=second).start()
+        assert done.wait(20) and found == [first]
+        assert note_of_server(repository).is_file(), "the second has not taken the first's note"
+    assert not note_of_server(repository).exists()
 
 
 @pytest.mark.pipeline
@@ -197,8 +334,6 @@ def test_a_schedule_fires_and_the_run_can_be_read_back(tmp_path):
 def test_one_slot_for_all_machines_of_a_server(repository, monkeypatch, capsys):
     """Other machines are other processes here: a slot knows no folders. The second waits and then
     gets a reason; one that was killed loses its slot when Prefect's lease ends."""
-    from csa.flows import server
-
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setenv("PREFECT_HOME", str(repository.prefect_home))
     code = (
@@ -233,8 +368,6 @@ def test_one_slot_for_all_machines_of_a_server(repository, monkeypatch, capsys):
 def test_a_worker_runs_what_prefect_yaml_deploys(repository, monkeypatch):
     """The pool, the deployment and a real worker by the three commands in prefect.yaml; the ref is
     one that is not there, so that the run ends at once, and with our own words."""
-    from csa.flows.server import local_server
-
     root = repository.root
     for name in ("csa", "flows", "prefect.yaml"):
         source = ROOT / name
@@ -253,7 +386,7 @@ def test_a_worker_runs_what_prefect_yaml_deploys(repository, monkeypatch):
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    with local_server(repository) as address:
+    with server.local_server(repository) as address:
         with urllib.request.urlopen(
             f"{address.removesuffix('/api')}/ui-settings", timeout=20
         ) as answer:
