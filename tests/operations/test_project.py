@@ -1,5 +1,6 @@
 """A project of one's own: what `csa init` writes, and what it leaves alone."""
 
+import json
 import subprocess
 import sys
 
@@ -185,6 +186,21 @@ def test_a_lock_that_is_no_lock_afterwards_is_made_anew(tmp_path):
     ws = Workspace(tmp_path, tmp_path / ".csa")
     (tmp_path / "dvc.lock").write_text("<<<<<<< a\n[\n=======\n>>>>>>> b\n")
     assert settle(ws) and not (tmp_path / "dvc.lock").exists()
+
+
+def test_a_list_of_who_is_at_work_is_removed_wherever_its_writing_was_cut(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "_WRITTEN_SECONDS", 0.0)
+    ws = Workspace(tmp_path, tmp_path / ".csa")
+    path = tmp_path / ".dvc" / "tmp" / "rwlock"
+    path.parent.mkdir(parents=True)
+    whole = json.dumps({str(tmp_path / "data"): {"write": {"pid": 1, "cmd": "dvc repro"}}})
+    for size in range(len(whole)):
+        path.write_text(whole[:size])
+        settle(ws)
+        assert not path.exists(), whole[:size]
+    path.write_text(whole)
+    settle(ws)
+    assert path.read_text() == whole
 
 
 def test_a_lock_is_settled_wherever_its_writing_was_cut(tmp_path, capsys):
