@@ -163,6 +163,9 @@ def advise(ws: Workspace, candidates: tuple[str, ...] = (), sample: int = 500) -
             parameters (several layers as layer=0/-1); a view without any has its own encoder alone.
         sample: training pairs, each of another group.
 
+    Returns:
+        All pairings with what was measured, and what may be concluded.
+
     Raises:
         InputError: a candidate that cannot be read, or too small a sample.
         DataError, EncoderError: the data set or an encoder is unusable.
@@ -212,6 +215,9 @@ def rank_pairings(
         first, second: candidate -> features (n, d) of the same n pairs, which are strangers to each
             other.
         seed: of folds, permutations and intervals.
+
+    Returns:
+        A pairing of every two candidates.
     """
     n = len(next(iter(first.values())))
     draws = group_draws(n, 1000, seed)
@@ -253,7 +259,14 @@ def _held_out(X: Array, Y: Array, seed: int) -> tuple[float, Float64]:
 def named_candidates(
     params: Params, candidates: tuple[str, ...]
 ) -> dict[str, dict[str, ViewParams]]:
-    """View -> candidate as it was written -> parameters.
+    """The candidates of each view.
+
+    Args:
+        params: whose views; a view without a candidate has its own encoder alone.
+        candidates: as of `advise`.
+
+    Returns:
+        View -> candidate as it was written -> parameters.
 
     Raises:
         InputError: not VIEW=ENCODER[:key=value,...], an unknown view or key, a value out of range.

@@ -147,6 +147,9 @@ def classify_files(
             of evaluate.prompts, or how the data set's own classes are put, or the paper's.
         top: how many labels a file gets.
 
+    Returns:
+        The usable files with their best labels, and what is wrong with the others.
+
     Raises:
         ArtifactError: the workspace was not run yet.
         InputError: fewer than two labels, a template without {label}, nothing of that modality, or

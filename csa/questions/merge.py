@@ -202,6 +202,9 @@ def merge(files: tuple[Path, ...], out: Path, ws: Workspace | None) -> Merged:
         out: where to write the alignment.
         ws: a workspace whose held-out pairs to measure on; None measures nothing.
 
+    Returns:
+        The fit, what each file brought, and what was measured.
+
     Raises:
         InputError: a file twice, or moments of different encoders, also from the workspace's.
         ArtifactError: a damaged file.

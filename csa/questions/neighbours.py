@@ -46,6 +46,9 @@ def mutual_neighbours(
         permutations: of the null.
         seed: of the permutations.
 
+    Returns:
+        The share of neighbours that both views agree on, and what chance gives of it.
+
     Raises:
         FeatureError: unusable arrays, or fewer than k + 2 items.
 

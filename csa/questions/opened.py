@@ -32,7 +32,19 @@ class Fitted:
         return cls(ws, ws.params(), load(ws.alignment))
 
     def read(self, view: str, value: str) -> Any:
-        """What the user named: a text, or a file."""
+        """What the user named: a text, or a file.
+
+        Args:
+            view: its name.
+            value: the text, or the path of the file.
+
+        Returns:
+            The item as the view's encoder takes it.
+
+        Raises:
+            InputError: an empty text, no such file, or a view for which nothing can be encoded.
+            DataError: a file that cannot be decoded.
+        """
         modality = self.params.views[view].modality
         if modality == "text":
             if not value.strip():

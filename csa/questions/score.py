@@ -86,8 +86,14 @@ class PairScore:
 
 
 def score_pair(ws: Workspace, first: str, second: str) -> PairScore:
-    """Score one pair given on the command line, `first` for the first view and `second` for the
-    second.
+    """Score one pair given on the command line.
+
+    Args:
+        ws: a workspace that was run.
+        first, second: a text or the path of a file, for the first view and for the second.
+
+    Returns:
+        The score, its place among the held-out pairs, and what that says.
 
     Raises:
         ArtifactError: the workspace was not run yet.
@@ -140,13 +146,15 @@ def _doubts(
 
 
 def familiar(ws: Workspace, view: str, features: Array) -> Float64:
-    """P-values, shape (n,), of the claim that items are as much like some training item as held-out
-    ones are.
+    """Whether items are as much like some training item as held-out ones are.
 
     Args:
         ws: a workspace that was run.
         view: of the items.
         features: by the view's encoder, shape (n, d).
+
+    Returns:
+        P-values of the claim that they are, shape (n,).
     """
     pairs, table = read_pairs(ws.pairs), FeatureTable.read(ws.features(view))
     train, test = (

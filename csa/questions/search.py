@@ -94,6 +94,9 @@ class Searcher:
             query: a text, or the path of a file.
             top: how many items, at most.
 
+        Returns:
+            The items, the best first.
+
         Raises:
             DataError, InputError: the query cannot be read or encoded.
         """
