@@ -32,6 +32,7 @@ from csa.evaluation.held_out import HeldOut
 from csa.params.measure import EvaluateParams
 from csa.pipeline.recipes import existing_workspace
 from csa.questions.sweep import SweepData, fit_subset, retrieval
+from csa.results.evaluation import RetrievalMetrics
 from csa.storage.files import write_json
 
 RESULTS = Path(__file__).parent / "results" / "data_efficiency.json"
@@ -95,7 +96,7 @@ def measure(name: str, n: int, seed: int, data: SweepData) -> None:
         "seed": seed,
         "pairs": pairs,
         "fit_seconds": seconds,
-        **scores,
+        **{way: found.as_dict() for way, found in scores.items()},
     }
     if name == "default":
         row["recipe"] = model.alignment_.facts()
@@ -107,7 +108,7 @@ def measure(name: str, n: int, seed: int, data: SweepData) -> None:
     RESULTS.parent.mkdir(exist_ok=True)
     command = "python -m benchmarks.data_efficiency"
     write_json(RESULTS, {"command": command, **about, "rows": [*results["rows"], row]})
-    recalls = [scores[way]["recall_at_1"]["value"] for way in ("image_to_text", "text_to_image")]
+    recalls = [found.recall_at_1.value for found in scores.values()]
     print(
         f"{name:34} n={n:5} seed={seed} {recalls[0]:.3f}/{recalls[1]:.3f} {seconds:.1f} s",
         flush=True,
@@ -126,16 +127,11 @@ class _OfSize:
         return self.score.left(a), self.score.right(b)
 
 
-def _at_best_size(model: csa.CSA, held_out: HeldOut) -> dict[str, Any]:
+def _at_best_size(model: csa.CSA, held_out: HeldOut) -> dict[str, RetrievalMetrics]:
     rho = model.canonical_correlations_
     sizes = [_OfSize(model, CanonicalScore(rho[:s])) for s in component_grid(len(rho))]
     results = [retrieval(sized, held_out, EvaluateParams()) for sized in sizes]
-    return max(
-        results,
-        key=lambda r: (
-            r["image_to_text"]["recall_at_1"]["value"] + r["text_to_image"]["recall_at_1"]["value"]
-        ),
-    )
+    return max(results, key=lambda ways: sum(found.recall_at_1.value for found in ways.values()))
 
 
 if __name__ == "__main__":

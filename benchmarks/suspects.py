@@ -57,7 +57,8 @@ def measure(name: str, planted: float) -> dict[str, Any]:
     source = shuffled_pairs(group, planted, SEED)
     Y, wrong = Y[source], group[source] != group
     alignment = csa.CSA().fit(X, Y, groups=group).alignment_
-    refit, evaluation = Refit(alignment, Training.of(X, Y, group)), EvaluateParams()
+    training, evaluation = Training.of(X, Y, group), EvaluateParams()
+    refit = Refit(alignment, training)
     row: dict[str, Any] = {
         "workspace": name,
         "planted": planted,
@@ -65,7 +66,7 @@ def measure(name: str, planted: float) -> dict[str, Any]:
         "wrong": int(wrong.sum()),
     }
     for rounds in (1, 2):
-        found = find_suspects(refit, X, Y, group, rounds)
+        found = find_suspects(refit, training, rounds)
         row[f"rounds_{rounds}"] = {"share": found.share} | (
             ranking(found.suspicion, wrong) if wrong.any() else {}
         )

@@ -25,6 +25,7 @@ ROOMS = (
     "csa/storage",
     "csa/datasets",
     "csa/pipeline",
+    "csa/questions",
     "flows",
 )
 SOURCES = [

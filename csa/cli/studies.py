@@ -110,21 +110,21 @@ def sweep(
       csa sweep -w flickr8k --methods csa,published --sizes 20,100,1000 --noise 0,0.3
     """
     from csa.pipeline.recipes import existing_workspace
-    from csa.questions.sweep import run_sweep, split_list
+    from csa.questions.sweep import SweepPlan, run_sweep, split_list, sweep_text
 
     ws = existing_workspace(workspace)
-    result = run_sweep(
-        ws,
+    plan = SweepPlan(
         split_list(methods, str, "--methods"),
         None if sizes is None else split_list(sizes, int, "--sizes"),
         split_list(noise, float, "--noise"),
         noise_groups,
         seeds,
     )
+    result = run_sweep(ws, plan)
     click.echo(
         json.dumps(result.as_dict(), indent=2)
         if as_json
-        else f"{result}\npictures: {ws.data / 'sweep'}"
+        else f"{sweep_text(result)}\npictures: {ws.data / 'sweep'}"
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from csa.core.matrices import Float64
+from csa.results.evaluation import EvaluationMetrics
 
 MOST_RESULTS = 100
 """The largest k of the recall curves."""
@@ -96,7 +97,7 @@ def calibration_table(curve: pl.DataFrame) -> pl.DataFrame:
     return table.pivot("kind", index="alpha", values="error").sort("alpha")
 
 
-def headline(metrics: dict[str, Any], views: tuple[str, str]) -> dict[str, float]:
+def headline(metrics: EvaluationMetrics, views: tuple[str, str]) -> dict[str, float]:
     """The numbers of metrics.json that people look at first, rounded, under names short enough that
     `dvc metrics show` fits a terminal.
 
@@ -111,17 +112,12 @@ def headline(metrics: dict[str, Any], views: tuple[str, str]) -> dict[str, float
     """
     short = _initials(*views)
     found: dict[str, float] = {}
-    for (source, target), name in zip(
-        (short, short[::-1]), metrics["retrieval"].values(), strict=True
-    ):
-        for key, entry in (
-            ("r1", "recall_at_1"),
-            ("r10", "recall_at_10"),
-            ("mrr", "mrr"),
-        ):
-            found[f"{source}2{target}_{key}"] = round(name[entry]["value"], 3)
-    found["auc"] = round(metrics["mismatch"]["auc"]["value"], 3)
-    found["train"] = metrics["pairs"]["train"]
+    ways = metrics.retrieval.values()
+    for (source, target), way in zip((short, short[::-1]), ways, strict=True):
+        shown = {"r1": way.recall_at_1, "r10": way.recall_at_10, "mrr": way.mrr}
+        found |= {f"{source}2{target}_{key}": round(one.value, 3) for key, one in shown.items()}
+    found["auc"] = round(metrics.mismatch.auc.value, 3)
+    found["train"] = metrics.pairs.train
     return found
 
 

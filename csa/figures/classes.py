@@ -12,12 +12,13 @@ from csa.figures.style import (
     INK,
     MUTED,
     Chart,
-    arrow,
     clipped,
     drawn,
     legend,
     named_rows,
 )
+from csa.results.evaluation import ClassificationMetrics
+from csa.results.words import arrow, percent, spaced
 
 _NAMED_CLASSES = 40
 _SPREAD = 0.7  # of the kinds of decision around their place on the axis
@@ -130,7 +131,7 @@ def class_chart(name: str, labels: list[str], top_1: NDArray[Any]) -> Chart:
 
 
 def confusion_chart(
-    name: str, results: pl.DataFrame, classes: pl.DataFrame, metrics: dict[str, Any]
+    name: str, results: pl.DataFrame, classes: pl.DataFrame, metrics: ClassificationMetrics
 ) -> Chart:
     """The classes that fare worst, and where their images go instead: the right class is the first
     column, the others follow in the order of the rows that go there.
@@ -162,11 +163,9 @@ def confusion_chart(
         axes.tick_params(length=0, labelsize=9)
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)
-    top, chance = metrics["top_1"], metrics["chance"]["top_1"]["value"]
-    protocol = str(metrics["protocol"]).replace("_", " ")
     description = (
-        f"{protocol}, {metrics['classes']:,} classes: top-1 {top['value']:.1%} "
-        f"[{100 * top['low']:.1f}, {100 * top['high']:.1f}], chance {chance:.2%}"
+        f"{spaced(metrics.protocol)}, {metrics.classes:,} classes: top-1 {percent(metrics.top_1)}, "
+        f"chance {metrics.chance.top_1.value:.2%}"
     )
     title = "Worst classes and where their images go"
     return Chart(figure, name, f"{title}\n{description}", f"{description}.")

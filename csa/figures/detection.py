@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 
 from csa.evaluation.plots import roc_points, strangers
 from csa.figures.style import COLOURS, FIRST, INK, MUTED, SECOND, Chart, drawn, legend
+from csa.results.evaluation import EvaluationMetrics
+from csa.results.task import OutOfContextMetrics
+from csa.results.words import plain
 
 _BINS = 40
 _TAIL = 0.005  # of the scores at either end, drawn in the last bin
@@ -35,7 +38,7 @@ def mismatch_chart(pairs: pl.DataFrame) -> Chart:
     return Chart(figure, "mismatch", "Scores of true and mismatched pairs", description)
 
 
-def roc_chart(pairs: pl.DataFrame, metrics: dict[str, Any]) -> Chart:
+def roc_chart(pairs: pl.DataFrame, metrics: EvaluationMetrics) -> Chart:
     """How many wrong pairs are found for how many right ones flagged.
 
     Args:
@@ -47,12 +50,11 @@ def roc_chart(pairs: pl.DataFrame, metrics: dict[str, Any]) -> Chart:
     """
     said = []
     with drawn(380, 380) as (figure, axes):
-        for (label, name, wrong, right), colour in zip(_kinds(pairs), COLOURS, strict=False):
-            if name not in metrics:
+        for (label, wrong, right), colour in zip(_kinds(pairs), COLOURS, strict=False):
+            if label not in metrics.detections:
                 continue
             flagged, found = roc_points(wrong, right)
-            area = metrics[name]["auc"]
-            text = f"{label}: AUC {area['value']:.3f} [{area['low']:.3f}, {area['high']:.3f}]"
+            text = f"{label}: AUC {plain(metrics.detections[label].auc)}"
             axes.plot(flagged, found, color=colour, label=text)
             said.append(f"{text}.")
         axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1, label="chance")
@@ -62,21 +64,21 @@ def roc_chart(pairs: pl.DataFrame, metrics: dict[str, Any]) -> Chart:
     return Chart(figure, "roc", "Detection of wrong pairs", " ".join(said))
 
 
-def _kinds(pairs: pl.DataFrame) -> list[tuple[str, str, NDArray[Any], NDArray[Any]]]:
-    """(label, key in metrics.json, scores of wrong pairs, scores of right ones), a kind each."""
+def _kinds(pairs: pl.DataFrame) -> list[tuple[str, NDArray[Any], NDArray[Any]]]:
+    """(kind as in `detections`, scores of wrong pairs, scores of right ones)."""
     score = pairs["score"].to_numpy()
     kinds = [
-        ("random strangers", "mismatch", strangers(pairs), score),
-        ("hard strangers", "mismatch_hard", strangers(pairs, "hard_stranger_score"), score),
+        ("random strangers", strangers(pairs), score),
+        ("hard strangers", strangers(pairs, "hard_stranger_score"), score),
     ]
     if "mislabelled" in pairs.columns:
         known = pairs["mislabelled"]
         wrong, right = known.fill_null(False).to_numpy(), (~known).fill_null(False).to_numpy()
-        kinds.append(("known errors", "mismatch_known", score[wrong], score[right]))
+        kinds.append(("known errors", score[wrong], score[right]))
     return kinds
 
 
-def out_of_context_chart(name: str, rows: pl.DataFrame, metrics: dict[str, Any]) -> Chart:
+def out_of_context_chart(name: str, rows: pl.DataFrame, metrics: OutOfContextMetrics) -> Chart:
     """The test half: both similarities of every row, what it is, and where the rule that
     validation chose cuts.
 
@@ -88,23 +90,22 @@ def out_of_context_chart(name: str, rows: pl.DataFrame, metrics: dict[str, Any])
     Returns:
         The chart: a similarity on each axis.
     """
-    test, paper = rows.filter(pl.col("part") == "test"), metrics["paper"]
+    test, paper = rows.filter(pl.col("part") == "test"), metrics.paper
     with drawn(440, 360) as (figure, axes):
         for out, colour, label in ((False, FIRST, "in context"), (True, SECOND, "out of context")):
             part = test.filter(pl.col("out") == out)
             places = part["caption_similarity"], part["image_similarity"]
             axes.scatter(*places, s=8, color=colour, alpha=0.5, linewidth=0, label=label)
         low_x, low_y = axes.get_xlim()[0], axes.get_ylim()[0]
-        cut_x, cut_y = paper["thresholds"]["captions"], paper["thresholds"]["image"]
+        cut_x, cut_y = paper.thresholds.captions, paper.thresholds.image
         if cut_x is not None and cut_y is not None:
             corner, label = ([low_x, cut_x, cut_x], [cut_y, cut_y, low_y]), "called so: below, left"
             axes.plot(*corner, color=INK, linewidth=1, label=label)
             axes.set(xlim=(low_x, None), ylim=(low_y, None))
         axes.set(xlabel="caption 1 ~ caption 2", ylabel="image ~ caption 2")
         legend(figure)
-    accuracy, chance = paper["accuracy"]["value"], metrics["chance"]["accuracy"]["value"]
     title = (
-        f"Second captions: AUC {paper['auc']['value']:.3f}, accuracy {accuracy:.1%} "
-        f"(chance {chance:.0%})"
+        f"Second captions: AUC {paper.auc.value:.3f}, accuracy {paper.accuracy.value:.1%} "
+        f"(chance {metrics.chance.accuracy.value:.0%})"
     )
     return Chart(figure, name, title, f"{test.height:,} rows of the test half. {title}.")

@@ -1,7 +1,6 @@
 """Figures of several methods beside each other: measured once, or against the number of pairs."""
 
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -14,13 +13,16 @@ from csa.figures.style import (
     SECOND,
     THIRD,
     Chart,
-    arrow,
     legend,
     logarithmic,
     named_rows,
     panels,
 )
+from csa.results.compared import headlines
 from csa.results.estimate import Estimate
+from csa.results.evaluation import EvaluationMetrics
+from csa.results.sweep import SweepPart
+from csa.results.words import spaced
 
 LINES = (
     (FIRST, "-"),
@@ -31,6 +33,16 @@ LINES = (
     (COLOURS[4], ":"),
 )
 """Colour and line of each method, in order; the first is CSA."""
+
+METHOD_NAMES = {
+    "asif": "ASIF",
+    "procrustes": "Procrustes",
+    "ridge_map": "ridge map",
+    "plain_cca": "plain CCA",
+    "canonical_published": "CSA as published",
+    "raw_cosine": "raw cosine",
+}
+"""Baseline -> what people call it, where that is not its name with spaces."""
 
 
 @dataclass(frozen=True)
@@ -102,82 +114,54 @@ def _draw(axes: Any, curve: Curve) -> str:
     return f"{curve.label}: {value[0]:.1f} % at {place[0]:g}, {value[-1]:.1f} % at {place[-1]:g}."
 
 
-def sweep_curves(
-    rows: list[dict[str, Any]], key: str, labels: dict[str, str]
-) -> dict[str, list[Curve]]:
+def sweep_curves(part: SweepPart, labels: dict[str, str]) -> dict[str, list[Curve]]:
     """Recall at 1 of every method of a sweep, a direction each; only the band of CSA is drawn,
     since five over each other would hide the lines.
 
     Args:
-        rows: of sweep.json: method, the key, and retrieval.
-        key: what stands on the x axis, such as groups.
+        part: of the sweep; what varies in it stands on the x axis.
         labels: method -> what people call it.
 
     Returns:
         Direction -> a curve of each method.
     """
-    methods = list(dict.fromkeys(row["method"] for row in rows))
+
+    def curve(number: int, method: str, way: str) -> Curve:
+        measured = {place: part.at(method, place) for place in part.places}
+        points = {
+            float(place): [row.retrieval[way].recall_at_1 for row in rows]
+            for place, rows in measured.items()
+            if rows
+        }
+        label, line = labels[method].partition(",")[0], LINES[number % len(LINES)]
+        return Curve(label, points, line, banded=method == "csa")
+
     return {
-        way: [
-            Curve(
-                labels[method].partition(",")[0],
-                _points([row for row in rows if row["method"] == method], key, way),
-                LINES[number % len(LINES)],
-                banded=method == "csa",
-            )
-            for number, method in enumerate(methods)
-        ]
-        for way in rows[0]["retrieval"]
+        way: [curve(number, method, way) for number, method in enumerate(part.methods)]
+        for way in part.directions
     }
 
 
-def _points(rows: list[dict[str, Any]], key: str, way: str) -> dict[float, list[Estimate]]:
-    rows = sorted(rows, key=lambda row: float(row[key]))
-    return {
-        place: [Estimate(**row["retrieval"][way]["recall_at_1"]) for row in part]
-        for place, part in groupby(rows, key=lambda row: float(row[key]))
-    }
-
-
-def contenders_chart(metrics: dict[str, Any]) -> Chart:
+def contenders_chart(metrics: EvaluationMetrics) -> Chart:
     """CSA and what it is measured beside on the same held-out pairs: recall at 1, AUC, and top-1
     where there are labels.
 
     Args:
         metrics: metrics.json with baselines.
     """
-    models = {"CSA": metrics, **metrics["baselines"]}
-    columns = [(title, keys) for title, keys in _columns(metrics) if _at(metrics, keys) is not None]
-    said = []
+    models = {"CSA": headlines(metrics)} | {
+        name: headlines(one) for name, one in metrics.contenders.items()
+    }
+    columns, said = list(models["CSA"]), []
     with panels(len(columns), 160 + 150 * len(columns), 90 + 25 * len(models)) as (figure, parts):
-        for axes, (title, keys) in zip(parts, columns, strict=True):
+        for axes, title in zip(parts, columns, strict=True):
             for i, (name, values) in enumerate(models.items()):
-                found, colour = _at(values, keys), FIRST if i == 0 else MUTED
+                found, colour = values.get(title), FIRST if i == 0 else MUTED
                 if found is not None:
-                    axes.plot([found["low"], found["high"]], [i, i], color=colour, linewidth=2)
-                    axes.plot(found["value"], i, "o", color=colour, markersize=5)
-                    said.append(f"{title}, {name}: {found['value']:.3f}.")
-            labels = [name.replace("_", " ") for name in models]
+                    axes.plot([found.low, found.high], [i, i], color=colour, linewidth=2)
+                    axes.plot(found.value, i, "o", color=colour, markersize=5)
+                    said.append(f"{title}, {name}: {found.value:.3f}.")
+            labels = [METHOD_NAMES.get(name, spaced(name)) for name in models]
             named_rows(axes, labels if axes is parts[0] else [""] * len(models))
             axes.set_title(title, fontsize=10)
     return Chart(figure, "baselines", "Beside other methods", " ".join(said))
-
-
-def _columns(metrics: dict[str, Any]) -> list[tuple[str, tuple[str, ...]]]:
-    """(title, keys in metrics.json) of what is compared."""
-    ways = [
-        (f"R@1 {arrow(way)}", ("retrieval", way, "recall_at_1")) for way in metrics["retrieval"]
-    ]
-    protocol = str(metrics.get("classification", {}).get("protocol", "")).replace("_", " ")
-    return [
-        *ways,
-        ("AUC, random strangers", ("mismatch", "auc")),
-        ("AUC, hard strangers", ("mismatch_hard", "auc")),
-        (f"top-1, {protocol}", ("classification", "top_1")),
-    ]
-
-
-def _at(metrics: dict[str, Any], keys: tuple[str, ...]) -> Any:
-    for key in keys:
-        metrics = metrics.get(key, {})
-    return metrics or None

@@ -17,12 +17,13 @@ from csa.figures.style import (
     INK,
     MUTED,
     Chart,
-    arrow,
     drawn,
     legend,
     logarithmic,
     named_rows,
 )
+from csa.results.estimate import Estimate
+from csa.results.words import arrow
 
 _PLACES = 90  # of a recall curve, evenly apart on its logarithmic axis
 
@@ -122,29 +123,29 @@ def _recall_axes(axes: Any) -> None:
     logarithmic(axes)
 
 
-def forest_chart(rows: list[dict[str, Any]], unit: str) -> Chart:
+def forest_chart(differences: dict[str, Estimate], unit: str) -> Chart:
     """Paired differences with their intervals, a row each; right of the line the second version is
     better.
 
     Args:
-        rows: label, difference, low, high.
+        differences: label -> second version less first.
         unit: of the differences.
 
     Returns:
         The chart.
     """
-    with drawn(430, 50 + 24 * len(rows)) as (figure, axes):
+    with drawn(430, 50 + 24 * len(differences)) as (figure, axes):
         axes.axvline(0, color=INK, linewidth=1)
-        for place, row in enumerate(rows):
-            colour = GOOD if row["low"] > 0 else BAD if row["high"] < 0 else MUTED
-            axes.plot([row["low"], row["high"]], [place, place], color=colour, linewidth=2)
-            axes.plot([row["difference"]], [place], "o", color=colour, markersize=5.5)
-        named_rows(axes, [row["label"] for row in rows])
+        for place, by in enumerate(differences.values()):
+            colour = GOOD if by.low > 0 else BAD if by.high < 0 else MUTED
+            axes.plot([by.low, by.high], [place, place], color=colour, linewidth=2)
+            axes.plot([by.value], [place], "o", color=colour, markersize=5.5)
+        named_rows(axes, list(differences))
         axes.set(xlabel=unit)
         axes.locator_params(axis="x", nbins=6)
         axes.spines["left"].set_visible(False)
     said = (
-        f"{row['label']}: {row['difference']:+.4f}, from {row['low']:+.4f} to {row['high']:+.4f}"
-        for row in rows
+        f"{label}: {by.value:+.4f}, from {by.low:+.4f} to {by.high:+.4f}"
+        for label, by in differences.items()
     )
     return Chart(figure, "forest", "Paired differences", "; ".join(said) + ".")

@@ -207,8 +207,3 @@ def clipped(label: str, most: int = 26) -> str:
         The label, or its beginning and an ellipsis.
     """
     return label if len(label) <= most else label[: most - 1].rstrip() + "…"
-
-
-def arrow(direction: str) -> str:
-    """`image_to_text` as people read it."""
-    return direction.replace("_to_", " → ")

@@ -79,7 +79,7 @@ def evaluate_stage(ws: Workspace) -> dict[str, Any]:
         baselines=_measure_contenders(data, held_out, labelled),
     )
     write_json(ws.metrics, metrics.as_dict())
-    write_json(ws.headline, headline(metrics.as_dict(), params.view_names))
+    write_json(ws.headline, headline(metrics, params.view_names))
     _write_plots(
         ws,
         {

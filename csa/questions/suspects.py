@@ -14,75 +14,27 @@ from csa.core.refit import Refit
 from csa.core.training import Training
 from csa.datasets.exclude import Excluded, write_excluded
 from csa.datasets.items import item_loader
-from csa.datasets.pairs_table import read_pairs, write_pairs
+from csa.datasets.pairs_table import write_pairs
 from csa.datasets.roots import dataset_root
 from csa.errors import InputError
 from csa.evaluation.bootstrap import group_draws, mean_estimate, number_groups
 from csa.evaluation.held_out import HeldOut
 from csa.evaluation.retrieval import QUERY_METRICS, rank_queries
 from csa.evaluation.vectors import HeldOutVectors
-from csa.features.shards import FeatureTable
 from csa.params.measure import EvaluateParams
 from csa.params.schema import Params
+from csa.pipeline.data import PipelineData
 from csa.pipeline.workspace import Workspace
 from csa.questions.suspicion import Suspicion, choose_share, find_suspects, trimmed
 from csa.report.html import sentence
 from csa.report.shown import Shower
 from csa.report.suspected import Review, Suspect, suspects_page
 from csa.results.estimate import Estimate
-from csa.results.words import signed
+from csa.results.suspects import SuspectsReport, SuspectsSummary, Trimmed
 from csa.storage.files import write_atomic, write_json
 
 # A pair is put on the drop list when it is more likely than not to be no better than two strangers.
 _DROP_PROBABILITY = 0.5
-
-
-@dataclass(frozen=True, eq=False)
-class Trimmed:
-    """What a refit without suspects gained on the held-out pairs.
-
-    Attributes:
-        share: of the training pairs that was left out.
-        inside: gain in mean reciprocal rank in held-out folds of each share that was tried; empty
-            where the share was given.
-        gain: metric -> paired difference over the held-out queries of both directions, refit less
-            fit.
-    """
-
-    share: float
-    inside: dict[float, Estimate]
-    gain: dict[str, Estimate]
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        inside = {str(share): e.as_dict() for share, e in self.inside.items()}
-        return {
-            "share": self.share,
-            "inside_folds_mrr": inside,
-            "gain": {name: e.as_dict() for name, e in self.gain.items()},
-        }
-
-    def __str__(self) -> str:
-        if self.share == 0:
-            best, e = max(self.inside.items(), key=lambda item: item[1].value)
-            return (
-                "trimmed refit: leaving suspects out does not help retrieval inside the folds "
-                "beyond chance "
-                f"(best: {best:.0%} of them, mrr {signed(e, 4, ', interval')}), so nothing is "
-                f"left out"
-            )
-        mrr = self.gain["mrr"]
-        verdict = (
-            "better"
-            if mrr.low > 0
-            else "worse"
-            if mrr.high < 0
-            else "no difference that can be told from chance"
-        )
-        return (
-            f"trimmed refit: without the {self.share:.1%} most suspect pairs, held-out mrr "
-            f"{signed(mrr, 4, ', interval')}: {verdict}"
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,15 +54,20 @@ class SuspectsAnswer:
         """The pairs for the drop list."""
         return self.table.filter(pl.col("probability") > _DROP_PROBABILITY)
 
+    @property
+    def summary(self) -> SuspectsSummary:
+        """The pairs in numbers."""
+        return SuspectsSummary(
+            pairs=self.table.height,
+            share_no_better_than_strangers=round(self.share, 4),
+            more_likely_than_not=self.dropped.height,
+            trim=self.trim,
+            worst=self.table.head(self.top).to_dicts(),
+        )
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {
-            "pairs": self.table.height,
-            "share_no_better_than_strangers": round(self.share, 4),
-            "more_likely_than_not": self.dropped.height,
-            "trim": None if self.trim is None else self.trim.as_dict(),
-            "worst": self.table.head(self.top).to_dicts(),
-        }
+        return self.summary.as_dict()
 
     def __str__(self) -> str:
         first, second = self.views
@@ -146,32 +103,32 @@ def find(
             exclude.csv.
         trim: "auto" or a share: refit without so many, and measure that on the held-out pairs.
 
+    Returns:
+        The ranked pairs, and what the refit gained.
+
     Raises:
         ArtifactError: the workspace was not run, or by other code.
         InputError: a share that leaves too few pairs.
     """
     given = None if trim in (None, "auto") else _share(str(trim))
-    params, alignment, pairs = ws.params(), load(ws.alignment), read_pairs(ws.pairs)
-    tables = tuple(FeatureTable.read(ws.features(view)) for view in params.view_names)
-    train = pairs.filter(pl.col("split") == "train")
-    X, Y = (
-        table.rows(train[f"{view}_hash"].to_list())
-        for view, table in zip(params.view_names, tables, strict=True)
-    )
-    groups = train["group"].to_numpy()
-    refit = Refit(alignment, Training.of(X, Y, groups, params.fit.folds, params.fit.seed))
-    suspicion = find_suspects(refit, X, Y, groups, seed=params.evaluate.seed)
+    data, alignment = PipelineData(ws), load(ws.alignment)
+    params, pairs = data.params, data.pairs
+    X, Y, groups = data.training()
+    training = Training.of(X, Y, groups, params.fit.folds, params.fit.seed)
+    refit = Refit(alignment, training)
+    suspicion = find_suspects(refit, training, seed=params.evaluate.seed)
     gained = None
     if trim is not None:
         share, inside = (
             choose_share(alignment, X, Y, groups, params.evaluate) if given is None else (given, {})
         )
-        held_out = HeldOut.of(pairs, params.view_names, (tables[0], tables[1]))
+        held_out = HeldOut.of(pairs, params.view_names, data.feature_tables)
         gained = Trimmed(
             share,
-            inside,
+            {str(tried): estimate for tried, estimate in inside.items()},
             paired_gain(alignment, trimmed(refit, suspicion, share), held_out, params.evaluate),
         )
+    train = pairs.filter(pl.col("split") == "train")
     answer = SuspectsAnswer(
         _table(train, params.view_names, suspicion), params.view_names, suspicion.share, top, gained
     )
@@ -222,8 +179,15 @@ def _table(train: pl.DataFrame, views: tuple[str, str], suspicion: Suspicion) ->
 def paired_gain(
     before: Alignment, after: Alignment, held_out: HeldOut, params: EvaluateParams
 ) -> dict[str, Estimate]:
-    """Paired differences of the held-out queries of both directions, `after` less `before`, with
-    intervals over groups.
+    """What the held-out queries of both directions gain by another alignment.
+
+    Args:
+        before, after: the two.
+        held_out: the pairs with their features.
+        params: resamples, confidence and seed of the intervals.
+
+    Returns:
+        Metric -> paired difference, `after` less `before`, its interval over groups.
     """
     old, new = (
         rank_queries(HeldOutVectors.of(model, held_out), held_out) for model in (before, after)
@@ -239,8 +203,8 @@ def paired_gain(
 def _write(ws: Workspace, answer: SuspectsAnswer) -> None:
     ws.suspects.mkdir(parents=True, exist_ok=True)
     write_pairs(answer.table, ws.suspects / "suspects.parquet")
-    facts = {"alignment_sha256": _sha256(ws.alignment), **answer.as_dict()}
-    write_json(ws.suspects / "suspects.json", facts)
+    report = SuspectsReport(_sha256(ws.alignment), **vars(answer.summary))
+    write_json(ws.suspects / "suspects.json", report.as_dict())
 
 
 def _write_page(ws: Workspace, params: Params, answer: SuspectsAnswer, page: Path) -> None:

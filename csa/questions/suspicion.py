@@ -85,7 +85,7 @@ class Suspicion:
 
 
 def find_suspects(
-    refit: Refit, X: Array, Y: Array, groups: Any, rounds: int = ROUNDS, seed: int = 0
+    refit: Refit, training: Training, rounds: int = ROUNDS, seed: int = 0
 ) -> Suspicion:
     """Score every training pair by alignments of the same recipe that were fitted without its fold.
 
@@ -94,19 +94,21 @@ def find_suspects(
 
     Args:
         refit: the fit's recipe on the same pairs.
-        X, Y: features of the training pairs, shapes (n, p) and (n, q).
-        groups: label of the item each pair belongs to, shape (n,).
+        training: the pairs, their features as the encoders gave them.
         rounds: 1 scores once.
         seed: of the strangers that pairs are compared with.
+
+    Returns:
+        How suspect each pair is.
 
     Raises:
         DataError: a fold with pairs of one group alone, so that there are no strangers.
     """
-    group, kept = number_groups(groups), np.ones(len(X), dtype=np.bool_)
-    suspicion = _score(refit, refit.on(kept), X, Y, group, seed)
+    n = len(training.X)
+    suspicion = _score(refit.on(np.ones(n, dtype=np.bool_)), training, seed)
     for _ in range(rounds - 1):
-        kept = ~suspicion.worst(min(suspicion.share, 1 - _MIN_PAIRS / len(X), _TAIL))
-        suspicion = _score(refit, refit.on(kept), X, Y, group, seed)
+        kept = ~suspicion.worst(min(suspicion.share, 1 - _MIN_PAIRS / n, _TAIL))
+        suspicion = _score(refit.on(kept), training, seed)
     return suspicion
 
 
@@ -121,7 +123,9 @@ def choose_share(
 
     Args:
         alignment: whose recipe.
-        X, Y, groups: as of `find_suspects`; of more than 12,000 pairs a random part is looked at.
+        X, Y: features of the training pairs, shapes (n, p) and (n, q); of more than 12,000 pairs a
+            random part is looked at.
+        groups: label of the item each pair belongs to, shape (n,).
         params: resamples, confidence and seed of the intervals.
 
     Returns:
@@ -139,7 +143,7 @@ def choose_share(
         refit = Refit(alignment, training)
         everything = np.ones(len(inside), dtype=np.bool_)
         before = _reciprocal_ranks(refit.on(everything).whole(), X[out], Y[out], group[out])
-        suspicion = find_suspects(refit, X[inside], Y[inside], group[inside], seed=params.seed)
+        suspicion = find_suspects(refit, training, seed=params.seed)
         for share in TRIM_SHARES:
             after = _reciprocal_ranks(trimmed(refit, suspicion, share), X[out], Y[out], group[out])
             gains[share].append(after - before)
@@ -155,7 +159,16 @@ def choose_share(
 
 
 def trimmed(refit: Refit, suspicion: Suspicion, share: float) -> Alignment:
-    """The recipe on all pairs but the given share of the most suspect."""
+    """The recipe on all pairs but the most suspect.
+
+    Args:
+        refit: the fit's recipe on the pairs.
+        suspicion: of the same pairs.
+        share: of them, that is left out.
+
+    Returns:
+        The alignment of the others.
+    """
     return refit.on(~suspicion.worst(share)).whole()
 
 
@@ -175,14 +188,12 @@ def _some_groups(group: NDArray[np.intp], seed: int) -> NDArray[np.intp]:
     )
 
 
-def _score(
-    refit: Refit, fitted: Refitted, X: Array, Y: Array, group: NDArray[np.intp], seed: int
-) -> Suspicion:
-    n = len(X)
+def _score(fitted: Refitted, training: Training, seed: int) -> Suspicion:
+    X, Y, group, n = training.X, training.Y, training.group, len(training.X)
     score, own, strange, above, better_score = (np.empty(n) for _ in range(5))
     better = np.empty(n, dtype=np.intp)
     for k in range(fitted.folds):
-        rows = np.flatnonzero(refit.fold == k)
+        rows = np.flatnonzero(training.fold == k)
         left, right = _vectors(fitted.without(k), X[rows], Y[rows])
         forward, backward = (
             _among_strangers(left, right, group[rows]),

@@ -8,8 +8,9 @@ code included: an interrupted sweep goes on where it stopped, and a second one o
 import hashlib
 import json
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +23,22 @@ from csa.baselines import ASIF, PlainCCA, Procrustes, RidgeMap
 from csa.core.base import PairModel
 from csa.core.matrices import Array
 from csa.core.threads import one_thread_a_product
-from csa.datasets.pairs_table import read_pairs
 from csa.errors import InputError
 from csa.evaluation.bootstrap import number_groups
 from csa.evaluation.held_out import HeldOut
 from csa.evaluation.retrieval import rank_queries, summarise
 from csa.evaluation.vectors import HeldOutVectors
-from csa.features.shards import FeatureTable, fingerprint_of_features
 from csa.figures.methods import Axes, curves_chart, sweep_curves
 from csa.figures.rendering import save_png
-from csa.figures.style import arrow
 from csa.params.measure import EvaluateParams
 from csa.pipeline.code import code_hash
+from csa.pipeline.data import PipelineData
 from csa.pipeline.workspace import Workspace
 from csa.questions.noise import shuffled_pairs
-from csa.storage.files import read_json, write_json
+from csa.results.evaluation import RetrievalMetrics
+from csa.results.sweep import Cell, SweepReport, SweepRow
+from csa.results.words import arrow
+from csa.storage.files import write_json
 
 METHODS: dict[str, tuple[str, Callable[[], PairModel]]] = {
     "csa": ("CSA()", csa.CSA),
@@ -59,15 +61,55 @@ MIN_GROUPS = 10
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One measurement: a method fitted to a random subset of the training groups, some of its
-    pairs shuffled.
+class SweepPlan:
+    """What a sweep measures.
+
+    Attributes:
+        methods: names of `METHODS`.
+        sizes: numbers of training groups (an image with its captions is one); None: 20 upward to
+            all there are.
+        noise: shares of shuffled pairs; none leaves that part out.
+        noise_groups: training groups of the noise sweep; None: 1,000 or all.
+        seeds: random subsets of each size; one where all groups are taken without noise.
     """
 
-    method: str
-    groups: int
-    noise: float
-    seed: int
+    methods: tuple[str, ...] = DEFAULT_METHODS
+    sizes: tuple[int, ...] | None = None
+    noise: tuple[float, ...] = NOISE
+    noise_groups: int | None = None
+    seeds: int = 3
+
+    def cells(self, most: int) -> tuple[list[Cell], list[Cell]]:
+        """The cells against the number of groups, and those against the shuffled share.
+
+        Raises:
+            InputError: an unknown method, or a size or share that cannot be.
+        """
+        sizes = (*(size for size in SIZES if size < most), most)
+        sizes = sizes if self.sizes is None else tuple(sorted(set(self.sizes)))
+        noise_groups = self.noise_groups or min(MOST_NOISE_GROUPS, most)
+        unknown = [name for name in self.methods if name not in METHODS]
+        if unknown or not self.methods:
+            raise InputError(
+                f"unknown method {unknown[0] if unknown else ''!r}; there are {', '.join(METHODS)}"
+            )
+        wrong = [size for size in (*sizes, noise_groups) if not MIN_GROUPS <= size <= most]
+        if wrong or not sizes:
+            raise InputError(
+                f"{wrong[0] if wrong else 'no'} training groups: sizes lie between {MIN_GROUPS} "
+                f"and {most}, all there are"
+            )
+        if any(not 0 <= share <= 1 for share in self.noise):
+            raise InputError(f"noise {self.noise}: shares of shuffled pairs lie in [0, 1]")
+
+        def cells(sizes: Iterable[int], noise: Iterable[float]) -> list[Cell]:
+            return [
+                Cell(method, size, share, seed)
+                for size, share, method in product(sizes, noise, self.methods)
+                for seed in range(self.seeds if size < most or share else 1)
+            ]
+
+        return cells(sizes, (0.0,)), cells((noise_groups,), sorted(set(self.noise)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,15 +136,11 @@ class SweepData:
         Raises:
             ArtifactError: it was not.
         """
-        params, pairs = ws.params(), read_pairs(ws.pairs)
-        views = params.view_names
-        tables = tuple(FeatureTable.read(ws.features(view)) for view in views)
+        opened = PipelineData(ws)
+        pairs, views = opened.pairs, opened.params.view_names
+        X, Y, _ = opened.training()
         train = pairs.filter(pl.col("split") == "train")
-        X, Y = (
-            table.rows(train[f"{view}_hash"].to_list())
-            for view, table in zip(views, tables, strict=True)
-        )
-        encoders = [fingerprint_of_features(ws.features(view)) for view in views]
+        encoders = list(opened.fingerprints().values())
         content = [
             encoders,
             train.select("pair_id", "group", *(f"{view}_hash" for view in views)).rows(),
@@ -110,7 +148,7 @@ class SweepData:
         names = train["group"].unique(maintain_order=True).to_list()
         numbers = {name: i for i, name in enumerate(names)}
         group = np.array([numbers[name] for name in train["group"]], dtype=np.intp)
-        held_out = HeldOut.of(pairs, views, (tables[0], tables[1]))
+        held_out = HeldOut.of(pairs, views, opened.feature_tables)
         return cls(
             X,
             Y,
@@ -125,107 +163,81 @@ class SweepData:
         return int(self.group.max()) + 1
 
 
-@dataclass(frozen=True, eq=False)
-class Sweep:
-    """All cells of both sweeps.
-
-    Attributes:
-        efficiency, noise: rows, a `Cell`'s entries and pairs, fit_seconds and retrieval (direction
-            -> metric -> estimate).
-        data: workspace, training groups, held-out pairs.
-    """
-
-    efficiency: list[dict[str, Any]]
-    noise: list[dict[str, Any]]
-    data: dict[str, Any]
-
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        used = dict.fromkeys(row["method"] for row in (*self.efficiency, *self.noise))
-        labels = {name: METHODS[name][0] for name in used}
-        return {
-            **self.data,
-            "methods": labels,
-            "data_efficiency": self.efficiency,
-            "noise": self.noise,
-        }
-
-    def __str__(self) -> str:
-        ways = " / ".join(way.replace("_to_", " → ") for way in self.efficiency[0]["retrieval"])
-        parts = [f"recall at 1 in %, {ways}, means over seeds"]
-        for title, rows, key, form in (
-            ("training groups", self.efficiency, "groups", "{:,}"),
-            ("shuffled pairs", self.noise, "noise", "{:.0%}"),
-        ):
-            if rows:
-                parts += ["", *_text_table(title, rows, key, form)]
-        return "\n".join(parts)
-
-
-def run_sweep(
-    ws: Workspace,
-    methods: tuple[str, ...] = DEFAULT_METHODS,
-    sizes: tuple[int, ...] | None = None,
-    noise: tuple[float, ...] = NOISE,
-    noise_groups: int | None = None,
-    seeds: int = 3,
-) -> Sweep:
+def run_sweep(ws: Workspace, plan: SweepPlan = SweepPlan()) -> SweepReport:
     """Measure what is not measured yet, and write data/sweep: sweep.json, data_efficiency.png and
     noise.png.
 
     Args:
         ws: a workspace that was run.
-        methods: names of `METHODS`.
-        sizes: numbers of training groups (an image with its captions is one); default: 20 upward to
-            all there are.
-        noise: shares of shuffled pairs; none leaves that part out.
-        noise_groups: training groups of the noise sweep; default: 1,000 or all.
-        seeds: random subsets of each size; one where all groups are taken without noise.
+        plan: what to measure.
+
+    Returns:
+        All that was measured, now or before.
 
     Raises:
         ArtifactError: the workspace was not run.
         InputError: an unknown method, or a size or share that cannot be.
     """
     data, params = SweepData.of(ws), ws.params().evaluate
-    most = data.groups
-    sizes = (
-        tuple(sorted({*(size for size in SIZES if size < most), most}))
-        if sizes is None
-        else tuple(sorted(set(sizes)))
+    efficiency, shuffled = plan.cells(data.groups)
+    cells = [*efficiency, *(cell for cell in shuffled if cell not in efficiency)]
+    rows = _measure_all(cells, data, params, ws.state / "sweep")
+    report = SweepReport(
+        workspace=ws.name,
+        training_groups=data.groups,
+        held_out_pairs=len(data.held_out.pairs),
+        seeds=plan.seeds,
+        evaluation_id=data.held_out.evaluation_id,
+        methods={cell.method: METHODS[cell.method][0] for cell in cells},
+        data_efficiency=[rows[cell] for cell in efficiency],
+        noise=[rows[cell] for cell in shuffled],
     )
-    noise_groups = noise_groups or min(MOST_NOISE_GROUPS, most)
-    _check(methods, sizes, noise, noise_groups, most)
-    efficiency = _cells(methods, sizes, (0.0,), seeds, most)
-    shuffled = _cells(methods, (noise_groups,), tuple(sorted(set(noise))), seeds, most)
-    rows = _measure_all(
-        [*efficiency, *(cell for cell in shuffled if cell not in efficiency)],
-        data,
-        params,
-        ws.state / "sweep",
-    )
-    about = {
-        "workspace": ws.name,
-        "training_groups": most,
-        "held_out_pairs": len(data.held_out.pairs),
-        "seeds": seeds,
-    }
-    about["evaluation_id"] = data.held_out.evaluation_id
-    sweep = Sweep([rows[cell] for cell in efficiency], [rows[cell] for cell in shuffled], about)
     folder = ws.data / "sweep"
-    write_json(folder / "sweep.json", sweep.as_dict())
-    against = Axes("training groups, log scale", "recall at 1, %", logarithmic=True)
-    draw(sweep.efficiency, "groups", against, folder / "data_efficiency.png")
-    if shuffled:
-        against = Axes(f"share of shuffled pairs, of {noise_groups:,} groups", "recall at 1, %")
-        draw(sweep.noise, "noise", against, folder / "noise.png")
-    return sweep
+    write_json(folder / "sweep.json", report.as_dict())
+    draw(report, folder)
+    return report
+
+
+def sweep_text(report: SweepReport) -> str:
+    """A sweep in lines: recall at 1, a table each of data efficiency and noise."""
+    ways = " / ".join(map(arrow, report.parts[0].directions))
+    lines = [f"recall at 1 in %, {ways}, means over seeds"]
+    for part in report.parts:
+        title, form = {
+            "groups": ("training groups", "{:,}"),
+            "noise": ("shuffled pairs", "{:.0%}"),
+        }[part.varied]
+        heads = [form.format(place) for place in part.places]
+        lines += ["", f"{title:<42}" + "".join(f"{head:>13}" for head in heads)]
+        for method in part.methods:
+            cells = [_recalls(part.at(method, place)) for place in part.places]
+            lines.append(f"{report.methods[method]:<42}" + "".join(f"{cell:>13}" for cell in cells))
+    return "\n".join(lines)
+
+
+def _recalls(rows: list[SweepRow]) -> str:
+    """Mean recall at 1 of each direction, in percent."""
+    means = (
+        100 * np.mean([row.retrieval[way].recall_at_1.value for row in rows])
+        for way in rows[0].retrieval
+    )
+    return " / ".join(f"{mean:.1f}" for mean in means)
 
 
 def fit_subset(
     make: Callable[[], Any], data: SweepData, groups: int, noise: float, seed: int
 ) -> tuple[Any, int, float]:
-    """Fit to so many random training groups, a share of their pairs shuffled: (model, pairs,
-    seconds).
+    """Fit to some training groups.
+
+    Args:
+        make: makes the estimator.
+        data: where the groups are from.
+        groups: how many, chosen at random.
+        noise: share of their pairs that are shuffled, in [0, 1].
+        seed: of the choice and of the shuffling.
+
+    Returns:
+        The fitted model, the number of pairs, and the seconds that the fit took.
     """
     chosen = np.random.default_rng(seed).permutation(data.groups)[:groups]
     rows = np.flatnonzero(np.isin(data.group, chosen))
@@ -236,71 +248,45 @@ def fit_subset(
     return model, len(rows), round(time.perf_counter() - started, 2)
 
 
-def retrieval(model: Any, held_out: HeldOut, params: EvaluateParams) -> dict[str, dict[str, Any]]:
-    """Direction -> metric -> value and interval, of anything that has `index_vectors`."""
-    summary = summarise(rank_queries(HeldOutVectors.of(model, held_out), held_out), params)
-    return {way: metrics.as_dict() for way, metrics in summary.items()}
-
-
-def draw(rows: list[dict[str, Any]], key: str, against: Axes, path: Path) -> None:
-    """Recall at 1 of every method, both directions side by side.
+def retrieval(model: Any, held_out: HeldOut, params: EvaluateParams) -> dict[str, RetrievalMetrics]:
+    """How well held-out pairs find each other.
 
     Args:
-        rows: of one sweep.
-        key: what stands on the x axis: groups or noise.
-        against: the axes.
-        path: of the PNG.
+        model: anything that has `index_vectors`.
+        held_out: the pairs with their features.
+        params: resamples, confidence and seed of the intervals.
+
+    Returns:
+        Direction -> metrics.
     """
-    labels = {name: label for name, (label, _) in METHODS.items()}
-    panels = {arrow(way): curves for way, curves in sweep_curves(rows, key, labels).items()}
-    save_png(curves_chart("sweep", "", panels, against).figure, path)
+    return summarise(rank_queries(HeldOutVectors.of(model, held_out), held_out), params)
 
 
-def _check(
-    methods: tuple[str, ...],
-    sizes: tuple[int, ...],
-    noise: tuple[float, ...],
-    noise_groups: int,
-    most: int,
-) -> None:
-    unknown = [name for name in methods if name not in METHODS]
-    if unknown or not methods:
-        raise InputError(
-            f"unknown method {unknown[0] if unknown else ''!r}; there are {', '.join(METHODS)}"
-        )
-    wrong = [size for size in (*sizes, noise_groups) if not MIN_GROUPS <= size <= most]
-    if wrong or not sizes:
-        raise InputError(
-            f"{wrong[0] if wrong else 'no'} training groups: sizes lie between {MIN_GROUPS} and "
-            f"{most}, all there are"
-        )
-    if any(not 0 <= share <= 1 for share in noise):
-        raise InputError(f"noise {noise}: shares of shuffled pairs lie in [0, 1]")
+def draw(report: SweepReport, folder: Path) -> None:
+    """Draw recall at 1 of every method, both directions side by side: data_efficiency.png and
+    noise.png.
 
-
-def _cells(
-    methods: tuple[str, ...],
-    sizes: tuple[int, ...],
-    noise: tuple[float, ...],
-    seeds: int,
-    most: int,
-) -> list[Cell]:
-    return [
-        Cell(method, size, share, seed)
-        for size in sizes
-        for share in noise
-        for method in methods
-        for seed in range(seeds if size < most or share else 1)
-    ]
+    Args:
+        report: the sweep.
+        folder: where to.
+    """
+    for part in report.parts:
+        name, label = {
+            "groups": ("data_efficiency", "training groups, log scale"),
+            "noise": ("noise", f"share of shuffled pairs, of {part.rows[0].groups:,} groups"),
+        }[part.varied]
+        against = Axes(label, "recall at 1, %", logarithmic=part.varied == "groups")
+        panels = {arrow(way): curves for way, curves in sweep_curves(part, report.methods).items()}
+        save_png(curves_chart("sweep", "", panels, against).figure, folder / f"{name}.png")
 
 
 def _measure_all(
     cells: list[Cell], data: SweepData, params: EvaluateParams, folder: Path
-) -> dict[Cell, dict[str, Any]]:
+) -> dict[Cell, SweepRow]:
     from tqdm import tqdm
 
     files = {cell: folder / f"{_address(cell, data, params)}.json" for cell in cells}
-    rows = {cell: read_json(file) for cell, file in files.items() if file.is_file()}
+    rows = {cell: SweepRow.read(file) for cell, file in files.items() if file.is_file()}
     with (
         tqdm(total=len(cells), initial=len(rows), desc="sweep", unit=" fits", ncols=100) as bar,
         one_thread_a_product(),
@@ -312,13 +298,10 @@ def _measure_all(
             make = METHODS[cell.method][1]
             model, pairs, seconds = fit_subset(make, data, cell.groups, cell.noise, cell.seed)
             measured = retrieval(model, data.held_out, params)
-            rows[cell] = {
-                **asdict(cell),
-                "pairs": pairs,
-                "fit_seconds": seconds,
-                "retrieval": measured,
-            }
-            write_json(files[cell], rows[cell])
+            rows[cell] = SweepRow(
+                **vars(cell), pairs=pairs, fit_seconds=seconds, retrieval=measured
+            )
+            write_json(files[cell], rows[cell].as_dict())
             bar.update()
     return rows
 
@@ -327,7 +310,7 @@ def _address(cell: Cell, data: SweepData, params: EvaluateParams) -> str:
     """Hash of everything a cell's result depends on."""
     settings = repr(METHODS[cell.method][1]().get_params())
     content = [
-        asdict(cell),
+        cell.as_dict(),
         settings,
         data.identity,
         data.held_out.evaluation_id,
@@ -337,26 +320,16 @@ def _address(cell: Cell, data: SweepData, params: EvaluateParams) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _text_table(title: str, rows: list[dict[str, Any]], key: str, form: str) -> list[str]:
-    places = sorted({row[key] for row in rows})
-    lines = [f"{title:<42}" + "".join(f"{form.format(place):>13}" for place in places)]
-    for method in dict.fromkeys(row["method"] for row in rows):
-        cells = []
-        for place in places:
-            mine = [
-                row["retrieval"] for row in rows if (row["method"], row[key]) == (method, place)
-            ]
-            means = [
-                100 * np.mean([way[name]["recall_at_1"]["value"] for way in mine])
-                for name in mine[0]
-            ]
-            cells.append(f"{' / '.join(f'{mean:.1f}' for mean in means):>13}")
-        lines.append(f"{METHODS[method][0]:<42}{''.join(cells)}")
-    return lines
-
-
 def split_list(text: str, kind: Callable[[str], Any], option: str) -> tuple[Any, ...]:
     """Values of a command-line option, separated by commas.
+
+    Args:
+        text: what was given.
+        kind: makes a value of one part.
+        option: what errors call it.
+
+    Returns:
+        The values, in order.
 
     Raises:
         InputError: one that is not of its kind.

@@ -30,36 +30,34 @@ def card(source: Source) -> dict[str, Any]:
 
 def _limits(source: Source) -> list[str]:
     metrics, fit = source.metrics, source.fit
-    galleries = " and ".join(
-        f"{count:,} {view} items" for view, count in metrics["galleries"].items()
-    )
+    galleries = " and ".join(f"{count:,} {view} items" for view, count in metrics.galleries.items())
     limits = [
-        f"Measured on {metrics['pairs']['test']:,} held-out pairs of the same data set, in "
+        f"Measured on {metrics.pairs.test:,} held-out pairs of the same data set, in "
         f"galleries of {galleries}. "
         "Other data and larger galleries were not measured; recall falls as a gallery grows.",
         _threshold(source),
     ]
-    if fit["diagnostics"].get("shared_signal") is False:
+    if fit.no_shared_signal:
         limits.insert(
             0,
             "Held-out folds do not show that the two views have anything in common. Do not use "
             "this model.",
         )
-    groups = metrics["groups"]["test"]
+    groups = metrics.groups.test
     if groups < _FEW_GROUPS:
         limits.append(
             f"Only {groups:,} independent held-out groups stand behind the intervals, which are "
             f"wide."
         )
-    gap = fit["diagnostics"].get("overfit_gap")
+    gap = fit.overfit_gap
     if gap is not None and gap > _WIDE_GAP:
         limits.append(
             f"Training correlations exceed what held-out folds confirm by {gap:.2f} on average: "
             f"more training pairs should help."
         )
-    if not np.isclose(fit["pairs"], fit["groups"]):
+    if fit.pairs != fit.groups:
         limits.append(
-            f"The {fit['pairs']:,} training pairs are {fit['groups']:,} independent groups; pairs "
+            f"The {fit.pairs:,} training pairs are {fit.groups:,} independent groups; pairs "
             f"of one group repeat an item."
         )
     if source.quarantine.height:

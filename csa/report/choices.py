@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from csa.params.fit import FitParams
+from csa.results.fit import FitReport, TriedRecipe, TriedScore
+from csa.results.words import spaced
 
 
 @dataclass(frozen=True)
@@ -17,8 +19,8 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Tried:
-    """A candidate and what held-out folds said of it."""
+class Candidate:
+    """What was tried and what held-out folds said of it."""
 
     name: str
     held_out_mrr: float
@@ -26,7 +28,7 @@ class Tried:
     note: str = ""
 
 
-def choices(fit: dict[str, Any], asked: FitParams, views: tuple[str, str]) -> list[Choice]:
+def choices(fit: FitReport, asked: FitParams, views: tuple[str, str]) -> list[Choice]:
     """Every choice of a fit.
 
     Args:
@@ -37,33 +39,32 @@ def choices(fit: dict[str, Any], asked: FitParams, views: tuple[str, str]) -> li
     Returns:
         A choice each, in the order in which they are made.
     """
-    tried = fit.get("tried", {"recipes": [], "scores": []})
-    recipes, scores = tried["recipes"], tried["scores"]
-    shrinkage = _both([f"{g:.2f}" for g in fit["shrinkage"]], views)
+    recipes, scores = fit.compared.recipes, fit.compared.scores
+    shrinkage = _both([f"{g:.2f}" for g in fit.shrinkage], views)
     rows: list[tuple[str, Any, str, Callable[[], str]]] = [
         (
             "preparation",
             asked.preparation,
-            _both(fit["preparation"], views),
+            _both(fit.preparation, views),
             lambda: _why_preparation(recipes, fit),
         ),
         ("shrinkage", asked.shrinkage, shrinkage, lambda: _why_shrinkage(recipes)),
         (
             "score",
             asked.score,
-            fit["score"].replace("_", " "),
-            lambda: _why_score(scores, fit["score"]),
+            spaced(fit.score),
+            lambda: _why_score(scores, fit.score),
         ),
         (
             "components",
             asked.n_components,
-            f"{fit['n_components']:,}",
+            f"{fit.n_components:,}",
             lambda: _why_components(fit),
         ),
         (
             "hubness correction",
             asked.hubness,
-            "yes" if fit["hubness_corrected"] else "no",
+            "yes" if fit.hubness_corrected else "no",
             lambda: _why_hubness(scores),
         ),
     ]
@@ -73,7 +74,7 @@ def choices(fit: dict[str, Any], asked: FitParams, views: tuple[str, str]) -> li
     ]
 
 
-def tried_recipes(fit: dict[str, Any], views: tuple[str, str]) -> list[Tried]:
+def tried_recipes(fit: FitReport, views: tuple[str, str]) -> list[Candidate]:
     """The preparations that were tried.
 
     Args:
@@ -84,32 +85,28 @@ def tried_recipes(fit: dict[str, Any], views: tuple[str, str]) -> list[Tried]:
         A candidate each, in order.
     """
     return [
-        Tried(
-            _both(trial["preparation"], views),
-            trial["held_out_mrr"],
-            trial["preparation"] == fit["preparation"],
-            f"{trial['pairs']:,} pairs, shrinkage {trial['shrinkage'][0]:.2f} and "
-            f"{trial['shrinkage'][1]:.2f}",
+        Candidate(
+            _both(trial.preparation, views),
+            trial.held_out_mrr,
+            trial.preparation == fit.preparation,
+            f"{trial.pairs:,} pairs, shrinkage {trial.shrinkage[0]:.2f} and "
+            f"{trial.shrinkage[1]:.2f}",
         )
-        for trial in fit.get("tried", {}).get("recipes", [])
+        for trial in fit.compared.recipes
     ]
 
 
-def tried_scores(fit: dict[str, Any]) -> list[Tried]:
+def tried_scores(fit: FitReport) -> list[Candidate]:
     """The scores that were tried, in order."""
     rows = []
-    for trial in fit.get("tried", {}).get("scores", []):
-        size = trial["n_components"]
-        taken = (trial["score"], trial["hubness_corrected"]) == (
-            fit["score"],
-            fit["hubness_corrected"],
-        )
+    for trial in fit.compared.scores:
+        size = trial.n_components
+        taken = (trial.score, trial.hubness_corrected) == (fit.score, fit.hubness_corrected)
         rows.append(
-            Tried(
-                trial["score"].replace("_", " ")
-                + (", hubness corrected" if trial["hubness_corrected"] else ""),
-                trial["held_out_mrr"],
-                taken and size in (None, fit["n_components"]),
+            Candidate(
+                spaced(trial.score) + (", hubness corrected" if trial.hubness_corrected else ""),
+                trial.held_out_mrr,
+                taken and size in (None, fit.n_components),
                 "" if size is None else f"{size:,} component{'s' if size > 1 else ''}",
             )
         )
@@ -120,67 +117,63 @@ def _both(names: list[str], views: tuple[str, str]) -> str:
     return f"{names[0]} ({views[0]}), {names[1]} ({views[1]})"
 
 
-def _why_preparation(recipes: list[dict[str, Any]], fit: dict[str, Any]) -> str:
+def _why_preparation(recipes: list[TriedRecipe], fit: FitReport) -> str:
     if not recipes:
         return "features as they are: a score or shrinkage set by hand is taken on raw features"
-    kinds = {tuple(trial["preparation"]) for trial in recipes}
-    most = max(trial["pairs"] for trial in recipes)
-    here = [trial for trial in recipes if trial["pairs"] == most]
-    raw = [trial["held_out_mrr"] for trial in recipes if trial["preparation"] == ["raw", "raw"]]
-    best = [
-        trial["held_out_mrr"] for trial in recipes if trial["preparation"] == fit["preparation"]
-    ]
+    kinds = {tuple(trial.preparation) for trial in recipes}
+    most = max(trial.pairs for trial in recipes)
+    here = [trial for trial in recipes if trial.pairs == most]
+    raw = [trial.held_out_mrr for trial in recipes if trial.preparation == ["raw", "raw"]]
+    best = [trial.held_out_mrr for trial in recipes if trial.preparation == fit.preparation]
     said = f"{len(kinds)} combinations tried by retrieval inside held-out folds"
-    if fit["preparation"] == ["raw", "raw"]:
+    if fit.preparation == ["raw", "raw"]:
         return f"{said}; none did better than the features as they are"
-    if raw and best and len({trial["pairs"] for trial in recipes}) == 1:
+    if raw and best and len({trial.pairs for trial in recipes}) == 1:
         return f"{said}: mean reciprocal rank {max(best):.3f}, raw features {raw[0]:.3f}"
-    return f"{said}; best on {most:,} pairs: {max(trial['held_out_mrr'] for trial in here):.3f}"
+    return f"{said}; best on {most:,} pairs: {max(trial.held_out_mrr for trial in here):.3f}"
 
 
-def _why_shrinkage(recipes: list[dict[str, Any]]) -> str:
+def _why_shrinkage(recipes: list[TriedRecipe]) -> str:
     start = "by the mutual information of held-out coordinates"
     return f"{start}, then raised as long as held-out retrieval improved" if recipes else start
 
 
-def _why_score(scores: list[dict[str, Any]], taken: str) -> str:
+def _why_score(scores: list[TriedScore], taken: str) -> str:
     if not scores:
         return "nothing to compare: fitted from moments"
     # Scores are compared before a correction is tried; where one was asked for, all of them have
     # it.
-    plain = [trial for trial in scores if not trial["hubness_corrected"]] or scores
-    best = max(plain, key=lambda trial: trial["held_out_mrr"])
-    mine = max(trial["held_out_mrr"] for trial in plain if trial["score"] == taken)
-    others = [trial for trial in plain if trial["score"] != taken]
-    if best["score"] != taken:
+    plain = [trial for trial in scores if not trial.hubness_corrected] or scores
+    best = max(plain, key=lambda trial: trial.held_out_mrr)
+    mine = max(trial.held_out_mrr for trial in plain if trial.score == taken)
+    others = [trial for trial in plain if trial.score != taken]
+    if best.score != taken:
         return (
             f"preferred, and within the folds' noise of the best: mean reciprocal rank {mine:.3f}, "
-            f"{best['score'].replace('_', ' ')} {best['held_out_mrr']:.3f}"
+            f"{spaced(best.score)} {best.held_out_mrr:.3f}"
         )
-    second = max(others, key=lambda trial: trial["held_out_mrr"], default=None)
-    beaten = f"; {second['score'].replace('_', ' ')} {second['held_out_mrr']:.3f}" if second else ""
+    second = max(others, key=lambda trial: trial.held_out_mrr, default=None)
+    beaten = f"; {spaced(second.score)} {second.held_out_mrr:.3f}" if second else ""
     return f"best of {len(plain)} in held-out folds: mean reciprocal rank {mine:.3f}{beaten}"
 
 
-def _why_components(fit: dict[str, Any]) -> str:
-    if fit["score"] == "canonical":
+def _why_components(fit: FitReport) -> str:
+    if fit.score == "canonical":
         return "the best of a grid in held-out folds"
-    effective = fit["diagnostics"].get("effective_dimension")
+    effective = fit.effective_dimension
     count = f"; they weigh as much as {effective:.0f} equal ones" if effective else ""
     return f"all that carry weight; each is weighted by what held-out folds confirm of it{count}"
 
 
-def _why_hubness(scores: list[dict[str, Any]]) -> str:
-    corrected = [trial for trial in scores if trial["hubness_corrected"]]
+def _why_hubness(scores: list[TriedScore]) -> str:
+    corrected = [trial for trial in scores if trial.hubness_corrected]
     if not corrected:
         return "not tried: a score set by hand is taken as it is"
     trial = corrected[-1]
     without = max(
-        one["held_out_mrr"]
-        for one in scores
-        if not one["hubness_corrected"] and one["score"] == trial["score"]
+        one.held_out_mrr for one in scores if not one.hubness_corrected and one.score == trial.score
     )
     return (
-        f"mean reciprocal rank in held-out folds {trial['held_out_mrr']:.3f} with it, "
+        f"mean reciprocal rank in held-out folds {trial.held_out_mrr:.3f} with it, "
         f"{without:.3f} without"
     )

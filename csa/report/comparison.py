@@ -13,19 +13,16 @@ from csa.core.alignment import Alignment
 from csa.evaluation.held_out import HeldOut
 from csa.evaluation.ranked import RankedQueries, Way
 from csa.figures.retrieval import forest_chart, recalls_chart
-from csa.figures.style import arrow
 from csa.report.examples import Example, Examples, one_a_group
 from csa.report.html import Section, render_page
 from csa.report.shown import Shower, Shown
 from csa.report.source import Loader
+from csa.results.compared import Difference
+from csa.results.words import arrow, metric_name
 
-_METRICS = {
-    "recall_at_1": "R@1",
-    "recall_at_5": "R@5",
-    "recall_at_10": "R@10",
-    "mrr": "MRR",
-    "map": "mAP",
-}
+BOTH = "both ways"
+"""What is measured over both directions."""
+
 _SHOWN = 6
 _FOUND = 3
 _LINEAGE = ("git_commit", "params_hash", "evaluation_id", "alignment_sha256", "created")
@@ -63,7 +60,7 @@ class Versus:
     Attributes:
         model: registered name.
         sides: first and second.
-        differences: rows of direction (both, or one), metric, first, second, difference, low, high.
+        differences: over `BOTH` directions, then in each.
         slices: rows of slice, gain and at_most, the lowest first; none where they could not be
             told.
         confidence: of the intervals.
@@ -75,7 +72,7 @@ class Versus:
 
     model: str
     sides: tuple[Side, Side]
-    differences: list[dict[str, Any]]
+    differences: dict[str, list[Difference]]
     slices: list[dict[str, Any]]
     confidence: float
     held_out: HeldOut | None
@@ -106,14 +103,12 @@ def comparison(versus: Versus) -> str:
         Section("changes", "What differs", _changes(first, second)),
     ]
     title = f"{versus.model}: {first.name} and {second.name}"
-    mrr = next(
-        row for row in versus.differences if row["direction"] == "both" and row["metric"] == "mrr"
-    )
+    mrr = next(row for row in versus.differences[BOTH] if row.metric == "mrr")
     verdict = (
         "better than"
-        if mrr["low"] > 0
+        if mrr.low > 0
         else "worse than"
-        if mrr["high"] < 0
+        if mrr.high < 0
         else "not clearly better or worse than"
     )
     lead = f"{second.name.capitalize()} is {verdict} {first.name}"
@@ -128,15 +123,15 @@ def comparison(versus: Versus) -> str:
 
 
 def _differences(versus: Versus) -> dict[str, Any]:
-    rows = [
-        {**row, "name": _METRICS.get(row["metric"], row["metric"]), "way": _way(row["direction"])}
-        for row in versus.differences
-    ]
-    rows = [{**row, "label": f"{row['name']} {row['way']}"} for row in rows]
-    tables = [
-        (way, [row for row in rows if row["way"] == way])
-        for way in dict.fromkeys(row["way"] for row in rows)
-    ]
+    tables = {
+        arrow(way): {metric_name(row.metric): row for row in rows}
+        for way, rows in versus.differences.items()
+    }
+    forest = {
+        f"{metric} {way}": row.estimate
+        for way, rows in tables.items()
+        for metric, row in rows.items()
+    }
     names = (versus.sides[0].name, versus.sides[1].name)
     curves = [
         recalls_chart(
@@ -149,14 +144,10 @@ def _differences(versus: Versus) -> dict[str, Any]:
     unit = f"{names[1]} minus {names[0]}, with {versus.confidence:.0%} intervals"
     return {
         "tables": tables,
-        "forest": forest_chart(rows, unit),
+        "forest": forest_chart(forest, unit),
         "curves": curves,
         "names": names,
     }
-
-
-def _way(direction: str) -> str:
-    return "both ways" if direction == "both" else arrow(direction)
 
 
 def _duels(versus: Versus) -> dict[str, Any]:

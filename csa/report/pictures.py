@@ -13,6 +13,7 @@ from csa.figures.sheets import held_out_sheets
 from csa.figures.style import Chart
 from csa.report.run import spectrum_of
 from csa.report.source import Measured, Source
+from csa.results.task import OutOfContextTaskMetrics
 
 
 def draw_pictures(source: Source, folder: Path) -> None:
@@ -37,7 +38,7 @@ def _charts(source: Source) -> Iterator[Chart]:
     yield mismatch_chart(source.scores)
     yield roc_chart(source.scores, source.metrics)
     yield from _further(source.further)
-    if source.metrics.get("baselines"):
+    if source.metrics.contenders:
         yield contenders_chart(source.metrics)
 
 
@@ -46,10 +47,8 @@ def _further(measured: Measured) -> Iterator[Chart]:
     if measured.calibration is not None and len(measured.calibration):
         yield coverage_chart("calibration", measured.calibration)
         yield cost_chart("calibration_cost", measured.calibration)
-    if measured.images is not None and measured.classes is not None:
-        found = measured.metrics["classification"]
+    found, metrics = measured.classification, measured.metrics
+    if found is not None and measured.images is not None and measured.classes is not None:
         yield confusion_chart("confusion", measured.images, measured.classes, found)
-    if measured.rows is not None:
-        yield out_of_context_chart(
-            "out_of_context", measured.rows, measured.metrics["out_of_context"]
-        )
+    if isinstance(metrics, OutOfContextTaskMetrics) and measured.rows is not None:
+        yield out_of_context_chart("out_of_context", measured.rows, metrics.out_of_context)

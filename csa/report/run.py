@@ -10,7 +10,7 @@ import yaml
 from csa.core.diagnostics import null_edge
 from csa.figures.detection import mismatch_chart
 from csa.figures.retrieval import recall_chart, spectrum_chart
-from csa.figures.style import Chart, arrow
+from csa.figures.style import Chart
 from csa.report.card import card
 from csa.report.choices import choices, tried_recipes, tried_scores
 from csa.report.examples import Direction, Examples, chance_recall
@@ -18,16 +18,15 @@ from csa.report.further import (
     baselines,
     calibration,
     classification,
-    mismatch_kinds,
     out_of_context,
     suspected,
     sweep,
 )
 from csa.report.html import Section, render_page
 from csa.report.shown import Shower
-from csa.report.source import Source
-
-_RECALLS = (1, 5, 10)
+from csa.report.source import Measure, Source
+from csa.results.evaluation import DetectionMetrics
+from csa.results.words import arrow, recall
 
 
 def report(source: Source) -> str:
@@ -43,7 +42,7 @@ def report(source: Source) -> str:
         Section(
             "summary",
             "Summary",
-            {"headlines": _headlines(source), "mismatch": source.metrics["mismatch"]},
+            {"headlines": _headlines(source), "mismatch": _detection(source.metrics.mismatch)},
         ),
         Section("data", "What was fitted on what", _data(source)),
         Section("choices", "Choices, and why", _choices(source)),
@@ -87,41 +86,43 @@ def _headlines(source: Source) -> list[dict[str, Any]]:
     give.
     """
     cards = []
-    for side, (name, values) in enumerate(source.metrics["retrieval"].items()):
-        gallery = source.metrics["galleries"][name.partition("_to_")[2]]
-        rows = [
-            {
-                "name": f"R@{k}",
-                **values[f"recall_at_{k}"],
-                "chance": chance_recall(source.held_out, side, k),
-            }
-            for k in _RECALLS
+    for side, (name, found) in enumerate(source.metrics.retrieval.items()):
+        measures = [
+            Measure(recall(k), value, chance_recall(source.held_out, side, k))
+            for k, value in found.recalls.items()
         ]
-        queries = source.queries.filter(pl.col("direction") == name).height
         cards.append(
             {
                 "title": arrow(name),
-                "queries": queries,
-                "gallery": gallery,
-                "rows": rows,
-                "values": values,
+                "queries": source.queries.filter(pl.col("direction") == name).height,
+                "gallery": source.metrics.gallery(name),
+                "measures": measures,
+                "found": found,
             }
         )
     return cards
+
+
+def _detection(found: DetectionMetrics) -> list[Measure]:
+    return [
+        Measure("AUC", found.auc, 0.5),
+        Measure("Average precision", found.average_precision, 0.5),
+        Measure("False alarms at 95 % found", found.fpr_at_95_tpr, None),
+    ]
 
 
 def _lead(source: Source, directions: list[Direction]) -> list[str]:
     """The result in two or three plain sentences."""
     said = []
     for direction in directions:
-        values = source.metrics["retrieval"][direction.name]
+        measured = source.metrics.retrieval[direction.name]
         said.append(
             f"Given {_an(direction.source)}, the right {direction.target} comes first of "
             f"{direction.gallery:,} in "
-            f"{100 * values['recall_at_1']['value']:.0f} % of cases, and is among the first ten in "
-            f"{100 * values['recall_at_10']['value']:.0f} %."
+            f"{100 * measured.recall_at_1.value:.0f} % of cases, and is among the first ten in "
+            f"{100 * measured.recall_at_10.value:.0f} %."
         )
-    auc = source.metrics["mismatch"]["auc"]["value"]
+    auc = source.metrics.mismatch.auc.value
     said.append(f"A true pair scores above a mismatched one {100 * auc:.0f} % of the time.")
     return said
 
@@ -155,7 +156,7 @@ def _data(source: Source) -> dict[str, Any]:
             **{key: index[key] for key in ("fingerprint", "dimension", "items")},
         }
         for (view, index), prepared in zip(
-            source.features.items(), source.fit["preparation"], strict=True
+            source.features.items(), source.fit.preparation, strict=True
         )
     ]
     return {
@@ -196,7 +197,6 @@ def _choices(source: Source) -> dict[str, Any]:
         "choices": choices(source.fit, source.params.fit, source.views),
         "tried": [("Preparations", recipes), ("Scores", scores)] if recipes or scores else [],
         "folds": source.params.fit.folds,
-        "diagnostics": source.fit["diagnostics"],
     }
 
 
@@ -204,9 +204,8 @@ def _spectrum(source: Source) -> dict[str, Any]:
     dimensions = source.dimensions
     return {
         "chart": spectrum_of(source),
-        "diagnostics": source.fit["diagnostics"],
-        "edge": null_edge(source.fit["groups"], *dimensions),
-        "groups": source.fit["groups"],
+        "fit": source.fit,
+        "edge": null_edge(source.fit.groups, *dimensions),
         "dimensions": dimensions,
     }
 
@@ -217,7 +216,7 @@ def spectrum_of(source: Source) -> Chart:
     return spectrum_chart(
         alignment.training_correlations,
         alignment.score.weights,
-        source.fit["groups"],
+        source.fit.groups,
         source.dimensions,
     )
 
@@ -225,8 +224,8 @@ def spectrum_of(source: Source) -> Chart:
 def _mismatch(source: Source) -> dict[str, Any]:
     return {
         "chart": mismatch_chart(source.scores),
-        "auc": source.metrics["mismatch"]["auc"],
-        "kinds": mismatch_kinds(source.metrics),
+        "auc": source.metrics.mismatch.auc,
+        "kinds": source.metrics.detections,
         "pairs": source.scores.height,
     }
 

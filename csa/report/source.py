@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -11,6 +11,12 @@ from csa.core.alignment import Alignment
 from csa.evaluation.held_out import HeldOut
 from csa.evaluation.ranked import RankedQueries
 from csa.params.schema import Params
+from csa.results.estimate import Estimate
+from csa.results.evaluation import ClassificationMetrics, EvaluationMetrics
+from csa.results.fit import FitReport
+from csa.results.suspects import SuspectsReport
+from csa.results.sweep import SweepReport
+from csa.results.task import OutOfContextTaskMetrics, TaskMetrics
 
 Loader = Callable[[str], Any]
 
@@ -33,6 +39,14 @@ class Registration:
     slices: list[dict[str, Any]] = field(default_factory=list)
 
 
+class Measure(NamedTuple):
+    """One line of a page: what is measured, the estimate, and what a guess is worth."""
+
+    name: str
+    found: Estimate
+    chance: float | None
+
+
 @dataclass(frozen=True, eq=False)
 class Measured:
     """What was measured of one data set beyond retrieval, where it was: the held-out pairs' own, or
@@ -47,11 +61,18 @@ class Measured:
         rows: a row a second caption: part, out, caption_similarity, image_similarity.
     """
 
-    metrics: dict[str, Any]
+    metrics: EvaluationMetrics | TaskMetrics
     classes: pl.DataFrame | None = None
     calibration: pl.DataFrame | None = None
     images: pl.DataFrame | None = None
     rows: pl.DataFrame | None = None
+
+    @property
+    def classification(self) -> ClassificationMetrics | None:
+        """Of images by classes; None where they carry no labels."""
+        if isinstance(self.metrics, OutOfContextTaskMetrics):
+            return None
+        return self.metrics.classification
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +81,7 @@ class Suspects:
     first.
     """
 
-    summary: dict[str, Any]
+    summary: SuspectsReport
     table: pl.DataFrame
 
 
@@ -95,13 +116,13 @@ class Source:
     quarantine: pl.DataFrame
     queries: pl.DataFrame
     scores: pl.DataFrame
-    fit: dict[str, Any]
-    metrics: dict[str, Any]
+    fit: FitReport
+    metrics: EvaluationMetrics
     features: dict[str, dict[str, Any]]
     loaders: tuple[Loader, Loader]
     further: Measured
     tasks: dict[str, Measured]
-    sweep: dict[str, Any] | None = None
+    sweep: SweepReport | None = None
     suspects: Suspects | None = None
     run: dict[str, Any] | None = None
     registration: Registration | None = None

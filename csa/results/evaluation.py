@@ -264,6 +264,16 @@ class _OfPairs(Record):
     mismatch_hard: DetectionMetrics | None = None
     mismatch_known: KnownMismatchMetrics | None = None
 
+    @property
+    def detections(self) -> dict[str, DetectionMetrics]:
+        """Every kind of wrong pair that was looked for, with how well it was told from the rest."""
+        kinds = {
+            "random strangers": self.mismatch,
+            "hard strangers": self.mismatch_hard,
+            "known errors": self.mismatch_known,
+        }
+        return {kind: found for kind, found in kinds.items() if found is not None}
+
 
 @dataclass(frozen=True)
 class ModelMetrics(_OfPairs):

@@ -164,6 +164,22 @@ class FitReport(Record):
         return self.diagnostics.get("overfit_gap")
 
     @property
+    def held_out_mrr(self) -> float | None:
+        """Mean reciprocal rank inside the folds; None where no folds were held out."""
+        return self.diagnostics.get("held_out_mrr")
+
+    @property
+    def shared_signal(self) -> bool | None:
+        """Whether a shared signal was found; None where it was not looked for."""
+        found = self.diagnostics.get("shared_signal")
+        return None if found is None else bool(found)
+
+    @property
     def no_shared_signal(self) -> bool:
         """Whether it was looked for a shared signal and none was found."""
-        return self.diagnostics.get("shared_signal") is False
+        return self.shared_signal is False
+
+    @property
+    def compared(self) -> Tried:
+        """What was compared on held-out folds; nothing where everything was set by hand."""
+        return self.tried or Tried()

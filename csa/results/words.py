@@ -79,6 +79,16 @@ def recall(k: int) -> str:
     return f"R@{k}"
 
 
+def metric_name(metric: str) -> str:
+    """What a metric of queries is called; a name that is none stays as it is.
+
+    >>> [metric_name(name) for name in ("recall_at_5", "mrr", "map")]
+    ['R@5', 'MRR', 'mAP']
+    """
+    _, at, k = metric.partition("recall_at_")
+    return recall(int(k)) if at else {"mrr": "MRR", "map": "mAP"}.get(metric, metric)
+
+
 def recall_line(found: RetrievalMetrics, cutoffs: tuple[int, ...] = (1, 5, 10)) -> str:
     """The recalls of one direction in a line.
 

@@ -3,18 +3,20 @@ time.
 """
 
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
 import polars as pl
 import pytest
+from measured import CLASSIFICATION, METRICS, OUT_OF_CONTEXT, RETRIEVAL
 
 import csa.report.html as html
-from csa.evaluation.bootstrap import Estimate
 from csa.figures import classes, detection, methods, retrieval, style
 from csa.figures.rendering import inline_svg, save_png
+from csa.results.estimate import Estimate
+from csa.results.task import Thresholds
 
-SHARE = {"value": 0.5, "low": 0.4, "high": 0.6}
 RNG = np.random.default_rng(0)
 QUERIES = pl.DataFrame(
     {
@@ -31,12 +33,11 @@ PAIRS = pl.DataFrame(
         "mislabelled": [i % 10 == 0 for i in range(50)],
     }
 )
-METRICS = {
-    "retrieval": {way: {"recall_at_1": SHARE} for way in ("image_to_text", "text_to_image")},
-    "mismatch": {"auc": SHARE},
-    "mismatch_hard": {"auc": SHARE},
-    "mismatch_known": {"auc": SHARE},
-}
+MEASURED = replace(
+    METRICS,
+    retrieval={"image_to_text": RETRIEVAL, "text_to_image": RETRIEVAL},
+    mismatch_hard=METRICS.mismatch,
+)
 CURVE = pl.DataFrame(
     {
         "kind": [kind for kind in ("true", "image_to_text") for _ in range(3)],
@@ -50,7 +51,6 @@ CURVE = pl.DataFrame(
 LABELS = ["#24619f", 'id="x" href="#y"', "$5", "a\x00b"]
 IMAGES = pl.DataFrame({"label": LABELS * 3, "predicted": [*LABELS[1:], LABELS[0], *LABELS * 2]})
 CLASSES = pl.DataFrame({"label": LABELS, "images": [3] * 4, "top_1": [2 / 3] * 4})
-CLASSIFIED = {"protocol": "in_domain", "classes": 4, "top_1": SHARE, "chance": {"top_1": SHARE}}
 CAPTIONS = pl.DataFrame(
     {
         "part": ["test"] * 30,
@@ -59,10 +59,10 @@ CAPTIONS = pl.DataFrame(
         "image_similarity": RNG.normal(size=30),
     }
 )
-CONTEXT = {
-    "paper": {"thresholds": {"captions": 0.1, "image": 0.2}, "accuracy": SHARE, "auc": SHARE},
-    "chance": {"accuracy": SHARE},
-}
+CONTEXT = replace(
+    OUT_OF_CONTEXT.out_of_context,
+    paper=replace(OUT_OF_CONTEXT.out_of_context.paper, thresholds=Thresholds(0.1, 0.2)),
+)
 POINTS = {
     10.0: [Estimate(0.1, 0.05, 0.2), Estimate(0.2, 0.1, 0.3)],
     100.0: [Estimate(0.4, 0.3, 0.5)],
@@ -77,21 +77,19 @@ CHARTS = {
     "recall-image_to_text": lambda: retrieval.recalls_chart(
         [QUERIES.head(40)] * 2, ("version 1", "version 2"), "image_to_text"
     ),
-    "forest": lambda: retrieval.forest_chart(
-        [{"label": "MRR", "difference": 0.1, "low": 0.05, "high": 0.2}], "difference"
-    ),
+    "forest": lambda: retrieval.forest_chart({"MRR": Estimate(0.1, 0.05, 0.2)}, "difference"),
     "mismatch": lambda: detection.mismatch_chart(PAIRS),
-    "roc": lambda: detection.roc_chart(PAIRS, METRICS),
+    "roc": lambda: detection.roc_chart(PAIRS, MEASURED),
     "out_of_context": lambda: detection.out_of_context_chart("out_of_context", CAPTIONS, CONTEXT),
     "coverage": lambda: classes.coverage_chart("coverage", CURVE),
     "cost": lambda: classes.cost_chart("cost", CURVE),
     "classes": lambda: classes.class_chart("classes", LABELS, np.array([0.2, 0.9, 0.0, 1.0])),
     "many": lambda: classes.class_chart("many", LABELS * 20, np.linspace(0, 1, 80)),
-    "confusion": lambda: classes.confusion_chart("confusion", IMAGES, CLASSES, CLASSIFIED),
+    "confusion": lambda: classes.confusion_chart("confusion", IMAGES, CLASSES, CLASSIFICATION),
     "sweep": lambda: methods.curves_chart(
         "sweep", "Sweep", {"there": CURVES, "back": CURVES}, methods.Axes("groups", "%", True)
     ),
-    "baselines": lambda: methods.contenders_chart(METRICS | {"baselines": {"raw_cosine": METRICS}}),
+    "baselines": lambda: methods.contenders_chart(MEASURED),
 }
 
 

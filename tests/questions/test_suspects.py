@@ -44,8 +44,9 @@ def planted(n=600, share=0.1, noise=0.8, seed=0):
 def noisy():
     X, Y, wrong = planted()
     alignment = csa.CSA(score="likelihood_ratio").fit(X, Y).alignment_
-    refit = Refit(alignment, Training.of(X, Y, np.arange(len(X))))
-    return X, Y, wrong, alignment, refit, find_suspects(refit, X, Y, np.arange(len(X)))
+    training = Training.of(X, Y, np.arange(len(X)))
+    refit = Refit(alignment, training)
+    return X, Y, wrong, alignment, refit, find_suspects(refit, training)
 
 
 @pytest.mark.parametrize(
@@ -122,9 +123,9 @@ def test_impossible_questions_are_one_clear_line(noisy):
     for share in (-0.1, 1.0, 0.999):
         with pytest.raises(InputError, match="cannot set aside"):
             found.worst(share)
-    alignment, two = noisy[3], np.repeat([0, 1], len(X) // 2)
+    training = Training.of(X, Y, np.repeat([0, 1], len(X) // 2))
     with pytest.raises(DataError, match="one group"):
-        find_suspects(Refit(alignment, Training.of(X, Y, two)), X, Y, two)
+        find_suspects(Refit(noisy[3], training), training)
 
 
 @pytest.fixture

@@ -20,9 +20,9 @@ from csa.params.schema import Params
 from csa.pipeline.workspace import Workspace
 from csa.questions import sweep as module
 from csa.questions.noise import shuffled_pairs
-from csa.questions.sweep import METHODS, SweepData, fit_subset, retrieval, run_sweep
+from csa.questions.sweep import METHODS, SweepData, SweepPlan, fit_subset, retrieval, run_sweep
 
-FAST = ("ridge", "procrustes")
+PLAN = SweepPlan(("ridge", "procrustes"), (20, 80), (0.0, 1.0), 20, seeds=2)
 
 
 @pytest.fixture
@@ -73,14 +73,14 @@ def test_cells_are_kept_and_an_interrupted_sweep_goes_on(ws, monkeypatch):
 
     monkeypatch.setattr(module, "fit_subset", counted)
     with pytest.raises(KeyboardInterrupt):
-        run_sweep(ws, FAST, (20, 80), (0.0, 1.0), 20, seeds=2)
+        run_sweep(ws, PLAN)
     assert len(list((ws.state / "sweep").glob("*.json"))) == 5
     monkeypatch.setattr(module, "fit_subset", original)
-    first = run_sweep(ws, FAST, (20, 80), (0.0, 1.0), 20, seeds=2)
+    first = run_sweep(ws, PLAN)
     # noise 0 at 20 groups is shared by both sweeps
     assert len(list((ws.state / "sweep").glob("*.json"))) == 2 * (2 + 1 + 2)
     monkeypatch.setattr(module, "fit_subset", None)  # nothing is fitted any more
-    second = run_sweep(ws, FAST, (20, 80), (0.0, 1.0), 20, seeds=2)
+    second = run_sweep(ws, PLAN)
     assert (
         second.as_dict()
         == first.as_dict()
@@ -108,16 +108,18 @@ def test_a_cell_is_another_when_what_it_depends_on_is(ws):
 
 
 def test_more_pairs_help_and_noise_hurts(ws):
-    sweep = run_sweep(ws, ("procrustes",), (10, 80), (0.0, 1.0), 80, seeds=3)
+    sweep = run_sweep(ws, SweepPlan(("procrustes",), (10, 80), (0.0, 1.0), 80, seeds=3))
 
     def mean(rows, **wanted):
-        some = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
-        return np.mean([way["mrr"]["value"] for row in some for way in row["retrieval"].values()])
+        some = [
+            row for row in rows if all(getattr(row, key) == value for key, value in wanted.items())
+        ]
+        return np.mean([way.mrr.value for row in some for way in row.retrieval.values()])
 
-    assert mean(sweep.efficiency, groups=10) < mean(sweep.efficiency, groups=80)
+    assert mean(sweep.data_efficiency, groups=10) < mean(sweep.data_efficiency, groups=80)
     assert mean(sweep.noise, noise=1.0) < 0.3 < 0.5 < mean(sweep.noise, noise=0.0)
-    assert {row["pairs"] for row in sweep.efficiency} == {20, 160}
-    assert sum(row["groups"] == 80 for row in sweep.efficiency) == 1  # all there are: one subset
+    assert {row.pairs for row in sweep.data_efficiency} == {20, 160}
+    assert sum(row.groups == 80 for row in sweep.data_efficiency) == 1  # all there are: one subset
 
 
 def test_retrieval_of_sparse_index_vectors_is_that_of_dense_ones(ws):
@@ -128,7 +130,7 @@ def test_retrieval_of_sparse_index_vectors_is_that_of_dense_ones(ws):
     scores = model.similarity(first.features, second.features)
     by_hand = (scores > np.diag(scores)[:, None] - 1e-12).sum(axis=1)
     assert pairs == 80
-    assert found["image_to_text"]["recall_at_1"]["value"] == pytest.approx((by_hand == 1).mean())
+    assert found["image_to_text"].recall_at_1.value == pytest.approx((by_hand == 1).mean())
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
@@ -148,7 +150,7 @@ def test_impossible_sweeps_are_one_clear_line(ws):
         ({"noise_groups": 100}, "between 10 and 80"),
     ):
         with pytest.raises(InputError, match=message):
-            run_sweep(ws, **asked)
+            run_sweep(ws, SweepPlan(**asked))
     ws.pairs.unlink()
     with pytest.raises(ArtifactError, match="csa run"):
         run_sweep(ws)

@@ -4,11 +4,13 @@ text and pictures comes of it.
 
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import polars as pl
 import pytest
+from measured import CLASSIFICATION, DETECTION, ONE, OUT_OF_CONTEXT, RETRIEVAL
 from workspaces import HOSTILE, STAGES, make_report_workspace, two_versions
 
 import csa
@@ -17,9 +19,32 @@ from csa.errors import ArtifactError
 from csa.operations.inspection.compare import compare
 from csa.operations.opened import Project
 from csa.operations.report.comparison import write_comparison
-from csa.operations.report.run import write_report
+from csa.operations.report.run import source_of, write_report
 from csa.operations.runs.records import file_sha256, record_run
+from csa.report.run import report
 from csa.report.shown import Shower
+from csa.report.source import Measured
+from csa.results.estimate import Estimate, Value
+from csa.results.evaluation import (
+    AskedPrompts,
+    ClassSetMetrics,
+    ConformalMetrics,
+    EvaluationMetrics,
+    ExchangeabilityMetrics,
+    ModelMetrics,
+    PairVerdictMetrics,
+    SetMetrics,
+    VerdictMetrics,
+)
+from csa.results.sweep import SweepReport, SweepRow
+from csa.results.task import (
+    OutOfContextContender,
+    RowCounts,
+    TransferContender,
+    TransferDecisions,
+    TransferMetrics,
+    TransferredCalibration,
+)
 from csa.storage.files import read_json, write_json
 
 
@@ -189,46 +214,40 @@ def test_two_versions_side_by_side(tmp_path, monkeypatch):
     ).read_text(encoding="utf-8")
 
 
-MEASURED = {
-    "classification": {
-        "protocol": "unseen_classes",
-        "classes": 3,
-        "classes_seen_in_training": 0,
-        "images": 9,
-        "prompts": {"templates": ["a <b>{label}</b>"], "names": "whole"},
-        "top_1": {"value": 0.5, "low": 0.4, "high": 0.6},
-        "top_5": {"value": 1.0, "low": 0.9, "high": 1.0},
-        "mean_class_top_1": {"value": 0.45, "low": 0.4, "high": 0.5},
-        "chance": {"top_1": {"value": 1 / 3}, "top_5": {"value": 1.0}},
-    },
-    "conformal": {
-        "alpha": 0.1,
-        "pairs": {
-            "true": {
-                name: {"value": 0.25} for name in ("match", "mismatch", "undecided", "neither")
-            }
-        },
-        "retrieval": {
-            "image_to_text": {
-                "coverage": {"value": 0.912},
-                "median_set_size": {"value": 4.0},
-                "candidates": 22,
-            },
-        },
-        "classes": {
-            "coverage": {"value": 0.934},
-            "median_set_size": {"value": 2.0},
-            "candidates": 3,
-        },
-        "exchangeability": {"doubtful": True, "reasons": ["groups are not independent"]},
-    },
-    "baselines": {"ridge_map": {"mismatch": {"auc": {"value": 0.123, "low": 0.1, "high": 0.2}}}},
-}
+def measured(metrics):
+    """The metrics of a workspace, and all that it did not measure."""
+    classification = replace(
+        CLASSIFICATION,
+        protocol="unseen_classes",
+        prompts=AskedPrompts(["a <b>{label}</b>"], "whole"),
+        top_1=Estimate(0.5, 0.4, 0.6),
+    )
+    shares = VerdictMetrics(*[Estimate(0.25, 0.2, 0.3)] * 4)
+    sets = SetMetrics(Estimate(0.912, 0.9, 0.95), Value(4.5), Value(4.0), 22)
+    classes = replace(sets, coverage=Estimate(0.934, 0.9, 0.95), median_set_size=Value(2.0))
+    doubts = ExchangeabilityMetrics(True, ["groups are not independent"], Value(0.5), Value(0.01))
+    conformal = ConformalMetrics(
+        alpha=0.1,
+        halvings=20,
+        groups=22,
+        pairs=PairVerdictMetrics(shares, shares),
+        retrieval={"image_to_text": sets},
+        exchangeability=doubts,
+        classes=ClassSetMetrics.measured("unseen_classes", classes),
+    )
+    ridge_map = ModelMetrics({}, {}, replace(DETECTION, auc=Estimate(0.123, 0.1, 0.2)))
+    return replace(
+        metrics,
+        classification=classification,
+        conformal=conformal,
+        baselines={"ridge_map": ridge_map},
+    )
 
 
 def test_what_else_was_measured_is_shown_where_it_was(ws, page, tmp_path):
     assert 'id="classes"' not in page and 'id="sweep"' not in page and 'id="suspects"' not in page
-    metrics, planted = read_json(ws.metrics), []
+    metrics, planted = EvaluationMetrics.read(ws.metrics), []
+    whole = measured(metrics)
     labels = ["$a_{<b>}$", "<script>alert(1)</script>", "נמר"]
     classes = {
         "label": labels,
@@ -244,30 +263,19 @@ def test_what_else_was_measured_is_shown_where_it_was(ws, page, tmp_path):
         "high": [0.95, 0.9],
     }
     rows = [
-        {
-            "method": method,
-            "groups": groups,
-            "noise": 0.0,
-            "seed": 0,
-            "retrieval": {"image_to_text": {"recall_at_1": one}},
-        }
-        for method, groups, one in (
-            ("csa", 20, {"value": 0.5, "low": 0.4, "high": 0.6}),
-            ("asif", 20, {"value": 0.3, "low": 0.2, "high": 0.4}),
-        )
+        SweepRow(method, 20, 0.0, 0, 40, 0.5, {"image_to_text": RETRIEVAL})
+        for method in ("csa", "asif")
     ]
-    found = {
-        "methods": {"csa": "CSA()", "asif": "ASIF, <i>"},
-        "training_groups": 42,
-        "held_out_pairs": 22,
-        "seeds": 1,
-    }
-    sweep = {
-        **found,
-        "evaluation_id": metrics["evaluation_id"],
-        "data_efficiency": rows,
-        "noise": [],
-    }
+    sweep = SweepReport(
+        workspace="main",
+        training_groups=42,
+        held_out_pairs=22,
+        seeds=1,
+        evaluation_id=metrics.evaluation_id,
+        methods={"csa": "CSA()", "asif": "ASIF, <i>"},
+        data_efficiency=rows,
+        noise=[],
+    )
     pairs = read_pairs(ws.pairs)
     suspects = (
         pairs.head(3)
@@ -279,9 +287,10 @@ def test_what_else_was_measured_is_shown_where_it_was(ws, page, tmp_path):
         "share_no_better_than_strangers": 0.077,
         "more_likely_than_not": 2,
         "trim": None,
+        "worst": [],
     }
     try:
-        write_json(ws.metrics, metrics | MEASURED)
+        write_json(ws.metrics, whole.as_dict())
         for name, table in (
             ("classes", pl.DataFrame(classes | {"confused": [0.5, 0.0, 0.0]})),
             ("calibration", pl.DataFrame(curve)),
@@ -289,7 +298,7 @@ def test_what_else_was_measured_is_shown_where_it_was(ws, page, tmp_path):
             planted.append(ws.evaluation / f"{name}.parquet")
             table.write_parquet(planted[-1])
         for folder, value in (
-            ("sweep", sweep),
+            ("sweep", sweep.as_dict()),
             ("suspects", summary | {"alignment_sha256": file_sha256(ws.alignment)}),
         ):
             planted.append(ws.data / folder / f"{folder}.json")
@@ -312,24 +321,59 @@ def test_what_else_was_measured_is_shown_where_it_was(ws, page, tmp_path):
             assert said in text
         assert read.tags.count("script") == 1 and "i" not in read.tags
 
-        write_json(ws.data / "sweep" / "sweep.json", sweep | {"evaluation_id": "0" * 64})
+        write_json(
+            ws.data / "sweep" / "sweep.json", replace(sweep, evaluation_id="0" * 64).as_dict()
+        )
         write_json(ws.data / "suspects" / "suspects.json", summary | {"alignment_sha256": "0" * 64})
         old = write_report(ws, tmp_path / "more.html").read_text(encoding="utf-8")
         # of other held-out pairs, of another alignment
         assert 'id="sweep"' not in old and 'id="suspects"' not in old
-        few = MEASURED["conformal"] | {
-            "classes": {"too_few": "4 groups of labelled images calibrate"}
-        }
-        write_json(ws.metrics, metrics | MEASURED | {"conformal": few})
+        few = ClassSetMetrics("unseen_classes", too_few="4 groups of labelled images calibrate")
+        some = replace(whole, conformal=replace(whole.conformal, classes=few))
+        write_json(ws.metrics, some.as_dict())
         page = write_report(ws, tmp_path / "more.html").read_text(encoding="utf-8")
         assert (
             "No sets of classes: 4 groups of labelled images calibrate." in page
             and "classes, unseen" not in page
         )
     finally:
-        write_json(ws.metrics, metrics)
+        write_json(ws.metrics, metrics.as_dict())
         for file in planted:
             file.unlink()
+
+
+def test_tasks_are_shown_beside_the_held_out_pairs(ws):
+    out = replace(
+        OUT_OF_CONTEXT, baselines={"asif": OutOfContextContender(OUT_OF_CONTEXT.out_of_context)}
+    )
+    classes = pl.DataFrame(
+        {"label": ["fox"], "images": [3], "top_1": [0.5], "confused_with": ["cat"], "confused": 0.5}
+    )
+    doubts = ExchangeabilityMetrics(True, ["another world"], Value(0.5), Value(0.01))
+    transfer = TransferMetrics(
+        kind="transfer",
+        rows=RowCounts(3, 0),
+        classification=replace(CLASSIFICATION, protocol="transfer"),
+        conformal=TransferDecisions(
+            0.1, ClassSetMetrics("transfer", too_few="1 group"), TransferredCalibration(ONE, doubts)
+        ),
+        baselines={
+            "asif": TransferContender(replace(CLASSIFICATION, top_1=Estimate(0.9, 0.8, 1.0)))
+        },
+    )
+    tasks = {"cosmos": Measured(out), "animals": Measured(transfer, classes, pl.DataFrame())}
+    page = report(replace(source_of(Project(ws)), tasks=tasks))
+    text = " ".join("".join(Reader(page).text).split())
+    for said in (
+        "Task animals: transfer 3 images, 2 classes;",
+        "Another world.",
+        "No sets of classes: 1 group.",
+        "Rules were chosen on 4 rows and measured on 3 others, of which 1 are out of context.",
+        "two thresholds, as the paper0.125 0.100 to 0.200",
+        "method top-1, transfer ASIF 0.900",
+    ):
+        assert said in text
+    assert page.count("Task cosmos") == 1  # no table of contenders, whose measures are others
 
 
 def test_a_fit_set_by_hand_says_so(tmp_path):

@@ -13,6 +13,7 @@ from csa.operations.registry import downloads
 from csa.operations.registry.registry import Registry
 from csa.operations.registry.versions import Version
 from csa.params.gate import GateParams
+from csa.results.compared import Difference
 
 _MOST_DIGITS = 18  # of the number of a version
 
@@ -22,14 +23,19 @@ class Comparison:
     """Paired differences of two versions.
 
     Attributes:
-        table: one row a metric: both means over both directions, the difference and its interval.
+        differences: metric by metric, over both directions.
         queries: how many were compared.
     """
 
     first: int
     second: int
-    table: pl.DataFrame
+    differences: list[Difference]
     queries: int
+
+    @property
+    def table(self) -> pl.DataFrame:
+        """The differences, a row each."""
+        return pl.DataFrame(self.differences)
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -37,7 +43,7 @@ class Comparison:
             "first": self.first,
             "second": self.second,
             "queries": self.queries,
-            "metrics": self.table.to_dicts(),
+            "metrics": [row.as_dict() for row in self.differences],
         }
 
 
@@ -64,14 +70,14 @@ def compare(project: Project, first: str, second: str) -> Comparison:
     return Comparison(
         versions[0].version,
         versions[1].version,
-        pl.DataFrame(differences(project.params.gate, versions, tables)),
+        differences(project.params.gate, versions, tables),
         len(tables[0]),
     )
 
 
 def differences(
     gate: GateParams, versions: tuple[Version, Version], tables: tuple[pl.DataFrame, pl.DataFrame]
-) -> list[dict[str, Any]]:
+) -> list[Difference]:
     """For each metric both means over the directions, second minus first, and its interval.
 
     Args:
@@ -80,7 +86,7 @@ def differences(
         tables: what each was measured to be, query by query.
 
     Returns:
-        One mapping a metric: its name, both means, the difference and its interval.
+        One a metric.
 
     Raises:
         InputError: the tables are not of the same queries.
@@ -92,16 +98,15 @@ def differences(
             tables[0],
             gate.model_copy(update={"metric": metric, "margin": 0.0}),
         )
-        if decision.gain is None:
+        if decision.gain is None or decision.low is None or decision.high is None:
             raise InputError(
                 f"versions {versions[0].version} and {versions[1].version}: {decision.reason}"
             )
-        means = [
-            table.group_by("direction").agg(pl.col(metric).mean())[metric].mean()
+        first, second = (
+            float(table.group_by("direction").agg(pl.col(metric).mean())[metric].to_numpy().mean())
             for table in tables
-        ]
-        gain = {"difference": decision.gain, "low": decision.low, "high": decision.high}
-        rows.append({"metric": metric, "first": means[0], "second": means[1], **gain})
+        )
+        rows.append(Difference(metric, first, second, decision.gain, decision.low, decision.high))
     return rows
 
 

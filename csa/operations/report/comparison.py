@@ -23,7 +23,8 @@ from csa.operations.runs.items import items_file, keep_items, read_items
 from csa.operations.runs.records import read_record
 from csa.params.gate import GateParams
 from csa.pipeline.workspace import Workspace
-from csa.report.comparison import Side, Versus, comparison
+from csa.report.comparison import BOTH, Side, Versus, comparison
+from csa.results.compared import Difference
 from csa.storage.files import write_atomic
 
 
@@ -68,16 +69,13 @@ def write_comparison(ws: Workspace, first: str, second: str, file: Path) -> None
 
 def _differences(
     gate: GateParams, versions: tuple[Version, Version], tables: tuple[pl.DataFrame, pl.DataFrame]
-) -> list[dict[str, Any]]:
+) -> dict[str, list[Difference]]:
     """Over both directions, then in each."""
-    rows = [{"direction": "both", **row} for row in compare.differences(gate, versions, tables)]
+    found = {BOTH: compare.differences(gate, versions, tables)}
     for direction in tables[0]["direction"].unique(maintain_order=True):
         one, other = (table.filter(pl.col("direction") == direction) for table in tables)
-        rows += [
-            {"direction": direction, **row}
-            for row in compare.differences(gate, versions, (one, other))
-        ]
-    return rows
+        found[direction] = compare.differences(gate, versions, (one, other))
+    return found
 
 
 def _slices(project: Project, tables: tuple[pl.DataFrame, pl.DataFrame]) -> list[dict[str, Any]]:

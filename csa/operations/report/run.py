@@ -6,7 +6,6 @@ It is made outside DVC's stages on purpose: see docs/decisions/0017-the-report-i
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from csa.core.alignment import load
 from csa.datasets.items import item_loader
@@ -27,6 +26,11 @@ from csa.pipeline.workspace import Workspace
 from csa.report.pictures import draw_pictures
 from csa.report.run import report
 from csa.report.source import Loader, Measured, Registration, Source, Suspects
+from csa.results.evaluation import EvaluationMetrics
+from csa.results.fit import FitReport
+from csa.results.suspects import SuspectsReport
+from csa.results.sweep import SweepReport
+from csa.results.task import TaskMetrics, read_task
 from csa.storage.files import read_json, write_atomic
 
 
@@ -75,9 +79,9 @@ def publish_report(project: Project, run: RunRecord, version: int) -> None:
 def source_of(project: Project) -> Source:
     """Everything a report needs of a workspace."""
     ws, params = project.ws, project.params
-    pairs, metrics = read_pairs(ws.pairs), read_json(ws.metrics)
+    pairs, metrics = read_pairs(ws.pairs), EvaluationMetrics.read(ws.metrics)
     held_out = held_out_of(ws, params)
-    if held_out.evaluation_id != metrics["evaluation_id"]:
+    if held_out.evaluation_id != metrics.evaluation_id:
         raise ArtifactError(
             f"{ws.metrics}: measured on other pairs than {ws.pairs} holds; run `csa run` first"
         )
@@ -91,12 +95,16 @@ def source_of(project: Project) -> Source:
         quarantine=read_written(ws.quarantine),
         queries=read_written(ws.evaluation / "queries.parquet"),
         scores=read_written(ws.evaluation / "pairs.parquet"),
-        fit=read_json(ws.fit_report),
+        fit=FitReport.read(ws.fit_report),
         metrics=metrics,
         features={view: read_json(ws.features(view) / "index.json") for view in params.views},
         loaders=loaders_of(ws, params),
-        further=_measured(ws.data),
-        tasks={name: _measured(ws.task(name)) for name in params.tasks if ws.task(name).is_dir()},
+        further=_measured(metrics, ws.data),
+        tasks={
+            name: _measured(read_task(ws.task(name) / "metrics.json"), ws.task(name))
+            for name in params.tasks
+            if ws.task(name).is_dir()
+        },
         sweep=_sweep(ws, held_out),
         suspects=_suspects(ws),
         run=None if run is None else asdict(run),
@@ -135,21 +143,21 @@ def loaders_of(ws: Workspace, params: Params) -> tuple[Loader, Loader]:
     return first, second
 
 
-def _measured(folder: Path) -> Measured:
-    """What lies in a folder with metrics.json and evaluation/."""
+def _measured(metrics: EvaluationMetrics | TaskMetrics, folder: Path) -> Measured:
+    """Metrics, with the tables that lie beside them in evaluation/."""
     tables = {
         name: read_written(path)
         for name in ("classes", "calibration", "images", "rows")
         if (path := folder / "evaluation" / f"{name}.parquet").is_file()
     }
-    return Measured(read_json(folder / "metrics.json"), **tables)
+    return Measured(metrics, **tables)
 
 
-def _sweep(ws: Workspace, held_out: HeldOut) -> dict[str, Any] | None:
+def _sweep(ws: Workspace, held_out: HeldOut) -> SweepReport | None:
     """The sweep, if it was measured on these held-out pairs."""
     file = ws.data / "sweep" / "sweep.json"
-    found: dict[str, Any] | None = read_json(file) if file.is_file() else None
-    return found if found is not None and found["evaluation_id"] == held_out.evaluation_id else None
+    found = SweepReport.read(file) if file.is_file() else None
+    return found if found and found.evaluation_id == held_out.evaluation_id else None
 
 
 def _suspects(ws: Workspace) -> Suspects | None:
@@ -157,8 +165,8 @@ def _suspects(ws: Workspace) -> Suspects | None:
     folder = ws.data / "suspects"
     if not (folder / "suspects.json").is_file():
         return None
-    summary = read_json(folder / "suspects.json")
-    if summary["alignment_sha256"] != file_sha256(ws.alignment):
+    summary = SuspectsReport.read(folder / "suspects.json")
+    if summary.alignment_sha256 != file_sha256(ws.alignment):
         return None
     return Suspects(summary, read_written(folder / "suspects.parquet"))
 
