@@ -350,15 +350,16 @@ def test_tasks_are_shown_beside_the_held_out_pairs(ws):
         {"label": ["fox"], "images": [3], "top_1": [0.5], "confused_with": ["cat"], "confused": 0.5}
     )
     doubts = ExchangeabilityMetrics(True, ["another world"], Value(0.5), Value(0.01))
+    measured_there = replace(CLASSIFICATION, protocol="transfer")
     transfer = TransferMetrics(
         kind="transfer",
         rows=RowCounts(3, 0),
-        classification=replace(CLASSIFICATION, protocol="transfer"),
+        classification=measured_there,
         conformal=TransferDecisions(
             0.1, ClassSetMetrics("transfer", too_few="1 group"), TransferredCalibration(ONE, doubts)
         ),
         baselines={
-            "asif": TransferContender(replace(CLASSIFICATION, top_1=Estimate(0.9, 0.8, 1.0)))
+            "asif": TransferContender(replace(measured_there, top_1=Estimate(0.9, 0.8, 1.0)))
         },
     )
     tasks = {"cosmos": Measured(out), "animals": Measured(transfer, classes, pl.DataFrame())}
@@ -369,8 +370,8 @@ def test_tasks_are_shown_beside_the_held_out_pairs(ws):
         "Another world.",
         "No sets of classes: 1 group.",
         "Rules were chosen on 4 rows and measured on 3 others, of which 1 are out of context.",
-        "two thresholds, as the paper0.125 0.100 to 0.200",
-        "method top-1, transfer ASIF 0.900",
+        "two thresholds, as the paper0.1250.100 to 0.200",
+        "ASIF 0.9000.800 to 1.000",
     ):
         assert said in text
     assert page.count("Task cosmos") == 1  # no table of contenders, whose measures are others
