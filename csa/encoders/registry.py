@@ -83,6 +83,14 @@ def _minilm(view: ViewParams) -> Encoder:
     return MiniLM(files, view) if MiniLM.serves(view) else TextEncoder(files, view)
 
 
+def _mpnet(view: ViewParams) -> Encoder:
+    from csa.encoders.mpnet import mpnet_files
+    from csa.encoders.text import TextEncoder
+
+    TextEncoder.check(view)
+    return TextEncoder(mpnet_files(), view)
+
+
 def _precomputed(view: ViewParams) -> Encoder:
     from csa.encoders.precomputed import Precomputed
 
@@ -120,12 +128,14 @@ BUILTIN: dict[str, Builtin] = {
     "efficientnet-lite1": Builtin("image", _efficientnet),
     "efficientnet-lite2": Builtin("image", _efficientnet),
     "minilm-l6-v2": Builtin("text", _minilm),
+    "mpnet-base-v2": Builtin("text", _mpnet),
     "precomputed": Builtin("array", _precomputed),
     "rocket": Builtin("series", _rocket),
     "whisper-tiny.en": Builtin("audio", _whisper),
 }
-"""Nothing of these is downloaded; whisper-tiny.en needs the extra `whisper`. A view of a modality
-that has no encoder in its project yet begins with the first of its modality."""
+"""Nothing of these is downloaded; whisper-tiny.en needs the extra `whisper`, and mpnet-base-v2 the
+extra `mpnet`. A view of a modality that has no encoder in its project yet begins with the first of
+its modality."""
 
 
 def _vision(view: ViewParams) -> Encoder:
