@@ -55,7 +55,7 @@ def unpaired_stage(ws: Workspace, view: str) -> dict[str, Any]:
     result = embed_view(encoder, asked, ws.cache, params.compute.dask)
     folder = ws.unpaired(view)
     write_shards(folder, items[f"{view}_hash"].to_list(), result.features, encoder)
-    write_pairs(found.items, folder / "items.parquet")
+    write_pairs(found.items, ws.unpaired_items(view))
     write_pairs(found.quarantine, folder / "quarantine.parquet")
     head = _labels(ws, settings)
     other = next(name for name in params.views if name != view)

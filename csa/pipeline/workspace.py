@@ -113,6 +113,10 @@ class Workspace:
         """
         return self.data / "features" / "unpaired" / view
 
+    def unpaired_items(self, view: str) -> Path:
+        """The table of a view's unpaired items: each one's value and hash."""
+        return self.unpaired(view) / "items.parquet"
+
     def labels(self, view: str) -> Path:
         """The labels that a view's encoder knows: head, label features and names; there only where
         they are used.

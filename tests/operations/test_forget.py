@@ -147,10 +147,12 @@ def everything_that_names(repo, store, *, hashes, words):
 
 
 @pytest.mark.pipeline
-def test_after_forgetting_the_fit_is_that_of_data_that_never_had_the_items(tmp_path):
+def test_after_forgetting_the_fit_is_that_of_data_that_never_had_the_items(
+    tmp_path, shared_prefect
+):
     repo, never, store = (
-        SmallRepo(tmp_path / "repo"),
-        SmallRepo(tmp_path / "never"),
+        SmallRepo(tmp_path / "repo", variables=shared_prefect),
+        SmallRepo(tmp_path / "never", variables=shared_prefect),
         tmp_path / "store",
     )
     assert repo.run("remote", "add", "team", str(store), "--local").returncode == 0

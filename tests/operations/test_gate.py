@@ -443,3 +443,12 @@ def test_equal_texts_of_different_images_are_no_leak():
     )
     assert leaked(items, "image") is None
     assert leaked(items, "text") == "1 of 1 held-out text items are in training pairs too"
+
+
+def test_an_unpaired_item_that_is_held_out_is_a_leak():
+    columns = {"pair_id": ["a", "b", None], "group": ["1", "2", None]}
+    hashes = {"image_hash": ["i", "k", None], "text_hash": ["t", "u", "v"]}
+    items = pl.DataFrame({**columns, **hashes, "split": ["train", "test", "unpaired"]})
+    assert leaked(items, "image") is None
+    items = items.with_columns(text_hash=pl.Series(["t", "u", "u"]))
+    assert leaked(items, "image") == "1 held-out text items are unpaired items too"

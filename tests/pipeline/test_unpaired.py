@@ -40,11 +40,11 @@ def account(repo, view):
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory):
+def story(tmp_path_factory, shared_prefect):
     """A project after a run without pools and one with pools in which all held-out items and a
     training item were planted.
     """
-    repo = SmallRepo(tmp_path_factory.mktemp("unpaired") / "repo")
+    repo = SmallRepo(tmp_path_factory.mktemp("unpaired") / "repo", variables=shared_prefect)
     repo.first = repo.csa_run()
     repo.plain = alignment_hash(repo)
     test, train = paired(repo, "test"), paired(repo, "train")
@@ -108,6 +108,29 @@ def test_planted_held_out_items_change_nothing_and_a_new_picture_costs_one(story
     assert done.returncode == 0, done.stderr
     record = story.stage_record("unpaired@image")
     assert (record["computed"], record["reused"]) == (1, len(story.texts))
+
+
+@pytest.mark.pipeline
+def test_lineage_knows_what_was_unpaired_and_forgetting_reaches_it(story):
+    text = story.texts[0]
+    model = json.loads(story.run("lineage", story.summary["run_id"], "--json").stdout)
+    assert model["data"]["unpaired"] == {"image": len(story.texts), "text": len(story.texts)}
+    fit = json.loads((story.ws.runs / story.summary["run_id"] / "fit.json").read_text())
+    assert model["labels"] == (fit["unpaired"].get("label_names", []))
+    item = json.loads(story.run("lineage", text, "--item", "--json").stdout)
+    assert item["found_as"] == ["text"]
+    assert [(row["training"], row["held_out"], row["unpaired"]) for row in item["runs"]] == [
+        (0, 0, 1)
+    ]
+    done = story.run("forget", text, "--reason", "asked for", "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["versions"].keys() == {"shapes"}
+    sha256 = hashlib.sha256(text.encode()).hexdigest()
+    for path in story.ws.data.rglob("*.parquet"):
+        assert sha256.encode() not in path.read_bytes()
+    story.run("repro", "unpaired@text", module="dvc")
+    left = pl.read_parquet(story.ws.unpaired_items("text"))
+    assert len(left) == len(story.texts) - 1 and account(story, "text")["forgotten"] == 1
 
 
 @pytest.mark.pipeline

@@ -15,8 +15,7 @@ import polars as pl
 import yaml
 
 from csa.datasets.exclude import EXCLUDE_FILE
-from csa.datasets.pairs_table import read_pairs
-from csa.errors import ArtifactError, InputError
+from csa.errors import InputError
 from csa.features.cache import forget_items
 from csa.operations.forgetting import forgotten
 from csa.operations.forgetting.purge import purge
@@ -40,8 +39,8 @@ class Forgotten:
         items: item as it was named -> its hashes.
         removed: place -> number of features, files or workspaces removed there.
         unreached: remote -> why it could not be cleaned; the next run tries again.
-        versions: model -> registered versions that saw one of the items in training or evaluation,
-            with their aliases.
+        versions: model -> registered versions that saw one of the items, paired or unpaired, with
+            their aliases.
     """
 
     items: dict[str, list[str]]
@@ -86,14 +85,14 @@ def find(project: Project, names: tuple[str, ...]) -> dict[str, list[str]]:
     Raises:
         InputError: an item is nowhere known.
     """
-    found = {}
+    found, repository = {}, Workspace(project.ws.home, project.ws.state)
     for name in names:
         hashes = lineage.hashes_of(project, name)
         known = lineage.of_item(project, name)
         if not (
             set(known.found_as) - {"pair_id"}
             or lineage.is_hash(name)
-            or _in_a_workspace(project.ws, hashes)
+            or any(_holds(one, hashes) for one in _workspaces(repository))
         ):
             hint = (
                 "it is a pair's id: name its items, or list the pair in exclude.csv"
@@ -218,21 +217,6 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _in_a_workspace(ws: Workspace, hashes: set[str]) -> bool:
-    for one in _workspaces(Workspace(ws.home, ws.state)):
-        try:
-            pairs = read_pairs(one.pairs)
-        except ArtifactError:
-            continue
-        if any(
-            pairs[name].is_in(list(hashes)).any()
-            for name in pairs.columns
-            if name.endswith("_hash")
-        ):
-            return True
-    return False
 
 
 def _versions(project: Project, names: list[str]) -> dict[str, list[str]]:

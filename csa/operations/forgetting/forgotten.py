@@ -64,8 +64,8 @@ def not_yet_carried_out(ws: Workspace) -> dict[str, str]:
 
 
 def trained_on(ws: Workspace, items: pl.DataFrame) -> int:
-    """How many of the items to forget are in the training pairs of a table of items
-    (`csa.operations.runs.items.items_of`).
+    """How many of the items to forget are in the training pairs, or the unpaired items, of a table
+    of items (`csa.operations.runs.items.items_of`).
 
     Args:
         ws: whose exclude.csv and record.
@@ -74,7 +74,7 @@ def trained_on(ws: Workspace, items: pl.DataFrame) -> int:
     Returns:
         Their number; 0 where none is.
     """
-    training = items.filter(pl.col("split") == "train").select(cs.ends_with("_hash"))
+    training = items.filter(pl.col("split") != "test").select(cs.ends_with("_hash"))
     return len(wanted(ws).keys() & {item for column in training.iter_columns() for item in column})
 
 

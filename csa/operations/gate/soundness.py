@@ -12,6 +12,7 @@ import polars as pl
 from csa.core.alignment import Alignment, load
 from csa.core.threads import one_thread_a_product
 from csa.evaluation.held_out import evaluation_id, unique_test_pairs
+from csa.operations.runs.items import UNPAIRED
 from csa.operations.runs.records import RunRecord
 from csa.params.gate import GateParams
 
@@ -57,8 +58,8 @@ def objection(
 
 
 def leaked(items: pl.DataFrame, anchor: str) -> str | None:
-    """What is in training and held out at once: a group, or an item of the view that groups are
-    made of; None when nothing is.
+    """What is in training and held out at once: a group, an item of the view that groups are
+    made of, or an unpaired item; None when nothing is.
 
     Equal texts of different images are no leak: pairs are grouped by their images.
 
@@ -75,6 +76,11 @@ def leaked(items: pl.DataFrame, anchor: str) -> str | None:
         both = held_out.is_in(trained.implode()).sum()
         if both:
             return f"{both:,} of {len(held_out):,} held-out {what} are in training pairs too"
+    test, unpaired = (items.filter(pl.col("split") == split) for split in ("test", UNPAIRED))
+    for column in (name for name in items.columns if name.endswith("_hash")):
+        both = test[column].unique().is_in(unpaired[column].drop_nulls().implode()).sum()
+        if both:
+            return f"{both:,} held-out {column.removesuffix('_hash')} items are unpaired items too"
     return None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from csa.datasets.pairs_table import read_pairs
+from csa.datasets.pairs_table import read_written
 from csa.datasets.roots import dataset_root
 from csa.errors import ArtifactError, InputError
 from csa.operations.ledger import team_ledger
@@ -18,13 +18,15 @@ from csa.operations.opened import Project
 from csa.operations.registry import downloads
 from csa.operations.registry.registry import Registry
 from csa.operations.registry.versions import CHALLENGER, CHAMPION, Version
-from csa.operations.runs.items import items_file, read_items, run_items
+from csa.operations.runs.items import UNPAIRED, items_file, read_items, run_items
 from csa.operations.runs.records import RunRecord, file_sha256, read_record, recorded_runs
+from csa.results.fit import FitReport
 
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>.+)|/(?P<number>\d+))")
 _RUN_ID = re.compile(r"[0-9a-f]{16}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _ALIASES = (CHAMPION, CHALLENGER)
+_SEEN_AS = {"training": "train", "held_out": "test", "unpaired": UNPAIRED}
 
 
 def names_a_model(name: str) -> bool:
@@ -65,6 +67,7 @@ def of_model(project: Project, name: str) -> dict[str, Any]:
         "run": {key: getattr(run, key) for key in ("run_id", "created", "workspace", "model")},
         "registered": None if version is None else _registered(project, run, version),
         "data": _data(project, run, version),
+        "labels": _labels(project, run, version),
         "features": {
             view: {"encoder": run.encoders[view], "md5": run.outputs.get(f"data/features/{view}")}
             for view in run.views
@@ -85,7 +88,7 @@ class ItemLineage:
         item: as it was asked for.
         found_as: in which columns it was found, such as image or pair_id.
         runs: one row a run that saw it: run_id, created, workspace, model, versions, training and
-            held_out (numbers of pairs).
+            held_out (numbers of pairs), and unpaired (1 where it was an item without a partner).
     """
 
     item: str
@@ -120,7 +123,7 @@ def of_item(project: Project, item: str) -> ItemLineage:
     for run_id, (file, facts) in _item_files(registry, runs, versions).items():
         if file not in seen:
             seen[file] = _occurrences(read_items(file), hashes, item)
-        columns, training, held_out = seen[file]
+        columns, counts = seen[file]
         if columns:
             found_as |= columns
             registered = [
@@ -136,12 +139,11 @@ def of_item(project: Project, item: str) -> ItemLineage:
                     "run_id": run_id,
                     **facts,
                     "versions": said,
-                    "training": training,
-                    "held_out": held_out,
+                    **counts,
                 }
             )
     schema = dict.fromkeys(("run_id", "created", "workspace", "model", "versions"), pl.String)
-    table = pl.DataFrame(rows, schema=schema | {"training": pl.Int64, "held_out": pl.Int64})
+    table = pl.DataFrame(rows, schema=schema | dict.fromkeys(_SEEN_AS, pl.Int64))
     return ItemLineage(item, sorted(found_as), table.sort("created", "run_id"))
 
 
@@ -165,8 +167,10 @@ def _item_files(
     return found
 
 
-def _occurrences(items: pl.DataFrame, hashes: set[str], pair_id: str) -> tuple[set[str], int, int]:
-    """Columns in which an item occurs, and the numbers of training and held-out pairs with it."""
+def _occurrences(
+    items: pl.DataFrame, hashes: set[str], pair_id: str
+) -> tuple[set[str], dict[str, int]]:
+    """Columns in which an item occurs, and in how many rows of each split."""
     hits = {
         name.removesuffix("_hash"): items[name].is_in(list(hashes))
         for name in items.columns
@@ -177,8 +181,7 @@ def _occurrences(items: pl.DataFrame, hashes: set[str], pair_id: str) -> tuple[s
     splits = items.filter(any_hit)["split"]
     return (
         {name for name, hit in hits.items() if hit.any()},
-        int((splits == "train").sum()),
-        int((splits == "test").sum()),
+        {name: int((splits == split).sum()) for name, split in _SEEN_AS.items()},
     )
 
 
@@ -188,11 +191,11 @@ def is_hash(name: str) -> bool:
 
 
 def hashes_of(project: Project, item: str) -> set[str]:
-    """The hashes that an item may have: it may be a hash, a file, a value of the pairs table, or
-    a text.
+    """The hashes that an item may have: it may be a hash, a file, a value of the pairs table or
+    among the unpaired items, or a text.
 
     Args:
-        project: whose data set and pairs table.
+        project: whose data set, pairs table and unpaired items.
         item: as a person names it.
 
     Returns:
@@ -207,10 +210,11 @@ def hashes_of(project: Project, item: str) -> set[str]:
                 found.add(file_sha256(folder / item))
         except OSError:  # a text that is too long for a file's name
             break
-    if ws.pairs.is_file():
-        pairs = read_pairs(ws.pairs)
-        for view in project.params.view_names:
-            found |= set(pairs.filter(pl.col(view) == item)[f"{view}_hash"].to_list())
+    for view in project.params.view_names:
+        for file in (ws.pairs, ws.unpaired_items(view)):
+            if file.is_file():
+                known = read_written(file)
+                found |= set(known.filter(pl.col(view) == item)[f"{view}_hash"].to_list())
     return found or {hashlib.sha256(item.strip().encode()).hexdigest()}
 
 
@@ -282,12 +286,31 @@ def _data(project: Project, run: RunRecord, version: Version | None) -> dict[str
             # a run of an older version: which items it saw was not kept
             return facts | {"pairs": None}
         items = read_items(downloads.items_of(project.registry, version))
-    counts = {split: items.filter(pl.col("split") == split) for split in ("train", "test")}
+    parts = {split: items.filter(pl.col("split") == split) for split in _SEEN_AS.values()}
+    unpaired = parts.pop(UNPAIRED)
     return facts | {
-        "pairs": {split: len(part) for split, part in counts.items()},
-        "groups": {split: part["group"].n_unique() for split, part in counts.items()},
-        "items": {view: items[f"{view}_hash"].n_unique() for view in run.views},
+        "pairs": {split: len(part) for split, part in parts.items()},
+        "groups": {split: part["group"].n_unique() for split, part in parts.items()},
+        "items": {view: items[f"{view}_hash"].drop_nulls().n_unique() for view in run.views},
+        "unpaired": {view: unpaired[f"{view}_hash"].count() for view in run.views},
     }
+
+
+def _labels(project: Project, run: RunRecord, version: Version | None) -> list[str]:
+    """Names of the encoder's labels that the fit has learned from."""
+    here = project.ws.runs / run.run_id / "fit.json"
+    if here.is_file():
+        report = FitReport.read(here)
+    elif version is not None:
+        report = downloads.fit_report(project.registry, version)
+    else:
+        return []
+    return (report.unpaired and report.unpaired.label_names) or []
+
+
+def _some(names: list[str]) -> str:
+    shown = "; ".join(names[:3])
+    return f"{shown} ({len(names):,} in all)" if len(names) > 3 else shown
 
 
 def text(lineage: dict[str, Any]) -> str:
@@ -315,6 +338,12 @@ def text(lineage: dict[str, Any]) -> str:
         f"{pairs or 'which items, was not kept'}",
         f"               pairs table {data['pairs_md5'][:12]}, held-out pairs "
         f"{data['evaluation_id'][:12]}",
+        *(
+            f"  unpaired     {count:,} items of {view}"
+            for view, count in data.get("unpaired", {}).items()
+            if count
+        ),
+        *([f"  labels       {_some(lineage['labels'])}"] if lineage["labels"] else []),
         *(
             f"  features     {view}: {facts['encoder']}"
             for view, facts in lineage["features"].items()

@@ -1,5 +1,5 @@
-"""Which items a run saw, and how: the pairs table without its texts and paths, kept by content
-beside the run records.
+"""Which items a run saw, and how: the pairs table and the unpaired items without their texts and
+paths, kept by content beside the run records.
 
 Runs over the same pairs share one file. Lineage, the check for leaks and the gate's slices read it.
 """
@@ -10,24 +10,34 @@ from pathlib import Path
 
 import polars as pl
 
-from csa.datasets.pairs_table import read_pairs
+from csa.datasets.pairs_table import read_pairs, read_written
 from csa.errors import ArtifactError
 from csa.operations.opened import Project
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_atomic
 
+UNPAIRED = "unpaired"
+"""The split of an item without a partner."""
 
-def items_of(pairs: pl.DataFrame, texts: list[str]) -> pl.DataFrame:
-    """The items of a pairs table.
+
+def items_of(
+    pairs: pl.DataFrame, texts: list[str], pools: list[pl.DataFrame] | None = None
+) -> pl.DataFrame:
+    """The items of a pairs table, and unpaired ones.
 
     Args:
         pairs: the table.
         texts: names of the views whose items are texts.
+        pools: tables of unpaired items, each with the column V_hash of its view.
 
     Returns:
         One row a pair, in order: pair_id, group, split, label and further columns as they are,
-        V_hash per view (binary, 32 bytes), and V_words, a text's number of words.
+        V_hash per view (binary, 32 bytes), and V_words, a text's number of words. Then one row an
+        unpaired item: its V_hash, and "unpaired" as split.
     """
+    seen = [pool.select(pl.selectors.ends_with("_hash")) for pool in pools or []]
+    seen = [pool.with_columns(split=pl.lit(UNPAIRED)) for pool in seen]
+    pairs = pl.concat([pairs, *seen], how="diagonal_relaxed")
     hashes = [name for name in pairs.columns if name.endswith("_hash")]
     words = {
         f"{view}_words": pl.col(view).str.count_matches(r"\S+").cast(pl.UInt32) for view in texts
@@ -43,7 +53,10 @@ def keep_items(project: Project) -> str:
     """Keep the items of the workspace's pairs table; returns the sha256 that names the file."""
     texts = [name for name, view in project.params.views.items() if view.modality == "text"]
     buffer = BytesIO()
-    items_of(read_pairs(project.ws.pairs), texts).write_parquet(
+    pools = [
+        read_written(project.ws.unpaired_items(view)) for view in project.params.dataset.unpaired
+    ]
+    items_of(read_pairs(project.ws.pairs), texts, pools).write_parquet(
         buffer, compression="zstd", statistics=False
     )
     sha256 = hashlib.sha256(buffer.getvalue()).hexdigest()
