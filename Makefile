@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run install test test-lowest check docs wheel bench mutants fuzz clean
+.PHONY: run install test test-lowest check docs wheel bench mutants fuzz faults clean
 
 run: $(STAMP)
 	$(BIN)/csa run
@@ -53,6 +53,11 @@ fuzz: $(STAMP)
 	$(BIN)/python tests/fuzz/params.py --minutes 1
 	$(BIN)/python tests/fuzz/commands.py --minutes $(or $(MINUTES),5)
 	$(BIN)/python tests/fuzz/readers.py --minutes $(or $(MINUTES),5)
+
+# A whole run that is killed, or meets a full or a broken disk, at every change of a file; EVERY=40 tries each fortieth. Hours.
+faults: $(STAMP)
+	$(BIN)/python tests/faults/run.py --every $(or $(EVERY),1)
+	$(BIN)/python tests/faults/run.py --every $(or $(EVERY),1) --databases
 
 $(STAMP): constraints.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -14,7 +14,7 @@ from pathlib import Path
 import polars as pl
 
 from csa.operations import finished
-from csa.operations.cache import dvc, sharing
+from csa.operations.cache import dvc, leftovers, sharing
 from csa.operations.cache.dvc import StageOutcome
 from csa.operations.cache.lock import computed_anew
 from csa.operations.gate import decide as gate
@@ -68,6 +68,7 @@ def run(project: Project, step: Runner = plainly, ask: Approver = nobody) -> Ret
     """
     ws = project.ws
     dvc.ensure_repo(ws)
+    leftovers.remove_from_run_cache(ws)
     seen = finished.stamp(ws)
     stages, stale = dvc.stages(ws), dvc.status(ws)
     outcomes = (

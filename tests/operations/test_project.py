@@ -9,7 +9,7 @@ import yaml
 from small_repo import make_shapes
 
 from csa.errors import DataError, InputError, ParamsError, WorkspaceError
-from csa.operations.cache import lock
+from csa.operations.cache import leftovers, lock
 from csa.operations.cache.dvc import ensure_repo
 from csa.operations.cache.lock import computed_anew, settle
 from csa.operations.project import make_project
@@ -189,7 +189,7 @@ def test_a_lock_that_is_no_lock_afterwards_is_made_anew(tmp_path):
 
 
 def test_a_list_of_who_is_at_work_is_removed_wherever_its_writing_was_cut(tmp_path, monkeypatch):
-    monkeypatch.setattr(lock, "_WRITTEN_SECONDS", 0.0)
+    monkeypatch.setattr(leftovers, "_WRITTEN_SECONDS", 0.0)
     ws = Workspace(tmp_path, tmp_path / ".csa")
     path = tmp_path / ".dvc" / "tmp" / "rwlock"
     path.parent.mkdir(parents=True)
@@ -201,6 +201,23 @@ def test_a_list_of_who_is_at_work_is_removed_wherever_its_writing_was_cut(tmp_pa
     path.write_text(whole)
     settle(ws)
     assert path.read_text() == whole
+
+
+def test_what_was_on_its_way_into_the_run_cache_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(leftovers, "_WRITTEN_SECONDS", 0.0)
+    ws, elsewhere = Workspace(tmp_path, tmp_path / ".csa"), tmp_path / "a cache, elsewhere #2"
+    (tmp_path / ".dvc").mkdir()
+    assert leftovers.remove_from_run_cache(ws) == []
+    for cache in (tmp_path / ".dvc" / "cache", elsewhere):
+        entry = cache / "runs" / "12" / "12ab" / "34cd"
+        entry.parent.mkdir(parents=True)
+        entry.write_text("cmd: x\nouts: []\n")
+        cut = entry.with_name(".T7kQ.tmp")
+        cut.write_text("cmd: x\n")
+        assert leftovers.remove_from_run_cache(ws) == [cut]
+        assert entry.is_file() and not cut.exists()
+        config = f"[cache]\n    dir = '{elsewhere}'\n"
+        (tmp_path / ".dvc" / "config.local").write_text(config)
 
 
 def test_a_lock_is_settled_wherever_its_writing_was_cut(tmp_path, capsys):

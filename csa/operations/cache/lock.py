@@ -4,18 +4,17 @@ The lock only records what was computed from what. DVC compares it with the file
 outdated entry costs a look into the caches and never gives a wrong result.
 """
 
-import json
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import yaml
 
 from csa.errors import ArtifactError
+from csa.operations.cache import leftovers
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_atomic
 
@@ -38,29 +37,8 @@ def settle(ws: Workspace) -> bool:
     Returns:
         Whether it had to be done.
     """
-    _settle_cut_list(ws)
+    leftovers.remove(ws)
     return _settle_conflict(ws) or _settle_cut(ws)
-
-
-def _settle_cut_list(ws: Workspace) -> None:
-    """Remove `.dvc/tmp/rwlock` where DVC was killed, or the disk was full, while it wrote: no DVC
-    would work here again, and whoever it names that lives asks for what it needs anew.
-    """
-    at = ws.root if (ws.root / ".dvc").is_dir() else ws.home
-    path = at / ".dvc" / "tmp" / "rwlock"
-    if not path.is_file() or _is_json(path):
-        return
-    time.sleep(_WRITTEN_SECONDS)
-    if not _is_json(path):
-        path.unlink(missing_ok=True)
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def _settle_cut(ws: Workspace) -> bool:

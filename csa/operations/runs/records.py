@@ -132,7 +132,8 @@ def record_run(project: Project, stages: list[str]) -> tuple[RunRecord, bool]:
         items_sha256=keep_items(project),
     )
     partial = ws.runs / f".{run_id}.{os.getpid()}.tmp"
-    shutil.rmtree(partial, ignore_errors=True)
+    for left in ws.runs.glob(".*.tmp"):  # by runs that were killed; only one is at work here
+        shutil.rmtree(left, ignore_errors=True)
     write_json(partial / "run.json", asdict(record))
     for source in (ws.metrics, ws.fit_report, ws.evaluation / "queries.parquet"):
         shutil.copyfile(source, partial / source.name)

@@ -1,0 +1,72 @@
+"""What a DVC that was killed, or that met a full disk, leaves and would stumble over.
+
+DVC writes its list of who is at work in place: a cut one stops every command. Of the run cache it
+takes the newest file for the newest entry, and so a temporary file that was cut.
+"""
+
+import json
+import time
+from pathlib import Path
+
+from csa.pipeline.workspace import Workspace
+
+_WRITTEN_SECONDS = 1.0  # what DVC writes just now is whole by then
+
+
+def remove(ws: Workspace) -> None:
+    """Remove DVC's list of who is at work where it was cut; whoever it names that lives asks for
+    what it needs anew.
+
+    Args:
+        ws: the workspace that DVC works in.
+    """
+    path = _dvc(ws) / "tmp" / "rwlock"
+    if not path.is_file() or _is_json(path):
+        return
+    time.sleep(_WRITTEN_SECONDS)
+    if not _is_json(path):
+        path.unlink(missing_ok=True)
+
+
+def remove_from_run_cache(ws: Workspace) -> list[Path]:
+    """Remove what was on its way into the run cache.
+
+    Args:
+        ws: the workspace that DVC works in.
+
+    Returns:
+        The files that were removed.
+    """
+    runs = _cache(_dvc(ws)) / "runs"
+    if not (found := list(runs.glob("*/*/.*.tmp"))):
+        return []
+    time.sleep(_WRITTEN_SECONDS)
+    left = [path for path in found if path.is_file()]
+    for path in left:
+        path.unlink(missing_ok=True)
+    return left
+
+
+def _dvc(ws: Workspace) -> Path:
+    """The folder of settings of the DVC that works in a workspace."""
+    return (ws.root if (ws.root / ".dvc").is_dir() else ws.home) / ".dvc"
+
+
+def _cache(folder: Path) -> Path:
+    """Where the cache of these settings lies."""
+    from configobj import ConfigObj
+
+    found = folder / "cache"
+    for name in ("config", "config.local"):
+        if (folder / name).is_file():
+            settings = ConfigObj(str(folder / name), encoding="utf-8").get("cache", {})
+            found = folder / settings.get("dir", found)
+    return found
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return True
