@@ -4,6 +4,7 @@
 said as a fault of csa, with its place; CSA_TRACEBACK=1 shows all of it.
 """
 
+import errno
 import os
 import sys
 import traceback
@@ -21,6 +22,7 @@ TRACEBACK = "CSA_TRACEBACK"
 """The variable that asks for the whole traceback of what no command raises on purpose."""
 
 _LONGEST = 2000  # characters
+_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -115,6 +117,9 @@ def explained(error: BaseException) -> str:
     words = one_line(error)[:300]
     if isinstance(error, MemoryError):
         return "not enough memory for this; free some, or ask for less at once"
+    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+        where = error.filename or "a file"
+        return f"{where}: cannot be written ({error.strerror}); free space, or see to the disk"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'the system'}: {error.strerror}; {_place(error)}"
     kind = type(error).__name__

