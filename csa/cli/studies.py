@@ -87,6 +87,9 @@ def suspects(
     type=COUNT,
     help="Random subsets of each size.",
 )
+@click.option(
+    "--unpaired", is_flag=True, help="Also with the workspace's unpaired items and labels."
+)
 @json_option
 def sweep(
     workspace: str,
@@ -95,6 +98,7 @@ def sweep(
     noise: str,
     noise_groups: int | None,
     seeds: int,
+    unpaired: bool,
     as_json: bool,
 ) -> None:
     """Measure data efficiency and noise robustness of CSA and its baselines on a workspace's
@@ -107,14 +111,16 @@ def sweep(
     \b
     Examples:
       csa sweep
+      csa sweep --methods csa --unpaired
       csa sweep -w flickr8k --methods csa,published --sizes 20,100,1000 --noise 0,0.3
     """
     from csa.pipeline.recipes import existing_workspace
-    from csa.questions.sweep import SweepPlan, run_sweep, split_list, sweep_text
+    from csa.questions.sweep import UNPAIRED, SweepPlan, run_sweep, split_list
+    from csa.questions.sweep_words import sweep_text
 
     ws = existing_workspace(workspace)
     plan = SweepPlan(
-        split_list(methods, str, "--methods"),
+        (*split_list(methods, str, "--methods"), *([UNPAIRED] if unpaired else [])),
         None if sizes is None else split_list(sizes, int, "--sizes"),
         split_list(noise, float, "--noise"),
         noise_groups,

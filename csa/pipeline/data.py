@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import polars as pl
 
@@ -111,6 +111,21 @@ class PipelineData:
                 )
                 return bridge, list(header["names"])
         return None
+
+    def beside_pairs(self) -> dict[str, Any]:
+        """What a fit is given beside pairs, by the names that `csa.CSA.fit` has for it:
+        unpaired_x, unpaired_y and bridge; None each where there is none.
+
+        Raises:
+            ArtifactError: a file is missing or damaged.
+        """
+        first, second = self.params.view_names
+        labels = self.labels()
+        return {
+            "unpaired_x": self.unpaired(first),
+            "unpaired_y": self.unpaired(second),
+            "bridge": labels[0] if labels else None,
+        }
 
     def fingerprints(self) -> dict[str, str]:
         """View -> fingerprint of the encoder that its features are from."""

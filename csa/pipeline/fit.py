@@ -29,18 +29,10 @@ def fit_stage(ws: Workspace) -> dict[str, Any]:
     logging.basicConfig(format="fit: %(message)s", stream=sys.stderr)
     # a fit takes a minute on tens of thousands of pairs: say what it is at
     logging.getLogger("csa").setLevel(logging.INFO)
-    first, second = data.params.view_names
-    labels = data.labels()
-    model = CSA(**asked).fit(
-        X,
-        Y,
-        groups,
-        unpaired_x=data.unpaired(first),
-        unpaired_y=data.unpaired(second),
-        bridge=labels[0] if labels else None,
-    )
+    model = CSA(**asked).fit(X, Y, groups, **data.beside_pairs())
     account = model.alignment_.notes.get("unpaired")
     if account is not None and account["learned_from_labels"]:
+        labels = data.labels()
         account["label_names"] = labels[1] if labels else []
     model.save(ws.alignment)
     Moments.from_arrays(X, Y).save(ws.moments)

@@ -9,9 +9,11 @@ import hashlib
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -50,8 +52,12 @@ METHODS: dict[str, tuple[str, Callable[[], PairModel]]] = {
     "ridge": ("ridge map", RidgeMap),
     "asif": ("ASIF", ASIF),
     "procrustes": ("Procrustes", Procrustes),
+    "unpaired": ("CSA() with unpaired items", csa.CSA),
 }
 """Name -> label and what makes the estimator."""
+
+UNPAIRED = "unpaired"
+"""The method that a workspace's unpaired items and labels are given to."""
 
 DEFAULT_METHODS = ("csa", "published", "ridge", "asif", "procrustes")
 SIZES = (20, 50, 100, 300, 1000, 3000, 10_000, 30_000)
@@ -88,6 +94,7 @@ class SweepPlan:
         sizes = (*(size for size in SIZES if size < most), most)
         sizes = sizes if self.sizes is None else tuple(sorted(set(self.sizes)))
         noise_groups = self.noise_groups or min(MOST_NOISE_GROUPS, most)
+        noisy = [name for name in self.methods if name != UNPAIRED]
         unknown = [name for name in self.methods if name not in METHODS]
         if unknown or not self.methods:
             raise InputError(
@@ -102,14 +109,17 @@ class SweepPlan:
         if any(not 0 <= share <= 1 for share in self.noise):
             raise InputError(f"noise {self.noise}: shares of shuffled pairs lie in [0, 1]")
 
-        def cells(sizes: Iterable[int], noise: Iterable[float]) -> list[Cell]:
+        def cells(
+            sizes: Iterable[int], noise: Iterable[float], methods: Iterable[str]
+        ) -> list[Cell]:
             return [
                 Cell(method, size, share, seed)
-                for size, share, method in product(sizes, noise, self.methods)
+                for size, share, method in product(sizes, noise, methods)
                 for seed in range(self.seeds if size < most or share else 1)
             ]
 
-        return cells(sizes, (0.0,)), cells((noise_groups,), sorted(set(self.noise)))
+        shuffled = cells((noise_groups,), sorted(set(self.noise)), noisy)
+        return cells(sizes, (0.0,), self.methods), shuffled
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,6 +131,8 @@ class SweepData:
         group: group number of each training pair, in order of first appearance.
         held_out: what is measured on.
         identity: hash of the training pairs and of both encoders.
+        beside: what the method `unpaired` is given beside pairs, as `csa.CSA.fit` names it; empty
+            where the workspace has no unpaired items.
     """
 
     X: Array
@@ -128,6 +140,7 @@ class SweepData:
     group: NDArray[np.intp]
     held_out: HeldOut
     identity: str
+    beside: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, ws: Workspace) -> "SweepData":
@@ -155,6 +168,7 @@ class SweepData:
             group,
             held_out,
             hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest(),
+            opened.beside_pairs() if opened.params.dataset.unpaired else {},
         )
 
     @property
@@ -176,11 +190,17 @@ def run_sweep(ws: Workspace, plan: SweepPlan = SweepPlan()) -> SweepReport:
 
     Raises:
         ArtifactError: the workspace was not run.
-        InputError: an unknown method, or a size or share that cannot be.
+        InputError: an unknown method, a size or share that cannot be, or the method `unpaired`
+            in a workspace without unpaired items.
     """
     data, params = SweepData.of(ws), ws.params().evaluate
     efficiency, shuffled = plan.cells(data.groups)
     cells = [*efficiency, *(cell for cell in shuffled if cell not in efficiency)]
+    if not data.beside and any(cell.method == UNPAIRED for cell in cells):
+        raise InputError(
+            f"workspace {ws.name} has no unpaired items; name some in dataset.unpaired, `csa run` "
+            f"it, then sweep again"
+        )
     rows = _measure_all(cells, data, params, ws.state / "sweep")
     report = SweepReport(
         workspace=ws.name,
@@ -196,32 +216,6 @@ def run_sweep(ws: Workspace, plan: SweepPlan = SweepPlan()) -> SweepReport:
     write_json(folder / "sweep.json", report.as_dict())
     draw(report, folder)
     return report
-
-
-def sweep_text(report: SweepReport) -> str:
-    """A sweep in lines: recall at 1, a table each of data efficiency and noise."""
-    ways = " / ".join(map(arrow, report.parts[0].directions))
-    lines = [f"recall at 1 in %, {ways}, means over seeds"]
-    for part in report.parts:
-        title, form = {
-            "groups": ("training groups", "{:,}"),
-            "noise": ("shuffled pairs", "{:.0%}"),
-        }[part.varied]
-        heads = [form.format(place) for place in part.places]
-        lines += ["", f"{title:<42}" + "".join(f"{head:>13}" for head in heads)]
-        for method in part.methods:
-            cells = [_recalls(part.at(method, place)) for place in part.places]
-            lines.append(f"{report.methods[method]:<42}" + "".join(f"{cell:>13}" for cell in cells))
-    return "\n".join(lines)
-
-
-def _recalls(rows: list[SweepRow]) -> str:
-    """Mean recall at 1 of each direction, in percent."""
-    means = (
-        100 * np.mean([row.retrieval[way].recall_at_1.value for row in rows])
-        for way in rows[0].retrieval
-    )
-    return " / ".join(f"{mean:.1f}" for mean in means)
 
 
 def fit_subset(
@@ -295,7 +289,7 @@ def _measure_all(
             if cell in rows:
                 continue
             bar.set_postfix_str(f"{cell.method}, {cell.groups} groups", refresh=False)
-            make = METHODS[cell.method][1]
+            make = _maker(cell.method, data)
             model, pairs, seconds = fit_subset(make, data, cell.groups, cell.noise, cell.seed)
             measured = retrieval(model, data.held_out, params)
             rows[cell] = SweepRow(
@@ -304,6 +298,14 @@ def _measure_all(
             write_json(files[cell], rows[cell].as_dict())
             bar.update()
     return rows
+
+
+def _maker(method: str, data: SweepData) -> Callable[[], Any]:
+    """What makes a method's estimator; its `fit` takes pairs and groups alone."""
+    make = METHODS[method][1]
+    if method != UNPAIRED:
+        return make
+    return lambda: SimpleNamespace(fit=partial(csa.CSA().fit, **data.beside))
 
 
 def _address(cell: Cell, data: SweepData, params: EvaluateParams) -> str:
@@ -316,8 +318,19 @@ def _address(cell: Cell, data: SweepData, params: EvaluateParams) -> str:
         data.held_out.evaluation_id,
         params.model_dump(),
         code_hash(__name__),
+        *([_identity(data.beside)] if cell.method == UNPAIRED else []),
     ]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _identity(beside: dict[str, Any]) -> str:
+    """Hash of unpaired items and labels."""
+    digest = hashlib.sha256()
+    bridge = beside["bridge"]
+    labels = () if bridge is None else (bridge.weights, bridge.bias, bridge.label_features)
+    for part in (beside["unpaired_x"], beside["unpaired_y"], *labels):
+        digest.update(b"none" if part is None else np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()
 
 
 def split_list(text: str, kind: Callable[[str], Any], option: str) -> tuple[Any, ...]:

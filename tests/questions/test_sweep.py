@@ -3,6 +3,7 @@ honest sizes.
 """
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -21,6 +22,7 @@ from csa.pipeline.workspace import Workspace
 from csa.questions import sweep as module
 from csa.questions.noise import shuffled_pairs
 from csa.questions.sweep import METHODS, SweepData, SweepPlan, fit_subset, retrieval, run_sweep
+from csa.questions.sweep_words import sweep_text, worth, worth_text
 
 PLAN = SweepPlan(("ridge", "procrustes"), (20, 80), (0.0, 1.0), 20, seeds=2)
 
@@ -154,6 +156,56 @@ def test_impossible_sweeps_are_one_clear_line(ws):
     ws.pairs.unlink()
     with pytest.raises(ArtifactError, match="csa run"):
         run_sweep(ws)
+
+
+def name_unpaired_items(ws):
+    """500 items of either view without a partner, as the stage `unpaired` leaves them."""
+    params = {"dataset": {"unpaired": {"image": "pool", "text": "pool.txt"}}}
+    params["evaluate"] = {"bootstrap": 100}
+    ws.params_file.write_text(json.dumps(Params.from_mapping(params).dump()))
+    X, Y = shared_signal(1200, 10, 8, 5, 0.5, np.random.default_rng(0))
+    for view, features in (("image", X[200:700]), ("text", Y[700:])):
+        hashes = [f"{10_000 + i:064x}" for i in range(500)]
+        encoder = Arrays({"encoder": view}, 1)
+        write_shards(ws.unpaired(view), hashes, features.astype(np.float32), encoder)
+
+
+def test_unpaired_items_are_a_method_and_their_worth_is_said_in_groups(ws):
+    plan = SweepPlan(("csa", "unpaired"), (10, 40, 80), (0.0,), 10, seeds=2)
+    with pytest.raises(InputError, match="has no unpaired items; name some in"):
+        run_sweep(ws, plan)
+    name_unpaired_items(ws)
+    report = run_sweep(ws, plan)
+    assert {row.method for row in report.noise} == {"csa"}, "noise is not asked of it"
+    found = worth(report)
+    assert set(found) == {10, 40, 80} and [len(seeds) for seeds in found.values()] == [2, 2, 1]
+    assert all(size <= value <= 80 for size, seeds in found.items() for value in seeds)
+    assert "10 groups with unpaired items are worth" in sweep_text(report)
+    data, params = SweepData.of(ws), EvaluateParams()
+    cells = [module.Cell(method, 20, 0.0, 0) for method in ("csa", "unpaired")]
+    before = [module._address(cell, data, params) for cell in cells]
+    data.beside["unpaired_x"] = data.beside["unpaired_x"][1:]
+    after = [module._address(cell, data, params) for cell in cells]
+    assert before[0] == after[0] and before[1] != after[1]
+
+
+def test_what_unpaired_items_are_worth_is_read_off_the_curve_without_them():
+    def row(method, groups, recall, seed=0):
+        metrics = SimpleNamespace(recall_at_1=SimpleNamespace(value=recall))
+        return SimpleNamespace(method=method, groups=groups, seed=seed, retrieval={"a": metrics})
+
+    curve = [row("csa", groups, recall) for groups, recall in ((10, 0.1), (100, 0.3), (1000, 0.2))]
+    pooled = [row("unpaired", 10, recall, i) for i, recall in enumerate((0.05, 0.2, 0.9))]
+    report = SimpleNamespace(data_efficiency=[*curve, *pooled])
+    found = worth(report)[10]
+    assert found[0] == pytest.approx(10), "never fewer than there are"
+    assert found[1] == pytest.approx(10**1.5), "half way, on a logarithmic scale"
+    assert found[2] == pytest.approx(1000), "no more than were measured"
+    assert worth_text(report) == [
+        "",
+        "10 groups with unpaired items are worth 32 (10 to 1,000) without; more than were measured "
+        "counts as the most that were",
+    ]
 
 
 def test_the_command(ws):

@@ -1,0 +1,77 @@
+"""A sweep in words: its tables, and what unpaired items were worth in pairs."""
+
+import numpy as np
+
+from csa.questions.sweep import UNPAIRED
+from csa.results.sweep import SweepReport, SweepRow
+from csa.results.words import arrow
+
+
+def sweep_text(report: SweepReport) -> str:
+    """A sweep in lines: recall at 1, a table each of data efficiency and noise."""
+    ways = " / ".join(map(arrow, report.parts[0].directions))
+    lines = [f"recall at 1 in %, {ways}, means over seeds"]
+    for part in report.parts:
+        title, form = {
+            "groups": ("training groups", "{:,}"),
+            "noise": ("shuffled pairs", "{:.0%}"),
+        }[part.varied]
+        heads = [form.format(place) for place in part.places]
+        lines += ["", f"{title:<42}" + "".join(f"{head:>13}" for head in heads)]
+        for method in part.methods:
+            cells = [_recalls(part.at(method, place)) for place in part.places]
+            lines.append(f"{report.methods[method]:<42}" + "".join(f"{cell:>13}" for cell in cells))
+    return "\n".join([*lines, *worth_text(report)])
+
+
+def worth_text(report: SweepReport) -> list[str]:
+    """What unpaired items brought, in words; no line where they or `csa` were not measured."""
+    lines = []
+    for groups, found in worth(report).items():
+        low, middle, high = min(found), float(np.median(found)), max(found)
+        shown = f"{middle:,.0f}" + (f" ({low:,.0f} to {high:,.0f})" if low < high else "")
+        lines.append(f"{groups:,} groups with unpaired items are worth {shown} without")
+    beyond = "; more than were measured counts as the most that were"
+    return ["", *lines[:-1], lines[-1] + beyond] if lines else []
+
+
+def worth(report: SweepReport) -> dict[int, list[float]]:
+    """How many groups without unpaired items find as much as fewer with them.
+
+    The curve without them is the mean recall at 1 over seeds and both directions against the
+    logarithm of the groups, taken to rise.
+
+    Args:
+        report: a sweep with the methods `csa` and `unpaired`.
+
+    Returns:
+        Groups with unpaired items -> for each seed the groups without, at least as many and at
+        most as many as were measured; empty where one of the methods was not measured.
+    """
+    rows = report.data_efficiency
+    plain = [row for row in rows if row.method == "csa"]
+    sizes = sorted({row.groups for row in plain})
+    if len(sizes) < 2:
+        return {}
+    means = [np.mean([_recall(row) for row in plain if row.groups == size]) for size in sizes]
+    curve = np.maximum.accumulate(means) + 1e-9 * np.arange(len(sizes))  # a flat part has an end
+    found: dict[int, list[float]] = {}
+    for row in rows:
+        if row.method == UNPAIRED:
+            equal = np.exp(np.interp(_recall(row), curve, np.log(sizes)))
+            found.setdefault(row.groups, []).append(max(float(equal), row.groups))
+    return found
+
+
+def _recall(row: SweepRow) -> float:
+    """Recall at 1, the mean of both directions."""
+    return float(np.mean([metrics.recall_at_1.value for metrics in row.retrieval.values()]))
+
+
+def _recalls(rows: list[SweepRow]) -> str:
+    """Mean recall at 1 of each direction, in percent."""
+    means = (
+        100 * np.mean([row.retrieval[way].recall_at_1.value for row in rows])
+        for way in rows[0].retrieval
+    )
+    return " / ".join(f"{mean:.1f}" for mean in means)
