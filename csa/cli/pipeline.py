@@ -14,6 +14,7 @@ from csa.cli.common import (
     say,
     workspace_option,
 )
+from csa.cli.outputs import OutputFile
 
 
 @click.command()
@@ -69,15 +70,27 @@ def run(
 
 @click.command()
 @recipe_arguments
+@click.option(
+    "--sheet",
+    metavar="FILE.png",
+    type=OutputFile(".png"),
+    help="Draw twelve pairs as they will be fitted.",
+)
 @json_option
-def plan(recipe: Path | None, overrides: tuple[str, ...], data: str | None, as_json: bool) -> None:
+def plan(
+    recipe: Path | None,
+    overrides: tuple[str, ...],
+    data: str | None,
+    sheet: Path | None,
+    as_json: bool,
+) -> None:
     """Say what `csa run` would do: which stages, how many items, about how long. Computes nothing.
 
     Exit code 1 when something is missing: the data set, or an encoder.
 
     \b
     Example:
-      csa plan recipes/flickr8k.yaml --data ~/flickr8k
+      csa plan recipes/flickr8k.yaml --data ~/flickr8k --sheet pairs.png
     """
     from csa.operations.environment import prepare_environment
     from csa.operations.inspection.plan import make_plan
@@ -86,8 +99,10 @@ def plan(recipe: Path | None, overrides: tuple[str, ...], data: str | None, as_j
 
     ws = open_workspace(recipe, overrides, data)
     prepare_environment(ws)
-    result = make_plan(Project(ws))
+    result = make_plan(Project(ws), sheet)
     click.echo(json.dumps(result.as_dict(), indent=2) if as_json else str(result))
+    if sheet is not None and result.data and not as_json:
+        click.echo(f"sheet: {sheet}")
     if result.problems:
         sys.exit(1)
 

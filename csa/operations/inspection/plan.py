@@ -5,6 +5,7 @@ computed; nothing is written.
 import sys
 import time
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from csa.datasets.ingest import ingest
@@ -18,7 +19,7 @@ from csa.encoders.base import Encoder, batches
 from csa.encoders.models import find_model, is_elsewhere
 from csa.encoders.registry import BUILTIN, load_encoder
 from csa.encoders.several import ViewEncoder
-from csa.errors import CSAError, EncoderError
+from csa.errors import CSAError, EncoderError, InputError
 from csa.evaluation.contenders import tower_views
 from csa.features.cache import FeatureCache
 from csa.operations.cache import dvc
@@ -26,6 +27,7 @@ from csa.operations.inspection import estimates
 from csa.operations.opened import Project
 from csa.params.schema import Params
 from csa.params.views import ViewParams
+from csa.pipeline.recipes import DEMO
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import read_json
 
@@ -105,8 +107,15 @@ class Plan:
         return "\n".join(lines)
 
 
-def make_plan(project: Project) -> Plan:
+def make_plan(project: Project, sheet: Path | None = None) -> Plan:
     """Look at the data set, the cache and the pipeline's state.
+
+    Args:
+        project: what would run.
+        sheet: where twelve pairs are drawn as they will be fitted (PNG); None: nowhere.
+
+    Returns:
+        The plan.
 
     Raises:
         WorkspaceError: DVC cannot read the pipeline.
@@ -125,7 +134,8 @@ def make_plan(project: Project) -> Plan:
     items: dict[str, list[tuple[str, str]]] = {}
     account: dict[str, Any] = {}
     try:
-        items, account = _look_at_data(project, pairs_are_current=stages["ingest"] == "up to date")
+        is_current = stages["ingest"] == "up to date"
+        items, account = _look_at_data(project, is_current, sheet)
     except CSAError as error:
         problems.append(" ".join(str(error).split()))
     for name, task in project.params.tasks.items():
@@ -205,7 +215,7 @@ def _missing_towers(params: Params) -> list[str]:
 
 
 def _look_at_data(
-    project: Project, pairs_are_current: bool
+    project: Project, pairs_are_current: bool, sheet: Path | None
 ) -> tuple[dict[str, list[tuple[str, str]]], dict[str, Any]]:
     """(hash, value) of the distinct items of each view, and the account of the data set; hashes
     are empty for a demo that is not rendered yet.
@@ -213,7 +223,9 @@ def _look_at_data(
     ws, params = project.ws, project.params
     if pairs_are_current and ws.account.is_file():
         pairs, account = read_pairs(ws.pairs), read_json(ws.account)
-    elif params.dataset.path == "data/openmoji" and not (ws.root / params.dataset.path).exists():
+    elif params.dataset.path == DEMO and not (ws.root / params.dataset.path).exists():
+        if sheet is not None:
+            raise InputError("--sheet: the pictures are drawn by stage demo; csa run draws them")
         emojis = load_emojis(params.dataset.language)
         texts = dict.fromkeys(text for item in emojis for text in item.captions)
         items = {
@@ -224,6 +236,10 @@ def _look_at_data(
     else:
         found = ingest(params, ws.root)
         pairs, account = found.pairs, found.account
+    if sheet is not None:
+        from csa.figures.pairs_sheet import draw_pairs
+
+        draw_pairs(pairs, params, dataset_root(params.dataset, ws.root), sheet)
     items = {
         view: pairs.select(f"{view}_hash", view)
         .unique(f"{view}_hash", keep="first", maintain_order=True)
