@@ -156,23 +156,20 @@ def tar_members(path: Path, name: str, count: int | None = None) -> list[Member]
     Raises:
         DataError: missing, damaged or compressed.
     """
-    try:
-        with (
-            guarded(name, "an uncompressed tar"),
-            open_item(path, name, "tar") as file,
-            tarfile.open(fileobj=file, mode="r:") as tar,
-        ):
-            size = path.stat().st_size
-            members = [
-                Member(member.name.removeprefix("./"), member.offset_data, member.size)
-                for member in islice(tar, count)
-                if member.isfile()
-            ]
-    except tarfile.TarError as error:
-        raise DataError(
-            f"{name}: not readable as an uncompressed tar ({error}); fetch it again, or "
-            f"decompress it"
-        ) from None
+    with guarded(name, "an uncompressed tar"), open_item(path, name, "tar") as file:
+        size = path.stat().st_size
+        try:
+            with tarfile.open(fileobj=file, mode="r:") as tar:
+                members = [
+                    Member(member.name.removeprefix("./"), member.offset_data, member.size)
+                    for member in islice(tar, count)
+                    if member.isfile()
+                ]
+        except tarfile.TarError as error:
+            raise DataError(
+                f"{name}: not readable as an uncompressed tar ({plain_words(error)}); fetch it "
+                f"again, or decompress it"
+            ) from None
     if any(member.offset + member.size > size for member in members):
         raise DataError(
             f"{name}: not readable as an uncompressed tar (its last member is cut off); fetch it "

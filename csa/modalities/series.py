@@ -19,6 +19,7 @@ Series: TypeAlias = NDArray[np.float32]
 """Shape (time, channels)."""
 
 SUFFIXES = frozenset({".npy", ".csv", ".inkml"})
+_NPY = b"\x93NUMPY"
 MIN_STEPS = 4
 MAX_VALUES = 50_000_000
 
@@ -96,6 +97,9 @@ def decode_series(file: BinaryIO, name: str) -> Series:
 
 
 def _read_npy(file: BinaryIO) -> Series:
+    if file.read(len(_NPY)) != _NPY:  # NumPy's own words advise to load it as a pickle
+        raise ValueError("it does not begin as a NumPy file; save it with numpy.save")
+    file.seek(0)
     array = np.load(file, allow_pickle=False)
     if not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
         raise ValueError(f"values are of type {array.dtype}, expected real numbers")
