@@ -223,7 +223,7 @@ def test_a_run_on_bad_data_is_one_line_and_changes_nothing(undisturbed):
 
 
 def test_kill_9_anywhere_costs_at_most_a_batch_and_ends_the_same(undisturbed, tmp_path):
-    repo = SmallRepo(tmp_path / "repo", variables=undisturbed[0].variables)
+    repo = SmallRepo(tmp_path / "repo")
     cache = repo.ws.cache
 
     def batches(encoder):
@@ -259,7 +259,7 @@ def test_kill_9_anywhere_costs_at_most_a_batch_and_ends_the_same(undisturbed, tm
 
 
 def test_a_killed_run_whose_stage_lives_on_does_not_stop_the_next(undisturbed, tmp_path):
-    repo = SmallRepo(tmp_path / "repo", variables=undisturbed[0].variables)
+    repo = SmallRepo(tmp_path / "repo")
     repo.kill_when(
         lambda process: any(repo.ws.cache.glob("efficientnet*/*.safetensors")), everything=False
     )
