@@ -47,10 +47,10 @@ def find_recipe(recipe: Path) -> Path:
     Raises:
         InputError: neither is there.
     """
-    if recipe.is_file() or recipe.suffix or len(recipe.parts) > 1:
+    if what_is(recipe) == "a file" or recipe.suffix or len(recipe.parts) > 1:
         return recipe
     packaged = _PACKAGED / f"{recipe}.yaml"
-    if packaged.is_file():
+    if what_is(packaged) == "a file":
         return packaged
     names = packaged_recipes()
     near = difflib.get_close_matches(str(recipe), names, n=1)

@@ -9,10 +9,12 @@ import pytest
 import tiny_models
 import yaml
 
+from csa.errors import InputError
 from csa.operations.inspection import estimates
 from csa.operations.inspection.plan import make_plan
 from csa.operations.opened import Project
 from csa.params.schema import Params
+from csa.pipeline.recipes import find_recipe
 from csa.pipeline.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
@@ -158,3 +160,8 @@ def test_a_giant_model_on_imagenet_takes_hours(monkeypatch):
         135.6, rel=0.01
     )
     assert estimates.seconds_per_item("somebody/unknown") is None
+
+
+def test_a_name_too_long_is_no_recipe():
+    with pytest.raises(InputError, match="no such file, and no recipe of that name"):
+        find_recipe(Path("x" * 5000))
