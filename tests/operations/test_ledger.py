@@ -3,11 +3,12 @@ champion that agrees with it.
 """
 
 import json
+import os
 
 import pytest
 from workspaces import make_workspace
 
-from csa.errors import ArtifactError
+from csa.errors import ArtifactError, WorkspaceError
 from csa.operations.ledger import ledger, team_ledger
 from csa.operations.opened import Project
 from csa.pipeline.workspace import Workspace
@@ -231,3 +232,19 @@ def test_a_line_has_the_number_after_the_newest_it_follows(tmp_path, seq, whole)
     else:
         with pytest.raises(ArtifactError, match="was edited"):
             ledger.merge(path, [line])
+
+
+def test_a_line_that_a_broken_disk_did_not_take_is_not_there(tmp_path, monkeypatch):
+    path = tmp_path / "promotions.jsonl"
+    ledger.append(path, {"model": "m", "verdict": "keep"})
+    before = path.read_bytes()
+
+    def broken(file):
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", broken)
+        with pytest.raises(WorkspaceError, match="cannot be written"):
+            ledger.append(path, {"model": "m", "verdict": "promote"})
+    assert path.read_bytes() == before
+    assert ledger.append(path, {"model": "m", "verdict": "promote"})["seq"] == 2

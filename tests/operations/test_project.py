@@ -214,8 +214,11 @@ def test_what_was_on_its_way_into_the_run_cache_is_removed(tmp_path, monkeypatch
         entry.write_text("cmd: x\nouts: []\n")
         cut = entry.with_name(".T7kQ.tmp")
         cut.write_text("cmd: x\n")
-        assert leftovers.remove_from_run_cache(ws) == [cut]
-        assert entry.is_file() and not cut.exists()
+        alone = cache / "runs" / "12" / "12ff" / ".x9.tmp"
+        alone.parent.mkdir()
+        alone.touch()
+        assert set(leftovers.remove_from_run_cache(ws)) == {cut, alone}
+        assert list(cache.rglob("*.tmp")) == [] and entry.is_file() and not alone.parent.exists()
         config = f"[cache]\n    dir = '{elsewhere}'\n"
         (tmp_path / ".dvc" / "config.local").write_text(config)
 

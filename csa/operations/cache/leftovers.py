@@ -1,11 +1,13 @@
 """What a DVC that was killed, or that met a full disk, leaves and would stumble over.
 
 DVC writes its list of who is at work in place: a cut one stops every command. Of the run cache it
-takes the newest file for the newest entry, and so a temporary file that was cut.
+takes the newest file for the newest entry, and so a temporary file that was cut; a folder that it
+has made and not filled yet stops it.
 """
 
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from csa.pipeline.workspace import Workspace
@@ -29,7 +31,7 @@ def remove(ws: Workspace) -> None:
 
 
 def remove_from_run_cache(ws: Workspace) -> list[Path]:
-    """Remove what was on its way into the run cache.
+    """Remove what was on its way into the run cache, and folders there that hold no entry.
 
     Args:
         ws: the workspace that DVC works in.
@@ -38,12 +40,15 @@ def remove_from_run_cache(ws: Workspace) -> list[Path]:
         The files that were removed.
     """
     runs = _cache(_dvc(ws)) / "runs"
-    if not (found := list(runs.glob("*/*/.*.tmp"))):
-        return []
-    time.sleep(_WRITTEN_SECONDS)
+    found = list(runs.glob("*/*/.*.tmp"))
+    if found:
+        time.sleep(_WRITTEN_SECONDS)
     left = [path for path in found if path.is_file()]
     for path in left:
         path.unlink(missing_ok=True)
+    for folder in runs.glob("*/*"):
+        with suppress(OSError):  # it holds something, as it should
+            folder.rmdir()
     return left
 
 

@@ -7,6 +7,7 @@ may each add a line at the same time; then both lines follow the same one, and t
 both. `csa.operations.ledger.team_ledger` carries the lines between clones.
 """
 
+import errno
 import getpass
 import hashlib
 import json
@@ -175,11 +176,17 @@ def _follows(line: Line, known: dict[str, Line]) -> bool:
 def _write(path: Path, lines: list[Line]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as file:
-            file.truncate(_whole_bytes(path))
-            file.write("".join(line_text(line) + "\n" for line in lines).encode())
-            file.flush()
-            os.fsync(file.fileno())
+        content = "".join(line_text(line) + "\n" for line in lines).encode()
+        with path.open("ab", buffering=0) as file:  # a buffer would be written again on closing
+            whole = _whole_bytes(path)
+            file.truncate(whole)
+            try:
+                if file.write(content) != len(content):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(whole)
+                raise
     except OSError as error:
         raise WorkspaceError(
             f"{path}: cannot be written ({error.strerror}); free space or fix its permissions"
