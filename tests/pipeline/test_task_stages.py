@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
+from measured import CLASSIFICATION
 from PIL import Image
 from small_repo import COLOURS, SHAPES, draw_shape, write_table
 
@@ -304,14 +305,7 @@ def test_a_class_may_be_called_anything(tmp_path):
     )
     results = results.with_columns(hit=(pl.col("label") == pl.col("predicted")).cast(pl.Float64))
     results = results.with_columns(top_1="hit", top_5="hit")
-    share = {"value": 0.5, "low": 0.4, "high": 0.6}
-    metrics = {
-        "protocol": "in_domain",
-        "classes": 4,
-        "top_1": share,
-        "chance": {"top_1": {"value": 0.25}},
-    }
-    chart = confusion_chart("confusion", results, per_class(results), metrics)
+    chart = confusion_chart("confusion", results, per_class(results), CLASSIFICATION)
     save_png(chart.figure, tmp_path / "confusion.png", chart.title)
     assert all(label in inline_svg(chart) for label in ("$a_{&lt;b&gt;}$", "$5 and \\up", "נמר"))
     assert (tmp_path / "confusion.png").read_bytes()[:4] == b"\x89PNG"
