@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -17,6 +17,8 @@ from csa.errors import ArtifactError
 from csa.operations.cache import leftovers
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_atomic
+
+_Taken = TypeVar("_Taken")
 
 _CONFLICT = re.compile(
     r"^<{7} [^\n]*\n(.*?)(?:^\|{7} [^\n]*\n.*?)?^={7}\n.*?^>{7} [^\n]*\n",
@@ -136,7 +138,7 @@ def computed_anew(ws: Workspace) -> list[str]:
     ]
 
 
-def read_lock(ws: Workspace, take: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+def read_lock(ws: Workspace, take: Callable[[Any], _Taken]) -> _Taken:
     """What somebody takes from the stages of dvc.lock.
 
     Args:
