@@ -12,6 +12,7 @@ from csa.datasets.glance import Glance, Look
 from csa.datasets.parquet import ParquetFile
 from csa.datasets.readers.hub_parquet import features_of
 from csa.datasets.readers.hub_rows import MEDIA
+from csa.datasets.readers.webdataset import CLASSES
 from csa.datasets.splits import part_in
 from csa.datasets.table_parts import tables_of_folder, tables_of_metadata
 from csa.datasets.tables import TABLE_ENDINGS, read_cells
@@ -22,7 +23,6 @@ from csa.params.views import Modality
 _ROWS = 200
 _FEATURES = (".npy", ".npz", ".safetensors", ".parquet")
 _PART = re.compile(r"\d")
-_CLASSES = "classnames.txt"
 _CLIP_RETRIEVAL = {"img": "image", "text": "text"}
 """Folder of features, without _emb -> name of its view."""
 _NO_DATA = ("readme", "license", "licence", "attribution", "params", "classes")
@@ -121,7 +121,7 @@ def _keys(glance: Glance) -> frozenset[str]:
 def _look_at_members(glance: Glance, look: Look, endings: set[str]) -> None:
     media = sorted({modality_of(f"x.{end}") for end in endings if names_a_file(f"x.{end}")})
     text = endings & {"txt", "text", "caption"}
-    classes = "cls" in endings and any(n.rpartition("/")[2] == _CLASSES for n in glance.files)
+    classes = "cls" in endings and any(n.rpartition("/")[2] == CLASSES for n in glance.files)
     look.recognised.append(f"members ending {', '.join(sorted(endings))}")
     look.needs(bool(media), f"items of modality {', '.join(media)}", "members such as 0.jpg")
     first: Modality = "image" if "image" in media or not media else media[0]
@@ -136,7 +136,7 @@ def _look_at_members(glance: Glance, look: Look, endings: set[str]) -> None:
     look.needs(
         bool(text or classes or "json" in endings),
         "texts",
-        f"members of texts, such as 0.txt or 0.json, or {_CLASSES} for those ending .cls",
+        f"members of texts, such as 0.txt or 0.json, or {CLASSES} for those ending .cls",
     )
 
 

@@ -68,7 +68,7 @@ def _imagefolder(glance: Glance) -> Iterator[Look]:
 def _classes(glance: Glance) -> list[ClassImage]:
     """The images that the reader finds in folders of classes."""
     reading = Reading(DatasetParams(kind="imagefolder"), {}, glance.root)
-    reading.__dict__["files"] = glance.files
+    reading.files = glance.files  # they are known: nothing is walked again
     try:
         return images_of_classes(reading)
     except DataError:

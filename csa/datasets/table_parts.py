@@ -44,7 +44,7 @@ def tables_of_metadata(files: Sequence[str], name: str | None = None) -> list[st
         All of one name, in order.
     """
     for one in METADATA if name is None else (name,):
-        found = [file for file in files if PurePath(file).name == one and one in METADATA]
+        found = [file for file in files if PurePath(file).name == one]
         if found:
             return found
     return []

@@ -92,6 +92,7 @@ class PipelineData:
             return None
         return FeatureTable.read(self.ws.unpaired(view)).features
 
+    @cached_property
     def labels(self) -> tuple[LabelBridge, list[str]] | None:
         """The labels that an encoder of these views knows, as a bridge, and their names; None
         where there are none or they are not to be used.
@@ -120,11 +121,10 @@ class PipelineData:
             ArtifactError: a file is missing or damaged.
         """
         first, second = self.params.view_names
-        labels = self.labels()
         return {
             "unpaired_x": self.unpaired(first),
             "unpaired_y": self.unpaired(second),
-            "bridge": labels[0] if labels else None,
+            "bridge": self.labels[0] if self.labels else None,
         }
 
     def fingerprints(self) -> dict[str, str]:

@@ -32,8 +32,7 @@ def fit_stage(ws: Workspace) -> dict[str, Any]:
     model = CSA(**asked).fit(X, Y, groups, **data.beside_pairs())
     account = model.alignment_.notes.get("unpaired")
     if account is not None and account["learned_from_labels"]:
-        labels = data.labels()
-        account["label_names"] = labels[1] if labels else []
+        account["label_names"] = data.labels[1] if data.labels else []
     model.save(ws.alignment)
     Moments.from_arrays(X, Y).save(ws.moments)
     report = FitReport(

@@ -117,6 +117,14 @@ class Workspace:
         """The table of a view's unpaired items: each one's value and hash."""
         return self.unpaired(view) / "items.parquet"
 
+    @property
+    def item_tables(self) -> list[Path]:
+        """The tables of items that are there: of pairs, and of each view's unpaired items."""
+        return [
+            *([self.pairs] if self.pairs.is_file() else []),
+            *sorted(self.unpaired_items("any").parents[1].glob("*/items.parquet")),
+        ]
+
     def labels(self, view: str) -> Path:
         """The labels that a view's encoder knows: head, label features and names; there only where
         they are used.

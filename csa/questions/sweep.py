@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,6 +42,9 @@ from csa.results.sweep import Cell, SweepReport, SweepRow
 from csa.results.words import arrow
 from csa.storage.files import write_json
 
+UNPAIRED = "unpaired"
+"""The method that a workspace's unpaired items and labels are given to."""
+
 METHODS: dict[str, tuple[str, Callable[[], PairModel]]] = {
     "csa": ("CSA()", csa.CSA),
     "published": (
@@ -52,12 +55,9 @@ METHODS: dict[str, tuple[str, Callable[[], PairModel]]] = {
     "ridge": ("ridge map", RidgeMap),
     "asif": ("ASIF", ASIF),
     "procrustes": ("Procrustes", Procrustes),
-    "unpaired": ("CSA() with unpaired items", csa.CSA),
+    UNPAIRED: ("CSA() with unpaired items", csa.CSA),
 }
 """Name -> label and what makes the estimator."""
-
-UNPAIRED = "unpaired"
-"""The method that a workspace's unpaired items and labels are given to."""
 
 DEFAULT_METHODS = ("csa", "published", "ridge", "asif", "procrustes")
 SIZES = (20, 50, 100, 300, 1000, 3000, 10_000, 30_000)
@@ -170,6 +170,15 @@ class SweepData:
             hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest(),
             opened.beside_pairs() if opened.params.dataset.unpaired else {},
         )
+
+    @cached_property
+    def beside_identity(self) -> str:
+        """Hash of unpaired items and labels."""
+        digest, bridge = hashlib.sha256(), self.beside["bridge"]
+        labels = () if bridge is None else (bridge.weights, bridge.bias, bridge.label_features)
+        for part in (self.beside["unpaired_x"], self.beside["unpaired_y"], *labels):
+            digest.update(b"none" if part is None else np.ascontiguousarray(part).tobytes())
+        return digest.hexdigest()
 
     @property
     def groups(self) -> int:
@@ -318,19 +327,9 @@ def _address(cell: Cell, data: SweepData, params: EvaluateParams) -> str:
         data.held_out.evaluation_id,
         params.model_dump(),
         code_hash(__name__),
-        *([_identity(data.beside)] if cell.method == UNPAIRED else []),
+        *([data.beside_identity] if cell.method == UNPAIRED else []),
     ]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _identity(beside: dict[str, Any]) -> str:
-    """Hash of unpaired items and labels."""
-    digest = hashlib.sha256()
-    bridge = beside["bridge"]
-    labels = () if bridge is None else (bridge.weights, bridge.bias, bridge.label_features)
-    for part in (beside["unpaired_x"], beside["unpaired_y"], *labels):
-        digest.update(b"none" if part is None else np.ascontiguousarray(part).tobytes())
-    return digest.hexdigest()
 
 
 def split_list(text: str, kind: Callable[[str], Any], option: str) -> tuple[Any, ...]:

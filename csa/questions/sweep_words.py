@@ -1,9 +1,11 @@
 """A sweep in words: its tables, and what unpaired items were worth in pairs."""
 
+from statistics import fmean
+
 import numpy as np
 
 from csa.questions.sweep import UNPAIRED
-from csa.results.sweep import SweepReport, SweepRow
+from csa.results.sweep import SweepPart, SweepReport, SweepRow
 from csa.results.words import arrow
 
 
@@ -48,24 +50,18 @@ def worth(report: SweepReport) -> dict[int, list[float]]:
         Groups with unpaired items -> for each seed the groups without, at least as many and at
         most as many as were measured; empty where one of the methods was not measured.
     """
-    rows = report.data_efficiency
-    plain = [row for row in rows if row.method == "csa"]
-    sizes = sorted({row.groups for row in plain})
+    part = SweepPart("groups", report.data_efficiency)
+    sizes = [size for size in part.places if part.at("csa", size)]
     if len(sizes) < 2:
         return {}
-    means = [np.mean([_recall(row) for row in plain if row.groups == size]) for size in sizes]
+    means = [fmean(row.recall for row in part.at("csa", size)) for size in sizes]
     curve = np.maximum.accumulate(means) + 1e-9 * np.arange(len(sizes))  # a flat part has an end
     found: dict[int, list[float]] = {}
-    for row in rows:
+    for row in part.rows:
         if row.method == UNPAIRED:
-            equal = np.exp(np.interp(_recall(row), curve, np.log(sizes)))
+            equal = np.exp(np.interp(row.recall, curve, np.log(sizes)))
             found.setdefault(row.groups, []).append(max(float(equal), row.groups))
     return found
-
-
-def _recall(row: SweepRow) -> float:
-    """Recall at 1, the mean of both directions."""
-    return float(np.mean([metrics.recall_at_1.value for metrics in row.retrieval.values()]))
 
 
 def _recalls(rows: list[SweepRow]) -> str:

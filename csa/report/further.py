@@ -2,6 +2,7 @@
 None where it was not measured.
 """
 
+from statistics import fmean
 from typing import Any
 
 import polars as pl
@@ -181,8 +182,7 @@ def _mean_recall(rows: list[SweepRow]) -> float | None:
     """Recall at 1 of both directions and all subsets alike; None where the method was not
     measured there.
     """
-    values = [way.recall_at_1.value for row in rows for way in row.retrieval.values()]
-    return sum(values) / len(values) if values else None
+    return fmean(row.recall for row in rows) if rows else None
 
 
 def baselines(source: Source) -> list[dict[str, Any]] | None:

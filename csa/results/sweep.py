@@ -1,6 +1,7 @@
 """sweep.json: what methods are worth with few training pairs and with shuffled ones."""
 
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Literal
 
 from csa.results.evaluation import RetrievalMetrics
@@ -37,6 +38,11 @@ class SweepRow(Cell):
     pairs: int
     fit_seconds: float
     retrieval: dict[str, RetrievalMetrics]
+
+    @property
+    def recall(self) -> float:
+        """Recall at 1, the mean of the directions."""
+        return fmean(way.recall_at_1.value for way in self.retrieval.values())
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import csv
 import io
 import json
 import os
-import tarfile
 import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from pyarrow import parquet
+from written import put, tar_of
 
 from csa.datasets.ingest import ReadOptions, read_dataset
 from csa.params.schema import Params
@@ -64,9 +64,7 @@ class Case:
 
     def put(self, name, content=b"x", fate=None):
         """Write a file; `fate` is what becomes of it."""
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        put(self.folder / name, content)
         if fate:
             self.files[fate] += 1
 
@@ -307,16 +305,6 @@ def webdataset(draw, folder):
                 case.record("samples", end, fate != "nameless")
         case.put(name, tar_of(members), USED if used else OUT)
     return case
-
-
-def tar_of(members):
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, content in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
 
 
 def huggingface(draw, folder):

@@ -7,7 +7,6 @@ import datetime
 import io
 import json
 import struct
-import tarfile
 import zipfile
 
 import numpy as np
@@ -18,6 +17,7 @@ import soundfile
 from builtin_encoders import ENCODERS
 from PIL import Image, PngImagePlugin
 from pyarrow import parquet
+from written import put, shard
 
 from csa.datasets.ingest import ingest
 from csa.datasets.items import item_loader
@@ -53,11 +53,6 @@ def picture(seed, kind="JPEG", **options):
     return buffer.getvalue()
 
 
-def put(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
-
-
 def pictures(folder, numbers=range(N), pattern="{}.jpg"):
     for i in numbers:
         put(folder / pattern.format(i), picture(i))
@@ -80,15 +75,6 @@ def separated(path, records, separator=","):
     writer.writeheader()
     writer.writerows(records)
     put(path, text.getvalue())
-
-
-def shard(path, members):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as tar:
-        for name, content in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
 
 
 def samples(numbers, text="thing {}"):

@@ -4,7 +4,6 @@ import gzip
 import io
 import json
 import re
-import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 from pyarrow import parquet
+from written import put, shard
 
 from csa.datasets.containers import ItemFiles
 from csa.datasets.ingest import ReadOptions, read_dataset
@@ -33,11 +33,6 @@ def picture(seed, kind="JPEG"):
 
 
 PICTURES = [picture(seed) for seed in range(N)]
-
-
-def put(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 def pictures(folder, numbers=range(N), pattern="{}.jpg"):
@@ -377,15 +372,6 @@ def samples(numbers, text="thing {}", ending="jpg"):
         yield f"{i:09d}.{ending}", PICTURES[i]
         yield f"{i:09d}.json", json.dumps({"caption": f"thing {i}"}).encode()
         yield f"{i:09d}.txt", text.format(i).encode()
-
-
-def shard(path, members):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as tar:
-        for name, content in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
 
 
 @pytest.mark.parametrize("packed", [True, False])

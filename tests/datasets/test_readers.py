@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import pickle
-import tarfile
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +14,7 @@ import soundfile
 from builtin_encoders import ENCODERS
 from PIL import Image
 from scipy.io import savemat
+from written import put, tar_of
 
 from csa.datasets.ingest import ReadOptions, ingest, read_dataset
 from csa.datasets.items import item_loader
@@ -67,11 +67,6 @@ def scan(seed):
     points = np.random.default_rng(seed).uniform(-20, 20, (32, 4)).astype("<f4")
     points[:, 3] = np.abs(points[:, 3]) / 20
     return points.tobytes()
-
-
-def put(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 def table(path, rows):
@@ -476,13 +471,12 @@ def test_pen_strokes_of_ujipenchars(tmp_path):
 
 
 def shard(path, samples):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as tar:
-        for key, members in samples.items():
-            for ending, content in members.items():
-                info = tarfile.TarInfo(f"{key}.{ending}")
-                info.size = len(content)
-                tar.addfile(info, io.BytesIO(content))
+    members = [
+        (f"{key}.{ending}", content)
+        for key, sample in samples.items()
+        for ending, content in sample.items()
+    ]
+    put(path, tar_of(members))
 
 
 def samples(first, count):

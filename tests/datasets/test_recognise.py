@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import tarfile
 
 import numpy as np
 import polars as pl
@@ -11,6 +10,7 @@ import pyarrow as pa
 import pytest
 from builtin_encoders import ENCODERS
 from PIL import Image
+from written import put, shard
 
 from csa.datasets.ingest import ReadOptions, read_dataset
 from csa.datasets.recognise import recognise
@@ -26,11 +26,6 @@ def picture(seed):
     pixels = np.random.default_rng(seed).integers(0, 255, (8, 8, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(buffer, "JPEG")
     return buffer.getvalue()
-
-
-def put(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 def pictures(folder, pattern="{}.jpg"):
@@ -181,15 +176,6 @@ def test_coco_and_karpathy(tmp_path):
     ]
     put(tmp_path / "karpathy" / "dataset_mine.json", json.dumps({"images": listed}))
     assert best(tmp_path / "karpathy")[0].kind == "karpathy"
-
-
-def shard(path, members):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as tar:
-        for name, content in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
 
 
 def test_webdataset(tmp_path):

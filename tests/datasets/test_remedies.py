@@ -11,7 +11,6 @@ import io
 import json
 import os
 import re
-import tarfile
 from collections import Counter
 from dataclasses import dataclass
 from itertools import product
@@ -24,6 +23,7 @@ import pytest
 import soundfile
 from PIL import Image
 from pyarrow import parquet
+from written import put, tar_of
 
 from csa.datasets.ingest import ingest
 from csa.encoders.registry import first_encoder
@@ -82,11 +82,6 @@ N = 16
 VIEWS = {"image": "image", "text": "text"}
 TEXTS = {"a": "text", "b": "text"}
 ARRAYS = {"a": "array", "b": "array"}
-
-
-def put(path, content):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 def picture(seed, size=8):
@@ -265,13 +260,7 @@ def flat(settings_of, *steps):
 
 
 def shard(folder, members, cut=None):
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        for name, content in members:
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    put(folder / "0.tar", buffer.getvalue()[:cut])
+    put(folder / "0.tar", tar_of(members)[:cut])
     return {"kind": "webdataset"}
 
 

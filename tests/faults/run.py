@@ -147,7 +147,7 @@ def prepare():
 
     from csa.flows import retrain
     from csa.operations import run, steps
-    from csa.operations.cache import dvc, leftovers, lock, sharing
+    from csa.operations.cache import dvc, leftovers, sharing
 
     page, names = Page.at(os.environ[PAGE]), Path(os.environ[PAGE]).with_name("steps")
 
@@ -159,7 +159,7 @@ def prepare():
     run.ThreadPoolExecutor = InTurn
     steps.PAUSE_SECONDS = sharing._PAUSE_SECONDS = 0
     dvc._PAUSES = (0.1, 0.2, 0.5)
-    lock._WRITTEN_SECONDS = leftovers._WRITTEN_SECONDS = 0.01
+    leftovers._WRITTEN_SECONDS = 0.01
     Figure.savefig = _draw_nothing
 
 

@@ -2,7 +2,6 @@
 
 import io
 import json
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import pyarrow as pa
 import soundfile
 from PIL import Image
 from pyarrow import parquet
+from written import put, shard
 
 N = 14
 Views = dict[str, str]
@@ -42,12 +42,6 @@ def sound(seed: int) -> bytes:
 def scan(seed: int) -> bytes:
     """A lidar scan of 32 points."""
     return np.random.default_rng(seed).uniform(0, 1, (32, 4)).astype("<f4").tobytes()
-
-
-def put(path: Path, content: bytes | str) -> None:
-    """Write a file and its folders."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
 def rows() -> list[dict[str, Any]]:
@@ -211,18 +205,12 @@ def pens(folder: Path) -> Seed:
 
 def webdataset(folder: Path) -> Seed:
     """Two shards with texts in JSON."""
-    folder.mkdir(parents=True, exist_ok=True)
     for name, numbers in (("train-0.tar", range(11)), ("val-0.tar", range(11, N))):
-        with tarfile.open(folder / name, "w") as tar:
-            for i in numbers:
-                members = (
-                    ("jpg", picture(i)),
-                    ("json", json.dumps({"caption": f"t {i}"}).encode()),
-                )
-                for ending, content in members:
-                    info = tarfile.TarInfo(f"{i:03d}.{ending}")
-                    info.size = len(content)
-                    tar.addfile(info, io.BytesIO(content))
+        members = []
+        for i in numbers:
+            caption = json.dumps({"caption": f"t {i}"}).encode()
+            members += [(f"{i:03d}.jpg", picture(i)), (f"{i:03d}.json", caption)]
+        shard(folder / name, members)
     return {"kind": "webdataset", "columns": {"text": "json.caption"}}, PAIR
 
 

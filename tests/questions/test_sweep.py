@@ -3,6 +3,7 @@ honest sizes.
 """
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ import polars as pl
 import pytest
 from click.testing import CliRunner
 from factory import Arrays, shared_signal
+from measured import RETRIEVAL
 
 from csa.baselines import ASIF
 from csa.cli import main as cli
@@ -23,6 +25,8 @@ from csa.questions import sweep as module
 from csa.questions.noise import shuffled_pairs
 from csa.questions.sweep import METHODS, SweepData, SweepPlan, fit_subset, retrieval, run_sweep
 from csa.questions.sweep_words import sweep_text, worth, worth_text
+from csa.results.estimate import Estimate
+from csa.results.sweep import SweepRow
 
 PLAN = SweepPlan(("ridge", "procrustes"), (20, 80), (0.0, 1.0), 20, seeds=2)
 
@@ -184,15 +188,15 @@ def test_unpaired_items_are_a_method_and_their_worth_is_said_in_groups(ws):
     data, params = SweepData.of(ws), EvaluateParams()
     cells = [module.Cell(method, 20, 0.0, 0) for method in ("csa", "unpaired")]
     before = [module._address(cell, data, params) for cell in cells]
-    data.beside["unpaired_x"] = data.beside["unpaired_x"][1:]
-    after = [module._address(cell, data, params) for cell in cells]
+    fewer = {**data.beside, "unpaired_x": data.beside["unpaired_x"][1:]}
+    after = [module._address(cell, replace(data, beside=fewer), params) for cell in cells]
     assert before[0] == after[0] and before[1] != after[1]
 
 
 def test_what_unpaired_items_are_worth_is_read_off_the_curve_without_them():
     def row(method, groups, recall, seed=0):
-        metrics = SimpleNamespace(recall_at_1=SimpleNamespace(value=recall))
-        return SimpleNamespace(method=method, groups=groups, seed=seed, retrieval={"a": metrics})
+        found = replace(RETRIEVAL, recall_at_1=Estimate(recall, recall, recall))
+        return SweepRow(method, groups, 0.0, seed, 2 * groups, 0.1, {"image_to_text": found})
 
     curve = [row("csa", groups, recall) for groups, recall in ((10, 0.1), (100, 0.3), (1000, 0.2))]
     pooled = [row("unpaired", 10, recall, i) for i, recall in enumerate((0.05, 0.2, 0.9))]

@@ -16,7 +16,8 @@ from csa.modalities.registry import MODALITIES
 from csa.storage.files import open_item, plain_words, read_whole
 
 _LABELS = frozenset({"cls"})
-_CLASSES = "classnames.txt"
+CLASSES = "classnames.txt"
+"""The names of classes, as CLIP_benchmark has them."""
 
 
 def read_webdataset(reading: Reading) -> None:
@@ -29,9 +30,9 @@ def read_webdataset(reading: Reading) -> None:
     as `text: json.caption` for the field caption of the member json. `cls` members, or `label:
     json.FIELD`, give the label; a number is the class of that line of classnames.txt, and where
     there are no texts it is `dataset.template` with the class. The pair's id is SHARD/KEY, and a
-    value is SHARD.tar!MEMBER. A text
-    member of several lines is several captions where all of them have the same number of lines, as
-    in the shards of retrieval benchmarks. Shards in a folder called after a split, or whose names
+    value is SHARD.tar!MEMBER. A text member of several lines is several captions where all of them
+    have the same number of lines, as in the shards of retrieval benchmarks. Shards in a folder
+    called after a split, or whose names
     begin or end with one (train-0000.tar, mine-val-0000.tar), are in it; `dataset.held_out` picks
     between val and test.
 
@@ -146,7 +147,7 @@ def _parted(name: str) -> tuple[str, str, str]:
 
 def _classes(reading: Reading) -> list[str]:
     """The names of classes, a line each, as CLIP_benchmark has them."""
-    found = [name for name in reading.files if PurePath(name).name == _CLASSES]
+    found = [name for name in reading.files if PurePath(name).name == CLASSES]
     return [line.strip() for line in read_lines(reading.open(found[0]))] if found else []
 
 
@@ -326,7 +327,7 @@ def _check_views(reading: Reading, endings: Counter[str]) -> None:
                 else ""
             )
             numbers = (
-                f", or put {_CLASSES}, a class a line, beside the shards, whose .cls are numbers"
+                f", or put {CLASSES}, a class a line, beside the shards, whose .cls are numbers"
                 if "cls" in endings and reading.views[name].modality == "text"
                 else ""
             )

@@ -16,11 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from io import BytesIO
-from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Literal
 
 from csa.errors import CSAError, RefusedError, StageError, WorkspaceError
 from csa.operations.cache.lock import read_lock, settle
+from csa.operations.cache.settings import config_of
 from csa.operations.environment import is_verbose
 from csa.pipeline.code import PACKAGE, write_hashes
 from csa.pipeline.pools import drop_stale
@@ -93,7 +93,7 @@ def ensure_repo(ws: Workspace) -> None:
         return
     main = ws.state.parent / ".dvc"
     for name in ("config", "config.local"):
-        config = _config_of(main / name)
+        config = config_of(main / name)
         if name == "config":
             own = {"no_scm": "True", "analytics": "false", "check_update": "false"}
             cache = main / "cache" if main.is_dir() else ws.state / "dvc"  # outside any project
@@ -104,21 +104,6 @@ def ensure_repo(ws: Workspace) -> None:
         target = ws.root / ".dvc" / name
         if not target.is_file() or target.read_bytes() != content.getvalue():
             write_atomic(target, content.getvalue())
-
-
-def _config_of(path: Path) -> Any:
-    """A file of DVC's configuration, with absolute paths: DVC reads relative ones from its folder.
-    It is read and written as DVC does it, so that a path may hold a comma or a hash.
-    """
-    from configobj import ConfigObj
-
-    config = ConfigObj(str(path) if path.is_file() else None, encoding="utf-8")
-    for section in config.sections:
-        for key in ("url", "dir"):
-            value = config[section].get(key)
-            if value is not None and "://" not in value:
-                config[section][key] = str((path.parent / value).resolve())
-    return config
 
 
 def targets(ws: Workspace) -> list[str]:

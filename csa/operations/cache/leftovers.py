@@ -10,9 +10,15 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from csa.operations.cache.settings import config_of
 from csa.pipeline.workspace import Workspace
 
 _WRITTEN_SECONDS = 1.0  # what DVC writes just now is whole by then
+
+
+def let_finish() -> None:
+    """Wait until what DVC writes just now is whole."""
+    time.sleep(_WRITTEN_SECONDS)
 
 
 def remove(ws: Workspace) -> None:
@@ -25,7 +31,7 @@ def remove(ws: Workspace) -> None:
     path = _dvc(ws) / "tmp" / "rwlock"
     if not path.is_file() or _is_json(path):
         return
-    time.sleep(_WRITTEN_SECONDS)
+    let_finish()
     if not _is_json(path):
         path.unlink(missing_ok=True)
 
@@ -42,7 +48,7 @@ def remove_from_run_cache(ws: Workspace) -> list[Path]:
     runs = _cache(_dvc(ws)) / "runs"
     found = list(runs.glob("*/*/.*.tmp"))
     if found:
-        time.sleep(_WRITTEN_SECONDS)
+        let_finish()
     left = [path for path in found if path.is_file()]
     for path in left:
         path.unlink(missing_ok=True)
@@ -59,14 +65,10 @@ def _dvc(ws: Workspace) -> Path:
 
 def _cache(folder: Path) -> Path:
     """Where the cache of these settings lies."""
-    from configobj import ConfigObj
-
-    found = folder / "cache"
+    found = str(folder / "cache")
     for name in ("config", "config.local"):
-        if (folder / name).is_file():
-            settings = ConfigObj(str(folder / name), encoding="utf-8").get("cache", {})
-            found = folder / settings.get("dir", found)
-    return found
+        found = config_of(folder / name).get("cache", {}).get("dir", found)
+    return Path(found)
 
 
 def _is_json(path: Path) -> bool:

@@ -7,7 +7,6 @@ outdated entry costs a look into the caches and never gives a wrong result.
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -24,7 +23,6 @@ _CONFLICT = re.compile(
 )
 # What DVC holds each value of a file's entry to.
 _TYPES = {"path": str, "md5": str, "hash": str, "size": int, "nfiles": int, "isexec": bool}
-_WRITTEN_SECONDS = 1.0  # what DVC writes just now is whole by then
 
 
 def settle(ws: Workspace) -> bool:
@@ -46,7 +44,7 @@ def _settle_cut(ws: Workspace) -> bool:
     path = ws.root / "dvc.lock"
     if not path.is_file() or _is_whole(_read(ws)):
         return False
-    time.sleep(_WRITTEN_SECONDS)
+    leftovers.let_finish()
     if not path.is_file() or _is_whole(_read(ws)):
         return False
     committed = _committed(ws)

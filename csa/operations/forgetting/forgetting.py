@@ -85,14 +85,14 @@ def find(project: Project, names: tuple[str, ...]) -> dict[str, list[str]]:
     Raises:
         InputError: an item is nowhere known.
     """
-    found, repository = {}, Workspace(project.ws.home, project.ws.state)
+    found, workspaces = {}, _workspaces(Workspace(project.ws.home, project.ws.state))
     for name in names:
         hashes = lineage.hashes_of(project, name)
         known = lineage.of_item(project, name)
         if not (
             set(known.found_as) - {"pair_id"}
             or lineage.is_hash(name)
-            or any(_holds(one, hashes) for one in _workspaces(repository))
+            or any(_names(table, hashes) for one in workspaces for table in one.item_tables)
         ):
             hint = (
                 "it is a pair's id: name its items, or list the pair in exclude.csv"
@@ -180,19 +180,21 @@ def _workspaces(repository: Workspace) -> list[Workspace]:
 
 def _holds(ws: Workspace, hashes: set[str]) -> bool:
     """Whether any table in data/ names one of the items."""
-    for path in ws.data.rglob("*.parquet"):
-        try:
-            table = pl.read_parquet(path, glob=False)
-        # damaged: not ours to judge; the next run makes it anew
-        except (pl.exceptions.PolarsError, OSError):
-            continue
-        if any(
-            column.is_in(list(hashes)).any()
-            for column in table.iter_columns()
-            if column.dtype == pl.String
-        ):
-            return True
-    return False
+    return any(_names(path, hashes) for path in ws.data.rglob("*.parquet"))
+
+
+def _names(path: Path, hashes: set[str]) -> bool:
+    """Whether a table names one of the items."""
+    try:
+        table = pl.read_parquet(path, glob=False)
+    # damaged: not ours to judge; the next run makes it anew
+    except (pl.exceptions.PolarsError, OSError):
+        return False
+    return any(
+        column.is_in(list(hashes)).any()
+        for column in table.iter_columns()
+        if column.dtype == pl.String
+    )
 
 
 def _empty(ws: Workspace) -> None:

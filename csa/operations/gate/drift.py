@@ -108,11 +108,9 @@ def _report(project: Project, champion: Version) -> FitReport | None:
     """The champion's fit.json, from its run record or the registry; None where neither has one of
     this version.
     """
-    here = project.ws.runs / champion.tags.get("run_id", "none") / "fit.json"
+    run_id = champion.tags.get("run_id", "")
     try:
-        if here.is_file():
-            return FitReport.read(here)
-        return downloads.fit_report(project.registry, champion)
+        return downloads.kept_fit_report(project.registry, run_id, champion)
     except ArtifactError:
         return None
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from csa.datasets.pairs_table import read_written
+from csa.datasets.pairs_table import read_pairs, read_written
 from csa.datasets.roots import dataset_root
 from csa.errors import ArtifactError, InputError
 from csa.operations.ledger import team_ledger
@@ -20,7 +20,6 @@ from csa.operations.registry.registry import Registry
 from csa.operations.registry.versions import CHALLENGER, CHAMPION, Version
 from csa.operations.runs.items import UNPAIRED, items_file, read_items, run_items
 from csa.operations.runs.records import RunRecord, file_sha256, read_record, recorded_runs
-from csa.results.fit import FitReport
 
 _URI = re.compile(r"models:/(?P<name>[^/@]+)(?:@(?P<alias>.+)|/(?P<number>\d+))")
 _RUN_ID = re.compile(r"[0-9a-f]{16}")
@@ -210,11 +209,10 @@ def hashes_of(project: Project, item: str) -> set[str]:
                 found.add(file_sha256(folder / item))
         except OSError:  # a text that is too long for a file's name
             break
-    for view in project.params.view_names:
-        for file in (ws.pairs, ws.unpaired_items(view)):
-            if file.is_file():
-                known = read_written(file)
-                found |= set(known.filter(pl.col(view) == item)[f"{view}_hash"].to_list())
+    for file in ws.item_tables:
+        known = read_pairs(file) if file == ws.pairs else read_written(file)
+        for view in set(project.params.view_names) & set(known.columns):
+            found |= set(known.filter(pl.col(view) == item)[f"{view}_hash"].to_list())
     return found or {hashlib.sha256(item.strip().encode()).hexdigest()}
 
 
@@ -298,14 +296,8 @@ def _data(project: Project, run: RunRecord, version: Version | None) -> dict[str
 
 def _labels(project: Project, run: RunRecord, version: Version | None) -> list[str]:
     """Names of the encoder's labels that the fit has learned from."""
-    here = project.ws.runs / run.run_id / "fit.json"
-    if here.is_file():
-        report = FitReport.read(here)
-    elif version is not None:
-        report = downloads.fit_report(project.registry, version)
-    else:
-        return []
-    return (report.unpaired and report.unpaired.label_names) or []
+    report = downloads.kept_fit_report(project.registry, run.run_id, version)
+    return (report and report.unpaired and report.unpaired.label_names) or []
 
 
 def _some(names: list[str]) -> str:

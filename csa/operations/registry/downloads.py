@@ -112,6 +112,23 @@ def fit_report(registry: Registry, version: Version) -> FitReport:
         return FitReport.read(file)
 
 
+def kept_fit_report(registry: Registry, run_id: str, version: Version | None) -> FitReport | None:
+    """The fit.json of a run: that of its record here, else the one that was registered.
+
+    Args:
+        registry: where it may be registered.
+        run_id: of the run; "" where none is known.
+        version: that the run made, if it made one.
+
+    Returns:
+        Choices and diagnostics of the fit; None where there is neither.
+    """
+    here = registry.ws.runs / (run_id or "none") / "fit.json"
+    if here.is_file():
+        return FitReport.read(here)
+    return None if version is None else fit_report(registry, version)
+
+
 def verify_model(registry: Registry, version: Version) -> int:
     """Compare every file of a registered model, its code among them, with the hashes it was
     registered with.
