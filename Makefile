@@ -19,7 +19,7 @@ test-lowest:
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python tests/support/lowest.py > $(LOWEST)/constraints.txt
 	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(LOWEST)/constraints.txt -e '.[all]' \
-		hypothesis pytest pytest-timeout pytest-xdist scikit-learn statsmodels
+		hypothesis playwright pytest pytest-timeout pytest-xdist scikit-learn statsmodels
 	HF_HUB_OFFLINE=1 $(LOWEST)/bin/python -m pytest -m "not pipeline and not registry"
 
 check: $(STAMP)

@@ -54,6 +54,10 @@ class Preparation:
     centres: Float64 = field(default_factory=_nothing)
     mixing: Float64 = field(default_factory=_nothing)
 
+    def __post_init__(self) -> None:
+        # LAPACK returns it column by column, a file row by row; a product's last bits differ.
+        object.__setattr__(self, "mixing", np.asfortranarray(self.mixing))
+
     @classmethod
     def fit(cls, name: str, features: Array, seed: int) -> "Preparation":
         """The named preparation for given training features.

@@ -42,7 +42,7 @@ def _families(letters: frozenset[str]) -> list[str]:
     families, missing = [_OWN], {ord(letter) for letter in letters if letter.isprintable()}
     missing -= _letters_of(fontManager.findfont(_OWN), 0)
     fonts = {
-        entry.name: _letters_of(entry.fname, entry.index)
+        entry.name: _letters_of(entry.fname, getattr(entry, "index", 0))
         for entry in (fontManager.ttflist if missing else ())
         if entry.style == "normal"
         and entry.weight in (400, "normal")
@@ -65,5 +65,6 @@ def _letters_of(file: str, index: int) -> frozenset[int]:
     """Code points that a font has; none if its letters are pictures of one size."""
     from matplotlib.ft2font import FT2Font
 
-    font = FT2Font(file, face_index=index)
+    # matplotlib before 3.11 opens the first face of a file alone
+    font = FT2Font(file, face_index=index) if index else FT2Font(file)
     return frozenset(font.get_charmap()) if font.scalable else frozenset()

@@ -118,8 +118,8 @@ def test_floating_point_grey_is_scaled(tmp_path, white):
 @pytest.mark.parametrize("mode", ["CMYK", "L", "1", "P", "YCbCr"])
 def test_other_modes_become_rgb(tmp_path, mode):
     image = Image.new("RGB", (16, 16), "white").convert(mode)
-    assert opened(tmp_path, "TIFF", image).shape == (16, 16, 3)
-    assert opened(tmp_path, "TIFF", image).min() > 250
+    found = opened(tmp_path, "TIFF", image, compression="tiff_lzw")
+    assert found.shape == (16, 16, 3) and found.min() > 250
 
 
 def test_a_bomb_is_refused_by_its_header(tmp_path):
