@@ -12,11 +12,12 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 import tzlocal
-from small_repo import ROOT, SmallRepo
+from small_repo import SmallRepo
 
 from csa.errors import InputError, WorkspaceError
 from csa.flows import server
@@ -26,6 +27,8 @@ from csa.flows.worktrees import private_worktree, remove_stale
 from csa.operations.scheduler import note_of_server
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_json
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 def git(folder, *arguments):
@@ -343,7 +346,7 @@ def test_one_slot_for_all_machines_of_a_server(repository, monkeypatch, capsys):
     with server.local_server(repository) as address:
         with subprocess.Popen(
             [sys.executable, "-c", code],
-            cwd=ROOT,
+            cwd=REPOSITORY,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -370,7 +373,7 @@ def test_a_worker_runs_what_prefect_yaml_deploys(repository, monkeypatch):
     one that is not there, so that the run ends at once, and with our own words."""
     root = repository.root
     for name in ("csa", "flows", "prefect.yaml"):
-        source = ROOT / name
+        source = REPOSITORY / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, root / name)
     git(root, "add", "-A")
     git(root, "commit", "-qm", "the code")

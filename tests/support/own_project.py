@@ -11,7 +11,21 @@ import numpy as np
 from csa.operations.project import make_project
 from csa.operations.runs.records import file_sha256
 
+NOBODY = {
+    f"GIT_{role}_{part}": value
+    for role in ("AUTHOR", "COMMITTER")
+    for part, value in (("NAME", "t"), ("EMAIL", "t@example.org"))
+}
 OUTPUTS = ("pairs.parquet", "alignment.safetensors", "metrics.json", "features/image/index.json")
+
+
+def environment(**more):
+    """The variables of a command that is told of no server, and that finds the programs beside
+    this Python first.
+    """
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT", "MLFLOW_T"))}
+    path = os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])
+    return kept | NOBODY | {"PATH": path, "COLUMNS": "100"} | more
 
 
 class Project:
@@ -48,15 +62,10 @@ class Project:
         path.write_text(path.read_text().replace(old, new))
 
     def call(self, *command, folder=None, code=0):
-        keep = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT", "MLFLOW_T"))}
-        path = os.pathsep.join([str(Path(sys.executable).parent), keep["PATH"]])
-        who = self.more | {"GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@example.org"}
-        who |= {key.replace("AUTHOR", "COMMITTER"): value for key, value in who.items()}
-        environment = keep | who | {"PATH": path, "COLUMNS": "100"}
         done = subprocess.run(
             command,
             cwd=folder or self.root,
-            env=environment,
+            env=environment(**self.more),
             capture_output=True,
             text=True,
             check=False,

@@ -3,22 +3,20 @@
 import csv
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import yaml
+from own_project import environment
 from PIL import Image, ImageDraw
 
+from csa.operations.project import make_project
 from csa.params.schema import Params
-from csa.pipeline.recipes import stage_graph
 from csa.pipeline.workspace import Workspace
 
-ROOT = Path(__file__).parents[2]
 COLOURS = ["red", "green", "blue", "yellow", "purple", "orange", "black", "brown"]
 SHAPES = ["circle", "square", "triangle", "cross", "ring", "star", "line", "arrow"]
 
@@ -28,20 +26,11 @@ class SmallRepo:
 
     def __init__(self, folder, params=None, variables=None):
         self.root, self.variables = folder, dict(variables or {})
-        folder.mkdir(parents=True)
-        shutil.copytree(
-            ROOT / ".dvc", folder / ".dvc", ignore=shutil.ignore_patterns("tmp", "cache")
-        )
-        for name in ("exclude.csv", ".dvcignore", ".gitignore"):
-            shutil.copy(ROOT / name, folder / name)
-        (folder / "dvc.yaml").write_text(stage_graph(with_demo=False))
-        (folder / "data").mkdir()
-        shutil.copy(ROOT / "data" / ".gitignore", folder / "data")
         make_shapes(folder / "shapes")
+        make_project(folder, folder / "shapes")
         self.set_params(params or SHAPES_PARAMS)
-        git = ["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "-C", str(folder)]
-        for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "start"]):
-            subprocess.run([*git, *command], check=True)
+        for command in (["add", "-A"], ["commit", "-qm", "start"]):
+            subprocess.run(["git", *command], cwd=folder, env=environment(), check=True)
         self.ws = Workspace(folder, folder / ".csa")
 
     def set_params(self, params):
@@ -50,19 +39,10 @@ class SmallRepo:
         )
 
     def start(self, *arguments, module="csa.cli", **options):
-        environment = {
-            key: value
-            for key, value in os.environ.items()
-            if not key.startswith(("PREFECT", "MLFLOW_TRACKING"))
-        }
-        environment["PATH"] = os.pathsep.join(
-            [str(Path(sys.executable).parent), environment["PATH"]]
-        )
-        environment |= self.variables
         return subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             cwd=self.root,
-            env=environment,
+            env=environment(**self.variables),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
