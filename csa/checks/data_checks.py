@@ -1,8 +1,13 @@
 """Is this data to be fitted on? What pairs and features alone can tell, without a model to
 compare with.
+
+Held-out items are compared with all training items. Of more than `SAMPLE` a sample is, those of the
+smallest hashes, so that it is the same tomorrow; the finding then says its interval. Features are
+looked up block by block, so that memory does not grow with the number of items.
 """
 
 import hashlib
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import polars as pl
@@ -15,11 +20,14 @@ from csa.evaluation.held_out import FeatureLookup
 from csa.params.checks import ChecksParams
 
 NEAR = 0.99
+SAMPLE = 2000
+_CONFIDENCE = 0.95
 # A picture that was saved again keeps a cosine of .95 or more with the other; other pictures rarely
 # have .8, and none of both a text that is theirs alone.
 COPIED = 0.8
 _MOST_GROUPS_OF_A_TEXT = 3
-_BLOCK_ROWS = 1024
+_BLOCK_ROWS = 8192
+Blocks = Callable[[], Iterator[Array]]
 
 
 def check_data(
@@ -66,19 +74,19 @@ def check_data(
         trained, held_out = (
             part[f"{view}_hash"].unique(maintain_order=True).to_list() for part in (train, test)
         )
-        values, known = table.rows(trained), set(trained)
+        known = set(trained)
         new = [item for item in held_out if item not in known]
-        fresh = table.rows(new) if new else values[:0]
-        checks += _features(view, np.concatenate([values, fresh]), limits)
+        checks += _features(view, len(trained) + len(new), _blocks(table, trained + new), limits)
         if view == anchor:
-            nearest, cosine = _nearest(values, fresh)
-            checks.append(_near_duplicates(view, cosine, limits))
+            asked = sample(new)
+            nearest, cosine = _nearest(_rows(table, asked), _blocks(table, trained))
+            checks.append(_near_duplicates(view, cosine, len(new), limits))
             other = views[1 - views.index(view)]
             like = pl.DataFrame(
-                {"item": new, "like": [trained[row] for row in nearest], "cosine": cosine},
+                {"item": asked, "like": [trained[row] for row in nearest], "cosine": cosine},
                 schema={"item": pl.String, "like": pl.String, "cosine": pl.Float64},
             )
-            checks.append(_copies(pairs, (view, other), like, limits))
+            checks.append(_copies(pairs, (view, other), like, len(new), limits))
     return checks
 
 
@@ -96,11 +104,45 @@ def _leakage(train: pl.DataFrame, test: pl.DataFrame, anchor: str, limits: Check
     return judge("leakage", worst, limits.leakage, said)
 
 
-def _features(view: str, features: Array, limits: ChecksParams) -> list[Check]:
-    n = len(features)
-    dead = int((~features.any(axis=1)).sum())
-    rows = np.array([hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in features])
-    again = n - len(np.unique(rows)) - max(dead - 1, 0)
+def sample(items: list[str]) -> list[str]:
+    """At most `SAMPLE` of the items, those of the smallest hashes, in their order.
+
+    Args:
+        items: item hashes, n of them.
+
+    Returns:
+        All of them, or `SAMPLE`.
+    """
+    chosen = set(sorted(items)[:SAMPLE])
+    return items if len(items) <= SAMPLE else [item for item in items if item in chosen]
+
+
+def _blocks(table: FeatureLookup, items: list[str]) -> Blocks:
+    """The features of some items, block by block, as often as they are asked for.
+
+    Args:
+        table: features by item hash.
+        items: item hashes, n of them.
+
+    Returns:
+        What gives blocks of shape (rows, d), n rows in all.
+    """
+    return lambda: (
+        table.rows(items[start : start + _BLOCK_ROWS])
+        for start in range(0, len(items), _BLOCK_ROWS)
+    )
+
+
+def _rows(table: FeatureLookup, items: list[str]) -> Array:
+    return table.rows(items) if items else np.zeros((0, 0), dtype=np.float32)
+
+
+def _features(view: str, n: int, features: Blocks, limits: ChecksParams) -> list[Check]:
+    dead, seen = 0, set()
+    for block in features():
+        dead += int((~block.any(axis=1)).sum())
+        seen |= {hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in block}
+    again = n - len(seen) - max(dead - 1, 0)
     return [
         judge(
             "dead_features",
@@ -117,56 +159,85 @@ def _features(view: str, features: Array, limits: ChecksParams) -> list[Check]:
     ]
 
 
-def _nearest(trained: Array, held_out: Array) -> tuple[NDArray[np.intp], Array]:
-    """The nearest training row of each held-out row, and its cosine once the mean is off."""
-    mean = trained.mean(axis=0, dtype=np.float64)
-    known = unit(trained - mean).astype(np.float32).T
-    rows, cosines = np.zeros(len(held_out), dtype=np.intp), np.zeros(len(held_out))
-    for start in range(0, len(held_out), _BLOCK_ROWS):
-        block = slice(start, start + _BLOCK_ROWS)
-        scores = unit(held_out[block] - mean).astype(np.float32) @ known
-        rows[block], cosines[block] = scores.argmax(axis=1), scores.max(axis=1)
+def _nearest(asked: Array, known: Blocks) -> tuple[NDArray[np.intp], Array]:
+    """The nearest known row of each asked row, and its cosine once the mean of the known is off."""
+    rows, cosines = np.zeros(len(asked), dtype=np.intp), np.full(len(asked), -np.inf)
+    if not len(asked):
+        return rows, cosines
+    sums = [(len(block), block.sum(axis=0, dtype=np.float64)) for block in known()]
+    mean = (sum(total for _, total in sums) / sum(n for n, _ in sums)).astype(np.float32)
+    queries, start = unit(asked - mean).T, 0
+    for block in known():
+        scores = unit(block - mean) @ queries
+        best = scores.argmax(axis=0)
+        cosine = np.take_along_axis(scores, best[None], axis=0)[0]
+        nearer = cosine > cosines
+        rows[nearer], cosines[nearer] = start + best[nearer], cosine[nearer]
+        start += len(block)
     return rows, cosines
 
 
-def check_pool(view: str, held_out: Array, pool: Array, limits: ChecksParams) -> Check:
+def check_pool(
+    view: str, held_out: list[str], table: FeatureLookup, pool: Array, limits: ChecksParams
+) -> Check:
     """Look for near-twins of held-out items among unpaired ones: equal items were left out, but a
     picture that was saved again is another file.
 
     Args:
         view: its name.
-        held_out: features of the held-out items, shape (n, d).
+        held_out: hashes of the held-out items.
+        table: their features.
         pool: features of the unpaired items, shape (N, d).
         limits: of `near_duplicates`.
 
     Returns:
         The check.
     """
-    near = int((_nearest(pool, held_out)[1] >= NEAR).sum())
+    asked = sample(held_out)
+
+    def unpaired() -> Iterator[Array]:
+        return (pool[start : start + _BLOCK_ROWS] for start in range(0, len(pool), _BLOCK_ROWS))
+
+    near = int((_nearest(_rows(table, asked), unpaired)[1] >= NEAR).sum())
     said = (
-        f"{near:,} of {len(held_out):,} held-out {view} items have a near-twin among the unpaired "
-        f"ones (cosine {NEAR} or more)"
+        f"{near:,} of {len(asked):,} held-out {view} items have a near-twin among the unpaired "
+        f"ones (cosine {NEAR} or more){_of_a_sample(near, len(asked), len(held_out))}"
     )
     return judge(
-        "unpaired_near_duplicates", near / max(len(held_out), 1), limits.near_duplicates, said
+        "unpaired_near_duplicates", near / max(len(asked), 1), limits.near_duplicates, said
     )
 
 
-def _near_duplicates(view: str, cosine: Array, limits: ChecksParams) -> Check:
+def _of_a_sample(found: int, asked: int, of: int) -> str:
+    """Where a sample was looked at: of how many, and the interval of the share (Clopper & Pearson);
+    nothing where all were.
+    """
+    if asked == of:
+        return ""
+    from scipy.stats import binomtest
+
+    low, high = binomtest(found, asked).proportion_ci(_CONFIDENCE)
+    return (
+        f"; they are a sample, and of all {of:,} the share lies between {low:.1%} and {high:.1%} "
+        f"({_CONFIDENCE:.0%} interval)"
+    )
+
+
+def _near_duplicates(view: str, cosine: Array, of: int, limits: ChecksParams) -> Check:
     near = int((cosine >= NEAR).sum())
     said = (
         f"{near:,} of {len(cosine):,} held-out {view} items have a near-twin in training "
-        f"(cosine {NEAR} or more)"
+        f"(cosine {NEAR} or more){_of_a_sample(near, len(cosine), of)}"
     )
     return judge("near_duplicates", near / max(len(cosine), 1), limits.near_duplicates, said)
 
 
 def _copies(
-    pairs: pl.DataFrame, views: tuple[str, str], like: pl.DataFrame, limits: ChecksParams
+    pairs: pl.DataFrame, views: tuple[str, str], like: pl.DataFrame, of: int, limits: ChecksParams
 ) -> Check:
     """Held-out items whose nearest training item is near and has a text of theirs that hardly any
-    other group has: the same item, saved again. `like` has a row a held-out item: item, like,
-    cosine.
+    other group has: the same item, saved again. `like` has a row a held-out item that was asked
+    for: item, like, cosine; `of` is the number of all.
     """
     view, other = (f"{name}_hash" for name in views)
     rare = pairs.group_by(other).agg(pl.col("group").n_unique())
@@ -181,6 +252,6 @@ def _copies(
     said = (
         f"{found:,} of {len(like):,} held-out {views[0]} items are copies of training items: the "
         f"nearest one (cosine {COPIED} or more) has the same {views[1]}; put each with its copies "
-        f"into one group"
+        f"into one group{_of_a_sample(found, len(like), of)}"
     )
     return judge("copied_items", found / max(len(like), 1), limits.copied_items, said)

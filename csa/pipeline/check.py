@@ -24,8 +24,8 @@ def check_stage(ws: Workspace) -> dict[str, Any]:
     for view in params.view_names:
         pool = data.unpaired(view)
         if pool is not None:
-            held_out = data.features(view).rows(test[f"{view}_hash"].unique().sort().to_list())
-            checks.append(check_pool(view, held_out, pool, limits))
+            held_out = test[f"{view}_hash"].unique().sort().to_list()
+            checks.append(check_pool(view, held_out, data.features(view), pool, limits))
     write_json(ws.checks, [check.as_dict() for check in checks])
     admit(checks)
     write_json(ws.admitted, {"admitted": True})

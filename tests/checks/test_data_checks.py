@@ -2,6 +2,8 @@
 noise alone raises no alarm.
 """
 
+from hashlib import sha256
+
 import numpy as np
 import polars as pl
 import pytest
@@ -10,7 +12,7 @@ from scipy import stats
 
 import csa
 from csa.checks.checks import admit, judge
-from csa.checks.data_checks import check_data
+from csa.checks.data_checks import SAMPLE, check_data, check_pool
 from csa.checks.drift import check_drift, check_new_pairs, shift
 from csa.checks.profile import Profile
 from csa.errors import RefusedError
@@ -275,3 +277,58 @@ def test_what_is_mismatched_beyond_chance_is_counted():
     low = stats.beta.ppf(0.05, 10, 21)
     assert check.value == pytest.approx((low - 0.05) / 0.95)
     assert check_new_pairs(true, np.arange(99), new + 1.0, np.arange(30), LIMITS).value == 0.0
+
+
+def many_held_out(copied):
+    """More held-out items than are compared, of which some are training items saved again."""
+    n, rng = 2 * SAMPLE, np.random.default_rng(3)
+    known = rng.normal(size=(500, 8)).astype(np.float32)
+    new = rng.normal(size=(n, 8)).astype(np.float32)
+    again = rng.random(n) < copied
+    new[again] = known[rng.integers(500, size=again.sum())] * np.float32(1.0001)
+    items = [sha256(f"held out {i}".encode()).hexdigest() for i in range(n)]
+    trained = [sha256(f"trained {i}".encode()).hexdigest() for i in range(500)]
+    features = dict(zip(trained + items, np.concatenate([known, new]), strict=True))
+    return items, trained, features, again
+
+
+def test_of_many_held_out_items_a_sample_is_compared_and_its_interval_said():
+    items, trained, features, again = many_held_out(0.1)
+    pairs = pl.DataFrame(
+        {
+            "group": trained + items,
+            "split": ["train"] * 500 + ["test"] * len(items),
+            "image_hash": trained + items,
+            "text_hash": trained + items,
+        }
+    )
+    (found,) = (
+        check
+        for check in check_data(pairs, VIEWS, (Table(features), Table(features)), "image", LIMITS)
+        if check.name == "near_duplicates"
+    )
+    asked = set(sorted(items)[:SAMPLE])
+    near = sum(copy for item, copy in zip(items, again, strict=True) if item in asked)
+    assert found.outcome == "warn" and found.value == near / SAMPLE
+    low, high = stats.binomtest(near, SAMPLE).proportion_ci(0.95)
+    assert low < again.mean() < high
+    assert found.said.endswith(
+        f"; they are a sample, and of all {len(items):,} the share lies between {low:.1%} and "
+        f"{high:.1%} (95% interval)"
+    )
+    shuffled = pairs.sample(fraction=1, shuffle=True, seed=1)
+    assert found in check_data(shuffled, VIEWS, (Table(features), Table(features)), "image", LIMITS)
+
+
+@pytest.mark.parametrize("n", [SAMPLE, SAMPLE + 1])
+def test_near_twins_in_a_pool_are_counted_exactly_where_all_are_looked_at(n):
+    items, _, features, _ = many_held_out(0)
+    held_out = items[:n]
+    pool = np.concatenate(
+        [
+            np.stack([features[item] for item in items[n : n + 700]]),
+            np.stack([features[item] for item in sorted(held_out)[:30]]),
+        ]
+    )
+    found = check_pool("image", held_out, Table(features), pool, LIMITS)
+    assert found.value == 30 / SAMPLE and ("they are a sample" in found.said) == (n > SAMPLE)
