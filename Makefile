@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run install test test-lowest check docs wheel bench mutants fuzz faults clean
+.PHONY: run install test test-lowest check docs wheel bench mutants mutations fuzz faults clean
 
 run: $(STAMP)
 	$(BIN)/csa run
@@ -47,6 +47,10 @@ bench: $(STAMP)
 # Small faults in a copy of the method and the gate: do the tests notice? Minutes, so not part of `test`.
 mutants: $(STAMP)
 	HF_HUB_OFFLINE=1 $(BIN)/python tests/mutants.py
+
+# A shared cache with one thing changed, 200 times over all stages, with and without dvc.lock: nothing of it may be believed.
+mutations: $(STAMP)
+	HF_HUB_OFFLINE=1 CSA_MUTATIONS=$(or $(COUNT),200) $(BIN)/python -m pytest tests/attacks/test_mutations.py
 
 # Damaged parameters, arguments of every command, and data sets of every kind: no traceback, no hang.
 fuzz: $(STAMP)

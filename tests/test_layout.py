@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 
 # The house, from the ground up: a room may import rooms of the floors below its own, no others.
 FLOORS = (
+    ("masking",),
     ("errors",),
     ("extras", "storage", "results"),
     ("core", "modalities"),

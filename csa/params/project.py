@@ -13,7 +13,8 @@ class ComputeParams(Section):
     dask: str | None = Field(
         None,
         description="null: threads of this machine; `local`: a Dask cluster on it; else a Dask "
-        "scheduler's address",
+        "scheduler's address, which this machine has to allow (docs/threat-model.md); the variable "
+        "CSA_DASK goes before it",
     )
 
 
@@ -39,7 +40,8 @@ class NotifyParams(Section):
         None,
         pattern=r"^[A-Za-z][A-Za-z0-9+.-]*://",
         description="http(s):// of a webhook, or slack://, msteams://, mailto:// and whatever "
-        "else apprise sends to; the variable CSA_NOTIFY_URL goes before it, and keeps a secret",
+        "else apprise sends to, which this machine has to allow; the variable CSA_NOTIFY_URL goes "
+        "before it, and keeps a secret",
     )
     events: list[Event] = Field(
         default_factory=lambda: list[Event](("promoted", "refused", "failed")),

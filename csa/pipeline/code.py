@@ -31,7 +31,7 @@ STAGES = {
 """Name of a stage -> its module."""
 
 NO_RESULT_DEPENDS_ON = frozenset(
-    {"csa", "csa.errors", "csa.modalities.drawing", "csa.pipeline.workspace"}
+    {"csa", "csa.errors", "csa.masking", "csa.modalities.drawing", "csa.pipeline.workspace"}
 )
 """Modules that stages import and that change no byte of what they write: the version and the public
 names, words of a refusal, pictures that only people see, and where files lie (an output that

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -16,6 +16,8 @@ from csa.errors import ArtifactError
 from csa.operations.cache import leftovers
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_atomic
+
+_Taken = TypeVar("_Taken")
 
 _CONFLICT = re.compile(
     r"^<{7} [^\n]*\n(.*?)(?:^\|{7} [^\n]*\n.*?)?^={7}\n.*?^>{7} [^\n]*\n",
@@ -134,7 +136,7 @@ def computed_anew(ws: Workspace) -> list[str]:
     ]
 
 
-def read_lock(ws: Workspace, take: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+def read_lock(ws: Workspace, take: Callable[[Any], _Taken]) -> _Taken:
     """What somebody takes from the stages of dvc.lock.
 
     Args:

@@ -25,7 +25,7 @@ from csa.operations.gate.soundness import objection, over_limits
 from csa.operations.ledger import champion as champions
 from csa.operations.ledger import ledger, team_ledger
 from csa.operations.opened import Project
-from csa.operations.registry import downloads
+from csa.operations.registry import downloads, vouched
 from csa.operations.registry.versions import Version
 from csa.operations.runs.items import read_items, run_items
 from csa.operations.runs.records import RunRecord, file_sha256
@@ -204,10 +204,13 @@ class _Contest:
             )
         evidence = {
             "evaluation_id": run.evaluation_id,
-            "challenger": _evidence(challenger),
-            "champion": _evidence(self.champion) if self.champion else None,
+            "challenger": vouched.evidence(challenger),
+            "champion": vouched.evidence(self.champion) if self.champion else None,
             "held_out": held_out_sketch(queries),
         }
+        if not vouched.is_of(challenger, run):
+            said = f"version {challenger.version} was registered with other hashes"
+            return Decision("keep", f"edited record: {said}")
         try:
             size = downloads.verify_model(project.registry, challenger)
             alignment = downloads.alignment_file(project.registry, challenger)
@@ -234,6 +237,10 @@ class _Contest:
         gate, champion = self.project.params.gate, self.champion
         if champion is None:
             return decide(queries, None, gate)
+        try:
+            vouched.vouch(self.project.registry, champion)
+        except ArtifactError as error:
+            return Decision("keep", f"the champion is not what it was: {error}")
         terms = Terms(number, _must_go(self.project, champion))
         if champion.tags.get("evaluation_id") == self.run.evaluation_id:
             stored = _stored_queries(self.project, champion)
@@ -249,13 +256,6 @@ class _Contest:
             )
         measured = self.reevaluate(downloads.alignment_file(self.project.registry, champion))
         return decide(queries, measured, gate, slices, terms)
-
-
-def _evidence(version: Version) -> dict[str, str | None]:
-    return {
-        key: version.tags.get(key)
-        for key in ("run_id", "git_commit", "alignment_sha256", "queries_sha256")
-    }
 
 
 def _what_differs(run: RunRecord, champion: Version) -> list[str]:

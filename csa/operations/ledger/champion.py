@@ -8,10 +8,11 @@ in between is told from a move that someone made by hand in MLflow.
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from csa.errors import WorkspaceError
-from csa.operations.ledger import team_ledger
+from csa.errors import ArtifactError, WorkspaceError
+from csa.operations.ledger import ledger, team_ledger
 from csa.operations.ledger.ledger import Line
 from csa.operations.opened import Project
+from csa.operations.registry import downloads
 from csa.operations.registry.versions import CHAMPION, Version
 
 Agreement = Literal["agree", "unfinished", "outside"]
@@ -94,11 +95,19 @@ def reconcile(project: Project) -> tuple[str, ...]:
     if found.agreement == "agree":
         return meeting.notes
     if found.agreement == "unfinished" and found.move is not None:
+        if not ledger.is_own(project.ws.ledger, found.move):
+            who = f"{found.move['who']} on {found.move['host']}"
+            return (
+                *meeting.notes,
+                f"{found}: {who} began it and has to finish it; `csa promote` settles it by hand",
+            )
+        downloads.verify_model(project.registry, project.registry.version(found.move["to"]))
         _carry_out(project, found.move)
         return (*meeting.notes, f"{found}; it is now")
     line = {"model": model, "gate": "by hand", "run_id": None}
+    objection = _objection(project, found.alias)
     if (
-        policy == "repair"
+        (policy == "repair" or objection)
         and found.ledger is not None
         and any(v.version == found.ledger for v in project.registry.versions())
     ):
@@ -112,7 +121,10 @@ def reconcile(project: Project) -> tuple[str, ...]:
                 "reason": f"{found}; moved back",
             },
         )
-        return (*meeting.notes, f"{found}; it was moved back")
+        why = f" ({objection})" if objection else ""
+        return (*meeting.notes, f"{found}; it was moved back{why}")
+    if objection:
+        raise ArtifactError(f"{found}; it is not accepted: {objection}")
     team_ledger.append(
         project,
         {
@@ -124,6 +136,21 @@ def reconcile(project: Project) -> tuple[str, ...]:
         },
     )
     return (*meeting.notes, f"{found}; the ledger now says so")
+
+
+def _objection(project: Project, number: int | None) -> str | None:
+    """Why a version that someone made champion by hand cannot be: it has to be what was registered,
+    as every other.
+    """
+    if number is None:
+        return None
+    version = project.registry.version(number)
+    try:
+        downloads.verify_model(project.registry, version)
+        downloads.alignment_file(project.registry, version)
+    except (ArtifactError, KeyError) as error:
+        return str(error)
+    return None
 
 
 def move(project: Project, facts: dict[str, Any]) -> Line:

@@ -51,8 +51,21 @@ def append(path: Path, facts: dict[str, Any]) -> Line:
             "previous": [tip["hash"] for tip in tips],
         }
         line["hash"] = line_hash(line)
+        with _own(path).open("a", encoding="utf-8") as own:
+            own.write(f"{line['hash']}\n")
         _write(path, [line])
     return line
+
+
+def is_own(path: Path, line: Line) -> bool:
+    """Whether this clone itself wrote a line, whatever the line says.
+
+    Args:
+        path: the ledger.
+        line: one of its lines.
+    """
+    own = _own(path)
+    return own.is_file() and line["hash"] in own.read_text(encoding="utf-8").splitlines()
 
 
 def merge(path: Path, lines: list[Line]) -> list[Line]:
@@ -191,6 +204,11 @@ def _write(path: Path, lines: list[Line]) -> None:
         raise WorkspaceError(
             f"{path}: cannot be written ({error.strerror}); free space or fix its permissions"
         ) from None
+
+
+def _own(path: Path) -> Path:
+    """The hashes of the lines that this clone wrote itself."""
+    return path.with_suffix(".own")
 
 
 def _lock(path: Path) -> FileLock:

@@ -5,7 +5,7 @@ leaves its reason in the ledger.
 import sys
 from dataclasses import dataclass
 
-from csa.errors import ArtifactError, InputError
+from csa.errors import InputError
 from csa.operations.ledger import champion, ledger
 from csa.operations.opened import Project
 from csa.operations.registry import downloads
@@ -88,7 +88,6 @@ def _move(project: Project, version: Version, verdict: str, reason: str) -> Move
         raise InputError(f"{model}: version {version.version} is the champion already")
     downloads.verify_model(project.registry, version)
     downloads.alignment_file(project.registry, version)
-    _check_against_ledger(project, version)
     move = Move(model, before.version if before else None, version.version, reason.strip())
     line = {
         "model": model,
@@ -98,25 +97,6 @@ def _move(project: Project, version: Version, verdict: str, reason: str) -> Move
     }
     champion.move(project, {**line, "from": move.before, "to": move.after, "reason": move.reason})
     return move
-
-
-def _check_against_ledger(project: Project, version: Version) -> None:
-    """Whoever can change a file in the registry can change the hash beside it, but not the one
-    that the ledger's chain holds.
-    """
-    model, sha256 = project.model, version.tags["alignment_sha256"]
-    for line in ledger.history(project.ws.ledger, model):
-        judged = line.get("evidence", {}).get("challenger") or {}
-        if (
-            line.get("challenger") == version.version
-            and judged.get("alignment_sha256", sha256) != sha256
-        ):
-            raise ArtifactError(
-                f"{model} version {version.version}: the registry says its alignment is "
-                f"{sha256[:12]}, but the ledger's line "
-                f"{line['seq']} judged {judged['alignment_sha256'][:12]}; the version was "
-                f"changed: choose another one"
-            )
 
 
 def _champion_before(project: Project) -> int:

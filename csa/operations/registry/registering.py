@@ -23,6 +23,9 @@ from csa.results.evaluation import EvaluationMetrics
 _REGISTERED = "csa.registered"  # tag of an MLflow run: "no" until its version exists
 _WRITER = "csa.writer"
 
+RECORDS = ("run.json", "metrics.json", "fit.json")
+"""Files of a run record that are kept beside a version."""
+
 
 def register(registry: Registry, run: RunRecord) -> Registered:
     """Register a recorded run's alignment and point `challenger` at it; a run that has a version
@@ -95,13 +98,18 @@ def _create(registry: Registry, client: Any, run: RunRecord) -> int:
             ],
         )
         mlflow.log_metrics({name: value for name, value, _, _ in flatten(metrics.as_dict())})
-        for record in ("run.json", "metrics.json", "fit.json"):
+        for record in RECORDS:
             mlflow.log_artifact(str(ws.runs / run.run_id / record))
         mlflow.log_artifact(str(items_file(ws, run.items_sha256)), "items")
         mlflow.log_artifact(str(ws.runs / run.run_id / "queries.parquet"), "evaluation")
     if not client.search_registered_models(f"name = '{run.model}'"):
         client.create_registered_model(run.model)
-    tags = _lineage(run, metrics) | {"files": json.dumps(_logged_files(model.model_uri))}
+    tags = _lineage(run, metrics) | {
+        "files": json.dumps(_logged_files(model.model_uri)),
+        "records": json.dumps(
+            {record: file_sha256(ws.runs / run.run_id / record) for record in RECORDS}
+        ),
+    }
     version = client.create_model_version(
         run.model, model.model_uri, mlflow_run, tags=tags, model_id=model.model_id
     )

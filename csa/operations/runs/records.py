@@ -20,6 +20,7 @@ from typing import Any
 import csa
 from csa.errors import ArtifactError
 from csa.features.shards import fingerprint_of_features
+from csa.masking import masked_all
 from csa.operations.cache.dvc import output_hashes, output_sizes
 from csa.operations.opened import Project
 from csa.operations.runs.items import keep_items
@@ -120,7 +121,7 @@ def record_run(project: Project, stages: list[str]) -> tuple[RunRecord, bool]:
         model=params.model.name,
         git_commit=commit,
         git_dirty=dirty,
-        params=params.dump(),
+        params=masked_all(params.dump()),
         params_hash=params_hash,
         outputs=outputs,
         alignment_sha256=file_sha256(ws.alignment),

@@ -1,0 +1,162 @@
+"""Where a project has trusted-keys.toml, what comes from elsewhere is taken when one of its keys
+signed it, and for that purpose; and nothing else is.
+"""
+
+import shutil
+import stat
+import subprocess
+from datetime import date, timedelta
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from small_repo import SmallRepo
+from team import Store
+
+from csa.cli.commands import main
+from csa.errors import InputError, WorkspaceError
+from csa.operations.cache import sharing
+from csa.operations.opened import Project
+from csa.operations.trust.keys import KEY_VARIABLE, Signature, is_signed, make_key, own_key, place
+from csa.operations.trust.trusted import FILE, trusted_keys
+
+STAGE = {
+    "cmd": "mkdir -p data/d && echo made > data/f && echo made > data/d/g",
+    "deps": ["params.yaml"],
+    "outs": ["data/f", "data/d"],
+}
+
+
+@pytest.fixture
+def shared(tmp_path, monkeypatch):
+    """The owner's clone, whose one stage was run, pushed and signed; and a teammate's."""
+    monkeypatch.setenv(KEY_VARIABLE, str(tmp_path / "owner.key"))
+    key, _ = make_key()
+    owner, mate = (SmallRepo(tmp_path / name) for name in ("owner", "mate"))
+    for repo in (owner, mate):
+        (repo.root / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"one": STAGE}}))
+        sharing.add_remote(repo.ws, "team", str(tmp_path / "store"), None, local=True)
+    sharing.bring_up_to_date(Project(owner.ws), "one")
+    assert sharing.push(owner.ws).shared
+    return key, mate, Store(tmp_path / "store")
+
+
+def trust(repo, key, may="compute", **bounds):
+    lines = [f"{name} = {value}\n" for name, value in bounds.items()]
+    text = f'[[key]]\nname = "ada"\npublic_key = "{key.public} ada"\nmay = ["{may}"]\n'
+    (repo.root / FILE).write_text(text + "".join(lines))
+
+
+def bring(repo):
+    return sharing.bring_up_to_date(Project(repo.ws), "one").status
+
+
+def test_what_a_trusted_key_signed_is_restored(shared):
+    key, mate, _ = shared
+    trust(mate, key)
+    assert bring(mate) == "restored" and (mate.root / "data/d/g").read_text() == "made\n"
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"may": "promote"},
+        {"until": date.today() - timedelta(days=2)},
+        {"since": date.today() + timedelta(days=2)},
+        {"other": True},
+        {"unsigned": True},
+    ],
+    ids="-".join,
+)
+def test_what_no_key_signed_that_is_trusted_for_it_is_computed(shared, monkeypatch, capsys, bounds):
+    key, mate, store = shared
+    bounds = dict(bounds)
+    if bounds.pop("other", False):
+        monkeypatch.setenv(KEY_VARIABLE, str(mate.root.parent / "other.key"))
+        key, _ = make_key()
+    unsigned = bounds.pop("unsigned", False)
+    if unsigned:
+        shutil.rmtree(store.root / "signed")
+    trust(mate, key, **bounds)
+    shutil.copy(mate.root.parent / "owner" / "dvc.lock", mate.root)  # it is no proof any more
+    assert bring(mate) == "ran"
+    assert ("by nobody whom trusted-keys.toml trusts" in capsys.readouterr().err) is not unsigned
+
+
+@pytest.mark.parametrize("what", ["entry", "files", "object", "when"])
+def test_a_changed_entry_or_object_is_not_what_was_signed(shared, what):
+    key, mate, store = shared
+    trust(mate, key)
+    (file,) = (path for path in (store.root / "signed").rglob("*.json"))
+    text = file.read_text()
+    if what == "object":
+        claim = dvc_outs(mate.root.parent / "owner")
+        store.overwrite(claim["data/f"], b"planted\n")
+    elif what == "when":
+        file.write_text(text.replace('"when": "20', '"when": "19'))
+    else:
+        planted = store.put(b"planted\n")
+        old = dvc_outs(mate.root.parent / "owner")["data/f"]
+        changed = text.replace(old, planted) if what == "entry" else text.replace('""', '"x"')
+        file.write_text(changed)
+    assert bring(mate) == "ran" and (mate.root / "data/f").read_text() == "made\n"
+
+
+def dvc_outs(root):
+    outs = yaml.safe_load((root / "dvc.lock").read_text())["stages"]["one"]["outs"]
+    return {out["path"]: out["md5"] for out in outs}
+
+
+def test_without_trusted_keys_nothing_has_to_be_set_up(shared):
+    _, mate, store = shared
+    shutil.rmtree(store.root / "signed")
+    shutil.copy(mate.root.parent / "owner" / "dvc.lock", mate.root)
+    assert bring(mate) == "restored"
+
+
+def test_a_key_is_made_once_for_its_owner_alone_and_printed_for_the_team(tmp_path, monkeypatch):
+    monkeypatch.setenv(KEY_VARIABLE, str(tmp_path / "keys" / "key"))
+    first = CliRunner().invoke(main, ["key"])
+    assert first.exit_code == 0 and stat.S_IMODE(place().stat().st_mode) == 0o600
+    assert "PRIVATE" not in first.output and "PRIVATE" in place().read_text()
+    (tmp_path / FILE).write_text(first.stdout)
+    repo = SmallRepo(tmp_path / "repo")
+    (repo.root / FILE).write_text(first.stdout)
+    assert trusted_keys(repo.ws)[0].key == own_key().public
+    assert CliRunner().invoke(main, ["key"]).stdout == first.stdout
+
+
+def test_a_key_of_openssh_serves_too(tmp_path, monkeypatch):
+    if shutil.which("ssh-keygen") is None:
+        pytest.skip("no ssh-keygen here")
+    monkeypatch.setenv(KEY_VARIABLE, str(tmp_path / "key"))
+    command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")]
+    subprocess.run(command, check=True)
+    key = own_key()
+    assert (tmp_path / "key.pub").read_text().startswith(key.public)
+    assert is_signed(b"content", key.sign(b"content"))
+    assert not is_signed(b"other", key.sign(b"content"))
+    assert not is_signed(b"content", Signature(key.public, "no base64"))
+    (tmp_path / "key").write_text("nonsense")
+    with pytest.raises(WorkspaceError, match="cannot be read as a private key"):
+        own_key()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "key = 3",
+        "[[key]]\nname = 'a'\npublic_key = 'ssh-rsa AAAA'\nmay = ['compute']",
+        "[[key]]\nname = 'a'\npublic_key = 'PUBLIC'\nmay = ['everything']",
+        "[[key]]\nname = 'a'\npublic_key = 'PUBLIC'\nmay = []",
+        "[[key]]\nname = 'a'\npublic_key = 'PUBLIC'\nmay = ['compute']\nuntil = '2026'",
+        "[[key]]\nname = 'a'\npublic_key = 'PUBLIC'\nmay = ['compute']\nuntill = 2026-01-01",
+        "[[key",
+    ],
+)
+def test_a_file_of_trusted_keys_that_is_not_right_stops_everything(tmp_path, monkeypatch, text):
+    monkeypatch.setenv(KEY_VARIABLE, str(tmp_path / "key"))
+    repo = SmallRepo(tmp_path / "repo")
+    (repo.root / FILE).write_text(text.replace("PUBLIC", make_key()[0].public))
+    with pytest.raises(InputError, match=r"trusted-keys\.toml: not as it has to be"):
+        trusted_keys(repo.ws)
