@@ -10,17 +10,19 @@ from types import SimpleNamespace
 
 import polars as pl
 import pytest
+from team import trust
 from workspaces import STAGES, gate, make_workspace, write_params
 
-from csa.errors import ArtifactError
+from csa.errors import ArtifactError, InputError
 from csa.operations.gate.decide import propose
 from csa.operations.inspection import lineage
 from csa.operations.inspection.compare import compare
-from csa.operations.ledger import champion, ledger, standing, team_ledger
+from csa.operations.ledger import champion, counted, ledger, moves, standing, team_ledger
 from csa.operations.opened import Project
 from csa.operations.registry import downloads
 from csa.operations.registry.registering import register
 from csa.operations.runs.records import file_sha256, read_record, record_run
+from csa.operations.trust.keys import KEY_VARIABLE, make_key
 
 pytestmark = pytest.mark.usefixtures("local_registry")
 
@@ -100,20 +102,73 @@ def test_a_planted_version_is_not_accepted_as_champion(attacked, policy):
         lineage.of_model(project, "3")
 
 
-def test_a_forged_line_is_not_carried_out(attacked):
-    write_params(attacked.ws, {"gate": {"outside_moves": "repair"}})
-    project = Project(attacked.ws)
-    last = ledger.history(attacked.ws.ledger, project.model)[-1]
+def forged(project, key=None):
+    """A line in the registry's copy of the ledger that makes version 2 champion, by another clone;
+    returns it.
+    """
+    last = ledger.history(project.ws.ledger, project.model)[-1]
     line = last | {"seq": last["seq"] + 1, "previous": [last["hash"]], "who": "boss"}
-    line |= {"verdict": "promote", "from": 1, "to": 2, "challenger": 2}
+    line |= {"verdict": "promote", "from": 1, "to": 2, "challenger": 2, "when": ledger.now()}
     line["hash"] = ledger.line_hash(line)
+    if key is not None:
+        line["signature"] = dataclasses.asdict(key.sign(ledger.signed_bytes(line)))
     with project.registry.client() as client:
         runs = team_ledger._runs(client, project.model)
     team_ledger._push(project.registry, runs, project.model, [line])
+    return line
+
+
+def test_a_forged_line_is_not_carried_out(attacked):
+    write_params(attacked.ws, {"gate": {"outside_moves": "repair"}})
+    project = Project(attacked.ws)
+    forged(project)
     (note,) = champion.reconcile(project)
     assert "boss on" in note and "has to finish it" in note
     assert project.registry.champion().version == 1
     assert ledger.history(attacked.ws.ledger, project.model)[-1]["who"] == "boss", "it is shown"
+
+
+def test_where_keys_are_trusted_a_line_counts_when_one_of_them_signed_it(attacked, monkeypatch):
+    project, home = attacked.project, attacked.ws.home
+    ours, strange = (key_at(home / name, monkeypatch) for name in ("ours", "strange"))
+    trust(home, ours, "promote")
+    for key in (None, strange):
+        line = forged(project, key)
+        assert champion.reconcile(project) == (), "the line is as if it were not there"
+        assert line["hash"] not in {one["hash"] for one in counted.history(project.ws, "toy")}
+    checks = {check.name: check for check in standing.verify_all(project)}
+    assert not checks["signatures"].ok and checks["champion"].ok
+    forged(project, ours)
+    (note,) = champion.reconcile(project)
+    assert "a move to version 2 was not finished: boss on" in note
+
+
+def test_where_keys_are_trusted_nobody_else_moves_the_champion(attacked, monkeypatch):
+    project, home, ledger_file = attacked.project, attacked.ws.home, attacked.ws.ledger
+    ours = key_at(home / "ours", monkeypatch)
+    trust(home, ours, "compute")
+    before = ledger_file.read_bytes()
+    with pytest.raises(InputError, match="does not trust the key here to promote"):
+        moves.promote(project, 2, "because")
+    better = make_workspace(attacked.ws.root, 2, 0.95)
+    run, _ = record_run(Project(better), STAGES)
+    version = register(Project(better).registry, run).version
+    decision = gate(Project(better), run, version, never)
+    assert decision.verdict == "keep" and "does not trust the key here" in decision.reason
+    project.registry.set_champion(2)
+    (note,) = champion.reconcile(project)
+    assert "it stays there" in note and ledger_file.read_bytes() == before
+    trust(home, ours, "promote")
+    (note,) = champion.reconcile(project)
+    assert "it was moved back (no key that trusted-keys.toml trusts has signed that move)" in note
+    line = ledger.history(ledger_file, project.model)[-1]
+    assert line["verdict"] == "repair" and line["signature"]["key"] == ours.public
+    assert gate(Project(better), run, version, never).verdict == "promote", "it is asked anew"
+
+
+def key_at(path, monkeypatch):
+    monkeypatch.setenv(KEY_VARIABLE, str(path))
+    return make_key()[0]
 
 
 def test_an_edited_record_is_not_judged(attacked):

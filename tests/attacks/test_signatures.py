@@ -11,14 +11,16 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from small_repo import SmallRepo
-from team import Store
+from team import Store, share_through, trust
 
 from csa.cli.commands import main
 from csa.errors import InputError, WorkspaceError
 from csa.operations.cache import sharing
+from csa.operations.cache.restoring import restore
 from csa.operations.opened import Project
 from csa.operations.trust.keys import KEY_VARIABLE, Signature, is_signed, make_key, own_key, place
 from csa.operations.trust.trusted import FILE, trusted_keys
+from csa.pipeline.workspace import Workspace
 
 STAGE = {
     "cmd": "mkdir -p data/d && echo made > data/f && echo made > data/d/g",
@@ -27,33 +29,42 @@ STAGE = {
 }
 
 
-@pytest.fixture
-def shared(tmp_path, monkeypatch):
-    """The owner's clone, whose one stage was run, pushed and signed; and a teammate's."""
-    monkeypatch.setenv(KEY_VARIABLE, str(tmp_path / "owner.key"))
-    key, _ = make_key()
-    owner, mate = (SmallRepo(tmp_path / name) for name in ("owner", "mate"))
+@pytest.fixture(scope="module")
+def pushed(tmp_path_factory):
+    """A key, the owner's clone whose one stage was run, pushed and signed with it, and a place that
+    a teammate's clone is copied from.
+    """
+    root = tmp_path_factory.mktemp("pushed")
+    owner, mate = (SmallRepo(root / name) for name in ("owner", "mate"))
     for repo in (owner, mate):
         (repo.root / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"one": STAGE}}))
-        sharing.add_remote(repo.ws, "team", str(tmp_path / "store"), None, local=True)
-    sharing.bring_up_to_date(Project(owner.ws), "one")
-    assert sharing.push(owner.ws).shared
-    return key, mate, Store(tmp_path / "store")
+    share_through(owner.root, root / "store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(KEY_VARIABLE, str(root / "owner.key"))
+        key, _ = make_key()
+        sharing.bring_up_to_date(Project(owner.ws), "one")
+        assert sharing.push(owner.ws).shared
+    return key, root
 
 
-def trust(repo, key, may="compute", **bounds):
-    lines = [f"{name} = {value}\n" for name, value in bounds.items()]
-    text = f'[[key]]\nname = "ada"\npublic_key = "{key.public} ada"\nmay = ["{may}"]\n'
-    (repo.root / FILE).write_text(text + "".join(lines))
+@pytest.fixture
+def shared(pushed, tmp_path):
+    """The owner's key, a teammate's clone, and the place that both share through."""
+    key, root = pushed
+    for name in ("mate", "store"):
+        shutil.copytree(root / name, tmp_path / name)
+    shutil.copy(root / "owner" / "dvc.lock", tmp_path / "theirs.lock")
+    share_through(tmp_path / "mate", tmp_path / "store")
+    return key, Workspace(tmp_path / "mate", tmp_path / "mate" / ".csa"), Store(tmp_path / "store")
 
 
-def bring(repo):
-    return sharing.bring_up_to_date(Project(repo.ws), "one").status
+def bring(ws):
+    return restore(ws, "one").status
 
 
 def test_what_a_trusted_key_signed_is_restored(shared):
     key, mate, _ = shared
-    trust(mate, key)
+    trust(mate.root, key)
     assert bring(mate) == "restored" and (mate.root / "data/d/g").read_text() == "made\n"
 
 
@@ -77,40 +88,40 @@ def test_what_no_key_signed_that_is_trusted_for_it_is_computed(shared, monkeypat
     unsigned = bounds.pop("unsigned", False)
     if unsigned:
         shutil.rmtree(store.root / "signed")
-    trust(mate, key, **bounds)
-    shutil.copy(mate.root.parent / "owner" / "dvc.lock", mate.root)  # it is no proof any more
-    assert bring(mate) == "ran"
+    trust(mate.root, key, **bounds)
+    shutil.copy(mate.root.parent / "theirs.lock", mate.root / "dvc.lock")  # it is no proof any more
+    assert bring(mate) == "missing"
     assert ("by nobody whom trusted-keys.toml trusts" in capsys.readouterr().err) is not unsigned
 
 
 @pytest.mark.parametrize("what", ["entry", "files", "object", "when"])
 def test_a_changed_entry_or_object_is_not_what_was_signed(shared, what):
     key, mate, store = shared
-    trust(mate, key)
+    trust(mate.root, key)
     (file,) = (path for path in (store.root / "signed").rglob("*.json"))
     text = file.read_text()
     if what == "object":
-        claim = dvc_outs(mate.root.parent / "owner")
+        claim = outs_of(mate.root.parent / "theirs.lock")
         store.overwrite(claim["data/f"], b"planted\n")
     elif what == "when":
         file.write_text(text.replace('"when": "20', '"when": "19'))
     else:
         planted = store.put(b"planted\n")
-        old = dvc_outs(mate.root.parent / "owner")["data/f"]
+        old = outs_of(mate.root.parent / "theirs.lock")["data/f"]
         changed = text.replace(old, planted) if what == "entry" else text.replace('""', '"x"')
         file.write_text(changed)
-    assert bring(mate) == "ran" and (mate.root / "data/f").read_text() == "made\n"
+    assert bring(mate) == "missing" and not (mate.root / "data").joinpath("f").exists()
 
 
-def dvc_outs(root):
-    outs = yaml.safe_load((root / "dvc.lock").read_text())["stages"]["one"]["outs"]
+def outs_of(lock):
+    outs = yaml.safe_load(lock.read_text())["stages"]["one"]["outs"]
     return {out["path"]: out["md5"] for out in outs}
 
 
 def test_without_trusted_keys_nothing_has_to_be_set_up(shared):
     _, mate, store = shared
     shutil.rmtree(store.root / "signed")
-    shutil.copy(mate.root.parent / "owner" / "dvc.lock", mate.root)
+    shutil.copy(mate.root.parent / "theirs.lock", mate.root / "dvc.lock")
     assert bring(mate) == "restored"
 
 

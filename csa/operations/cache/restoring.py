@@ -130,21 +130,27 @@ def _restore(ws: Workspace, repo: Any, stage: Any) -> Restored:
             held.release()
             _place(stage, made)
             return Restored("restored", tuple(held.damaged))
+        if wanted is not None and not held.damaged:
+            _tell_unproven(ws, stage.name, wanted, held)
         return Restored("missing", tuple(held.damaged))
 
 
 def _question(stage: Any) -> Made | None:
-    """What is asked of the caches; None where DVC has no hash of some input."""
+    """What is asked of the caches, its entry the folder of answers among DVC's; None where DVC has
+    no hash of some input.
+    """
     from dvc.stage.serialize import to_single_stage_lockfile  # type: ignore[import-untyped]
+    from dvc.utils import dict_sha256  # type: ignore[import-untyped]
 
     stage.save_deps()
     written = to_single_stage_lockfile(stage)
     outs = {out.def_path: "" for out in stage.outs}
+    key = dict_sha256({**written, "outs": sorted(outs)}, exclude=["size", "nfiles"])
     try:
         asked = Made.of({key: value for key, value in written.items() if key != "outs"})
     except ValueError:
         return None
-    return Made("", asked.command, asked.params, asked.deps, outs)
+    return Made(f"{key[:2]}/{key}", asked.command, asked.params, asked.deps, outs)
 
 
 def _proven(
@@ -211,6 +217,24 @@ def _fetch_tracked(repo: Any, dep: Any, held: Quarantine) -> None:
         return
     held.release()
     out.checkout()
+
+
+def _tell_unproven(ws: Workspace, name: str, wanted: Made, held: Quarantine) -> None:
+    """Say that the team has a result which nothing here vouches for, and what would."""
+    if trusted_keys(ws) is not None:
+        return
+    for place, store in held.places.items():
+        try:
+            known = store.fs.exists(store.fs.join(store.base, "runs", wanted.entry))
+        except Exception as error:  # whatever a storage's own library raises
+            held.silent.setdefault(place, type(error).__name__)
+            continue
+        if known:
+            print(
+                f"note: {place} has a result of {name} for these inputs, but no dvc.lock here "
+                f"names it, so it is computed here; get the team's dvc.lock, or sign (`csa key`)",
+                file=sys.stderr,
+            )
 
 
 def _tell(what: str, held: Quarantine, error: Exception) -> None:

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 
 from csa.errors import InputError
-from csa.operations.ledger import champion, ledger
+from csa.operations.ledger import champion, counted
 from csa.operations.opened import Project
 from csa.operations.registry import downloads
 from csa.operations.registry.versions import Version
@@ -84,7 +84,7 @@ def _move(project: Project, version: Version, verdict: str, reason: str) -> Move
             f"it shorter"
         )
     model, before = project.model, project.registry.champion()
-    if before is not None and before.version == version.version:
+    if before is not None and before.version == version.version and _counts(project, version):
         raise InputError(f"{model}: version {version.version} is the champion already")
     downloads.verify_model(project.registry, version)
     downloads.alignment_file(project.registry, version)
@@ -99,9 +99,15 @@ def _move(project: Project, version: Version, verdict: str, reason: str) -> Move
     return move
 
 
+def _counts(project: Project, version: Version) -> bool:
+    """Whether the ledger says that a version is the champion, by a line that counts."""
+    lines = counted.history(project.ws, project.model)
+    return champion.standing(project.registry.versions(), lines).ledger == version.version
+
+
 def _champion_before(project: Project) -> int:
     model, present = project.model, project.registry.champion()
-    for line in reversed(ledger.history(project.ws.ledger, model)):
+    for line in reversed(counted.history(project.ws, model)):
         moved_here = (
             present is not None and line["to"] == present.version and line["from"] != line["to"]
         )

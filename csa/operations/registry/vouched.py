@@ -10,6 +10,7 @@ from typing import Any
 
 from csa.errors import ArtifactError
 from csa.operations.ledger import team_ledger
+from csa.operations.ledger.counted import counted
 from csa.operations.registry.registry import Registry
 from csa.operations.registry.versions import Version
 from csa.operations.runs.records import RunRecord, read_record
@@ -70,7 +71,7 @@ def _judged(registry: Registry, version: Version) -> list[dict[str, Any]]:
     """The ledger's lines that say what the version was."""
     return [
         line
-        for line in team_ledger.meet_at(registry, version.model).history
+        for line in counted(registry.ws, team_ledger.meet_at(registry, version.model).history)
         if line.get("challenger") == version.version
         and (line.get("evidence") or {}).get("challenger")
     ]
