@@ -87,9 +87,8 @@ def test_a_version_that_was_swapped_is_used_by_nobody(attacked):
     assert decision.verdict == "keep" and decision.reason.startswith("the champion is not what it")
 
 
-@pytest.mark.parametrize("policy", ["accept", "repair"])
-def test_a_planted_version_is_not_accepted_as_champion(attacked, policy):
-    write_params(attacked.ws, {"gate": {"outside_moves": policy}})
+def test_a_planted_version_is_not_accepted_as_champion(attacked):
+    write_params(attacked.ws, {"gate": {"outside_moves": "accept"}})
     project, planted = Project(attacked.ws), str(folder_of(attacked.project, 2))
     tags = project.registry.version(1).tags
     with project.registry.writing() as client:

@@ -125,6 +125,24 @@ def test_without_trusted_keys_nothing_has_to_be_set_up(shared):
     assert bring(mate) == "restored"
 
 
+def test_a_lock_in_a_commit_is_proof_on_a_branch_of_ones_own_and_on_no_strangers(shared):
+    _, mate, _ = shared
+
+    def git(*arguments):
+        who = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+        subprocess.run(["git", "-C", mate.root, *who, *arguments], check=True)
+
+    git("commit", "-qam", "stage")
+    shutil.copy(mate.root.parent / "theirs.lock", mate.root / "dvc.lock")
+    git("add", "-f", "dvc.lock")
+    git("commit", "-qm", "ran")
+    git("update-ref", "refs/remotes/stranger/branch", "HEAD")
+    git("reset", "-q", "--hard", "HEAD~1")
+    assert not (mate.root / "dvc.lock").exists() and bring(mate) == "missing"
+    git("branch", "mine", "stranger/branch")
+    assert bring(mate) == "restored" and (mate.root / "data/f").read_text() == "made\n"
+
+
 def test_a_key_is_made_once_for_its_owner_alone_and_printed_for_the_team(tmp_path, monkeypatch):
     monkeypatch.setenv(KEY_VARIABLE, str(tmp_path / "keys" / "key"))
     first = CliRunner().invoke(main, ["key"])

@@ -7,7 +7,8 @@ outdated entry costs a look into the caches and never gives a wrong result.
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import Any, TypeVar
 
 import yaml
@@ -25,6 +26,7 @@ _CONFLICT = re.compile(
 )
 # What DVC holds each value of a file's entry to.
 _TYPES = {"path": str, "md5": str, "hash": str, "size": int, "nfiles": int, "isexec": bool}
+_PAST = 200  # so many commits of dvc.lock are looked at
 
 
 def settle(ws: Workspace) -> bool:
@@ -153,6 +155,49 @@ def read_lock(ws: Workspace, take: Callable[[Any], _Taken]) -> _Taken:
         raise ArtifactError(
             f"{path}: missing, damaged or incomplete ({error!r}); run `csa run`"
         ) from None
+
+
+def locked_stages(ws: Workspace, name: str, inputs: Iterable[str]) -> Iterator[Any]:
+    """What dvc.lock says of a stage: the one here, the project's own where this is the workspace of
+    a recipe, and those in the newest commits of this clone's branches. What was fetched and is on
+    none of them, such as a stranger's branch, does not count.
+
+    Args:
+        ws: the workspace.
+        name: of the stage.
+        inputs: hashes that an entry has to name; others are not read.
+
+    Returns:
+        Entries as DVC writes them, in that order.
+    """
+    inputs = list(inputs)
+    for text in chain((_read(ws), _read(Workspace(ws.home, ws.state))), _past(ws)):
+        found = _stages(text) if all(one in text for one in inputs) else None
+        if found and name in found:
+            yield found[name]
+
+
+def _past(ws: Workspace) -> Iterator[str]:
+    """dvc.lock as commits have it, the newest first, each text once."""
+    which = ["--branches", "--ignore-missing", "HEAD", "MERGE_HEAD", "--", "dvc.lock"]
+    commits = _git(ws, "rev-list", "--full-history", f"--max-count={_PAST}", *which).split()
+    asked = "".join(f"{commit.decode()}:./dvc.lock\n" for commit in commits)
+    rest, seen = _git(ws, "cat-file", "--batch", given=asked.encode()) if asked else b"", set()
+    while rest:
+        header, _, rest = rest.partition(b"\n")
+        blob, _, size = header.rpartition(b" ")
+        if not size.isdigit():  # a commit that removed it
+            continue
+        text, rest = rest[: int(size)], rest[int(size) + 1 :]
+        if blob not in seen:
+            seen.add(blob)
+            yield text.decode("utf-8", errors="replace")
+
+
+def _git(ws: Workspace, *arguments: str, given: bytes = b"") -> bytes:
+    """What git says; nothing where it cannot."""
+    command = ["git", "-C", str(ws.home), *arguments]
+    return subprocess.run(command, input=given, capture_output=True, check=False).stdout
 
 
 def _only_outputs_differ(one: dict[str, Any], other: dict[str, Any]) -> bool:

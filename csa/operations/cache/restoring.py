@@ -1,10 +1,10 @@
 """The one door through which results come back from a cache into a workspace.
 
 A result is believed when this machine made it; where the project has trusted-keys.toml, when one of
-these keys signed it; where it has none, when dvc.lock, which git carries, names it for the very
-inputs, parameters and code that are here. Then its objects are fetched into quarantine,
-each is held against its hash, lists of files are read, and only then DVC puts it in place. Nothing
-else is ever restored: a stage that no proof covers is computed here.
+these keys signed it; where it has none, when dvc.lock, here or in a commit of one of this clone's
+branches, names it for the very inputs, parameters and code that are here. Then its objects are
+fetched into quarantine, each is held against its hash, lists of files are read, and only then DVC
+puts it in place. Nothing else is ever restored: a stage that no proof covers is computed here.
 """
 
 import sys
@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 from csa.errors import ArtifactError, WorkspaceError
 from csa.operations.cache import believed
-from csa.operations.cache.lock import read_lock
+from csa.operations.cache.lock import locked_stages, read_lock
 from csa.operations.cache.objects import Made, stores_of
 from csa.operations.cache.quarantine import GoneError, Quarantine, quarantine
 from csa.operations.cache.signed import Files, check_files, claims
-from csa.operations.trust.trusted import FILE, trusted_keys
+from csa.operations.trust.trusted import FILE, Trusted, trusted_keys
 from csa.pipeline.workspace import Workspace
 
 PAUSES = (1, 2, 4, 8, 15, 30, 30, 30)
@@ -119,7 +119,7 @@ def _restore(ws: Workspace, repo: Any, stage: Any) -> Restored:
         if not stage.changed():
             return Restored("unchanged")
         wanted = _question(stage)
-        for made, files in [] if wanted is None else _proven(ws, stage.name, wanted, held):
+        for made, files in _proven(ws, stage.name, wanted, held) if wanted else ():
             try:
                 fetched = held.fetch(made)
                 if files is not None:
@@ -155,33 +155,53 @@ def _question(stage: Any) -> Made | None:
 
 def _proven(
     ws: Workspace, name: str, wanted: Made, held: Quarantine
-) -> list[tuple[Made, Files | None]]:
+) -> Iterator[tuple[Made, Files | None]]:
     """Answers to a question that may be believed, each with the sha256 of its files where these
     were signed.
     """
     keys, own = trusted_keys(ws), believed.noted(ws, wanted)
-    found: list[tuple[Made, Files | None]] = [(own, None)] if own else []
-    if keys is None:
+    locked = _locked(ws, name, wanted) if keys is None else iter(())
+    first = next(locked, None)
+    if first is not None and first != own:
+        yield first, None  # as the team has it: another processor rounds otherwise
+    if own is not None:
+        yield own, None
+    for made in locked:
+        yield made, None
+    if keys is not None:
+        yield from _signed(name, wanted, held, keys)
+
+
+def _locked(ws: Workspace, name: str, wanted: Made) -> Iterator[Made]:
+    """Answers that dvc.lock names, here or in git."""
+    seen = set()
+    for entry in locked_stages(ws, name, wanted.deps.values()):
         try:
-            locked = made_here(ws, name)
-        except ArtifactError:
-            return found
-        if locked.question == wanted.question and locked != own:
-            found.insert(0, (locked, None))
-        return found
-    unsigned = 0
+            made = Made.of(entry)
+        except ValueError:
+            continue
+        if made.question == wanted.question and made.statement not in seen:
+            seen.add(made.statement)
+            yield made
+
+
+def _signed(
+    name: str, wanted: Made, held: Quarantine, keys: list[Trusted]
+) -> Iterator[tuple[Made, Files]]:
+    unsigned = good = 0
     for place in held.places.values():
         for made, files in claims(wanted, place, keys):
-            unsigned += files is None
-            if files is not None:
-                found.append((made, files))
-    if unsigned and not found:
+            if files is None:
+                unsigned += 1
+            else:
+                good += 1
+                yield made, files
+    if unsigned and not good:
         print(
             f"note: {name} lies signed in the shared cache, but by nobody whom {FILE} trusts to "
             f"compute; computing it here",
             file=sys.stderr,
         )
-    return found
 
 
 def _place(stage: Any, made: Made) -> None:
