@@ -7,6 +7,8 @@
 """
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 _ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>[^\s'\"<>`|,;)\]}]*)")
@@ -52,6 +54,21 @@ def masked_all(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: masked_all(held) for key, held in value.items()}
     return [masked_all(held) for held in value] if isinstance(value, list | tuple) else value
+
+
+@contextmanager
+def masked_errors() -> Iterator[None]:
+    """Mask what the block raises, and the errors that this came from, in their place: so whoever
+    stores or shows it later, with its traceback, has no secret.
+    """
+    try:
+        yield
+    except BaseException as error:
+        seen: BaseException | None = error
+        while seen is not None:
+            seen.args = tuple(masked(one) if isinstance(one, str) else one for one in seen.args)
+            seen = seen.__cause__ or seen.__context__
+        raise
 
 
 def place(address: str) -> str:

@@ -1,6 +1,7 @@
 """The flow, with real Prefect, DVC, DuckDB and MLflow around stages that only write files."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from workspaces import make_report_workspace
 
 from csa.errors import StageError, WorkspaceError
 from csa.operations import finished
-from csa.operations.cache import dvc
+from csa.operations.cache import dvc, sharing
 from csa.operations.opened import Project
 from csa.operations.registry.registry import Registry
 from csa.operations.runs.records import recorded_runs
@@ -21,7 +22,7 @@ STAGE = """
 import shutil, sys
 from pathlib import Path
 if Path("made/bad").exists():
-    sys.exit(print("csa: error: row 3: empty caption", file=sys.stderr) or 2)
+    sys.exit(print("csa: error: " + Path("made/bad").read_text(), file=sys.stderr) or 2)
 for out in sys.argv[1:]:
     source = Path("made") / out
     Path(out).parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +98,7 @@ def test_the_second_run_does_nothing(ws, monkeypatch):
     )
 
     with monkeypatch.context() as patch:  # nothing to do: no stage is asked, nor is MLflow
-        patch.setattr(dvc, "repro", None)
+        patch.setattr(sharing, "bring_up_to_date", None)
         patch.setattr(Registry, "client", None)
         patch.setattr(finished, "nothing_to_do", lambda project: None)
         second = run_retrain(Project(ws))
@@ -199,7 +200,7 @@ def test_a_failing_stage_is_one_error_and_changes_nothing(ws):
     run_retrain(Project(ws))
     runs, lines = recorded_runs(ws), ws.ledger.read_bytes()
     pairs = ws.pairs.read_bytes()
-    (ws.root / "made" / "bad").write_text("")
+    (ws.root / "made" / "bad").write_text("row 3: empty caption")
     pairs = (ws.root / "made" / "data" / "pairs.parquet").read_bytes()
     (ws.root / "made" / "data" / "pairs.parquet").write_bytes(b"other pairs")
     try:
@@ -210,6 +211,49 @@ def test_a_failing_stage_is_one_error_and_changes_nothing(ws):
         (ws.root / "made" / "bad").unlink()
         (ws.root / "made" / "data" / "pairs.parquet").write_bytes(pairs)
     assert run_retrain(Project(ws)).run_id == runs[0]
+
+
+def test_no_byte_that_a_run_leaves_or_sends_holds_a_secret(ws, monkeypatch, capfd):
+    from prefect.logging.handlers import APILogHandler
+    from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
+
+    from csa.flows import watching
+    from csa.flows.retrain import run_retrain
+    from csa.operations import run as sequence
+
+    told, bad = [], ws.root / "made" / "bad"
+    monkeypatch.setattr(finished, "nothing_to_do", lambda project: None)
+    monkeypatch.setattr(watching, "_post", lambda url, *what: told.append(what) or ("", False))
+    monkeypatch.setenv("CSA_NOTIFY_URL", "https://hooks.example.org/S3CR3T-hook")
+    monkeypatch.setenv("CSA_DASK", "tcp://joe:S3CR3T-dask@10.0.0.5:8786")
+
+    def out_of_reach(*_):
+        try:
+            raise OSError("http://joe:S3CR3T-cause@host.example.org/ is out of reach")
+        except OSError as error:
+            raise ValueError("https://host.example.org/?token=S3CR3T-library") from error
+
+    bad.write_text("http://joe:S3CR3T-stage@host.example.org/pairs is gone")
+    (ws.root / "data" / "fit.json").unlink()
+    (ws.root / "dvc.lock").unlink()
+    shutil.rmtree(ws.state / "made")
+    with pytest.raises(StageError, match=r"http://host\.example\.org/\*\*\* is gone"):
+        run_retrain(Project(ws))
+    bad.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(sequence, "record_run", out_of_reach)
+        with pytest.raises(ValueError, match=r"^https://host\.example\.org/$"):
+            run_retrain(Project(ws))
+    run_retrain(Project(ws))
+    APILogHandler.flush()
+    database = Path(PREFECT_API_DATABASE_CONNECTION_URL.value().partition(":///")[2])
+    left = {file: file.read_bytes() for file in ws.root.rglob("*") if file.is_file()}
+    left |= {file: file.read_bytes() for file in database.parent.glob(f"{database.name}*")}
+    kinds = {file.suffix for file in left}
+    assert {".duckdb", ".html", ".jsonl", ".db"} <= kinds and len(told) == 3
+    assert any(b"host.example.org/***" in left[file] for file in left if file.suffix == ".db")
+    assert [file for file, content in left.items() if b"S3CR3T" in content] == []
+    assert "S3CR3T" not in "".join(capfd.readouterr()) + repr(told)
 
 
 def test_a_second_run_at_once_is_refused_and_told_who_is_at_work(ws):
