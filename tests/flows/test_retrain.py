@@ -214,7 +214,7 @@ def test_a_failing_stage_is_one_error_and_changes_nothing(ws):
 
 
 def test_no_byte_that_a_run_leaves_or_sends_holds_a_secret(ws, monkeypatch, capfd):
-    from prefect.logging.handlers import APILogHandler
+    from prefect.logging.handlers import APILogWorker
     from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
 
     from csa.flows import watching
@@ -245,7 +245,7 @@ def test_no_byte_that_a_run_leaves_or_sends_holds_a_secret(ws, monkeypatch, capf
         with pytest.raises(ValueError, match=r"^https://host\.example\.org/$"):
             run_retrain(Project(ws))
     run_retrain(Project(ws))
-    APILogHandler.flush()
+    APILogWorker.drain_all()
     database = Path(PREFECT_API_DATABASE_CONNECTION_URL.value().partition(":///")[2])
     left = {file: file.read_bytes() for file in ws.root.rglob("*") if file.is_file()}
     left |= {file: file.read_bytes() for file in database.parent.glob(f"{database.name}*")}

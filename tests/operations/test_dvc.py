@@ -307,7 +307,7 @@ def test_a_question_waits_for_who_is_at_work_and_names_them(ran, monkeypatch, ca
     held = {"pid": os.getpid(), "cmd": "a stage at work"}
     lock = ran.root / ".dvc" / "tmp" / "rwlock"
     lock.write_text(json.dumps({"write": {str(ran.data / "pairs"): held}}))
-    monkeypatch.setattr(dvc, "_PAUSES", (0.1,))
+    monkeypatch.setattr(dvc, "PAUSES", (0.1,))
     with pytest.raises(WorkspaceError) as said:
         dvc.status(ran)
     who = f"process {os.getpid()} (a stage at work)"

@@ -7,6 +7,7 @@ after, an entry when it has the form of one. What may be used of it, `restoring`
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -115,6 +116,24 @@ class Store:
             made = self.entry(path)
             if made is not None:
                 yield made
+
+    def objects(self) -> Iterator[str]:
+        """Every object that is there; what is not called like one is passed over."""
+        folder = self.fs.join(self.base, "files", "md5")
+        for path in self.fs.find(folder) if self.fs.exists(folder) else ():
+            oid = "".join(self.fs.parts(path)[-2:])
+            if _OID.fullmatch(oid):
+                yield oid
+
+    def head(self, oid: str, length: int) -> bytes:
+        """The first bytes of an object.
+
+        Args:
+            oid: the object, which is there.
+            length: how many.
+        """
+        with self.fs.open(self.path(oid), "rb") as file:
+            return bytes(file.read(length))
 
     def entry(self, path: str) -> Made | None:
         """One entry of the run cache; None where it has not the form of one.
@@ -269,10 +288,22 @@ def stores_of(repo: Any) -> dict[str, Any]:
     return opened
 
 
+def open_repo(ws: Workspace) -> Any:
+    """DVC's repository of a workspace, to be used in `with`. DVC says nothing of its own: standard
+    output is our answer's.
+
+    Args:
+        ws: the workspace.
+    """
+    from dvc.repo import Repo  # type: ignore[import-untyped]
+
+    for name in ("dvc", "dvc_objects", "dvc_data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return Repo(str(ws.root))
+
+
 @contextmanager
 def stores(ws: Workspace) -> Iterator[dict[str, Any]]:
     """`stores_of` the DVC repository of a workspace."""
-    from dvc.repo import Repo  # type: ignore[import-untyped]
-
-    with Repo(str(ws.root)) as repo:
+    with open_repo(ws) as repo:
         yield stores_of(repo)

@@ -17,7 +17,7 @@ from typing import Any, Literal
 from csa.errors import ArtifactError, WorkspaceError
 from csa.operations.cache import believed
 from csa.operations.cache.lock import locked_stages, read_lock
-from csa.operations.cache.objects import Made, stores_of
+from csa.operations.cache.objects import Made, open_repo, stores_of
 from csa.operations.cache.quarantine import GoneError, Quarantine, quarantine
 from csa.operations.cache.signed import Files, check_files, claims
 from csa.operations.trust.trusted import FILE, Trusted, trusted_keys
@@ -96,9 +96,7 @@ def all_made(ws: Workspace) -> list[Made]:
 @contextmanager
 def _opened(ws: Workspace, name: str) -> Iterator[tuple[Any, Any]]:
     """DVC's repository, locked, and a stage of it."""
-    from dvc.repo import Repo  # type: ignore[import-untyped]
-
-    with Repo(str(ws.root)) as repo, repo.lock:
+    with open_repo(ws) as repo, repo.lock:
         yield repo, repo.stage.load_one(path=str(ws.root / "dvc.yaml"), name=name)
 
 

@@ -113,7 +113,7 @@ def _settle(project: Project, found: Standing) -> str:
     Raises:
         ArtifactError: it cannot be accepted, and there is nothing to go back to.
     """
-    line = {"model": project.model, "gate": "by hand", "run_id": None}
+    line: dict[str, Any] = {"model": project.model, "gate": "by hand", "run_id": None}
     line |= {"from": found.ledger, "to": found.alias, "reason": str(found)}
     objection, refusal = _objection(project, found.alias), counted.objection(project.ws)
     back = any(version.version == found.ledger for version in project.registry.versions())
