@@ -57,6 +57,21 @@ def test_no_champion_is_promoted():
     )
 
 
+def test_an_emptied_registry_begins_anew_and_the_ledger_goes_on(tmp_path, monkeypatch):
+    root, good = tmp_path / "repo", queries_table()
+    run_once(root, reranked(good))
+    ws = run_once(root, good).ws
+    project = Project(ws)
+    history = ledger.history(ws.ledger, project.model)
+    assert [line["to"] for line in history] == [1, 2]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/new.db")  # it has no version
+    assert run_once(root, good).champion == 1
+    project = Project(ws)
+    lines = ledger.history(ws.ledger, project.model)
+    assert lines[:2] == history and [line["to"] for line in lines[2:]] == [None, 1]
+    assert downloads.alignment_file(project.registry, project.registry.champion()).is_file()
+
+
 def test_better_is_promoted_and_worse_is_kept_with_the_numbers():
     good, bad = queries_table(), degraded(queries_table())
     up, down = decide(good, bad, GATE), decide(bad, good, GATE)

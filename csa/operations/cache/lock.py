@@ -108,6 +108,9 @@ def _settle_conflict(ws: Workspace) -> bool:
     ours = _CONFLICT.sub(r"\1", text)
     if ours == text:
         return False
+    committed = _committed(ws)
+    if _is_whole(committed):  # git mends what is between the marks, of entries of both sides
+        ours = committed
     if _stages(ours) is None:
         path.unlink()  # the caches still know what was computed
     else:

@@ -68,10 +68,14 @@ def is_of(version: Version, run: RunRecord) -> bool:
 
 
 def _judged(registry: Registry, version: Version) -> list[dict[str, Any]]:
-    """The ledger's lines that say what the version was."""
+    """The ledger's lines that say what the version was; none from before the registry had lost its
+    champion, as an emptied one has, which numbers its versions anew.
+    """
+    lines = counted(registry.ws, team_ledger.meet_at(registry, version.model).history)
+    lost = [at for at, line in enumerate(lines) if line["verdict"] == "outside" and not line["to"]]
     return [
         line
-        for line in counted(registry.ws, team_ledger.meet_at(registry, version.model).history)
+        for line in lines[lost[-1] + 1 if lost else 0 :]
         if line.get("challenger") == version.version
         and (line.get("evidence") or {}).get("challenger")
     ]
