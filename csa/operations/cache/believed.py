@@ -28,6 +28,9 @@ def noted(ws: Workspace, wanted: Made) -> Made | None:
     Args:
         ws: whose state folder.
         wanted: the question; its answer does not count.
+
+    Returns:
+        The note; None where there is none.
     """
     try:
         return Made.of(read_json(_file(ws, wanted)))

@@ -148,6 +148,13 @@ def status(ws: Workspace) -> list[str]:
 def compute(ws: Workspace, stage: str) -> StageOutcome:
     """Run one stage, whatever any cache holds; its progress is shown.
 
+    Args:
+        ws: where it runs.
+        stage: its name.
+
+    Returns:
+        What the stage did.
+
     Raises:
         StageError: the stage failed; the message is its own.
         RefusedError: a check said no.
@@ -162,6 +169,13 @@ def compute(ws: Workspace, stage: str) -> StageOutcome:
 
 def output_hashes(ws: Workspace, names: list[str]) -> dict[str, str]:
     """Path -> MD5 of every output of the named stages, as locked in dvc.lock.
+
+    Args:
+        ws: whose dvc.lock.
+        names: of the stages.
+
+    Returns:
+        Path -> MD5.
 
     Raises:
         ArtifactError: dvc.lock is missing, damaged or without one of the stages.
@@ -231,6 +245,9 @@ def ask(ws: Workspace, *arguments: str, timeout: float | None = None) -> str:
         ws: where it runs.
         arguments: of `dvc`.
         timeout: seconds after which it is ended; None waits.
+
+    Returns:
+        What it printed.
 
     Raises:
         DvcError: DVC says it failed, or it took too long.

@@ -148,6 +148,9 @@ def read_lock(ws: Workspace, take: Callable[[Any], _Taken]) -> _Taken:
         ws: the workspace whose lock it is.
         take: of the mapping from a stage's name to its entry.
 
+    Returns:
+        What was taken.
+
     Raises:
         ArtifactError: dvc.lock is missing, damaged, or has not what is taken.
     """

@@ -53,6 +53,9 @@ class Made:
             written: as DVC writes it.
             entry: its path in a store.
 
+        Returns:
+            The inputs, parameters and outputs that it names.
+
         Raises:
             ValueError: it has not the form of an entry; the message says what is odd.
         """
@@ -131,6 +134,9 @@ class Store:
         Args:
             oid: the object, which is there.
             length: how many.
+
+        Returns:
+            These bytes; fewer where it is shorter.
         """
         with self.fs.open(self.path(oid), "rb") as file:
             return bytes(file.read(length))
@@ -156,6 +162,9 @@ class Store:
         Args:
             path: of the output.
             oid: its object.
+
+        Returns:
+            Name -> MD5; of an output that is one file, its own.
         """
         if not oid.endswith(".dir"):
             return {path: oid}
@@ -195,6 +204,9 @@ class Store:
         Args:
             oid: the object, which is there.
             target: the file.
+
+        Returns:
+            Whether the file is there now.
         """
         found = hashlib.md5(usedforsecurity=False)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -250,6 +262,9 @@ def is_whole(file: Path, oid: str) -> bool:
     Args:
         file: here.
         oid: the object.
+
+    Returns:
+        Whether they are; False where there is no such file.
     """
     try:
         with file.open("rb") as opened:

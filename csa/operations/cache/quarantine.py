@@ -77,6 +77,9 @@ class Quarantine:
             oid: the object.
             path: of the output it belongs to, for what is said.
 
+        Returns:
+            Where the file lies.
+
         Raises:
             GoneError: it is nowhere whole.
         """
@@ -116,6 +119,9 @@ def quarantine(ws: Workspace, found: dict[str, Any]) -> Iterator[Quarantine]:
     Args:
         ws: whose state folder it lies in; hold its lock.
         found: from `objects.stores_of`; a remote that cannot be opened is passed over.
+
+    Yields:
+        The quarantine.
     """
     places, silent = {}, {}
     for name, opened in found.items():

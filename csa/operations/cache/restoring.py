@@ -47,6 +47,9 @@ def restore(ws: Workspace, name: str) -> Restored:
         ws: whose stage; hold the lock of its state folder.
         name: of the stage.
 
+    Returns:
+        What was restored, or why nothing was.
+
     Raises:
         WorkspaceError: an input of the stage is missing, or another DVC process stayed busy for two
             minutes.
@@ -74,6 +77,9 @@ def made_here(ws: Workspace, name: str) -> Made:
     Args:
         ws: whose dvc.lock.
         name: of the stage.
+
+    Returns:
+        Its inputs, parameters and outputs.
 
     Raises:
         ArtifactError: dvc.lock is missing, damaged, or does not know the stage.

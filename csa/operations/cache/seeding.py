@@ -57,6 +57,9 @@ def is_kept(params: Params, view: str) -> bool:
     Args:
         params: of the project.
         view: which.
+
+    Returns:
+        Whether they do.
     """
     return view in params.views and params.views[view].modality != "array"
 

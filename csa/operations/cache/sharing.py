@@ -160,6 +160,9 @@ def bring_up_to_date(project: Project, stage: str) -> dvc.StageOutcome:
         project: whose stage; hold the lock of its state folder.
         stage: which.
 
+    Returns:
+        What the stage did.
+
     Raises:
         StageError, RefusedError, WorkspaceError: as for `dvc.compute`.
     """

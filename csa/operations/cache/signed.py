@@ -66,6 +66,9 @@ def claims(wanted: Made, there: Store, keys: list[Trusted]) -> Iterator[tuple[Ma
         wanted: the question.
         there: the remote's cache.
         keys: that are trusted.
+
+    Yields:
+        Each answer with its files.
     """
     folder = _folder(there, wanted)
     for path in sorted(there.fs.find(folder)) if there.fs.exists(folder) else ():

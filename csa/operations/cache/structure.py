@@ -38,6 +38,9 @@ def files_of(command: str, path: str, content: bytes) -> dict[str, str]:
         path: of the output, a folder.
         content: the list as it lies in a cache.
 
+    Returns:
+        Name -> MD5.
+
     Raises:
         ArtifactError: it is no list of files, or names one that the stage would not write.
     """

@@ -19,6 +19,9 @@ def counted(ws: Workspace, lines: list[Line]) -> list[Line]:
         ws: whose keys are trusted, and whose own lines count.
         lines: of its ledger.
 
+    Returns:
+        Those among them.
+
     Raises:
         InputError: trusted-keys.toml is not as it has to be.
     """
@@ -35,6 +38,9 @@ def history(ws: Workspace, model: str) -> list[Line]:
     Args:
         ws: whose ledger.
         model: whose lines.
+
+    Returns:
+        These lines.
 
     Raises:
         InputError: trusted-keys.toml is not as it has to be.

@@ -68,6 +68,9 @@ def is_own(path: Path, line: Line) -> bool:
     Args:
         path: the ledger.
         line: one of its lines.
+
+    Returns:
+        Whether it did.
     """
     return line["hash"] in own_hashes(path)
 

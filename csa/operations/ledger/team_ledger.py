@@ -65,6 +65,9 @@ def meet_at(registry: Registry, model: str) -> Meeting:
         registry: the registry.
         model: whose lines.
 
+    Returns:
+        The lines of both, and what to tell.
+
     Raises:
         ArtifactError: as for `meet`.
     """

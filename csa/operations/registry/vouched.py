@@ -63,6 +63,9 @@ def is_of(version: Version, run: RunRecord) -> bool:
     Args:
         version: as the registry has it.
         run: the record.
+
+    Returns:
+        Whether its hashes are the record's.
     """
     return all(version.tags.get(key, "") == getattr(run, key) for key in _OF_RECORD)
 

@@ -119,6 +119,9 @@ def is_signed(content: bytes, signature: Signature) -> bool:
     Args:
         content: what was signed.
         signature: of it, from anywhere.
+
+    Returns:
+        Whether it is.
     """
     from cryptography.exceptions import InvalidSignature
 

@@ -44,7 +44,15 @@ class Trusted:
     until: date | None
 
     def covers(self, may: May, day: date) -> bool:
-        """Whether a signature of that day counts for a purpose."""
+        """Whether a signature of that day counts for a purpose.
+
+        Args:
+            may: the purpose.
+            day: of the signature.
+
+        Returns:
+            Whether it counts.
+        """
         begun = self.since is None or day >= self.since
         return may in self.may and begun and (self.until is None or day < self.until)
 
@@ -80,6 +88,9 @@ def signer(
         signature: of it.
         may: the purpose.
         when: the time, ISO 8601, as signed.
+
+    Returns:
+        The trusted key; None where it is nobody's.
     """
     try:
         day = datetime.fromisoformat(when).astimezone(UTC).date()
