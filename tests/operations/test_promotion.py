@@ -15,6 +15,7 @@ from workspaces import (
     no_reevaluation,
     pairs_of,
     queries_table,
+    reranked,
     run_once,
 )
 
@@ -41,13 +42,6 @@ GATE = GateParams()
 
 def degraded(table, by=0.05):
     return table.with_columns(pl.col("mrr") - by)
-
-
-def reranked(table, by=1):
-    """Every rank lower by so many places, and all numbers of it; higher where `by` is negative."""
-    rank = pl.max_horizontal(pl.col("rank") + by, 1)
-    recalls = {f"recall_at_{k}": (rank <= k).cast(pl.Float64) for k in (1, 5, 10)}
-    return table.with_columns(rank=rank, mrr=1 / rank, **recalls)
 
 
 def test_no_champion_is_promoted():

@@ -166,6 +166,15 @@ def queries_table(n=80, seed=0, quality=0.5, group_size=2):
     return pl.concat(frames)
 
 
+def reranked(table, by=1):
+    """Every rank lower by so many places, one number or one a row, and all numbers of it; higher
+    where it is negative.
+    """
+    rank = pl.max_horizontal(pl.col("rank") + by, 1)
+    recalls = {f"recall_at_{k}": (rank <= k).cast(pl.Float64) for k in (1, 5, 10)}
+    return table.with_columns(rank=rank, mrr=1 / rank, **recalls)
+
+
 def pairs_of(queries, train=60):
     """The pairs table that such queries come from: held-out pairs in their order, and training
     pairs of other groups.
