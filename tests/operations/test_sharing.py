@@ -16,6 +16,7 @@ from small_repo import SmallRepo, draw_shape
 
 from csa.errors import InputError
 from csa.operations.cache import dvc, sharing
+from csa.operations.cache.objects import Store
 from csa.operations.opened import Project
 from csa.pipeline.recipes import main_workspace
 
@@ -100,6 +101,44 @@ def test_a_remote_out_of_reach_is_said_and_tried_again(repo, tmp_path, monkeypat
         "nothing was pushed to team, the next run tries again (dvc push failed"
     )
     store.unlink()
+    assert sharing.push(ws).said.endswith("to team")
+
+
+@pytest.mark.parametrize(
+    ("lost", "told"),
+    [("hello\n", "data/d and 1 more"), ("2\n", "data/d"), ("[", "data/d")],
+)
+def test_a_push_counts_when_the_remote_has_every_object(repo, tmp_path, lost, told):
+    """A broken disk kept an object out of DVC's cache, and `dvc push` says nothing of it."""
+    ws, store = one_stage(repo), tmp_path / "store"
+    sharing.add_remote(ws, "team", str(store), None, local=True)
+    sharing.bring_up_to_date(Project(ws), "one")
+    made = {file.name: file for file in objects(repo.root / ".dvc" / "cache")}
+    (kept_out,) = [file for file in made.values() if file.read_text().startswith(lost)]
+    kept_out.unlink()
+    said = f"pushed to team, but it lacks {told}; the next run tries again"
+    assert sharing.push(ws) == sharing.Push(False, said)
+    assert sharing.bring_up_to_date(Project(ws), "one").status == "ran"
+    assert sharing.push(ws).said.endswith("to team") and sharing.push(ws) == sharing.Push(True)
+    assert {file.name for file in objects(store)} == made.keys()
+
+
+def objects(cache):
+    return [file for file in (cache / "files").rglob("*") if file.is_file()]
+
+
+def test_a_remote_that_is_gone_after_a_push_is_asked_again(repo, tmp_path, monkeypatch):
+    ws = one_stage(repo)
+    sharing.add_remote(ws, "team", str(tmp_path / "store"), None, local=True)
+    dvc.compute(ws, "one")
+
+    def gone(*_):
+        raise ConnectionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "lacking", gone)
+        done = sharing.push(ws)
+    assert not done.shared and "an answer to what is there (ConnectionError)" in done.said
     assert sharing.push(ws).said.endswith("to team")
 
 

@@ -197,6 +197,16 @@ class Store:
         except (OSError, KeyError):
             return False
 
+    def lacking(self, oids: set[str]) -> set[str]:
+        """Those objects that are not there; asked for all at once.
+
+        Args:
+            oids: of the objects.
+        """
+        asked = sorted(oids)
+        there = self.fs.exists([self.path(oid) for oid in asked])
+        return {oid for oid, found in zip(asked, there, strict=True) if not found}
+
     def fetch(self, oid: str, target: Path) -> bool:
         """Copy an object to a file; whether its bytes are those it is named after. Where they are
         not, no file is left.

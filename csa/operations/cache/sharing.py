@@ -10,13 +10,14 @@ import hashlib
 import sys
 import time
 from dataclasses import dataclass, replace
+from typing import Any
 
 from csa.errors import InputError
 from csa.operations.cache import believed, dvc, seeding, signed
-from csa.operations.cache.objects import stores
+from csa.operations.cache.objects import Store, open_repo, stores, stores_of
 from csa.operations.cache.restoring import all_made, made_here, restore
 from csa.operations.opened import Project
-from csa.operations.trust.keys import own_key
+from csa.operations.trust.keys import Key, own_key
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import read_json, write_json
 
@@ -128,28 +129,51 @@ def push(ws: Workspace) -> Push:
                 break
             time.sleep(_PAUSE_SECONDS * 2**attempt if attempt + 1 < _TRIES else 0)
         else:
-            _sign(ws, name)
+            lacking = _confirm(ws, name, own_key())
+            if lacking:
+                said = f"pushed to {name}, but it lacks {lacking}; the next run tries again"
+                return Push(False, said)
             write_json(noted, wanted)
             return Push(True, f"{done.splitlines()[-1]} to {name}")
     return Push(False, f"nothing was pushed to {name}, the next run tries again ({said[:200]})")
 
 
-def _sign(ws: Workspace, remote: str) -> None:
-    """Sign what was computed here and is on the remote now, where this person has a key.
-
-    Args:
-        ws: the workspace.
-        remote: its name.
+def _confirm(ws: Workspace, remote: str, key: Key | None) -> str:
+    """Whether all is on a remote after a push: then it is signed, where this person has a key; else
+    what is lacking there, in words.
     """
-    key = own_key()
-    if key is None:
-        return
-    with stores(ws) as found:
-        here, there = found["cache"](), found[remote]()
-        for made in all_made(ws):
-            own = believed.noted(ws, made)
-            if own is not None and own.statement == made.statement:
-                signed.publish(key, made, here, there)
+    try:
+        with open_repo(ws) as repo:
+            found = stores_of(repo)
+            here, there = found["cache"](), found[remote]()
+            lacking = _lacking(repo, here, there)
+            if key is not None and not lacking:
+                _sign(ws, key, here, there)
+    except Exception as error:  # whatever a storage's own library raises
+        return f"an answer to what is there ({type(error).__name__})"
+    more = f" and {len(lacking) - 1:,} more" if len(lacking) > 1 else ""
+    return f"{lacking[0]}{more}" if lacking else ""
+
+
+def _lacking(repo: Any, here: Store, there: Store) -> list[str]:
+    """Outputs of stages of which a remote has not every object. DVC pushes what lies in this
+    machine's cache; that a broken disk kept something out of it is no fault to DVC.
+    """
+    parts = {
+        out.def_path: {out.hash_info.value, *here.content("", out.hash_info.value).values()}
+        for out in repo.index.outs
+        if out.stage.cmd and out.use_cache and out.hash_info
+    }
+    gone = there.lacking(set().union(*parts.values()))
+    return sorted(path for path, oids in parts.items() if oids & gone)
+
+
+def _sign(ws: Workspace, key: Key, here: Store, there: Store) -> None:
+    """Sign what was computed here and is on the remote now."""
+    for made in all_made(ws):
+        own = believed.noted(ws, made)
+        if own is not None and own.statement == made.statement:
+            signed.publish(key, made, here, there)
 
 
 def bring_up_to_date(project: Project, stage: str) -> dvc.StageOutcome:
