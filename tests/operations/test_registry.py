@@ -1,5 +1,6 @@
 """The registry, with real MLflow on SQLite."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -97,15 +98,62 @@ def test_the_loaded_model_predicts_from_both_views_or_either(registered):
     rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(7, 6)), rng.normal(size=(7, 5))
     both = pd.DataFrame({"image": list(X), "text": list(Y)})
-    np.testing.assert_allclose(model.predict(both), alignment.score_pairs(X, Y))
-    np.testing.assert_allclose(model.predict(both[["image"]]), alignment.transform(X=X))
-    np.testing.assert_allclose(model.predict(both[["text"]]), alignment.transform(Y=Y))
+    scores = alignment.score_pairs(X, Y)
+    np.testing.assert_allclose(model.predict(both)["score"], scores)
+    left, right = alignment.index_vectors(X, Y)
+    np.testing.assert_allclose(np.stack(model.predict(both[["image"]])["image"]), left)
+    np.testing.assert_allclose(np.stack(model.predict(both[["text"]])["text"]), right)
     single = pd.DataFrame({"text": list(Y.astype(np.float32))})
-    np.testing.assert_allclose(
-        model.predict(single), alignment.transform(Y=Y), rtol=1e-4, atol=1e-5
-    )
-    with pytest.raises(InputError, match="give a column 'image', 'text' or both"):
-        model.predict(pd.DataFrame({"audio": list(X)}))
+    np.testing.assert_allclose(np.stack(model.predict(single)["text"]), right, rtol=1e-4, atol=1e-5)
+    found = model.predict(both, params={"task": "search", "top_k": 2})["found"]
+    similarity = left @ right.T
+    for query, results in enumerate(found):
+        best = np.argsort(-similarity[:, query])[:2]
+        assert [one["row"] for one in results] == best.tolist()
+        np.testing.assert_allclose(
+            [one["score"] for one in results], similarity[best, query], atol=1e-12
+        )
+    for frame, params, message in (
+        (pd.DataFrame({"audio": list(X)}), {}, "give a column 'image', 'text' or both"),
+        (both, {"task": "guess"}, "task must be one of auto, score"),
+        (both[["image"]], {"task": "score"}, "needs both views"),
+        (both, {"task": "classify", "labels": ["a fox"]}, "two or more different ones"),
+        (both.assign(image=["photo.png"] * 7), {}, "a path is not opened here"),
+        (both.assign(image=["https://example.org/a.png"] * 7), {}, "a URL is not fetched here"),
+        (both.assign(image=[[1.0] * 3] * 7), {}, "3 features, but the encoder gives 6"),
+    ):
+        with pytest.raises(InputError, match=message):
+            model.predict(frame, params=params)
+
+
+def test_a_version_says_what_it_takes_and_what_it_is_made_of(registered):
+    import mlflow
+
+    registry = Project(registered.ws).registry
+    registry.versions()
+    info = mlflow.models.get_model_info("models:/csa-openmoji/2")
+    signature = info.signature
+    assert signature.inputs.input_names() == ["image", "text"]
+    assert [param.name for param in signature.params.params] == [
+        "task",
+        "top_k",
+        "labels",
+        "alpha",
+    ]
+    assert {"score", "verdict", "found"} <= set(signature.outputs.input_names())
+    assert info.metadata["views"]["image"]["encoder"] == "efficientnet-lite0"
+    assert info.metadata["evaluated"]["pairs"] == {"train": 60, "test": 80}
+    with registry.fetched("models:/csa-openmoji/2") as folder:
+        files = {file.relative_to(folder).as_posix() for file in folder.rglob("*")}
+        needs = (folder / "requirements.txt").read_text()
+        example = mlflow.pyfunc.load_model(str(folder)).input_example
+    assert {"code/csa.zip", "artifacts/scoring.json", "artifacts/alignment.safetensors"} <= files
+    assert not {"prefect", "dvc", "duckdb", "canonical"} & set(re.split(r"\W+", needs))
+    assert f"numpy=={np.__version__}" in needs and all("==" in line for line in needs.splitlines())
+    assert len(example) == 2
+    run = mlflow.get_run(registry.version(2).mlflow_run)
+    (pairs,) = run.inputs.dataset_inputs
+    assert pairs.dataset.digest == registered.run.outputs["data/pairs.parquet"]
 
 
 def test_champion_is_an_alias_that_moves(registered):
