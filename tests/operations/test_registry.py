@@ -1,5 +1,6 @@
 """The registry, with real MLflow on SQLite."""
 
+import json
 import re
 import subprocess
 import sys
@@ -154,6 +155,46 @@ def test_a_version_says_what_it_takes_and_what_it_is_made_of(registered):
     run = mlflow.get_run(registry.version(2).mlflow_run)
     (pairs,) = run.inputs.dataset_inputs
     assert pairs.dataset.digest == registered.run.outputs["data/pairs.parquet"]
+
+
+ALONE = """
+import json, sys
+from pathlib import Path
+folder = Path(sys.argv[1])
+archive = str(folder / "code" / "csa.zip")
+sys.path.insert(0, archive)
+import csa
+from csa.scoring.batch import Asked, answer
+from csa.scoring.cells import Limits
+from csa.scoring.scorer import Scorer
+scorer = Scorer.read(folder / "artifacts")
+columns = dict(zip(scorer.names, json.load(sys.stdin)))
+told = answer(scorer, columns, Asked(task="score"), Limits(scorer.max_pixels))
+found = answer(scorer, columns, Asked(task="search"), Limits(scorer.max_pixels))
+places = [module.__file__ for name, module in sys.modules.items() if name.startswith("csa")]
+assert all(place.startswith(archive) for place in places if place), places
+tools = {"prefect", "dvc", "duckdb", "mlflow", "click"} & set(sys.modules)
+print(json.dumps([told["score"], len(found["found"]), sorted(tools)]))
+"""
+
+
+def test_the_code_that_travels_is_enough(registered, tmp_path):
+    alignment = csa.load(registered.ws.alignment)
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(7, 6)), rng.normal(size=(7, 5))
+    with Project(registered.ws).registry.fetched("models:/csa-openmoji/2") as folder:
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", ALONE, folder],
+            input=json.dumps([X.tolist(), Y.tolist()]),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    scores, found, tools = json.loads(done.stdout)
+    np.testing.assert_allclose(scores, alignment.score_pairs(X, Y))
+    assert found == 7 and not tools
 
 
 def test_champion_is_an_alias_that_moves(registered):
