@@ -34,6 +34,7 @@ ROOMS = (
     "csa/operations/report",
     "csa/operations/runs",
     *(path.relative_to(ROOT) for path in sorted((ROOT / "csa/operations").glob("*.py"))),
+    "csa/scoring",
     "flows",
 )
 SOURCES = [

@@ -114,6 +114,9 @@ class FrozenView:
             cells: of one view, each a raw item or a row of features.
             limits: what is accepted.
 
+        Returns:
+            The features, in the order of the cells.
+
         Raises:
             InputError, DataError: a cell is neither, or damaged.
             FeatureError: a row of features of another length.
@@ -129,7 +132,15 @@ class FrozenView:
         return np.stack([rows[i] for i in range(len(cells))])
 
     def sorted(self, cells: list[Any], limits: Limits) -> tuple[dict[int, Array], dict[int, Any]]:
-        """Cells by what they hold: rows of features, and items to be encoded; both by position."""
+        """Cells by what they hold: rows of features, and items to be encoded; both by position.
+
+        Args:
+            cells: of one view.
+            limits: what is accepted.
+
+        Returns:
+            Position -> row, and position -> item.
+        """
         given: dict[int, Array] = {}
         raw: dict[int, Any] = {}
         for i, cell in enumerate(cells):
@@ -142,6 +153,13 @@ class FrozenView:
 
     def checked(self, position: int, row: Array) -> Array:
         """A row of features of the right length.
+
+        Args:
+            position: of the cell, for the message.
+            row: what it holds.
+
+        Returns:
+            The row.
 
         Raises:
             FeatureError: it has another.

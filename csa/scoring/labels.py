@@ -34,6 +34,9 @@ class Candidates:
             labels: as many as `prompts` has lists.
             prompts: of each label.
             encode: from texts to features.
+
+        Returns:
+            The labels with their features.
         """
         texts = [text for group in prompts for text in group]
         return cls(list(labels), mean_by_class(encode(texts), [len(group) for group in prompts]))

@@ -149,6 +149,9 @@ class Scorer:
             view: of the items.
             features: by the view's encoder, shape (n, d).
 
+        Returns:
+            The vectors, shape (n, k).
+
         Raises:
             FeatureError: a shape that does not fit, NaN or infinity.
         """
@@ -163,6 +166,9 @@ class Scorer:
             X: features of the first view, shape (n, p).
             Y: features of the second view, shape (n, q); row i belongs to row i of X.
             alpha: of the verdicts, above 0 and below 0.5; None takes the model's.
+
+        Returns:
+            Scores, p-values and verdicts.
 
         Raises:
             FeatureError: a shape that does not fit, NaN or infinity.
@@ -214,6 +220,9 @@ class Scorer:
             candidates: the labels, in the other view's features.
             top: how many labels an item gets.
             alpha: of the conformal set; None takes the model's.
+
+        Returns:
+            The labels of each item, and its conformal set.
 
         Raises:
             FeatureError: a shape that does not fit, NaN or infinity.
