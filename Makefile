@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run install test test-lowest check docs wheel bench mutants mutations fuzz faults clean
+.PHONY: run install test test-lowest check docs wheel alone bench mutants mutations fuzz faults clean
 
 run: $(STAMP)
 	$(BIN)/csa run
@@ -38,6 +38,10 @@ wheel: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m docs.generate
 
+# A registered model in an environment that has its requirements and not this package (minutes, 2 GB); .alone is kept for the next time.
+alone: $(STAMP)
+	CSA_ALONE=.alone HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -rs tests/packaging/test_model_alone.py
+
 # The benchmarks without peers in environments of their own; benchmarks/README.md has those.
 bench: $(STAMP)
 	for name in moment_rate streaming_memory crossfit_cost asif precision; do \
@@ -69,4 +73,4 @@ $(STAMP): constraints.txt pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv .lowest build dist .csa data/features data/evaluation data/openmoji data/*.parquet data/*.json data/*.safetensors dvc.lock
+	rm -rf .venv .alone .lowest build dist .csa data/features data/evaluation data/openmoji data/*.parquet data/*.json data/*.safetensors dvc.lock

@@ -27,6 +27,7 @@ ROOMS = (
     "csa/pipeline",
     "csa/questions",
     "csa/operations",
+    "csa/scoring",
     "flows",
 )
 SOURCES = [

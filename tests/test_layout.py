@@ -24,7 +24,7 @@ FLOORS = (
     ("params",),
     ("multiview", "baselines", "encoders", "datasets"),
     ("features", "evaluation", "testing"),
-    ("checks", "figures"),
+    ("checks", "figures", "scoring"),
     ("report", "pipeline"),
     ("questions",),
     ("operations",),

@@ -19,12 +19,17 @@ class ComputeParams(Section):
 
 
 class ModelParams(Section):
-    """The registered model's name."""
+    """The registered model: its name, and whether it carries its encoders."""
 
     name: str = Field(
         "csa-openmoji",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
         description="registered model name in MLflow",
+    )
+    with_weights: bool = Field(
+        False,
+        description="put the encoders' files into every registered version; else they are named "
+        "there by revision or hash, and looked for where the model is loaded",
     )
 
 

@@ -13,6 +13,7 @@ from workspaces import (
     item_hash,
     make_workspace,
     no_reevaluation,
+    note_encoder,
     pairs_of,
     queries_table,
     reranked,
@@ -33,7 +34,6 @@ from csa.operations.registry.registry import Registry
 from csa.operations.runs.records import file_sha256, record_run
 from csa.params.gate import GateParams
 from csa.pipeline.workspace import Workspace
-from csa.storage.files import write_json
 
 pytestmark = pytest.mark.usefixtures("local_registry")
 
@@ -366,7 +366,7 @@ def test_a_champion_that_cannot_be_measured_on_todays_data_is_kept(tmp_path, cha
     if change == "encoder":
 
         def edit(ws):
-            write_json(ws.features("text") / "index.json", {"fingerprint": "another"})
+            note_encoder(ws, "text", "another")
 
     else:
         sections = {"dataset": {"split": {"seed": 5}}}
@@ -384,7 +384,7 @@ def test_another_encoder_on_the_same_held_out_data_is_compared(tmp_path):
     (first.ws.runs / first.run.run_id / "queries.parquet").write_bytes(b"edited")
 
     def edit(ws):
-        write_json(ws.features("text") / "index.json", {"fingerprint": "another"})
+        note_encoder(ws, "text", "another")
 
     assert run_once(root, queries_table(), edit=edit).champion == 2
 

@@ -106,6 +106,12 @@ FIT = FitReport(
 )
 
 
+def note_encoder(ws, view, name):
+    """Note beside a view's features whose they are."""
+    index = {"fingerprint": name, "encoder": {"encoder": name}}
+    write_json(ws.features(view) / "index.json", index)
+
+
 def make_workspace(root, seed=0, quality=0.5, **changes):
     """Write artifacts, dvc.lock and parameters into `root`; `changes` are top-level sections of
     params.yaml.
@@ -117,7 +123,7 @@ def make_workspace(root, seed=0, quality=0.5, **changes):
     queries = queries_table(seed=seed, quality=quality)
     write_pairs(pairs_of(queries), ws.pairs)
     for view in VIEWS:
-        write_json(ws.features(view) / "index.json", {"fingerprint": f"encoder of {view}"})
+        note_encoder(ws, view, f"encoder of {view}")
     write_json(ws.fit_report, FIT.as_dict())
     queries.write_parquet(_parent(ws.evaluation / "queries.parquet"))
     _parent(ws.pictures / "spectrum.png").write_bytes(b"\x89PNG")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from csa.errors import ArtifactError
-from csa.extras import DISTRIBUTION
+from csa.operations.registry.logged_model import log_model
 from csa.operations.registry.registry import Registry
 from csa.operations.registry.versions import CHALLENGER, Registered
 from csa.operations.runs.items import items_file
@@ -86,17 +86,8 @@ def _create(registry: Registry, client: Any, run: RunRecord) -> int:
     ).info.run_id
     metrics = EvaluationMetrics.read(ws.runs / run.run_id / "metrics.json")
     with mlflow.start_run(run_id=mlflow_run):
-        model = mlflow.pyfunc.log_model(
-            name="alignment",
-            python_model=str(Path(__file__).with_name("mlflow_model.py")),
-            artifacts={"alignment": str(ws.alignment)},
-            model_config={"views": list(run.views)},
-            signature=_signature(run.views),
-            pip_requirements=[
-                f"{DISTRIBUTION}=={run.versions['csa']}",
-                *(f"{name}=={run.versions[name]}" for name in ("numpy", "scipy")),
-            ],
-        )
+        model = log_model(ws, run, metrics)
+        mlflow.log_input(_data_set(ws, run), context="training")
         mlflow.log_metrics({name: value for name, value, _, _ in flatten(metrics.as_dict())})
         for record in RECORDS:
             mlflow.log_artifact(str(ws.runs / run.run_id / record))
@@ -201,14 +192,16 @@ def _experiment(registry: Registry, client: Any, model: str) -> str:
     return str(client.create_experiment(model, artifact_location=place))
 
 
-def _signature(views: tuple[str, str]) -> Any:
-    from mlflow.models import ModelSignature
-    from mlflow.types.schema import Array, ColSpec, DataType, Schema
+def _data_set(ws: Workspace, run: RunRecord) -> Any:
+    """The pairs that a run read, for MLflow's page: their digest and where they came from."""
+    from mlflow.data.meta_dataset import MetaDataset
+    from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 
-    return ModelSignature(
-        inputs=Schema(
-            [ColSpec(Array(DataType.double), name=view, required=False) for view in views]
-        )
+    about = run.params["dataset"]
+    return MetaDataset(  # type: ignore[abstract]
+        LocalArtifactDatasetSource(str(about["path"])),
+        name=f"{about['kind']} pairs",
+        digest=run.outputs[ws.pairs.relative_to(ws.root).as_posix()],
     )
 
 

@@ -225,7 +225,7 @@ def _costs(ws: Workspace, stages: list[str]) -> dict[str, dict[str, Any]]:
 def _what_counts(params: Params) -> dict[str, Any]:
     """Parameters that can change the result: not the gate's, nor the card's words, nor who is told,
     nor where batches are computed, nor where the data lies (what is in it, the outputs' hashes
-    say)."""
+    say), nor what a registered version carries."""
     resolved = params.dump()
     del (
         resolved["gate"],
@@ -233,6 +233,7 @@ def _what_counts(params: Params) -> dict[str, Any]:
         resolved["compute"],
         resolved["notify"],
         resolved["dataset"]["path"],
+        resolved["model"]["with_weights"],
     )
     for task in resolved["tasks"].values():
         del task["dataset"]["path"]
