@@ -3,7 +3,7 @@ compare with.
 
 Held-out items are compared with all training items. Of more than `SAMPLE` a sample is, those of the
 smallest hashes, so that it is the same tomorrow; the finding then says its interval. Features are
-looked up block by block, so that memory does not grow with the number of items.
+looked up block by block, so that no second copy of them all is held.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from csa.checks.checks import Check, judge
 from csa.core.matrices import Array
 from csa.core.preparation import unit
 from csa.evaluation.held_out import FeatureLookup
-from csa.params.checks import ChecksParams
+from csa.params.checks import ChecksParams, Limits
 
 NEAR = 0.99
 SAMPLE = 2000
@@ -27,7 +27,7 @@ _CONFIDENCE = 0.95
 COPIED = 0.8
 _MOST_GROUPS_OF_A_TEXT = 3
 _BLOCK_ROWS = 8192
-Blocks = Callable[[], Iterator[Array]]
+_Blocks = Callable[[], Iterator[Array]]
 
 
 def check_data(
@@ -76,11 +76,12 @@ def check_data(
         )
         known = set(trained)
         new = [item for item in held_out if item not in known]
-        checks += _features(view, len(trained) + len(new), _blocks(table, trained + new), limits)
+        checks += _features(view, len(trained) + len(new), _looked_up(table, trained + new), limits)
         if view == anchor:
-            asked = sample(new)
-            nearest, cosine = _nearest(_rows(table, asked), _blocks(table, trained))
-            checks.append(_near_duplicates(view, cosine, len(new), limits))
+            asked = _sample(new)
+            nearest, cosine = _nearest(asked, table, _looked_up(table, trained))
+            said = f"{view} items have a near-twin in training"
+            checks.append(_near("near_duplicates", said, cosine, len(new), limits))
             other = views[1 - views.index(view)]
             like = pl.DataFrame(
                 {"item": asked, "like": [trained[row] for row in nearest], "cosine": cosine},
@@ -104,40 +105,24 @@ def _leakage(train: pl.DataFrame, test: pl.DataFrame, anchor: str, limits: Check
     return judge("leakage", worst, limits.leakage, said)
 
 
-def sample(items: list[str]) -> list[str]:
-    """At most `SAMPLE` of the items, those of the smallest hashes, in their order.
-
-    Args:
-        items: item hashes, n of them.
-
-    Returns:
-        All of them, or `SAMPLE`.
-    """
+def _sample(items: list[str]) -> list[str]:
+    """At most `SAMPLE` of the item hashes, the smallest, in their order."""
+    if len(items) <= SAMPLE:
+        return items
     chosen = set(sorted(items)[:SAMPLE])
-    return items if len(items) <= SAMPLE else [item for item in items if item in chosen]
+    return [item for item in items if item in chosen]
 
 
-def _blocks(table: FeatureLookup, items: list[str]) -> Blocks:
-    """The features of some items, block by block, as often as they are asked for.
-
-    Args:
-        table: features by item hash.
-        items: item hashes, n of them.
-
-    Returns:
-        What gives blocks of shape (rows, d), n rows in all.
-    """
-    return lambda: (
-        table.rows(items[start : start + _BLOCK_ROWS])
-        for start in range(0, len(items), _BLOCK_ROWS)
-    )
+def _blocks(n: int, rows: Callable[[slice], Array]) -> _Blocks:
+    """Blocks of n rows in all, as often as they are asked for."""
+    return lambda: (rows(slice(start, start + _BLOCK_ROWS)) for start in range(0, n, _BLOCK_ROWS))
 
 
-def _rows(table: FeatureLookup, items: list[str]) -> Array:
-    return table.rows(items) if items else np.zeros((0, 0), dtype=np.float32)
+def _looked_up(table: FeatureLookup, items: list[str]) -> _Blocks:
+    return _blocks(len(items), lambda block: table.rows(items[block]))
 
 
-def _features(view: str, n: int, features: Blocks, limits: ChecksParams) -> list[Check]:
+def _features(view: str, n: int, features: _Blocks, limits: ChecksParams) -> list[Check]:
     dead, seen = 0, set()
     for block in features():
         dead += int((~block.any(axis=1)).sum())
@@ -159,14 +144,18 @@ def _features(view: str, n: int, features: Blocks, limits: ChecksParams) -> list
     ]
 
 
-def _nearest(asked: Array, known: Blocks) -> tuple[NDArray[np.intp], Array]:
-    """The nearest known row of each asked row, and its cosine once the mean of the known is off."""
+def _nearest(
+    asked: list[str], table: FeatureLookup, known: _Blocks
+) -> tuple[NDArray[np.intp], Array]:
+    """The nearest known row of each asked item, and its cosine once the mean of the known is
+    off.
+    """
     rows, cosines = np.zeros(len(asked), dtype=np.intp), np.full(len(asked), -np.inf)
-    if not len(asked):
+    if not asked:
         return rows, cosines
     sums = [(len(block), block.sum(axis=0, dtype=np.float64)) for block in known()]
     mean = (sum(total for _, total in sums) / sum(n for n, _ in sums)).astype(np.float32)
-    queries, start = unit(asked - mean).T, 0
+    queries, start = unit(table.rows(asked) - mean).T, 0
     for block in known():
         scores = unit(block - mean) @ queries
         best = scores.argmax(axis=0)
@@ -193,43 +182,32 @@ def check_pool(
     Returns:
         The check.
     """
-    asked = sample(held_out)
-
-    def unpaired() -> Iterator[Array]:
-        return (pool[start : start + _BLOCK_ROWS] for start in range(0, len(pool), _BLOCK_ROWS))
-
-    near = int((_nearest(_rows(table, asked), unpaired)[1] >= NEAR).sum())
-    said = (
-        f"{near:,} of {len(asked):,} held-out {view} items have a near-twin among the unpaired "
-        f"ones (cosine {NEAR} or more){_of_a_sample(near, len(asked), len(held_out))}"
-    )
-    return judge(
-        "unpaired_near_duplicates", near / max(len(asked), 1), limits.near_duplicates, said
-    )
+    pooled = _blocks(len(pool), lambda block: pool[block])
+    _, cosine = _nearest(_sample(held_out), table, pooled)
+    said = f"{view} items have a near-twin among the unpaired ones"
+    return _near("unpaired_near_duplicates", said, cosine, len(held_out), limits)
 
 
-def _of_a_sample(found: int, asked: int, of: int) -> str:
-    """Where a sample was looked at: of how many, and the interval of the share (Clopper & Pearson);
-    nothing where all were.
-    """
-    if asked == of:
-        return ""
-    from scipy.stats import binomtest
-
-    low, high = binomtest(found, asked).proportion_ci(_CONFIDENCE)
-    return (
-        f"; they are a sample, and of all {of:,} the share lies between {low:.1%} and {high:.1%} "
-        f"({_CONFIDENCE:.0%} interval)"
-    )
-
-
-def _near_duplicates(view: str, cosine: Array, of: int, limits: ChecksParams) -> Check:
+def _near(name: str, said: str, cosine: Array, of: int, limits: ChecksParams) -> Check:
     near = int((cosine >= NEAR).sum())
-    said = (
-        f"{near:,} of {len(cosine):,} held-out {view} items have a near-twin in training "
-        f"(cosine {NEAR} or more){_of_a_sample(near, len(cosine), of)}"
-    )
-    return judge("near_duplicates", near / max(len(cosine), 1), limits.near_duplicates, said)
+    finding = f"{near:,} of {len(cosine):,} held-out {said} (cosine {NEAR} or more)"
+    return _judge_share(name, (near, len(cosine), of), limits.near_duplicates, finding)
+
+
+def _judge_share(name: str, counts: tuple[int, int, int], limits: Limits, said: str) -> Check:
+    """Judge the share of held-out items that are so: `counts` has how many, of how many that were
+    asked for, of how many there are. Of a sample the interval is said (Clopper & Pearson).
+    """
+    found, asked, of = counts
+    if asked < of:
+        from scipy.stats import binomtest
+
+        low, high = binomtest(found, asked).proportion_ci(_CONFIDENCE)
+        said += (
+            f"; they are a sample, and of all {of:,} the share lies between {low:.1%} and "
+            f"{high:.1%} ({_CONFIDENCE:.0%} interval)"
+        )
+    return judge(name, found / max(asked, 1), limits, said)
 
 
 def _copies(
@@ -252,6 +230,6 @@ def _copies(
     said = (
         f"{found:,} of {len(like):,} held-out {views[0]} items are copies of training items: the "
         f"nearest one (cosine {COPIED} or more) has the same {views[1]}; put each with its copies "
-        f"into one group{_of_a_sample(found, len(like), of)}"
+        f"into one group"
     )
-    return judge("copied_items", found / max(len(like), 1), limits.copied_items, said)
+    return _judge_share("copied_items", (found, len(like), of), limits.copied_items, said)

@@ -18,6 +18,7 @@ from types import SimpleNamespace
 import psutil
 import pytest
 from click.testing import CliRunner
+from own_project import environment
 from small_repo import SmallRepo
 from workspaces import STAGES, gate, make_workspace
 
@@ -211,12 +212,7 @@ def test_prefect_that_cannot_work_is_one_error(tmp_path, fault):
         f"resource.setrlimit(resource.RLIMIT_FSIZE, {limit})\n"
         "from csa.cli import main; main(['run'], prog_name='csa')"
     )
-    environment = {
-        key: value
-        for key, value in os.environ.items()
-        if not key.startswith(("PREFECT", "MLFLOW_TRACKING"))
-    }
-    environment |= (
+    server = (
         {"PREFECT_API_URL": "http://127.0.0.1:9/api"} if fault == "a server out of reach" else {}
     )
     before = repo.state()
@@ -226,7 +222,7 @@ def test_prefect_that_cannot_work_is_one_error(tmp_path, fault):
         capture_output=True,
         text=True,
         check=False,
-        env=environment,
+        env=environment(**server),
     )
     ours = [line for line in done.stderr.splitlines() if line.startswith("csa: ")]
     assert (

@@ -3,11 +3,10 @@ on to the bytes of a run that nobody stopped.
 """
 
 import json
-import os
 import signal
 
 import pytest
-from own_project import Project
+from own_project import Project, environment
 from terminal import OnTerminal
 
 pytestmark = pytest.mark.pipeline
@@ -42,8 +41,7 @@ def project(tmp_path_factory):
 @pytest.mark.parametrize("place", STOPS)
 def test_a_run_that_is_stopped_is_one_line_and_goes_on(project, place):
     reached, way, number = STOPS[place]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT", "MLFLOW_T"))}
-    run = OnTerminal(["csa.cli", "run"], project.root, environment)
+    run = OnTerminal(["csa.cli", "run"], project.root, environment())
     run.await_(reached)
     code, seconds, said, left = run.stop(way, number)
     assert code == 128 + number and seconds < 5, (code, seconds, said)
