@@ -62,8 +62,8 @@ def local_server(ws: Workspace) -> Iterator[str]:
     lock = FileLock(ws.prefect_home / "server.lock", thread_local=False)
     address = _hold_or_find(ws, lock)
     if address is not None:
-        os.environ["PREFECT_API_URL"] = address
-        yield address
+        with _named(address):
+            yield address
         return
     command = ["prefect", "server", "start"]
     try:
@@ -245,11 +245,20 @@ def _started(ws: Workspace, command: list[str], variables: dict[str, str]) -> It
         )
     try:
         _await_answer(ws, address, process, log)
-        os.environ["PREFECT_API_URL"] = address
-        yield address
+        with _named(address):
+            yield address
+    finally:
+        _end(process)
+
+
+@contextmanager
+def _named(address: str) -> Iterator[None]:
+    """PREFECT_API_URL is this address in the block, and not set after it."""
+    os.environ["PREFECT_API_URL"] = address
+    try:
+        yield
     finally:
         os.environ.pop("PREFECT_API_URL", None)
-        _end(process)
 
 
 def free_port() -> int:
