@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run install test test-lowest check docs wheel bench mutants fuzz faults clean
+.PHONY: run install test test-lowest check docs wheel alone bench mutants mutations fuzz faults clean
 
 run: $(STAMP)
 	$(BIN)/csa run
@@ -38,6 +38,10 @@ wheel: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m docs.generate
 
+# A registered model in an environment that has its requirements and not this package (minutes, 2 GB); .alone is kept for the next time.
+alone: $(STAMP)
+	CSA_ALONE=.alone HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -rs tests/packaging/test_model_alone.py
+
 # The benchmarks without peers in environments of their own; benchmarks/README.md has those.
 bench: $(STAMP)
 	for name in moment_rate streaming_memory crossfit_cost asif precision; do \
@@ -47,6 +51,10 @@ bench: $(STAMP)
 # Small faults in a copy of the method and the gate: do the tests notice? Minutes, so not part of `test`.
 mutants: $(STAMP)
 	HF_HUB_OFFLINE=1 $(BIN)/python tests/mutants.py
+
+# A shared cache with one thing changed, 200 times over all stages, with and without dvc.lock: nothing of it may be believed.
+mutations: $(STAMP)
+	HF_HUB_OFFLINE=1 CSA_MUTATIONS=$(or $(COUNT),200) $(BIN)/python -m pytest tests/attacks/test_mutations.py
 
 # Damaged parameters, arguments of every command, and data sets of every kind: no traceback, no hang.
 fuzz: $(STAMP)
@@ -65,4 +73,4 @@ $(STAMP): constraints.txt pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv .lowest build dist .csa data/features data/evaluation data/openmoji data/*.parquet data/*.json data/*.safetensors dvc.lock
+	rm -rf .venv .alone .lowest build dist .csa data/features data/evaluation data/openmoji data/*.parquet data/*.json data/*.safetensors dvc.lock

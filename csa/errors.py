@@ -16,9 +16,16 @@ Every message is one line: what is wrong, what was got, the likely cause, and th
 print it to standard error and exit with code 2, or 1 where the answer is no.
 """
 
+from csa.masking import masked
+
 
 class CSAError(Exception):
-    """Base of every error that CSA raises on purpose."""
+    """Base of every error that CSA raises on purpose. Addresses in its words are masked, so no
+    password gets into a log.
+    """
+
+    def __init__(self, *words: object) -> None:
+        super().__init__(*(masked(word) if isinstance(word, str) else word for word in words))
 
 
 class InputError(CSAError, ValueError):

@@ -17,6 +17,7 @@ _MODULES = {
             "apprise",
             "click",
             "duckdb",
+            "cryptography",
             "dvc",
             "fastapi",
             "filelock",

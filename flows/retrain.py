@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from csa.flows import server, watching
 from csa.flows.environment import end_orphaned_servers
+from csa.masking import masked_errors
 from csa.operations import finished
 from csa.operations.forgetting import forgetting
 from csa.operations.opened import Project
@@ -70,7 +71,8 @@ def _as_flow(project: Project) -> RetrainResult:
 
     @flow(name=approval.FLOW, flow_run_name="{workspace_root}", validate_parameters=False)
     def retrain(workspace_root: str) -> RetrainResult:
-        result = run(project, _as_task, approval.ask)
+        with masked_errors():
+            result = run(project, _as_task, approval.ask)
         _as_task(Step("show", "show", lambda: _show(project, result)))
         return result
 
@@ -90,7 +92,7 @@ def _as_task(step: Step[T]) -> T:
         retry_delay_seconds=PAUSE_SECONDS,
         retry_condition_fn=_may_pass,
     )
-    result: T = prepared(step.work)()
+    result: T = prepared(masked_errors()(step.work))()
     return result
 
 

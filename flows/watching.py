@@ -5,7 +5,6 @@ artifacts on the run's page in Prefect.
 import base64
 import json
 import logging
-import os
 import re
 import sys
 import time
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from csa.masking import masked
 from csa.operations import stopping
 from csa.operations.opened import Project
 from csa.operations.runs import executions
@@ -23,8 +23,6 @@ from csa.operations.runs.result import RetrainResult
 from csa.params.project import NotifyParams
 from csa.results.evaluation import EvaluationMetrics
 from csa.results.words import arrow, plain, recall
-
-URL_VARIABLE = "CSA_NOTIFY_URL"
 
 _TRIES = 3
 _PAUSE_SECONDS = 2.0
@@ -68,7 +66,7 @@ def tell(settings: NotifyParams, execution: Execution) -> str | None:
         What to say where it was wanted and did not arrive, without the address, which may be a
         secret; a run does not fail for that.
     """
-    url, event = os.environ.get(URL_VARIABLE) or settings.url, event_of(execution)
+    url, event = settings.url, event_of(execution)
     if not url or event not in settings.events:
         return None
     said, again = "", True
@@ -179,7 +177,8 @@ def summary_markdown(project: Project, result: RetrainResult) -> str:
             "",
             *_table(stages),
             "",
-            f"Report: `{ws.report}`; it is with the version in MLflow too, at `{ws.mlflow_uri}`",
+            f"Report: `{ws.report}`; it is with the version in MLflow too, at "
+            f"`{masked(ws.mlflow_uri)}`",
         ]
     )
 

@@ -48,3 +48,19 @@ def shared_prefect(tmp_path_factory):
     finally:
         process.terminate()
         process.wait()
+
+
+@pytest.fixture(autouse=True)
+def environment_as_found():
+    """The next test finds the variables as this one did. A command may set some for its process's
+    life; a test fails that leaves an address behind, where the next would look for a server.
+    """
+    before = dict(os.environ)
+    yield
+    names = (before.keys() | os.environ.keys()) - {"PYTEST_CURRENT_TEST"}
+    left = sorted(name for name in names if before.get(name) != os.environ.get(name))
+    for name in left:
+        os.environ.pop(name, None)
+        os.environ.update({name: before[name]} if name in before else {})
+    addresses = [name for name in left if name.endswith(("_URL", "_URI"))]
+    assert not addresses, f"addresses left changed: {', '.join(addresses)}"

@@ -112,6 +112,12 @@ def test_tests_that_a_page_names_are_there(page):
     assert not lost
 
 
+def test_every_promise_has_a_test():
+    table = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in table if line.startswith("| ") and not line.startswith("| fault")]
+    assert len(rows) > 30 and [row for row in rows if "`test_" not in row.split("|")[3]] == []
+
+
 def test_a_page_with_faults_is_seen(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("```\ncsa nothing\n$ csa run --no-such\n```\n", encoding="utf-8")

@@ -26,14 +26,8 @@ ROOMS = (
     "csa/datasets",
     "csa/pipeline",
     "csa/questions",
-    "csa/operations/forgetting",
-    "csa/operations/gate",
-    "csa/operations/inspection",
-    "csa/operations/ledger",
-    "csa/operations/registry",
-    "csa/operations/report",
-    "csa/operations/runs",
-    *(path.relative_to(ROOT) for path in sorted((ROOT / "csa/operations").glob("*.py"))),
+    "csa/operations",
+    "csa/scoring",
     "flows",
 )
 SOURCES = [

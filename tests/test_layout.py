@@ -17,13 +17,14 @@ ROOT = Path(__file__).parents[1]
 
 # The house, from the ground up: a room may import rooms of the floors below its own, no others.
 FLOORS = (
+    ("masking",),
     ("errors",),
     ("extras", "storage", "results"),
     ("core", "modalities"),
     ("params",),
     ("multiview", "baselines", "encoders", "datasets"),
     ("features", "evaluation", "testing"),
-    ("checks", "figures"),
+    ("checks", "figures", "scoring"),
     ("report", "pipeline"),
     ("questions",),
     ("operations",),

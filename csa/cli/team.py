@@ -5,8 +5,9 @@ from pathlib import Path
 
 import click
 
-from csa.cli.common import json_option, workspace_option
+from csa.cli.common import json_option, say, workspace_option
 from csa.cli.outputs import OutputFile
+from csa.masking import masked, masked_all
 
 
 @click.group()
@@ -34,6 +35,7 @@ def remote_add(name: str, url: str, endpoint: str | None, local: bool) -> None:
     """
     from csa.operations.cache import sharing
     from csa.operations.environment import prepare_environment
+    from csa.operations.trust.trusted import trusted_keys
     from csa.pipeline.recipes import main_workspace
 
     ws = main_workspace()
@@ -44,7 +46,12 @@ def remote_add(name: str, url: str, endpoint: str | None, local: bool) -> None:
         if local
         else ".dvc/config; commit it, and your team shares too"
     )
-    click.echo(f"{name}: {sharing.remotes(ws)[name]} ({where})")
+    click.echo(f"{name}: {masked(sharing.remotes(ws)[name])} ({where})")
+    if not local and trusted_keys(ws) is None:
+        say(
+            f"whoever can write to {name} is believed about features (docs/threat-model.md); `csa "
+            f"key` makes a key to sign with"
+        )
 
 
 @remote.command("list")
@@ -62,7 +69,7 @@ def remote_list(as_json: bool) -> None:
 
     ws = main_workspace()
     prepare_environment(ws)
-    found = sharing.remotes(ws)
+    found = masked_all(sharing.remotes(ws))
     lines = "\n".join(f"{name}  {url}" for name, url in found.items())
     click.echo(
         json.dumps(found, indent=2)
@@ -186,8 +193,29 @@ def merge(files: tuple[Path, ...], out: Path, workspace: str, as_json: bool) -> 
     )
 
 
+@click.command()
+def key() -> None:
+    """Make your key, once, and print what your team puts into trusted-keys.toml to believe what you
+    compute.
+
+    The key lies outside the project (`~/.config/csa/key`, or where CSA_KEY says) and is one of
+    OpenSSH: one that `ssh-keygen -t ed25519` made serves too. Every `csa run` signs with it what it
+    shares. Where a project has trusted-keys.toml, results come from a shared cache only if one of
+    its keys signed them.
+
+    \b
+    Example:
+      csa key >> trusted-keys.toml
+    """
+    from csa.operations.trust import keys
+
+    own, new = keys.make_key()
+    say(f"{keys.place()} is {'a new' if new else 'your'} key; keep it to yourself")
+    click.echo(keys.as_entry(own))
+
+
 def _megabytes(file: Path) -> str:
     return f"{file.stat().st_size / 1e6:.0f} MB"
 
 
-COMMANDS = (remote, forget, moments, merge)
+COMMANDS = (remote, key, forget, moments, merge)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from csa.core.alignment_checks import check_alignment
 from csa.core.base import InnerProducts, one_or_both
 from csa.core.bridge import FittedBridge
 from csa.core.held import effective_dimension, mutual_information
@@ -289,8 +290,8 @@ def load(path: str | Path) -> Alignment:
         ArtifactError: no such file, not an alignment, or a damaged one.
     """
     header, tensors = load_tensors(Path(path), "alignment")
-    name, correction, bridge = header["score"], header["hubness"], header.get("bridge")
-    if name not in SCORES:
+    name, correction, bridge = (header.get(key) for key in ("score", "hubness", "bridge"))
+    if not isinstance(name, str) or name not in SCORES:
         raise ArtifactError(
             f"{path}: its score, {name!r}, is none of {', '.join(SCORES)}; the csa that wrote it "
             f"knows it, or whoever added it to csa.core.scores.SCORES"
@@ -306,7 +307,7 @@ def load(path: str | Path) -> Alignment:
             else Preparation(view["name"])
             for side, view in zip(("prepare_x", "prepare_y"), header["preparation"], strict=True)
         )
-        return Alignment(
+        alignment = Alignment(
             **{part: tensors[part] for part in _TENSORS},
             score=SCORES[name].of_tensors(tensors),
             shrinkage=Shrinkage(*header["shrinkage"]),
@@ -319,10 +320,12 @@ def load(path: str | Path) -> Alignment:
             prepare_y=y,
             bridge=None if bridge is None else FittedBridge.of_tensors(bridge, tensors),
         )
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         raise ArtifactError(
             f"{path}: written by another version of csa; fit it again with this one"
         ) from None
+    check_alignment(alignment, tensors, str(path))
+    return alignment
 
 
 def unpaired_fact(account: dict[str, Any]) -> str:

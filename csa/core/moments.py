@@ -21,7 +21,7 @@ from csa.core.accumulate import (
     worth_single,
 )
 from csa.core.matrices import Array, Float64, check_features, check_pairs, paired_matrices
-from csa.errors import FeatureError, InputError
+from csa.errors import ArtifactError, FeatureError, InputError
 from csa.storage.container import load_tensors, save_tensors
 
 __all__ = ["Array", "Float64", "Moments", "Precision", "check_features", "check_pairs"]
@@ -266,7 +266,24 @@ class Moments:
             ArtifactError: not a file of moments, or a damaged one.
         """
         header, tensors = load_tensors(Path(path), "moments")
-        return cls(n=header["n"], **tensors)
+        if tensors.keys() != {"mean_x", "mean_y", "cxx", "cyy", "cxy"}:
+            raise ArtifactError(
+                f"{path}: holds {', '.join(tensors)}, not moments; compute it again"
+            )
+        p, q = (tensors[name].shape[:1] for name in ("mean_x", "mean_y"))
+        shapes = {"mean_x": p, "mean_y": q, "cxx": p + p, "cyy": q + q, "cxy": p + q}
+        n = header.get("n")
+        wrong = [name for name, shape in shapes.items() if not _is_sum(tensors[name], shape)]
+        if wrong or not isinstance(n, int) or n < 0:
+            raise ArtifactError(
+                f"{path}: its {(wrong or ['n'])[0]} is none of moments; the file is damaged or was "
+                f"made up: restore it, or compute it again"
+            )
+        return cls(n=n, **{name: tensors[name] for name in shapes})
+
+
+def _is_sum(values: Array, shape: tuple[int, ...]) -> bool:
+    return values.dtype.kind == "f" and values.shape == shape and bool(np.isfinite(values).all())
 
 
 def _may_be_single(x: Array, y: Array, precision: Precision) -> bool:

@@ -20,9 +20,14 @@ class FeatureCache:
     Args:
         root: the cache's folder.
         fingerprint: of the encoder.
+
+    Raises:
+        ArtifactError: the fingerprint is a path.
     """
 
     def __init__(self, root: Path, fingerprint: str):
+        if Path(fingerprint).name != fingerprint:
+            raise ArtifactError(f"{fingerprint!r} is a path, and no fingerprint of an encoder")
         self._folder = root / fingerprint
         self._file_of: dict[str, Path] = {}
         for file in sorted(self._folder.glob("*.safetensors")):

@@ -1,10 +1,14 @@
 """Section `dataset`: what is read and how it is split."""
 
+import re
 from typing import Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
+from csa.masking import masked
 from csa.params.base import Section, Seed
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
 DatasetKind = Literal[
     "table",
@@ -41,7 +45,8 @@ class DatasetParams(Section):
     )
     path: str = Field(
         "data/openmoji",
-        description="the data set's folder or file, relative to the workspace or absolute",
+        description="the data set's folder or file, relative to the workspace or absolute; no "
+        "address",
     )
     table: str | None = Field(
         None, description="for a table inside the folder `path`: its file name"
@@ -92,6 +97,18 @@ class DatasetParams(Section):
         description="an image with more pixels is refused as a decompression bomb",
     )
     split: SplitParams = Field(default_factory=SplitParams)
+
+    @field_validator("path", "unpaired")
+    @classmethod
+    def _is_local(cls, paths: str | dict[str, str]) -> str | dict[str, str]:
+        """DVC would ask whatever the address names, also for `csa plan` and `csa status`."""
+        for path in [paths] if isinstance(paths, str) else paths.values():
+            if _SCHEME.match(path):
+                raise ValueError(
+                    f"{masked(path)!r} is an address, and a data set lies on this machine; fetch "
+                    f"it first (a folder of that very name is ./{masked(path)})"
+                )
+        return paths
 
     @model_serializer(mode="wrap")
     def _dump(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:

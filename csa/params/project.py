@@ -13,17 +13,23 @@ class ComputeParams(Section):
     dask: str | None = Field(
         None,
         description="null: threads of this machine; `local`: a Dask cluster on it; else a Dask "
-        "scheduler's address",
+        "scheduler's address, which this machine has to allow (docs/threat-model.md); the variable "
+        "CSA_DASK goes before it",
     )
 
 
 class ModelParams(Section):
-    """The registered model's name."""
+    """The registered model: its name, and whether it carries its encoders."""
 
     name: str = Field(
         "csa-openmoji",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
         description="registered model name in MLflow",
+    )
+    with_weights: bool = Field(
+        False,
+        description="put the encoders' files into every registered version; else they are named "
+        "there by revision or hash, and looked for where the model is loaded",
     )
 
 
@@ -39,7 +45,8 @@ class NotifyParams(Section):
         None,
         pattern=r"^[A-Za-z][A-Za-z0-9+.-]*://",
         description="http(s):// of a webhook, or slack://, msteams://, mailto:// and whatever "
-        "else apprise sends to; the variable CSA_NOTIFY_URL goes before it, and keeps a secret",
+        "else apprise sends to, which this machine has to allow; the variable CSA_NOTIFY_URL goes "
+        "before it, and keeps a secret",
     )
     events: list[Event] = Field(
         default_factory=lambda: list[Event](("promoted", "refused", "failed")),

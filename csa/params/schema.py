@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from csa.errors import ParamsError
+from csa.params.addresses import of_this_machine
 from csa.params.base import Section
 from csa.params.checks import ChecksParams
 from csa.params.data import DatasetParams
@@ -140,8 +141,10 @@ class Params(Section):
 
     @classmethod
     def load(cls, path: Path) -> "Params":
-        """Read and validate a YAML file."""
-        return cls.from_mapping(load_yaml(path), source=str(path))
+        """Read and validate a YAML file; addresses are those of this machine, see
+        `csa.params.addresses`.
+        """
+        return cls.from_mapping(of_this_machine(load_yaml(path), path), source=str(path))
 
     def dump(self) -> dict[str, Any]:
         """The fully resolved parameters as plain data, every default written out."""

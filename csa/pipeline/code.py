@@ -31,7 +31,7 @@ STAGES = {
 """Name of a stage -> its module."""
 
 NO_RESULT_DEPENDS_ON = frozenset(
-    {"csa", "csa.errors", "csa.modalities.drawing", "csa.pipeline.workspace"}
+    {"csa", "csa.errors", "csa.masking", "csa.modalities.drawing", "csa.pipeline.workspace"}
 )
 """Modules that stages import and that change no byte of what they write: the version and the public
 names, words of a refusal, pictures that only people see, and where files lie (an output that
@@ -96,6 +96,12 @@ def modules_of(module: str) -> list[str]:
     return sorted(_Sources(PACKAGE, {}).closure(module))
 
 
+def files_of(module: str) -> list[Path]:
+    """The files of all modules that a module needs when it runs, itself among them, in order."""
+    sources = _Sources(PACKAGE, {})
+    return sorted(filter(None, map(sources.file, sources.closure(module, frozenset()))))
+
+
 def write_hashes(path: Path, memory: Path | None = None) -> dict[str, str]:
     """Write the hashes of all stages, unless the file says the same already.
 
@@ -144,13 +150,18 @@ class _Sources:
         lines = (f"{name} {self._source(name).digest}" for name in sorted(self.closure(module)))
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
-    def closure(self, module: str) -> set[str]:
-        """The module, the packages it lies in, and all modules reached by imports."""
+    def closure(self, module: str, without: frozenset[str] = NO_RESULT_DEPENDS_ON) -> set[str]:
+        """The module, the packages it lies in, and all modules reached by imports.
+
+        Args:
+            module: its dotted name.
+            without: modules that are left out, with what they alone import.
+        """
         reached: set[str] = set()
         rest = [module]
         while rest:
             name = rest.pop()
-            if name in reached or name in NO_RESULT_DEPENDS_ON:
+            if name in reached or name in without:
                 continue
             reached.add(name)
             rest += filter(None, [name.rpartition(".")[0]])
@@ -161,11 +172,12 @@ class _Sources:
     def _module_of(self, name: str) -> str | None:
         """The module that a dotted name lies in: itself, or the one it is an attribute of."""
         for candidate in (name, name.rpartition(".")[0]):
-            if candidate and self._file(candidate) is not None:
+            if candidate and self.file(candidate) is not None:
                 return candidate
         return None
 
-    def _file(self, module: str) -> Path | None:
+    def file(self, module: str) -> Path | None:
+        """The source file of a module; None where there is no such module."""
         path = self._package.parent.joinpath(*module.split("."))
         return next(
             (file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()),
@@ -174,7 +186,7 @@ class _Sources:
 
     def _source(self, module: str) -> Source:
         if module not in self._of:
-            file = self._file(module)
+            file = self.file(module)
             assert file is not None, module
             content = file.read_bytes()
             key = hashlib.sha256(module.encode() + b"\0" + content).hexdigest()

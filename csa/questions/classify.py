@@ -9,14 +9,12 @@ from typing import Any
 
 import polars as pl
 
-from csa.core.alignment import load
 from csa.core.matrices import Float64
 from csa.core.search import top_k
 from csa.datasets.checking import check_files
 from csa.datasets.items import check_file, load_file
 from csa.errors import DataError, InputError
 from csa.evaluation.classification import mean_by_class, prompts_of
-from csa.evaluation.conformal import PairCalibration
 from csa.evaluation.vectors import search_vectors
 from csa.features.embed import Items
 from csa.features.embedder import Embedder
@@ -27,7 +25,9 @@ from csa.params.schema import Params
 from csa.params.views import Modality
 from csa.pipeline.labelled import usual_template, view_pair
 from csa.pipeline.workspace import Workspace
-from csa.questions.score import UNFAMILIAR, familiar
+from csa.questions.familiar import UNFAMILIAR
+from csa.questions.opened import Fitted
+from csa.scoring.labels import check_templates
 from csa.storage.files import read_text, write_atomic
 
 MOST_DRAWN = 40
@@ -45,7 +45,7 @@ class Classified:
         p_match: p-value of "this file and its best label belong together" among the held-out pairs,
             shape (files,); None where nothing was evaluated.
         p_familiar: p-value of "this file is as much like some training item as held-out ones are"
-            (`csa.questions.score.familiar`), shape (files,).
+            (`csa.questions.familiar`), shape (files,).
         alpha: from which p_match on down it is said that none fits.
         unusable: (file, what is wrong with it).
         templates: what the labels were put into.
@@ -156,7 +156,8 @@ def classify_files(
             views that are not a text view and another.
         DataError: not one file is usable.
     """
-    params, alignment = ws.params(), load(ws.alignment)
+    fitted = Fitted.open(ws)
+    params = fitted.params
     view, text_view = _views_of_labels(params)
     labels = _different(labels)
     prompts, template = _prompts(params, templates), usual_template(params.dataset)
@@ -174,15 +175,17 @@ def classify_files(
         params.views[text_view], [prompt for group in asked for prompt in group], "embed prompts"
     )
     classes = mean_by_class(texts, [len(group) for group in asked])
-    queries, vectors = search_vectors(alignment, features, classes, params.view_names[0] == view)
+    queries, vectors = search_vectors(
+        fitted.alignment, features, classes, params.view_names[0] == view
+    )
     best, scores = top_k(queries, vectors, top)
-    judge = PairCalibration.read(ws.evaluation / "pairs.parquet")
+    judge = fitted.scorer.judge
     return Classified(
         files=usable.files,
         labels=[[labels[i] for i in row] for row in best],
         scores=scores,
         p_match=None if judge is None else judge.true.p_value(scores[:, 0]),
-        p_familiar=familiar(ws, view, features),
+        p_familiar=fitted.familiar(view, features),
         alpha=params.evaluate.alpha,
         unusable=usable.others,
         templates=prompts.templates or [template],
@@ -219,11 +222,7 @@ def _prompts(params: Params, templates: Sequence[str]) -> PromptParams:
     prompts = params.evaluate.prompts
     if templates:
         prompts = prompts.model_copy(update={"templates": list(templates)})
-    if without := [template for template in prompts.templates if "{label}" not in template]:
-        raise InputError(
-            f"the template {without[0]!r} has no {{label}}, the place of the label, as in 'a "
-            f"photo of a {{label}}'"
-        )
+    check_templates(prompts.templates)
     return prompts
 
 

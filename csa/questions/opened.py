@@ -1,35 +1,125 @@
 """A workspace that was run, opened for questions."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from csa.core.alignment import Alignment, load
-from csa.core.matrices import Array
+import polars as pl
+
+from csa.core.alignment import Alignment
+from csa.core.matrices import Array, Float64
 from csa.datasets.items import load_file
-from csa.encoders.registry import load_view_encoder
-from csa.encoders.several import ViewEncoder
+from csa.datasets.pairs_table import read_pairs
 from csa.errors import ArtifactError, InputError
-from csa.features.shards import fingerprint_of_features
+from csa.features.shards import FeatureTable
 from csa.modalities.registry import MODALITIES, modality_of, names_a_file
 from csa.params.schema import Params
+from csa.pipeline.scoring import scorer_of
 from csa.pipeline.workspace import Workspace
+from csa.scoring.scorer import Scorer
 from csa.storage.files import what_is
+
+if TYPE_CHECKING:  # a search judges nothing and waits for no scipy
+    from csa.questions.familiar import Familiar
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """A pair of every item of a view, and the items' index vectors, shape (n, k)."""
+
+    pairs: pl.DataFrame
+    vectors: Array
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A workspace that was run: what asking it needs."""
+    """A workspace that was run, and a fitted model that answers for it: by default its own.
+
+    What a question needs of the workspace is read once.
+
+    Attributes:
+        ws: the workspace.
+        params: its parameters.
+        scorer: the model.
+    """
 
     ws: Workspace
     params: Params
-    alignment: Alignment
-    encoders: dict[str, ViewEncoder] = field(default_factory=dict)
+    scorer: Scorer
+    _galleries: dict[str, Gallery] = field(default_factory=dict)
+    _known: dict[str, "Familiar"] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, ws: Workspace) -> "Fitted":
-        """Open a workspace that was run."""
-        return cls(ws, ws.params(), load(ws.alignment))
+    def open(cls, ws: Workspace, scorer: Scorer | None = None) -> "Fitted":
+        """Open a workspace that was run.
+
+        Args:
+            ws: the workspace.
+            scorer: a fitted model on the same encoders; None takes the workspace's own.
+
+        Returns:
+            What asking it needs.
+
+        Raises:
+            ArtifactError: the workspace was not run yet.
+        """
+        params = ws.params()
+        return cls(ws, params, scorer or scorer_of(ws, params))
+
+    @property
+    def alignment(self) -> Alignment:
+        """How features of the two views are compared."""
+        return self.scorer.alignment
+
+    @cached_property
+    def pairs(self) -> pl.DataFrame:
+        """The pairs table."""
+        return read_pairs(self.ws.pairs)
+
+    def features(self, view: str) -> FeatureTable:
+        """Features of all items of a view.
+
+        Raises:
+            ArtifactError: a shard is missing or damaged, or they are by another encoder than the
+                model's.
+        """
+        folder, table = self.ws.features(view), self.scorer.view(view)
+        features = FeatureTable.read(folder)
+        if features.features.shape[1] != table.dimension:
+            raise ArtifactError(
+                f"{folder}: features of {features.features.shape[1]} dimensions, but the model "
+                f"takes {table.dimension}; they are by another encoder: run `csa run`"
+            )
+        return features
+
+    def gallery(self, view: str) -> Gallery:
+        """The items of a view that are searched.
+
+        Raises:
+            ArtifactError: as for `features`.
+        """
+        if view not in self._galleries:
+            pairs = self.pairs.unique(f"{view}_hash", keep="first", maintain_order=True)
+            rows = self.features(view).rows(pairs[f"{view}_hash"].to_list())
+            self._galleries[view] = Gallery(pairs, self.scorer.vectors(view, rows))
+        return self._galleries[view]
+
+    def familiar(self, view: str, features: Array) -> Float64:
+        """Whether items are as much like some training item as held-out ones are.
+
+        Args:
+            view: of the items.
+            features: by the view's encoder, shape (n, d).
+
+        Returns:
+            P-values of the claim that they are, shape (n,).
+        """
+        from csa.questions.familiar import Familiar
+
+        if view not in self._known:
+            self._known[view] = Familiar.of(self.pairs, self.features(view), view)
+        return self._known[view].p_value(features)
 
     def read(self, view: str, value: str) -> Any:
         """What the user named: a text, or a file.
@@ -75,22 +165,9 @@ class Fitted:
             Shape (1, d).
 
         Raises:
-            ArtifactError: the encoder is not the one that the alignment was fitted with.
+            EncoderError: the encoder is not the one that the alignment was fitted with.
         """
-        if view not in self.encoders:
-            self.encoders[view] = self._encoder(view)
-        return self.encoders[view].encode([item])
-
-    def _encoder(self, view: str) -> ViewEncoder:
-        encoder = load_view_encoder(self.params.views[view])
-        fitted = fingerprint_of_features(self.ws.features(view))
-        if encoder.fingerprint != fitted:
-            raise ArtifactError(
-                f"view {view!r}: the alignment was fitted with the encoder {fitted}, and the "
-                f"parameters now name {encoder.fingerprint}: the view's parameters or the "
-                f"encoder's files have changed since; go back to them, or run `csa run`"
-            )
-        return encoder
+        return self.scorer.view(view).encoder.encode([item])
 
     def view_of(self, value: str) -> str:
         """The view a query belongs to: that of its kind of file if it is one, else that of

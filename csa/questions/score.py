@@ -4,20 +4,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import polars as pl
 
-from csa.core.matrices import Array, Float64
-from csa.datasets.pairs_table import read_pairs
-from csa.evaluation.bootstrap import number_groups
-from csa.evaluation.conformal import Calibration, PairCalibration, PairDecisions
-from csa.evaluation.exchangeability import familiarity
-from csa.features.shards import FeatureTable
-from csa.params.schema import Params
+from csa.core.matrices import Array
+from csa.evaluation.conformal import PairDecisions
 from csa.pipeline.workspace import Workspace
+from csa.questions.familiar import UNFAMILIAR
 from csa.questions.opened import Fitted
-
-UNFAMILIAR = 0.01
-"""P-value of `familiar` from which on an item is called unlike what was trained on."""
 
 
 @dataclass(frozen=True)
@@ -103,68 +95,64 @@ def score_pair(ws: Workspace, first: str, second: str) -> PairScore:
     names = fitted.params.view_names
     items = [fitted.read(name, value) for name, value in zip(names, (first, second), strict=True)]
     X, Y = (fitted.encode(name, item) for name, item in zip(names, items, strict=True))
-    values = fitted.alignment.score_pairs(X, Y)
-    value = float(values[0])
-    name, in_nats = fitted.alignment.score_name, fitted.alignment.in_nats
-    judge = PairCalibration.read(ws.evaluation / "pairs.parquet")
-    if judge is None:
-        return PairScore(value, name, in_nats)
-    return PairScore(
-        value,
-        name,
-        in_nats,
-        float(np.mean(judge.true.scores < value)),
-        float(np.mean(-judge.strangers.scores < value)),
-        judge.decide(values, fitted.params.evaluate.alpha),
-        _doubts(ws, fitted.params, judge, {names[0]: X, names[1]: Y}),
-    )
+    return judged(fitted, X, Y)[0]
 
 
-def _doubts(
-    ws: Workspace, params: Params, judge: PairCalibration, items: dict[str, Array]
-) -> tuple[str, ...]:
-    """Why the held-out pairs may say little about this one: too few of them, or an item unlike
-    all they hold.
-    """
-    reasons = (
-        []
-        if judge.true.threshold(params.evaluate.alpha) > -np.inf
-        else [
-            f"{judge.true.groups} held-out groups are too few to reject anything at alpha "
-            f"{params.evaluate.alpha:g}"
-        ]
-    )
-    for view, features in items.items():
-        p = float(familiar(ws, view, features)[0])
-        if p <= UNFAMILIAR:
-            reasons.append(
-                f"this {view} is less like any training {view} than nearly all held-out ones are "
-                f"(p = {p:.2g}), so what was "
-                "measured there may not hold"
-            )
-    return tuple(reasons)
-
-
-def familiar(ws: Workspace, view: str, features: Array) -> Float64:
-    """Whether items are as much like some training item as held-out ones are.
+def judged(fitted: Fitted, X: Array, Y: Array, alpha: float | None = None) -> list[PairScore]:
+    """Score pairs by their features, with what the held-out pairs say of each.
 
     Args:
-        ws: a workspace that was run.
-        view: of the items.
-        features: by the view's encoder, shape (n, d).
+        fitted: a workspace that was run.
+        X: features of the first view, shape (n, p).
+        Y: features of the second view, shape (n, q); row i belongs to row i of X.
+        alpha: error rate of the verdicts; None takes evaluate.alpha.
 
     Returns:
-        P-values of the claim that they are, shape (n,).
+        Of each pair its score.
+
+    Raises:
+        FeatureError: a shape that does not fit, NaN or infinity.
+        InputError: an alpha out of range.
     """
-    pairs, table = read_pairs(ws.pairs), FeatureTable.read(ws.features(view))
-    train, test = (
-        pairs.filter(pl.col("split") == split).unique(
-            f"{view}_hash", keep="first", maintain_order=True
+    scorer, name = fitted.scorer, fitted.scorer.alignment.score_name
+    found, in_nats = scorer.scores(X, Y, alpha), scorer.alignment.in_nats
+    if found.beside is None:
+        return [PairScore(float(value), name, in_nats) for value in found.values]
+    alpha = scorer.checked(alpha)
+    doubts = _doubts(fitted, alpha, dict(zip(scorer.names, (X, Y), strict=True)))
+    return [
+        PairScore(
+            float(value),
+            name,
+            in_nats,
+            float(found.beside.above_true[i]),
+            float(found.beside.above_mismatched[i]),
+            found.beside.decision(i),
+            doubts[i],
         )
-        for split in ("train", "test")
-    )
-    known = table.rows(train[f"{view}_hash"].to_list())
-    usual = Calibration.of(
-        familiarity(table.rows(test[f"{view}_hash"].to_list()), known), number_groups(test["group"])
-    )
-    return usual.p_value(familiarity(features, known))
+        for i, value in enumerate(found.values)
+    ]
+
+
+def _doubts(fitted: Fitted, alpha: float, items: dict[str, Array]) -> list[tuple[str, ...]]:
+    """Why the held-out pairs may say little about each pair: too few of them, or an item unlike
+    all they hold.
+    """
+    judge = fitted.scorer.judge
+    few: tuple[str, ...] = ()
+    if judge is not None and judge.true.threshold(alpha) == -np.inf:
+        few = (
+            f"{judge.true.groups} held-out groups are too few to reject anything at alpha "
+            f"{alpha:g}",
+        )
+    p_values = {view: fitted.familiar(view, features) for view, features in items.items()}
+    return [
+        few
+        + tuple(
+            f"this {view} is less like any training {view} than nearly all held-out ones are "
+            f"(p = {p[i]:.2g}), so what was measured there may not hold"
+            for view, p in p_values.items()
+            if p[i] <= UNFAMILIAR
+        )
+        for i in range(len(next(iter(items.values()))))
+    ]

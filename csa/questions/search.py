@@ -5,16 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import polars as pl
-
 from csa.core.matrices import Array
 from csa.core.search import top_k
 from csa.datasets.containers import ItemFiles
 from csa.datasets.items import item_loader
-from csa.datasets.pairs_table import read_pairs
 from csa.datasets.roots import dataset_root
 from csa.errors import DataError
-from csa.features.shards import FeatureTable
 from csa.figures.shown import GONE, showable, shown_or_gone
 from csa.params.views import ViewParams
 from csa.pipeline.workspace import Workspace
@@ -82,10 +78,7 @@ class Searcher:
     """
 
     def __init__(self, ws: Workspace):
-        self._ws = ws
         self._fitted = Fitted.open(ws)
-        self._pairs = read_pairs(ws.pairs)
-        self._galleries: dict[str, tuple[pl.DataFrame, Any]] = {}
 
     def find(self, query: str, top: int) -> SearchAnswer:
         """The items of the other view that best belong to a text or a file.
@@ -104,43 +97,54 @@ class Searcher:
         view = fitted.view_of(query)
         other = next(name for name in fitted.params.view_names if name != view)
         item = fitted.read(view, query)
-        vectors = self._vectors(view, fitted.encode(view, item))
-        pairs, gallery = self._gallery(other)
-        rows, scores = top_k(vectors, gallery, top)
-        root = dataset_root(fitted.params.dataset, self._ws.root)
+        found = matches(fitted, view, fitted.encode(view, item), top)[0]
+        root = dataset_root(fitted.params.dataset, fitted.ws.root)
         files = _files_of(fitted.params.views[other], root)
-        found = []
-        for rank, (row, value) in enumerate(zip(rows[0], scores[0], strict=True), start=1):
-            pair = pairs.row(int(row), named=True)
-            about = {
-                "rank": rank,
-                "score": round(float(value), 4),
-                "item": pair[other],
-                "partner": pair[view],
-                "pair": pair["pair_id"],
-                "split": pair["split"],
-            }
-            if files is not None and _is_gone(files, pair[other]):
+        for about in found:
+            about["score"] = round(about["score"], 4)
+            if files is not None and _is_gone(files, about["item"]):
                 about["gone"] = True
-            found.append(about)
         most_pixels = fitted.params.dataset.max_image_pixels
         return SearchAnswer(
             item, query, found, item_loader(fitted.params.views[other], root, most_pixels)
         )
 
-    def _gallery(self, view: str) -> tuple[pl.DataFrame, Any]:
-        """A pair of every item of a view, and the items' index vectors."""
-        if view not in self._galleries:
-            pairs = self._pairs.unique(f"{view}_hash", keep="first", maintain_order=True)
-            features = FeatureTable.read(self._ws.features(view)).rows(
-                pairs[f"{view}_hash"].to_list()
-            )
-            self._galleries[view] = pairs, self._vectors(view, features)
-        return self._galleries[view]
 
-    def _vectors(self, view: str, features: Array) -> Any:
-        first = view == self._fitted.params.view_names[0]
-        return self._fitted.alignment.index_vectors(**{"X" if first else "Y": features})
+def matches(fitted: Fitted, view: str, features: Array, top: int) -> list[list[dict[str, Any]]]:
+    """The items of the other view that best belong to each of some items.
+
+    Args:
+        fitted: a workspace that was run.
+        view: of the items.
+        features: of the items, shape (n, d).
+        top: how many for each, at most.
+
+    Returns:
+        Of each item what was found, best first: rank, score, item, partner, pair, split.
+
+    Raises:
+        FeatureError: a shape that does not fit, NaN or infinity.
+    """
+    other = fitted.scorer.other(view)
+    gallery = fitted.gallery(other)
+    rows, scores = top_k(fitted.scorer.vectors(view, features), gallery.vectors, top)
+    answers = []
+    for places, values in zip(rows, scores, strict=True):
+        pairs = gallery.pairs[places.tolist()].iter_rows(named=True)
+        answers.append(
+            [
+                {
+                    "rank": rank,
+                    "score": float(value),
+                    "item": pair[other],
+                    "partner": pair[view],
+                    "pair": pair["pair_id"],
+                    "split": pair["split"],
+                }
+                for rank, (value, pair) in enumerate(zip(values, pairs, strict=True), start=1)
+            ]
+        )
+    return answers
 
 
 def _files_of(view: ViewParams, root: Path) -> ItemFiles | None:

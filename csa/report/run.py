@@ -11,6 +11,7 @@ from csa.core.diagnostics import null_edge
 from csa.figures.detection import mismatch_chart
 from csa.figures.retrieval import recall_chart, spectrum_chart
 from csa.figures.style import Chart
+from csa.masking import masked_all
 from csa.report.card import card
 from csa.report.choices import choices, tried_recipes, tried_scores
 from csa.report.examples import Direction, Examples, chance_recall
@@ -261,7 +262,7 @@ def _reproduce(source: Source) -> dict[str, Any]:
 
 def _yaml(source: Source) -> str:
     """All parameters; of an absolute path only its last part, since the page may travel."""
-    params = source.params.dump()
+    params = masked_all(source.params.dump())
     path = PurePath(params["dataset"]["path"])
     if path.is_absolute():
         params["dataset"]["path"] = f"…/{path.name}"

@@ -76,9 +76,9 @@ def load_tensors(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, NDArr
     header, arrays = _open(
         path, lambda file: {name: file.get_tensor(name) for name in list(file.keys())}
     )
-    if header.pop("kind") != kind:
+    if header.pop("kind", None) != kind:
         raise ArtifactError(f"{path}: holds another kind of artifact than {kind}; check the path")
-    if header.pop("format") != _FORMAT_VERSION:
+    if header.pop("format", None) != _FORMAT_VERSION:
         raise ArtifactError(
             f"{path}: written in another format version; compute it again with this version of csa"
         )
@@ -96,7 +96,9 @@ def _open(
     try:
         with safe_open(path, framework="numpy") as file:
             header, arrays = json.loads((file.metadata() or {})["csa"]), read(file)
-    except FileNotFoundError:
+            if not isinstance(header, dict):
+                raise KeyError("csa")
+    except (FileNotFoundError, IsADirectoryError):
         raise ArtifactError(f"{path}: no such file; `csa run` or save() writes it") from None
     except (SafetensorError, OSError, KeyError, ValueError, RecursionError, TypeError) as error:
         raise ArtifactError(

@@ -770,7 +770,7 @@ CASES = [
         write("pairs.csv.gz", gzip.compress(lines().encode())),
     ),
 ]
-UNTESTED = {"datasets": 17, "modalities": 5, "params": 0, "storage": 13}
+UNTESTED = {"datasets": 17, "modalities": 5, "params": 1, "storage": 13}
 """Room -> remedies without a case: a disk that is full, permissions (root has all), files that only
 a run writes, what another extra brings."""
 

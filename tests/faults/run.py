@@ -147,7 +147,7 @@ def prepare():
 
     from csa.flows import retrain
     from csa.operations import run, steps
-    from csa.operations.cache import dvc, leftovers, sharing
+    from csa.operations.cache import dvc, leftovers, restoring, sharing
 
     page, names = Page.at(os.environ[PAGE]), Path(os.environ[PAGE]).with_name("steps")
 
@@ -158,7 +158,7 @@ def prepare():
     retrain._under_prefect = lambda project, wait: run.run(project, step)
     run.ThreadPoolExecutor = InTurn
     steps.PAUSE_SECONDS = sharing._PAUSE_SECONDS = 0
-    dvc._PAUSES = (0.1, 0.2, 0.5)
+    dvc.PAUSES = restoring.PAUSES = (0.1, 0.2, 0.5)
     leftovers._WRITTEN_SECONDS = 0.01
     Figure.savefig = _draw_nothing
 

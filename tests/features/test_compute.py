@@ -94,7 +94,7 @@ def test_an_error_in_a_task_is_raised_and_the_rest_is_dropped():
 def test_no_scheduler_is_one_clear_error(monkeypatch):
     pytest.importorskip("distributed")
     with (
-        pytest.raises(InputError, match="no scheduler answers at 'nonsense://here'"),
+        pytest.raises(InputError, match=r"no scheduler answers at 'nonsense://\*\*\*'"),
         workers("nonsense://here"),
     ):
         pass

@@ -1,6 +1,8 @@
 """The flow, with real Prefect, DVC, DuckDB and MLflow around stages that only write files."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +13,7 @@ from workspaces import make_report_workspace
 
 from csa.errors import StageError, WorkspaceError
 from csa.operations import finished
-from csa.operations.cache import dvc
+from csa.operations.cache import dvc, sharing
 from csa.operations.opened import Project
 from csa.operations.registry.registry import Registry
 from csa.operations.runs.records import recorded_runs
@@ -21,7 +23,7 @@ STAGE = """
 import shutil, sys
 from pathlib import Path
 if Path("made/bad").exists():
-    sys.exit(print("csa: error: row 3: empty caption", file=sys.stderr) or 2)
+    sys.exit(print("csa: error: " + Path("made/bad").read_text(), file=sys.stderr) or 2)
 for out in sys.argv[1:]:
     source = Path("made") / out
     Path(out).parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +99,7 @@ def test_the_second_run_does_nothing(ws, monkeypatch):
     )
 
     with monkeypatch.context() as patch:  # nothing to do: no stage is asked, nor is MLflow
-        patch.setattr(dvc, "repro", None)
+        patch.setattr(sharing, "bring_up_to_date", None)
         patch.setattr(Registry, "client", None)
         patch.setattr(finished, "nothing_to_do", lambda project: None)
         second = run_retrain(Project(ws))
@@ -199,7 +201,7 @@ def test_a_failing_stage_is_one_error_and_changes_nothing(ws):
     run_retrain(Project(ws))
     runs, lines = recorded_runs(ws), ws.ledger.read_bytes()
     pairs = ws.pairs.read_bytes()
-    (ws.root / "made" / "bad").write_text("")
+    (ws.root / "made" / "bad").write_text("row 3: empty caption")
     pairs = (ws.root / "made" / "data" / "pairs.parquet").read_bytes()
     (ws.root / "made" / "data" / "pairs.parquet").write_bytes(b"other pairs")
     try:
@@ -210,6 +212,54 @@ def test_a_failing_stage_is_one_error_and_changes_nothing(ws):
         (ws.root / "made" / "bad").unlink()
         (ws.root / "made" / "data" / "pairs.parquet").write_bytes(pairs)
     assert run_retrain(Project(ws)).run_id == runs[0]
+
+
+def test_no_byte_that_a_run_leaves_or_sends_holds_a_secret(ws, monkeypatch, capfd):
+    from prefect.logging.handlers import APILogWorker
+    from prefect.settings import PREFECT_API_DATABASE_CONNECTION_URL
+
+    from csa.flows import watching
+    from csa.flows.retrain import run_retrain
+    from csa.operations import run as sequence
+
+    told, bad = [], ws.root / "made" / "bad"
+    monkeypatch.setattr(finished, "nothing_to_do", lambda project: None)
+    monkeypatch.setattr(watching, "_post", lambda url, *what: told.append(what) or ("", False))
+    monkeypatch.setenv("CSA_NOTIFY_URL", "https://hooks.example.org/S3CR3T-hook")
+    monkeypatch.setenv("CSA_DASK", "tcp://joe:S3CR3T-dask@10.0.0.5:8786")
+
+    # not in the lines that raise: tracebacks show these as they are written
+    cause = "http://joe:S3CR3T-cause@host.example.org/ is out of reach"
+    of_library = "https://host.example.org/?token=S3CR3T-library"
+
+    def out_of_reach(*_):
+        try:
+            raise OSError(cause)
+        except OSError as error:
+            raise ValueError(of_library) from error
+
+    bad.write_text("http://joe:S3CR3T-stage@host.example.org/pairs is gone")
+    (ws.root / "data" / "fit.json").unlink(missing_ok=True)
+    (ws.root / "dvc.lock").unlink(missing_ok=True)
+    shutil.rmtree(ws.state / "made", ignore_errors=True)
+    with pytest.raises(StageError, match=r"http://host\.example\.org/\*\*\* is gone"):
+        run_retrain(Project(ws))
+    bad.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(sequence, "record_run", out_of_reach)
+        with pytest.raises(ValueError, match=r"^https://host\.example\.org/$"):
+            run_retrain(Project(ws))
+    run_retrain(Project(ws))
+    APILogWorker.drain_all()
+    database = Path(PREFECT_API_DATABASE_CONNECTION_URL.value().partition(":///")[2])
+    left = {file: file.read_bytes() for file in ws.root.rglob("*") if file.is_file()}
+    left |= {file: file.read_bytes() for file in database.parent.glob(f"{database.name}*")}
+    kinds = {file.suffix for file in left}
+    assert {".duckdb", ".html", ".jsonl", ".db"} <= kinds and len(told) >= 2
+    assert any(b"host.example.org/***" in left[file] for file in left if file.suffix == ".db")
+    held = {file.name: re.findall(b".{0,80}S3CR3T.{0,20}", left[file]) for file in left}
+    assert {name: found for name, found in held.items() if found} == {}
+    assert "S3CR3T" not in "".join(capfd.readouterr()) + repr(told)
 
 
 def test_a_second_run_at_once_is_refused_and_told_who_is_at_work(ws):

@@ -50,7 +50,7 @@ class Hook:
 def hook(monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.delenv(watching.URL_VARIABLE, raising=False)
+    monkeypatch.delenv("CSA_NOTIFY_URL", raising=False)
     monkeypatch.setattr(watching, "_PAUSE_SECONDS", 0.001)
     made = []
 
@@ -190,7 +190,7 @@ def test_an_address_of_apprise_gets_the_line_for_people(hook, caplog):
 def test_a_webhook_out_of_reach_stops_nothing_and_its_address_is_not_shown(
     ws, hook, monkeypatch, capsys
 ):
-    monkeypatch.setenv(watching.URL_VARIABLE, "http://127.0.0.1:9/secret-part")
+    monkeypatch.setenv("CSA_NOTIFY_URL", "http://127.0.0.1:9/secret-part")
     with pytest.raises(StageError, match="broke"), watching.watched(Project(ws)):
         raise StageError("broke")
     said = capsys.readouterr().err

@@ -14,8 +14,9 @@ import pytest
 
 from csa.errors import ArtifactError, StageError, WorkspaceError
 from csa.flows.environment import end_orphaned_servers
-from csa.operations.cache import dvc
+from csa.operations.cache import dvc, restoring, sharing
 from csa.operations.environment import prepare_environment
+from csa.operations.opened import Project
 from csa.pipeline.workspace import Workspace
 
 PIPELINE = """
@@ -45,6 +46,13 @@ stages:
       cmd: python stage.py task ${key}
       deps: ["${item.dataset.path}", data/metrics.json]
       outs: ["data/tasks/${key}/metrics.json"]
+"""
+
+PARAMS = """
+dataset: {kind: arrays, path: features}
+views:
+  image: {modality: array, encoder: precomputed}
+  text: {modality: array, encoder: precomputed}
 """
 
 STAGE = """
@@ -96,7 +104,7 @@ def template(tmp_path_factory):
     )
     (root / "dvc.yaml").write_text(PIPELINE)
     (root / "stage.py").write_text(STAGE)
-    (root / "params.yaml").write_text("{}")
+    (root / "params.yaml").write_text(PARAMS)
     (root / "source.txt").write_text("one")
     return root
 
@@ -132,8 +140,12 @@ def own_environment():
     os.environ.update(before)
 
 
+def repro(ws, stage):
+    return sharing.bring_up_to_date(Project(ws), stage)
+
+
 def run_all(ws):
-    return {stage: dvc.repro(ws, stage).status for stage in dvc.stages(ws)}
+    return {stage: repro(ws, stage).status for stage in dvc.stages(ws)}
 
 
 def executed(ws):
@@ -163,7 +175,7 @@ def test_only_upstream_stages_in_order_then_nothing_runs_twice(ws):
 def test_tasks_of_the_parameters_are_stages_after_the_evaluation(ran):
     (ran.root / "other").write_text("other data")
     (ran.root / "params.yaml").write_text(
-        "tasks:\n  elsewhere: {kind: transfer, dataset: {path: other}}\n"
+        PARAMS + "tasks:\n  elsewhere: {kind: transfer, dataset: {path: other}}\n"
     )
     assert dvc.stages(ran)[-2:] == ["evaluate", "task@elsewhere"]
     assert dvc.status(ran) == ["task@elsewhere"]
@@ -179,13 +191,13 @@ def test_damaged_edited_or_deleted_outputs_are_repaired_without_running(ran):
     shard = ws.data / "features" / "image" / "part"
     shard.write_text("corrupted")
     assert dvc.status(ws) != []
-    assert dvc.repro(ws, "embed@image").status == "restored"
+    assert repro(ws, "embed@image").status == "restored"
     assert shard.read_text() == "oneimage"
     (shard.parent / "intruder").write_text("x")
-    assert dvc.repro(ws, "embed@image").status == "restored"
+    assert repro(ws, "embed@image").status == "restored"
     assert [path.name for path in shard.parent.iterdir()] == ["part"]
     shutil.rmtree(shard.parent)
-    assert dvc.repro(ws, "embed@image").status == "restored"
+    assert repro(ws, "embed@image").status == "restored"
     assert shard.read_text() == "oneimage"
     assert len(executed(ws)) == 4
 
@@ -197,16 +209,16 @@ def test_a_damaged_cache_is_noticed_and_the_stage_runs_again(ran):
             file.chmod(0o644)
             file.write_text("corrupted")
     (ws.data / "pairs").write_text("corrupted")
-    assert dvc.repro(ws, "ingest").status == "ran"
+    assert repro(ws, "ingest").status == "ran"
     assert (ws.data / "pairs").read_text() == "one"
 
 
 def test_an_earlier_input_is_restored_not_computed(ran):
     ws = ran
     (ws.root / "source.txt").write_text("two")
-    assert dvc.repro(ws, "ingest").status == "ran"
+    assert repro(ws, "ingest").status == "ran"
     (ws.root / "source.txt").write_text("one")
-    assert dvc.repro(ws, "ingest").status == "restored"
+    assert repro(ws, "ingest").status == "restored"
     assert (ws.data / "pairs").read_text() == "one"
 
 
@@ -219,7 +231,7 @@ def test_the_teams_results_are_pulled_and_an_unreachable_remote_is_no_obstacle(r
     )
     mate = Workspace(tmp_path / "mate", tmp_path / "mate" / ".csa")
     shutil.copytree(
-        ws.root, mate.root, ignore=shutil.ignore_patterns("cache", "tmp", "data", "dvc.lock", "log")
+        ws.root, mate.root, ignore=shutil.ignore_patterns("cache", "tmp", "data", ".csa", "log")
     )
     assert set(run_all(mate).values()) == {"restored"}
     assert executed(mate) == []
@@ -228,46 +240,46 @@ def test_the_teams_results_are_pulled_and_an_unreachable_remote_is_no_obstacle(r
         config.read_text().replace(f"url = {tmp_path / 'remote'}", "url = s3://nowhere/at-all")
     )
     (mate.root / "source.txt").write_text("new")
-    assert dvc.repro(mate, "ingest").status == "ran"
+    assert repro(mate, "ingest").status == "ran"
     (mate.data / "pairs").unlink()
-    assert dvc.repro(mate, "ingest").status == "restored"
+    assert repro(mate, "ingest").status == "restored"
 
 
 def test_a_stages_own_error_is_the_message(ws, capfd):
     (ws.root / "source.txt").write_text("bad")
     with pytest.raises(StageError, match=r"^row 3: empty caption$"):
-        dvc.repro(ws, "ingest")
+        repro(ws, "ingest")
     assert capfd.readouterr().err == ""
 
 
 def test_other_failures_end_with_the_last_lines(ws):
     (ws.root / "source.txt").write_text("crash")
     with pytest.raises(StageError, match=r"stage ingest failed: .*RuntimeError: disk on fire"):
-        dvc.repro(ws, "ingest")
+        repro(ws, "ingest")
     (ws.root / "source.txt").unlink()
     with pytest.raises(
         WorkspaceError, match=r"source\.txt: no such file or folder, but stage ingest reads it"
     ):
-        dvc.repro(ws, "ingest")
+        repro(ws, "ingest")
     (ws.root / "dvc.yaml").write_text("stages: [")
     with pytest.raises(WorkspaceError, match="dvc dag failed"):
         dvc.stages(ws)
 
 
 def test_progress_is_shown_and_chatter_is_not(ws, capfd):
-    dvc.repro(ws, "ingest")
+    repro(ws, "ingest")
     assert capfd.readouterr().err == "done 2/2\n"  # not a terminal: the bar's last state only
 
 
 def test_without_a_terminal_a_bars_state_is_written_now_and_then(ws, capfd, monkeypatch):
     monkeypatch.setattr(dvc, "_STATE_SECONDS", -1.0)
-    dvc.repro(ws, "ingest")
+    repro(ws, "ingest")
     assert capfd.readouterr().err == "done 1/2\ndone 2/2\n"
 
 
 def test_verbose_shows_what_dvc_says(ws, capfd, own_environment):
     prepare_environment(ws, verbose=True)
-    dvc.repro(ws, "ingest")
+    repro(ws, "ingest")
     assert "Running stage 'ingest'" in capfd.readouterr().err
 
 
@@ -281,13 +293,13 @@ def test_waits_for_another_dvc_process_and_gives_up_in_the_end(ws, monkeypatch, 
     ) as process:
         process.stdout.readline()
         try:
-            monkeypatch.setattr(dvc, "_PAUSES", (0.1,))
+            monkeypatch.setattr(restoring, "PAUSES", (0.1,))
             with pytest.raises(WorkspaceError, match="another DVC process"):
-                dvc.repro(ws, "ingest")
+                repro(ws, "ingest")
         finally:
             process.kill()
     assert "waiting 0.1 s" in capfd.readouterr().err
-    assert dvc.repro(ws, "ingest").status == "ran"
+    assert repro(ws, "ingest").status == "ran"
 
 
 def test_a_question_waits_for_who_is_at_work_and_names_them(ran, monkeypatch, capfd):
@@ -295,7 +307,7 @@ def test_a_question_waits_for_who_is_at_work_and_names_them(ran, monkeypatch, ca
     held = {"pid": os.getpid(), "cmd": "a stage at work"}
     lock = ran.root / ".dvc" / "tmp" / "rwlock"
     lock.write_text(json.dumps({"write": {str(ran.data / "pairs"): held}}))
-    monkeypatch.setattr(dvc, "_PAUSES", (0.1,))
+    monkeypatch.setattr(dvc, "PAUSES", (0.1,))
     with pytest.raises(WorkspaceError) as said:
         dvc.status(ran)
     who = f"process {os.getpid()} (a stage at work)"
@@ -323,7 +335,7 @@ def test_an_interrupt_ends_the_whole_process_group(ws):
         from pathlib import Path
         from csa.pipeline.workspace import Workspace
         from csa.operations.cache import dvc
-        dvc.repro(Workspace(Path({str(ws.root)!r}), Path({str(ws.state)!r})), "ingest")
+        dvc.compute(Workspace(Path({str(ws.root)!r}), Path({str(ws.state)!r})), "ingest")
     """)
     with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as process:
         pid = _wait_for(ws.root / "pid")
@@ -335,7 +347,7 @@ def test_an_interrupt_ends_the_whole_process_group(ws):
         time.sleep(0.1)
     assert not _alive(pid)
     (ws.root / "source.txt").write_text("one")
-    assert dvc.repro(ws, "ingest").status == "ran"  # no lock of the dead is in the way
+    assert repro(ws, "ingest").status == "ran"  # no lock of the dead is in the way
 
 
 def test_a_recipes_workspace_shares_cache_and_remotes(ran):
@@ -377,7 +389,7 @@ def test_a_recipes_workspace_shares_cache_and_remotes(ran):
 def test_hashes_need_a_whole_lock_file(ws):
     with pytest.raises(ArtifactError, match=r"dvc\.lock: missing"):
         dvc.output_hashes(ws, ["ingest"])
-    dvc.repro(ws, "ingest")
+    repro(ws, "ingest")
     with pytest.raises(ArtifactError, match="evaluate"):
         dvc.output_hashes(ws, ["ingest", "evaluate"])
 

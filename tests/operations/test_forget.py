@@ -96,6 +96,8 @@ def test_a_list_with_items_keeps_its_other_lines_and_columns(tmp_path):
 
 def test_the_record_is_chained_and_brings_items_back_to_the_list(tmp_path, monkeypatch):
     ws = Workspace(tmp_path, tmp_path / ".csa")
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc" / "config").write_text("[core]\n    no_scm = True\n")
     forgotten.note(
         ws,
         {

@@ -290,7 +290,7 @@ def test_the_hash_in_the_registry_cannot_be_swapped_with_the_file(pipeline):
 
 def test_limits_of_size_and_time_keep_a_challenger_off(team):
     for model, limits, said in (
-        ("heavy", {"max_megabytes": 0.001}, "too large: 0.0"),
+        ("heavy", {"max_megabytes": 0.001}, "too large: 0."),  # its code counts
         ("slow", {"max_milliseconds": 1e-6}, "too slow: "),
     ):
         kept = team.of(model, **limits)

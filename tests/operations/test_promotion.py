@@ -13,8 +13,10 @@ from workspaces import (
     item_hash,
     make_workspace,
     no_reevaluation,
+    note_encoder,
     pairs_of,
     queries_table,
+    reranked,
     run_once,
 )
 
@@ -32,7 +34,6 @@ from csa.operations.registry.registry import Registry
 from csa.operations.runs.records import file_sha256, record_run
 from csa.params.gate import GateParams
 from csa.pipeline.workspace import Workspace
-from csa.storage.files import write_json
 
 pytestmark = pytest.mark.usefixtures("local_registry")
 
@@ -48,6 +49,21 @@ def test_no_champion_is_promoted():
     assert (
         decision.verdict == "promote" and "no champion" in decision.reason and decision.gain is None
     )
+
+
+def test_an_emptied_registry_begins_anew_and_the_ledger_goes_on(tmp_path, monkeypatch):
+    root, good = tmp_path / "repo", queries_table()
+    run_once(root, reranked(good))
+    ws = run_once(root, good).ws
+    project = Project(ws)
+    history = ledger.history(ws.ledger, project.model)
+    assert [line["to"] for line in history] == [1, 2]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/new.db")  # it has no version
+    assert run_once(root, good).champion == 1
+    project = Project(ws)
+    lines = ledger.history(ws.ledger, project.model)
+    assert lines[:2] == history and [line["to"] for line in lines[2:]] == [None, 1]
+    assert downloads.alignment_file(project.registry, project.registry.champion()).is_file()
 
 
 def test_better_is_promoted_and_worse_is_kept_with_the_numbers():
@@ -170,8 +186,8 @@ def test_few_groups_and_missing_numbers_prove_nothing():
 
 def test_a_models_life(tmp_path):
     root = tmp_path / "repo"
-    first, second = queries_table(), degraded(queries_table())
-    third = degraded(queries_table(), by=-0.05)
+    first, second = queries_table(), reranked(queries_table())
+    third = reranked(queries_table(), by=-1)
 
     born = run_once(root, first)
     assert (born.decision.verdict, born.champion) == ("promote", 1)
@@ -224,13 +240,13 @@ def test_a_gate_decision_opens_mlflow_and_reads_the_parameters_once(tmp_path, mo
     monkeypatch.setattr(registry, "check_registry", counted("opened", registry.check_registry))
     monkeypatch.setattr(Workspace, "params", counted("parsed", Workspace.params))
     monkeypatch.setattr(registry, "_listed", counted("listed", registry._listed))
-    worse = degraded(queries_table())
+    worse = reranked(queries_table())
     project, run = a_run_of(root, worse)
     version = register(project.registry, run).version
     refused = gate(project, run, version, no_reevaluation)
     assert refused.verdict == "keep" and refused.reason.startswith("worse: ")
     assert counts == {"opened": 1, "parsed": 1, "listed": 1}
-    better = degraded(queries_table(), by=-0.05)
+    better = reranked(queries_table(), by=-1)
     counts.clear()
     project, run = a_run_of(root, better)
     version = register(project.registry, run).version
@@ -248,7 +264,7 @@ def test_moves_by_hand_are_checked(tmp_path):
         moves.promote(Project(ws), 7, "why not")
     with pytest.raises(InputError, match="champion already"):
         moves.promote(Project(ws), 1, "why not")
-    run_once(root, degraded(queries_table()))
+    run_once(root, reranked(queries_table()))
     with pytest.raises(InputError, match="needs a reason"):
         moves.promote(Project(ws), 2, " ")
     stored = next(
@@ -271,7 +287,7 @@ def sha_of(ws, number):
 def test_versions_are_compared_query_by_query(tmp_path):
     root = tmp_path / "repo"
     run_once(root, queries_table())
-    ws = run_once(root, degraded(queries_table())).ws
+    ws = run_once(root, reranked(queries_table())).ws
     result = compare(Project(ws), "champion", "challenger")
     row = result.table.row(by_predicate=pl.col("metric") == "mrr", named=True)
     assert (result.first, result.second, result.queries) == (1, 2, 160)
@@ -291,8 +307,8 @@ def test_a_kill_between_ledger_and_alias_is_made_good(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Registry, "set_champion", die)
         with pytest.raises(KeyboardInterrupt):
-            run_once(root, degraded(queries_table(), by=-0.05))
-    after = run_once(root, degraded(queries_table(), by=-0.05))
+            run_once(root, reranked(queries_table(), by=-1))
+    after = run_once(root, reranked(queries_table(), by=-1))
     assert after.champion == 2 and len(ledger.entries(after.ws.ledger)) == 2
 
 
@@ -350,7 +366,7 @@ def test_a_champion_that_cannot_be_measured_on_todays_data_is_kept(tmp_path, cha
     if change == "encoder":
 
         def edit(ws):
-            write_json(ws.features("text") / "index.json", {"fingerprint": "another"})
+            note_encoder(ws, "text", "another")
 
     else:
         sections = {"dataset": {"split": {"seed": 5}}}
@@ -363,12 +379,12 @@ def test_a_champion_that_cannot_be_measured_on_todays_data_is_kept(tmp_path, cha
 
 def test_another_encoder_on_the_same_held_out_data_is_compared(tmp_path):
     root = tmp_path / "repo"
-    first = run_once(root, degraded(queries_table()))
+    first = run_once(root, reranked(queries_table()))
     # the registry still has the table
     (first.ws.runs / first.run.run_id / "queries.parquet").write_bytes(b"edited")
 
     def edit(ws):
-        write_json(ws.features("text") / "index.json", {"fingerprint": "another"})
+        note_encoder(ws, "text", "another")
 
     assert run_once(root, queries_table(), edit=edit).champion == 2
 

@@ -1,5 +1,7 @@
 """The registry, with real MLflow on SQLite."""
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +14,13 @@ import pytest
 from workspaces import STAGES, make_workspace
 
 import csa
+from csa.encoders.registry import BUILTIN
 from csa.errors import ArtifactError, InputError
 from csa.operations.environment import prepare_environment
 from csa.operations.opened import Project
 from csa.operations.registry import downloads
 from csa.operations.registry.registering import log_report, register
+from csa.operations.registry.requirements import OF_ENCODER
 from csa.operations.registry.versions import Registered, versions_table
 from csa.operations.runs.records import file_sha256, record_run
 
@@ -97,15 +101,106 @@ def test_the_loaded_model_predicts_from_both_views_or_either(registered):
     rng = np.random.default_rng(0)
     X, Y = rng.normal(size=(7, 6)), rng.normal(size=(7, 5))
     both = pd.DataFrame({"image": list(X), "text": list(Y)})
-    np.testing.assert_allclose(model.predict(both), alignment.score_pairs(X, Y))
-    np.testing.assert_allclose(model.predict(both[["image"]]), alignment.transform(X=X))
-    np.testing.assert_allclose(model.predict(both[["text"]]), alignment.transform(Y=Y))
+    scores = alignment.score_pairs(X, Y)
+    np.testing.assert_allclose(model.predict(both)["score"], scores)
+    left, right = alignment.index_vectors(X, Y)
+    np.testing.assert_allclose(np.stack(model.predict(both[["image"]])["image"]), left)
+    np.testing.assert_allclose(np.stack(model.predict(both[["text"]])["text"]), right)
     single = pd.DataFrame({"text": list(Y.astype(np.float32))})
-    np.testing.assert_allclose(
-        model.predict(single), alignment.transform(Y=Y), rtol=1e-4, atol=1e-5
-    )
-    with pytest.raises(InputError, match="give a column 'image', 'text' or both"):
-        model.predict(pd.DataFrame({"audio": list(X)}))
+    np.testing.assert_allclose(np.stack(model.predict(single)["text"]), right, rtol=1e-4, atol=1e-5)
+    found = model.predict(both, params={"task": "search", "top_k": 2})["found"]
+    similarity = left @ right.T
+    for query, results in enumerate(found):
+        best = np.argsort(-similarity[:, query])[:2]
+        assert [one["row"] for one in results] == best.tolist()
+        np.testing.assert_allclose(
+            [one["score"] for one in results], similarity[best, query], atol=1e-12
+        )
+    for frame, params, message in (
+        (pd.DataFrame({"audio": list(X)}), {}, "give a column 'image', 'text' or both"),
+        (both, {"task": "guess"}, "task must be one of auto, score"),
+        (both[["image"]], {"task": "score"}, "needs both views"),
+        (both, {"task": "classify", "labels": ["a fox"]}, "two or more different ones"),
+        (both.assign(image=["photo.png"] * 7), {}, "a path is not opened here"),
+        (both.assign(image=["https://example.org/a.png"] * 7), {}, "a URL is not fetched here"),
+        (both.assign(image=[[1.0] * 3] * 7), {}, "3 features, but the encoder gives 6"),
+    ):
+        with pytest.raises(InputError, match=message):
+            model.predict(frame, params=params)
+
+
+def test_a_version_says_what_it_takes_and_what_it_is_made_of(registered):
+    import mlflow
+
+    registry = Project(registered.ws).registry
+    registry.versions()
+    info = mlflow.models.get_model_info("models:/csa-openmoji/2")
+    signature = info.signature
+    assert signature.inputs.input_names() == ["image", "text"]
+    assert [param.name for param in signature.params.params] == [
+        "task",
+        "top_k",
+        "labels",
+        "alpha",
+    ]
+    assert {"score", "verdict", "found"} <= set(signature.outputs.input_names())
+    assert info.metadata["views"]["image"]["encoder"] == "efficientnet-lite0"
+    assert info.metadata["evaluated"]["pairs"] == {"train": 60, "test": 80}
+    with registry.fetched("models:/csa-openmoji/2") as folder:
+        files = {file.relative_to(folder).as_posix() for file in folder.rglob("*")}
+        needs = (folder / "requirements.txt").read_text()
+        example = mlflow.pyfunc.load_model(str(folder)).input_example
+    assert {"code/csa.zip", "artifacts/scoring.json", "artifacts/alignment.safetensors"} <= files
+    assert not {"prefect", "dvc", "duckdb", "canonical"} & set(re.split(r"\W+", needs))
+    assert f"numpy=={np.__version__}" in needs and all("==" in line for line in needs.splitlines())
+    assert len(example) == 2
+    run = mlflow.get_run(registry.version(2).mlflow_run)
+    (pairs,) = run.inputs.dataset_inputs
+    assert pairs.dataset.digest == registered.run.outputs["data/pairs.parquet"]
+
+
+ALONE = """
+import json, sys
+from pathlib import Path
+folder = Path(sys.argv[1])
+archive = str(folder / "code" / "csa.zip")
+sys.path.insert(0, archive)
+import csa
+from csa.scoring.batch import Asked, answer
+from csa.scoring.cells import Limits
+from csa.scoring.scorer import Scorer
+scorer = Scorer.read(folder / "artifacts")
+columns = dict(zip(scorer.names, json.load(sys.stdin)))
+told = answer(scorer, columns, Asked(task="score"), Limits(scorer.max_pixels))
+found = answer(scorer, columns, Asked(task="search"), Limits(scorer.max_pixels))
+places = [module.__file__ for name, module in sys.modules.items() if name.startswith("csa")]
+assert all(place.startswith(archive) for place in places if place), places
+tools = {"prefect", "dvc", "duckdb", "mlflow", "click"} & set(sys.modules)
+print(json.dumps([told["score"], len(found["found"]), sorted(tools)]))
+"""
+
+
+def test_every_built_in_encoder_says_which_packages_it_needs():
+    assert set(BUILTIN) == set(OF_ENCODER)
+
+
+def test_the_code_that_travels_is_enough(registered, tmp_path):
+    alignment = csa.load(registered.ws.alignment)
+    rng = np.random.default_rng(0)
+    X, Y = rng.normal(size=(7, 6)), rng.normal(size=(7, 5))
+    with Project(registered.ws).registry.fetched("models:/csa-openmoji/2") as folder:
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", ALONE, folder],
+            input=json.dumps([X.tolist(), Y.tolist()]),
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    scores, found, tools = json.loads(done.stdout)
+    np.testing.assert_allclose(scores, alignment.score_pairs(X, Y))
+    assert found == 7 and not tools
 
 
 def test_champion_is_an_alias_that_moves(registered):

@@ -5,7 +5,7 @@ from itertools import pairwise, product
 import numpy as np
 import polars as pl
 import pytest
-from workspaces import a_run_of, gate, no_reevaluation, queries_table, run_once
+from workspaces import a_run_of, gate, no_reevaluation, queries_table, reranked, run_once
 
 from csa.evaluation.bootstrap import group_draws
 from csa.evaluation.bootstrap import interval as percentile
@@ -133,8 +133,7 @@ def test_the_ledger_counts_the_challengers_of_a_champion(tmp_path):
     root, table = tmp_path / "repo", queries_table()
 
     def challenger(seed, of=table):
-        noise = np.random.default_rng(seed).normal(0, 0.05, size=len(of))
-        return of.with_columns(mrr=pl.col("mrr") + noise)
+        return reranked(of, pl.Series(np.random.default_rng(seed).integers(-1, 2, size=len(of))))
 
     run_once(root, table)
     second = [run_once(root, challenger(seed)) for seed in range(3)]
@@ -169,13 +168,13 @@ def test_the_ledger_counts_the_challengers_of_a_champion(tmp_path):
 def test_other_pairs_are_a_fresh_start_and_a_few_more_are_not(tmp_path):
     root, table = tmp_path / "repo", queries_table(n=80)
     run_once(root, table)
-    old = run_once(root, table.with_columns(mrr=pl.col("mrr") - 0.01))
+    old = run_once(root, reranked(table))
     assert number(old.decision) == 1
     grown = queries_table(n=84)
-    more = run_once(root, grown, lambda alignment: grown.with_columns(mrr=pl.col("mrr") + 0.01))
+    more = run_once(root, grown, lambda alignment: reranked(grown, -1))
     assert number(more.decision) == 2
     other = queries_table(n=90).with_columns(query=pl.col("query").str.reverse())
-    fresh = run_once(root, other, lambda alignment: other.with_columns(mrr=pl.col("mrr") + 0.01))
+    fresh = run_once(root, other, lambda alignment: reranked(other, -1))
     assert number(fresh.decision) == 1
 
 

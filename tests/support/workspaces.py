@@ -106,6 +106,12 @@ FIT = FitReport(
 )
 
 
+def note_encoder(ws, view, name):
+    """Note beside a view's features whose they are."""
+    index = {"fingerprint": name, "encoder": {"encoder": name}}
+    write_json(ws.features(view) / "index.json", index)
+
+
 def make_workspace(root, seed=0, quality=0.5, **changes):
     """Write artifacts, dvc.lock and parameters into `root`; `changes` are top-level sections of
     params.yaml.
@@ -117,7 +123,7 @@ def make_workspace(root, seed=0, quality=0.5, **changes):
     queries = queries_table(seed=seed, quality=quality)
     write_pairs(pairs_of(queries), ws.pairs)
     for view in VIEWS:
-        write_json(ws.features(view) / "index.json", {"fingerprint": f"encoder of {view}"})
+        note_encoder(ws, view, f"encoder of {view}")
     write_json(ws.fit_report, FIT.as_dict())
     queries.write_parquet(_parent(ws.evaluation / "queries.parquet"))
     _parent(ws.pictures / "spectrum.png").write_bytes(b"\x89PNG")
@@ -164,6 +170,15 @@ def queries_table(n=80, seed=0, quality=0.5, group_size=2):
             )
         )
     return pl.concat(frames)
+
+
+def reranked(table, by=1):
+    """Every rank lower by so many places, one number or one a row, and all numbers of it; higher
+    where it is negative.
+    """
+    rank = pl.max_horizontal(pl.col("rank") + by, 1)
+    recalls = {f"recall_at_{k}": (rank <= k).cast(pl.Float64) for k in (1, 5, 10)}
+    return table.with_columns(rank=rank, mrr=1 / rank, **recalls)
 
 
 def pairs_of(queries, train=60):

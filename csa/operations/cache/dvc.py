@@ -20,6 +20,7 @@ from typing import IO, Literal
 
 from csa.errors import CSAError, RefusedError, StageError, WorkspaceError
 from csa.operations.cache.lock import read_lock, settle
+from csa.operations.cache.restoring import PAUSES
 from csa.operations.cache.settings import config_of
 from csa.operations.environment import is_verbose
 from csa.pipeline.code import PACKAGE, write_hashes
@@ -33,7 +34,6 @@ _CODE = "code"  # the stage that hashes the code; `csa` itself does its work
 _BUSY = ("is busy, it is being blocked by", "Unable to acquire lock")
 _STATE_SECONDS = 30.0
 _STARTED = "Running stage '"
-_PAUSES = (1, 2, 4, 8, 15, 30, 30, 30)
 _STAGE_ERROR = "csa: error: "
 _REFUSAL = "csa: refused: "
 # What DVC and the stage say on standard error and a person need not see: it is said in our own
@@ -54,14 +54,11 @@ class StageOutcome:
 
     Attributes:
         stage, status, seconds: which, what, and how long it took.
-        damage: what DVC said of a damaged object in a cache, which it could not restore from; ""
-            where it met none.
     """
 
     stage: str
     status: StageStatus
     seconds: float
-    damage: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,13 +116,13 @@ def stages(ws: Workspace) -> list[str]:
     Raises:
         WorkspaceError: DVC cannot read the pipeline.
     """
+    wanted, rest = set(), targets(ws)  # first of all: parameters that are not valid go no further
     dot = ask(ws, "dag", "--dot")
     needed: dict[str, set[str]] = {
         node: set() for node in re.findall(r'^"([^"]+)";$', dot, re.MULTILINE)
     }
     for before, after in re.findall(r'^"([^"]+)" -> "([^"]+)";$', dot, re.MULTILINE):
         needed[after].add(before)
-    wanted, rest = set(), targets(ws)
     while rest:
         stage = rest.pop()
         if stage not in wanted:
@@ -148,43 +145,23 @@ def status(ws: Workspace) -> list[str]:
     return [stage for stage in found if stage != _CODE]
 
 
-def repro(ws: Workspace, stage: str) -> StageOutcome:
-    """Bring one stage up to date: reuse what this machine or the team computed, else run it. Its
-    progress is shown.
+def compute(ws: Workspace, stage: str) -> StageOutcome:
+    """Run one stage, whatever any cache holds; its progress is shown.
+
+    Args:
+        ws: where it runs.
+        stage: its name.
+
+    Returns:
+        What the stage did.
 
     Raises:
         StageError: the stage failed; the message is its own.
         RefusedError: a check said no.
-        WorkspaceError: a file the stage needs is missing, or another DVC process stayed busy for
-            two minutes.
+        WorkspaceError: another DVC process stayed busy for two minutes.
     """
     started = time.perf_counter()
-    finished = _repro_when_free(ws, stage, "--pull")
-    damage = (
-        next((line for line in finished.err if "is corrupted" in line), "") if finished.code else ""
-    )
-    if finished.code and not finished.says(_STARTED, *_BUSY):
-        # `--pull` fails where a remote is needed and there is none, or none in reach. This machine
-        # can still do the work.
-        finished = _repro_when_free(ws, stage)
-    if finished.code:
-        raise _failure(stage, finished)
-    outcome: StageStatus = "unchanged"
-    if finished.says(_STARTED):
-        outcome = "ran"
-    elif finished.says("is cached - skipping run", "Pulling data for stage"):
-        outcome = "restored"
-    return StageOutcome(stage, outcome, round(time.perf_counter() - started, 3), damage)
-
-
-def recompute(ws: Workspace, stage: str) -> StageOutcome:
-    """Run one stage whatever any cache holds.
-
-    Raises:
-        StageError, RefusedError, WorkspaceError: as for `repro`.
-    """
-    started = time.perf_counter()
-    finished = _repro_when_free(ws, stage, "--force")
+    finished = _when_free(stage, lambda: _run(ws, "repro", "-s", "--force", stage))
     if finished.code:
         raise _failure(stage, finished)
     return StageOutcome(stage, "ran", round(time.perf_counter() - started, 3))
@@ -192,6 +169,13 @@ def recompute(ws: Workspace, stage: str) -> StageOutcome:
 
 def output_hashes(ws: Workspace, names: list[str]) -> dict[str, str]:
     """Path -> MD5 of every output of the named stages, as locked in dvc.lock.
+
+    Args:
+        ws: whose dvc.lock.
+        names: of the stages.
+
+    Returns:
+        Path -> MD5.
 
     Raises:
         ArtifactError: dvc.lock is missing, damaged or without one of the stages.
@@ -215,14 +199,10 @@ def output_sizes(ws: Workspace) -> dict[str, int]:
     )
 
 
-def _repro_when_free(ws: Workspace, stage: str, *flags: str) -> _Finished:
-    return _when_free(stage, lambda: _run(ws, "repro", "-s", *flags, stage))
-
-
 def _when_free(what: str, call: Callable[[], _Finished]) -> _Finished:
     """Run DVC, waiting while another DVC process holds what it needs."""
     finished = call()
-    for pause in _PAUSES:
+    for pause in PAUSES:
         if not finished.code or not finished.says(*_BUSY):
             break
         print(f"{what}: {_who(finished)} is at work here; waiting {pause} s", file=sys.stderr)
@@ -251,16 +231,6 @@ def _failure(stage: str, finished: _Finished) -> CSAError:
             f"stage {stage}: {_who(finished)} has been at work here for two minutes; wait for "
             f"it to end"
         )
-    missing = re.search(
-        r"^ERROR: .*(?:missing data 'source': |No such file or directory: ')([^'\n]+)",
-        "\n".join(finished.err),
-        re.M,
-    )
-    if missing and not finished.says(_STARTED):
-        return WorkspaceError(
-            f"{missing[1]}: no such file or folder, but stage {stage} reads it; check "
-            f"dataset.path in the parameters"
-        )
     of_dvc = [line for line in finished.err if line.startswith("ERROR: ")]
     of_stage = [line.strip() for line in finished.err if not line.startswith(_CHATTER)]
     return StageError(
@@ -275,6 +245,9 @@ def ask(ws: Workspace, *arguments: str, timeout: float | None = None) -> str:
         ws: where it runs.
         arguments: of `dvc`.
         timeout: seconds after which it is ended; None waits.
+
+    Returns:
+        What it printed.
 
     Raises:
         DvcError: DVC says it failed, or it took too long.

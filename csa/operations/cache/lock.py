@@ -7,8 +7,9 @@ outdated entry costs a look into the caches and never gives a wrong result.
 import re
 import subprocess
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import Any, TypeVar
 
 import yaml
 
@@ -17,12 +18,15 @@ from csa.operations.cache import leftovers
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_atomic
 
+_Taken = TypeVar("_Taken")
+
 _CONFLICT = re.compile(
     r"^<{7} [^\n]*\n(.*?)(?:^\|{7} [^\n]*\n.*?)?^={7}\n.*?^>{7} [^\n]*\n",
     re.DOTALL | re.MULTILINE,
 )
 # What DVC holds each value of a file's entry to.
 _TYPES = {"path": str, "md5": str, "hash": str, "size": int, "nfiles": int, "isexec": bool}
+_PAST = 200  # so many commits of dvc.lock are looked at
 
 
 def settle(ws: Workspace) -> bool:
@@ -104,6 +108,9 @@ def _settle_conflict(ws: Workspace) -> bool:
     ours = _CONFLICT.sub(r"\1", text)
     if ours == text:
         return False
+    committed = _committed(ws)
+    if _is_whole(committed):  # git mends what is between the marks, of entries of both sides
+        ours = committed
     if _stages(ours) is None:
         path.unlink()  # the caches still know what was computed
     else:
@@ -134,12 +141,15 @@ def computed_anew(ws: Workspace) -> list[str]:
     ]
 
 
-def read_lock(ws: Workspace, take: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+def read_lock(ws: Workspace, take: Callable[[Any], _Taken]) -> _Taken:
     """What somebody takes from the stages of dvc.lock.
 
     Args:
         ws: the workspace whose lock it is.
         take: of the mapping from a stage's name to its entry.
+
+    Returns:
+        What was taken.
 
     Raises:
         ArtifactError: dvc.lock is missing, damaged, or has not what is taken.
@@ -151,6 +161,49 @@ def read_lock(ws: Workspace, take: Callable[[Any], dict[str, Any]]) -> dict[str,
         raise ArtifactError(
             f"{path}: missing, damaged or incomplete ({error!r}); run `csa run`"
         ) from None
+
+
+def locked_stages(ws: Workspace, name: str, inputs: Iterable[str]) -> Iterator[Any]:
+    """What dvc.lock says of a stage: the one here, the project's own where this is the workspace of
+    a recipe, and those in the newest commits of this clone's branches. What was fetched and is on
+    none of them, such as a stranger's branch, does not count.
+
+    Args:
+        ws: the workspace.
+        name: of the stage.
+        inputs: hashes that an entry has to name; others are not read.
+
+    Returns:
+        Entries as DVC writes them, in that order.
+    """
+    inputs = list(inputs)
+    for text in chain((_read(ws), _read(Workspace(ws.home, ws.state))), _past(ws)):
+        found = _stages(text) if all(one in text for one in inputs) else None
+        if found and name in found:
+            yield found[name]
+
+
+def _past(ws: Workspace) -> Iterator[str]:
+    """dvc.lock as commits have it, the newest first, each text once."""
+    which = ["--branches", "--ignore-missing", "HEAD", "MERGE_HEAD", "--", "dvc.lock"]
+    commits = _git(ws, "rev-list", "--full-history", f"--max-count={_PAST}", *which).split()
+    asked = "".join(f"{commit.decode()}:./dvc.lock\n" for commit in commits)
+    rest, seen = _git(ws, "cat-file", "--batch", given=asked.encode()) if asked else b"", set()
+    while rest:
+        header, _, rest = rest.partition(b"\n")
+        blob, _, size = header.rpartition(b" ")
+        if not size.isdigit():  # a commit that removed it
+            continue
+        text, rest = rest[: int(size)], rest[int(size) + 1 :]
+        if blob not in seen:
+            seen.add(blob)
+            yield text.decode("utf-8", errors="replace")
+
+
+def _git(ws: Workspace, *arguments: str, given: bytes = b"") -> bytes:
+    """What git says; nothing where it cannot."""
+    command = ["git", "-C", str(ws.home), *arguments]
+    return subprocess.run(command, input=given, capture_output=True, check=False).stdout
 
 
 def _only_outputs_differ(one: dict[str, Any], other: dict[str, Any]) -> bool:

@@ -1,9 +1,14 @@
 """A cache in DVC's layout, here or on a remote: objects by MD5 under files/md5, what was made
 from what under runs.
+
+Nothing that is read here is believed: an object is given back when its bytes are those it is named
+after, an entry when it has the form of one. What may be used of it, `restoring` and `seeding` say.
 """
 
 import hashlib
 import json
+import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,16 +19,23 @@ import yaml
 
 from csa.pipeline.workspace import Workspace
 
+_OID = re.compile(r"[0-9a-f]{32}(\.dir)?")
+_OF_ENTRY = {"cmd", "deps", "params", "outs"}
+_OF_ITEM = {"path", "hash", "md5", "size", "nfiles"}  # no isexec: nothing of ours is a program
+_LARGEST_ENTRY = 4 << 20
+_BLOCK = 1 << 20
+
 
 @dataclass(frozen=True)
 class Made:
-    """A stage that ran once: an entry of the run cache.
+    """A stage that ran once: an entry of the run cache, or of dvc.lock.
 
     Attributes:
-        entry: its path in the store.
+        entry: its path in the store; "" where it is in none.
         command: of the stage.
         params: what it read of the parameters: file -> key -> value.
         deps, outs: path -> MD5.
+        written: the entry as DVC writes it.
     """
 
     entry: str
@@ -31,6 +43,60 @@ class Made:
     params: dict[str, Any]
     deps: dict[str, str]
     outs: dict[str, str]
+    written: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @classmethod
+    def of(cls, written: Any, entry: str = "") -> "Made":
+        """What an entry says.
+
+        Args:
+            written: as DVC writes it.
+            entry: its path in a store.
+
+        Returns:
+            The inputs, parameters and outputs that it names.
+
+        Raises:
+            ValueError: it has not the form of an entry; the message says what is odd.
+        """
+        if not isinstance(written, dict) or not written.keys() <= _OF_ENTRY:
+            raise ValueError("it is no entry of a run cache")
+        command, params = written.get("cmd"), written.get("params") or {}
+        if not isinstance(command, str) or not isinstance(params, dict):
+            raise ValueError("its command or its parameters are of another kind")
+        deps, outs = (_items(written.get(key) or ()) for key in ("deps", "outs"))
+        return cls(entry, command, params, deps, outs, written)
+
+    @property
+    def question(self) -> str:
+        """One hash over what was run on what, and which outputs it has: equal questions have equal
+        answers.
+        """
+        return _sha256([self.command, self.params, self.deps, sorted(self.outs)])
+
+    @property
+    def statement(self) -> str:
+        """One hash over the question and its answer."""
+        return _sha256([self.command, self.params, self.deps, self.outs])
+
+
+def _items(listed: Any) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for item in listed:
+        if not isinstance(item, dict) or not item.keys() <= _OF_ITEM:
+            raise ValueError(f"it says more of an input or output than it may: {str(item)[:80]!r}")
+        path, oid = item.get("path"), item.get("md5")
+        if not isinstance(path, str) or not isinstance(oid, str) or not _OID.fullmatch(oid):
+            raise ValueError(f"it names an input or output without an MD5: {str(item)[:80]!r}")
+        if path in found:
+            raise ValueError(f"it names {path!r} twice")
+        found[path] = oid
+    return found
+
+
+def _sha256(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -47,18 +113,47 @@ class Store:
     _known: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def entries(self) -> Iterator[Made]:
-        """Every entry of the run cache; what DVC could not use is passed over."""
+        """Every entry of the run cache; what has not the form of one is passed over."""
         runs = self.fs.join(self.base, "runs")
         for path in self.fs.find(runs) if self.fs.exists(runs) else ():
-            try:
-                entry = yaml.safe_load(self.read(path))
-                deps, outs = (
-                    {one["path"]: one["md5"] for one in entry.get(key, ())}
-                    for key in ("deps", "outs")
-                )
-                yield Made(path, entry["cmd"], entry.get("params") or {}, deps, outs)
-            except (yaml.YAMLError, KeyError, TypeError, AttributeError):
-                continue
+            made = self.entry(path)
+            if made is not None:
+                yield made
+
+    def objects(self) -> Iterator[str]:
+        """Every object that is there; what is not called like one is passed over."""
+        folder = self.fs.join(self.base, "files", "md5")
+        for path in self.fs.find(folder) if self.fs.exists(folder) else ():
+            oid = "".join(self.fs.parts(path)[-2:])
+            if _OID.fullmatch(oid):
+                yield oid
+
+    def head(self, oid: str, length: int) -> bytes:
+        """The first bytes of an object.
+
+        Args:
+            oid: the object, which is there.
+            length: how many.
+
+        Returns:
+            These bytes; fewer where it is shorter.
+        """
+        with self.fs.open(self.path(oid), "rb") as file:
+            return bytes(file.read(length))
+
+    def entry(self, path: str) -> Made | None:
+        """One entry of the run cache; None where it has not the form of one.
+
+        Args:
+            path: where it lies.
+        """
+        try:
+            info = self.fs.info(path)
+            if info["type"] != "file" or (info.get("size") or 0) > _LARGEST_ENTRY:
+                return None
+            return Made.of(yaml.load(self.read(path), Loader=_loader()), path)
+        except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, OSError):
+            return None
 
     def content(self, path: str, oid: str) -> dict[str, str]:
         """Name -> MD5 of the files that an output consists of; nothing where its list is gone or
@@ -67,6 +162,9 @@ class Store:
         Args:
             path: of the output.
             oid: its object.
+
+        Returns:
+            Name -> MD5; of an output that is one file, its own.
         """
         if not oid.endswith(".dir"):
             return {path: oid}
@@ -84,11 +182,56 @@ class Store:
         """An object's bytes; None where it is gone, or its bytes are not those it is named
         after.
         """
+        if not self.has(oid):
+            return None
         try:
             content = self.read(self.path(oid))
         except OSError:
             return None
         return content if _md5(content) == oid.removesuffix(".dir") else None
+
+    def has(self, oid: str) -> bool:
+        """Whether a file of that name is there; a pipe or a folder in its place is none."""
+        try:
+            return bool(self.fs.info(self.path(oid))["type"] == "file")
+        except (OSError, KeyError):
+            return False
+
+    def lacking(self, oids: set[str]) -> set[str]:
+        """Those objects that are not there; asked for all at once.
+
+        Args:
+            oids: of the objects.
+        """
+        asked = sorted(oids)
+        there = self.fs.exists([self.path(oid) for oid in asked])
+        return {oid for oid, found in zip(asked, there, strict=True) if not found}
+
+    def fetch(self, oid: str, target: Path) -> bool:
+        """Copy an object to a file; whether its bytes are those it is named after. Where they are
+        not, no file is left.
+
+        Args:
+            oid: the object, which is there.
+            target: the file.
+
+        Returns:
+            Whether the file is there now.
+        """
+        found = hashlib.md5(usedforsecurity=False)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with self.fs.open(self.path(oid), "rb") as source, target.open("wb") as copy:
+                while block := source.read(_BLOCK):
+                    found.update(block)
+                    copy.write(block)
+        except FileNotFoundError:
+            target.unlink(missing_ok=True)
+            return False
+        if found.hexdigest() == oid.removesuffix(".dir"):
+            return True
+        target.unlink()
+        return False
 
     def damaged(self, oids: set[str]) -> list[str]:
         """Those objects that are there but not whole."""
@@ -123,43 +266,69 @@ class Store:
         self.fs.remove(path)
 
 
-def digest(path: Path) -> str:
-    """A file's MD5 as DVC has it, or a folder's: that of the list of its files, less those that
-    .dvcignore names.
+def is_whole(file: Path, oid: str) -> bool:
+    """Whether a file's bytes are those an object is named after.
+
+    Args:
+        file: here.
+        oid: the object.
+
+    Returns:
+        Whether they are; False where there is no such file.
     """
-    if path.is_file():
-        return _md5(path.read_bytes())
-    if not path.is_dir():
-        return "missing"
-    entries: list[dict[str, Any]] = [
-        {"md5": _md5(file.read_bytes()), "relpath": file.relative_to(path).as_posix()}
-        for file in sorted(path.rglob("*"), key=lambda file: file.relative_to(path).parts)
-        if file.is_file() and "__pycache__" not in file.parts and file.suffix != ".tmp"
-    ]
-    return f"{_md5(json.dumps(entries, sort_keys=True).encode())}.dir"
+    try:
+        with file.open("rb") as opened:
+            found = hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False))
+    except OSError:
+        return False
+    return found.hexdigest() == oid.removesuffix(".dir")
 
 
 def _md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
 
 
-@contextmanager
-def stores(ws: Workspace) -> Iterator[dict[str, Any]]:
+def _loader() -> Any:
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def stores_of(repo: Any) -> dict[str, Any]:
     """Name -> how to open the store, which may fail: `cache`, this machine's, first; then each
     remote, the default one first.
+
+    Args:
+        repo: DVC's, open.
+    """
+    default = repo.config["core"].get("remote")
+
+    def remote(name: str) -> Store:
+        # the one whose folder has both layouts
+        odb = repo.cloud.get_remote_odb(name=name, hash_name="md5-dos2unix")
+        return Store(odb.fs, odb.path)
+
+    legacy = repo.cache.legacy
+    opened: dict[str, Any] = {"cache": lambda: Store(legacy.fs, legacy.path)}
+    for name in sorted(repo.config["remote"], key=lambda name: name != default):
+        opened[name] = lambda name=name: remote(name)
+    return opened
+
+
+def open_repo(ws: Workspace) -> Any:
+    """DVC's repository of a workspace, to be used in `with`. DVC says nothing of its own: standard
+    output is our answer's.
+
+    Args:
+        ws: the workspace.
     """
     from dvc.repo import Repo  # type: ignore[import-untyped]
 
-    with Repo(str(ws.root)) as repo:
-        default = repo.config["core"].get("remote")
+    for name in ("dvc", "dvc_objects", "dvc_data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return Repo(str(ws.root))
 
-        def remote(name: str) -> Store:
-            # the one whose folder has both layouts
-            odb = repo.cloud.get_remote_odb(name=name, hash_name="md5-dos2unix")
-            return Store(odb.fs, odb.path)
 
-        legacy = repo.cache.legacy
-        opened: dict[str, Any] = {"cache": lambda: Store(legacy.fs, legacy.path)}
-        for name in sorted(repo.config["remote"], key=lambda name: name != default):
-            opened[name] = lambda name=name: remote(name)
-        yield opened
+@contextmanager
+def stores(ws: Workspace) -> Iterator[dict[str, Any]]:
+    """`stores_of` the DVC repository of a workspace."""
+    with open_repo(ws) as repo:
+        yield stores_of(repo)

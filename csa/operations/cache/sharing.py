@@ -1,20 +1,23 @@
 """Sharing with a team through DVC's remote: outputs and run cache are pulled before a stage and
 pushed after a run.
 
-What comes from outside is checked before it is used: every restored output must be the bytes that
-dvc.lock names, and belong with what it was made from (`csa.operations.cache.belonging`). What does
-not is named, thrown away, and computed here.
+What comes back from there is believed only by proof (`csa.operations.cache.restoring`), but for
+features, of which some are computed again (`csa.operations.cache.seeding`). All else is computed
+here.
 """
 
 import hashlib
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from csa.errors import InputError
-from csa.operations.cache import belonging, dvc, seeding
-from csa.operations.cache.objects import digest, stores
+from csa.operations.cache import believed, dvc, seeding, signed
+from csa.operations.cache.objects import Store, open_repo, stores, stores_of
+from csa.operations.cache.restoring import all_made, made_here, restore
 from csa.operations.opened import Project
+from csa.operations.trust.keys import Key, own_key
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import read_json, write_json
 
@@ -110,8 +113,8 @@ def push(ws: Workspace) -> Push:
     if name is None:
         return Push(True)
     wanted = {
-        "remote": remotes(ws).get(name),
-        "lock": hashlib.sha256((ws.root / "dvc.lock").read_bytes()).hexdigest(),
+        "remote": _sha256(remotes(ws).get(name, "").encode()),
+        "lock": _sha256((ws.root / "dvc.lock").read_bytes()),
     }
     noted = ws.state / "pushed" / f"{ws.name}.json"
     if noted.is_file() and read_json(noted) == wanted:
@@ -126,80 +129,82 @@ def push(ws: Workspace) -> Push:
                 break
             time.sleep(_PAUSE_SECONDS * 2**attempt if attempt + 1 < _TRIES else 0)
         else:
+            lacking = _confirm(ws, name, own_key())
+            if lacking:
+                said = f"pushed to {name}, but it lacks {lacking}; the next run tries again"
+                return Push(False, said)
             write_json(noted, wanted)
             return Push(True, f"{done.splitlines()[-1]} to {name}")
     return Push(False, f"nothing was pushed to {name}, the next run tries again ({said[:200]})")
 
 
-def check_restored(ws: Workspace, stage: str) -> list[str]:
-    """The outputs of a stage whose bytes are not those that dvc.lock names.
-
-    Args:
-        ws: whose outputs.
-        stage: which.
-
-    Raises:
-        ArtifactError: dvc.lock does not know the stage.
+def _confirm(ws: Workspace, remote: str, key: Key | None) -> str:
+    """Whether all is on a remote after a push: then it is signed, where this person has a key; else
+    what is lacking there, in words.
     """
-    locked = dvc.output_hashes(ws, [stage])
-    return [path for path, md5 in locked.items() if digest(ws.root / path) != md5]
+    try:
+        with open_repo(ws) as repo:
+            found = stores_of(repo)
+            here, there = found["cache"](), found[remote]()
+            lacking = _lacking(repo, here, there)
+            if key is not None and not lacking:
+                _sign(ws, key, here, there)
+    except Exception as error:  # whatever a storage's own library raises
+        return f"an answer to what is there ({type(error).__name__})"
+    more = f" and {len(lacking) - 1:,} more" if len(lacking) > 1 else ""
+    return f"{lacking[0]}{more}" if lacking else ""
+
+
+def _lacking(repo: Any, here: Store, there: Store) -> list[str]:
+    """Outputs of stages of which a remote has not every object. DVC pushes what lies in this
+    machine's cache; that a broken disk kept something out of it is no fault to DVC.
+    """
+    parts = {
+        out.def_path: {out.hash_info.value, *here.content("", out.hash_info.value).values()}
+        for out in repo.index.outs
+        if out.stage.cmd and out.use_cache and out.hash_info
+    }
+    gone = there.lacking(set().union(*parts.values()))
+    return sorted(path for path, oids in parts.items() if oids & gone)
+
+
+def _sign(ws: Workspace, key: Key, here: Store, there: Store) -> None:
+    """Sign what was computed here and is on the remote now."""
+    for made in all_made(ws):
+        own = believed.noted(ws, made)
+        if own is not None and own.statement == made.statement:
+            signed.publish(key, made, here, there)
 
 
 def bring_up_to_date(project: Project, stage: str) -> dvc.StageOutcome:
-    """Bring a stage up to date with what the team has: restore it, checked, or compute it here with
-    the team's features at hand.
+    """Bring a stage up to date: with what the caches have by proof, else computed here, with the
+    team's features at hand.
 
     Args:
-        project: whose stage.
+        project: whose stage; hold the lock of its state folder.
         stage: which.
 
+    Returns:
+        What the stage did.
+
     Raises:
-        StageError, RefusedError, WorkspaceError: as for `dvc.repro`.
+        StageError, RefusedError, WorkspaceError: as for `dvc.compute`.
     """
-    ws, view = project.ws, stage.removeprefix("embed@")
-    if view != stage and _default_remote(ws) is not None:
+    ws, started = project.ws, time.perf_counter()
+    found = restore(ws, stage)
+    kept = stage.startswith("embed@") and seeding.is_kept(project.params, stage[len("embed@") :])
+    view = stage.removeprefix("embed@")
+    if found.status != "missing":
+        if kept and found.status == "restored":
+            seeding.from_restored(project, view)
+        return dvc.StageOutcome(stage, found.status, round(time.perf_counter() - started, 3))
+    if kept and _default_remote(ws) is not None:
         seeding.from_the_team(project, view)
-    outcome = dvc.repro(ws, stage)
-    if outcome.damage:
-        print(
-            f"note: {stage} was computed here, the shared cache is damaged: {outcome.damage}",
-            file=sys.stderr,
-        )
+    outcome = dvc.compute(ws, stage)
+    believed.note(ws, made_here(ws, stage))
+    if found.damaged:
         _mend_remotes(ws, stage)
-    if outcome.status != "restored":
-        return outcome
-    wrong = check_restored(ws, stage)
-    doubt = None if wrong else belonging.objection(project, stage)
-    if wrong or doubt:
-        why = (
-            f"{', '.join(wrong)} came damaged from the shared cache"
-            if wrong
-            else f"the shared cache is wrong: {doubt}"
-        )
-        print(f"note: {why}; computing {stage} here", file=sys.stderr)
-        _clear_damaged(ws, stage)
-        outcome = dvc.recompute(ws, stage)
-        _mend_remotes(ws, stage)
-    elif view != stage:
-        seeding.from_restored(project, view)
-    return outcome
-
-
-def _clear_damaged(ws: Workspace, stage: str) -> None:
-    """Take damaged objects of a stage's outputs out of this machine's cache: else they would
-    stand in the way of whole ones.
-    """
-    with stores(ws) as found:
-        here = found["cache"]()
-        outs = dvc.output_hashes(ws, [stage])
-        for part in here.damaged(
-            {
-                part
-                for path, oid in outs.items()
-                for part in (oid, *here.content(path, oid).values())
-            }
-        ):
-            here.remove(here.path(part))
+    return replace(outcome, seconds=round(time.perf_counter() - started, 3))
 
 
 def _mend_remotes(ws: Workspace, stage: str) -> None:
@@ -207,7 +212,7 @@ def _mend_remotes(ws: Workspace, stage: str) -> None:
     what it believes to be there.
     """
     with stores(ws) as found:
-        here, outs = found.pop("cache")(), dvc.output_hashes(ws, [stage])
+        here, outs = found.pop("cache")(), made_here(ws, stage).outs
         for name, opened in found.items():
             try:
                 store = opened()
@@ -223,6 +228,10 @@ def _mend_remotes(ws: Workspace, stage: str) -> None:
             # whatever a storage's own library raises; then it stays, and is found out again
             except Exception as error:
                 print(f"note: {name} could not be mended ({type(error).__name__})", file=sys.stderr)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _default_remote(ws: Workspace) -> str | None:

@@ -18,7 +18,7 @@ from csa.datasets.exclude import EXCLUDE_FILE
 from csa.errors import InputError
 from csa.features.cache import forget_items
 from csa.operations.forgetting import forgotten
-from csa.operations.forgetting.purge import purge
+from csa.operations.forgetting.purge import look_again, purge
 from csa.operations.inspection import lineage
 from csa.operations.opened import Project
 from csa.pipeline.workspace import Workspace
@@ -141,13 +141,28 @@ def carry_out(project: Project) -> list[str]:
         forgotten.list_items(ws.root / EXCLUDE_FILE, forgotten.wanted(ws))
     items = forgotten.not_yet_carried_out(ws)
     if not items:
-        return []
+        return _keep_out(ws)
     removed, unreached = _carry_out(ws, items, _versions(project, list(items)))
     counts = ", ".join(f"{count} from {place}" for place, count in removed.items())
     said = [f"{EXCLUDE_FILE} names {len(items)} items to forget; removed: {counts}"]
     return said + [
         f"{name} could not be reached ({why}); the next run tries again"
         for name, why in unreached.items()
+    ]
+
+
+def _keep_out(ws: Workspace) -> list[str]:
+    """Remove what has come back into a cache of all that was forgotten; returns what to tell."""
+    items = forgotten.wanted(ws)
+    found = look_again(Workspace(ws.home, ws.state), set(items)) if items else None
+    if found is None:
+        return []
+    counts = ", ".join(f"{count} from {place}" for place, count in found.removed.items())
+    said = [f"something of forgotten items had come back; removed: {counts}"]
+    return said + [
+        f"{count} objects of {place} are in no run cache, so nothing says whether they were made "
+        f"from forgotten items; `dvc gc` there removes what no commit names"
+        for place, count in found.unjudged.items()
     ]
 
 

@@ -23,9 +23,9 @@ from csa.operations.gate.series import Terms, held_out_sketch, number_in_series
 from csa.operations.gate.slices import slices_of
 from csa.operations.gate.soundness import objection, over_limits
 from csa.operations.ledger import champion as champions
-from csa.operations.ledger import ledger, team_ledger
+from csa.operations.ledger import counted, team_ledger
 from csa.operations.opened import Project
-from csa.operations.registry import downloads
+from csa.operations.registry import downloads, vouched
 from csa.operations.registry.versions import Version
 from csa.operations.runs.items import read_items, run_items
 from csa.operations.runs.records import RunRecord, file_sha256
@@ -112,6 +112,9 @@ def propose(project: Project, run: RunRecord, version: int, reevaluate: Reevalua
     decision = _Contest(project, run, champion, reevaluate).decide(
         project.registry.version(version)
     )
+    refusal = counted.objection(project.ws) if decision.verdict == "promote" else None
+    if refusal is not None:  # nothing is written: whoever may promote is asked the same question
+        return Proposal(Decision("keep", f"{decision.reason}, but {refusal}"), None)
     asks = project.params.gate.approval and decision.verdict == "promote"
     return Proposal(decision, question, approval=asks)
 
@@ -154,7 +157,7 @@ def _undone(ws: Workspace, model: str, version: int) -> Decision | None:
     """The decision on a version that someone rolled back: the gate's numbers were known then, so
     they do not bring it back.
     """
-    for line in reversed(ledger.history(ws.ledger, model)):
+    for line in reversed(counted.history(ws, model)):
         if line["verdict"] in ("promote", "outside", "repair") and line["to"] == version:
             return None
         if line["verdict"] == "rollback" and line["from"] == version:
@@ -169,7 +172,7 @@ def _undone(ws: Workspace, model: str, version: int) -> Decision | None:
 def _decided_before(ws: Workspace, question: dict[str, Any]) -> Decision | None:
     """The ledger's refusal of this very question. A promotion does not count: if its champion
     stands no more, someone has since gone back to the older one, and the question is asked anew."""
-    for line in reversed(ledger.history(ws.ledger, question["model"])):
+    for line in reversed(counted.history(ws, question["model"])):
         if line["verdict"] == "keep" and _asked(line) == _asked(question):
             return Decision(**{key: line[key] for key in Decision.__dataclass_fields__})
     return None
@@ -204,10 +207,13 @@ class _Contest:
             )
         evidence = {
             "evaluation_id": run.evaluation_id,
-            "challenger": _evidence(challenger),
-            "champion": _evidence(self.champion) if self.champion else None,
+            "challenger": vouched.evidence(challenger),
+            "champion": vouched.evidence(self.champion) if self.champion else None,
             "held_out": held_out_sketch(queries),
         }
+        if not vouched.is_of(challenger, run):
+            said = f"version {challenger.version} was registered with other hashes"
+            return Decision("keep", f"edited record: {said}")
         try:
             size = downloads.verify_model(project.registry, challenger)
             alignment = downloads.alignment_file(project.registry, challenger)
@@ -222,7 +228,7 @@ class _Contest:
         if refusal is not None:
             return Decision("keep", refusal, evidence=evidence | measured)
         gate = project.params.gate
-        past = ledger.history(project.ws.ledger, run.model)
+        past = counted.history(project.ws, run.model)
         number = number_in_series(past, evidence, gate.metric)
         slices = slices_of(items, run.views, gate.slices)
         decision = self._compare(queries, slices, number)
@@ -234,6 +240,10 @@ class _Contest:
         gate, champion = self.project.params.gate, self.champion
         if champion is None:
             return decide(queries, None, gate)
+        try:
+            vouched.vouch(self.project.registry, champion)
+        except ArtifactError as error:
+            return Decision("keep", f"the champion is not what it was: {error}")
         terms = Terms(number, _must_go(self.project, champion))
         if champion.tags.get("evaluation_id") == self.run.evaluation_id:
             stored = _stored_queries(self.project, champion)
@@ -249,13 +259,6 @@ class _Contest:
             )
         measured = self.reevaluate(downloads.alignment_file(self.project.registry, champion))
         return decide(queries, measured, gate, slices, terms)
-
-
-def _evidence(version: Version) -> dict[str, str | None]:
-    return {
-        key: version.tags.get(key)
-        for key in ("run_id", "git_commit", "alignment_sha256", "queries_sha256")
-    }
 
 
 def _what_differs(run: RunRecord, champion: Version) -> list[str]:

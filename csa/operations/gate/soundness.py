@@ -12,6 +12,7 @@ import polars as pl
 from csa.core.alignment import Alignment, load
 from csa.core.threads import one_thread_a_product
 from csa.evaluation.held_out import evaluation_id, unique_test_pairs
+from csa.evaluation.retrieval import CUTOFFS
 from csa.operations.runs.items import UNPAIRED
 from csa.operations.runs.records import RunRecord
 from csa.params.gate import GateParams
@@ -34,6 +35,8 @@ def objection(
     Returns:
         The objection, as a clause for people; None when there is none.
     """
+    if not _of_ranks(queries):
+        return "edited measurements: its numbers of a query are not those of the query's rank"
     leak = leaked(items, anchor_view(run))
     if leak is not None:
         return f"leaked split: {leak}"
@@ -55,6 +58,17 @@ def objection(
                 f"held-out items on record"
             )
     return None
+
+
+def _of_ranks(queries: pl.DataFrame) -> bool:
+    """Whether every number follows from the rank beside it, and every rank is one."""
+    rank = queries["rank"].cast(pl.Float64).to_numpy()
+    derived = {f"recall_at_{k}": rank <= k for k in CUTOFFS} | {"mrr": 1 / np.maximum(rank, 1)}
+    return bool(
+        (rank >= 1).all()
+        and (rank <= queries["gallery"].to_numpy()).all()
+        and all(np.allclose(queries[name], values, 0, 1e-9) for name, values in derived.items())
+    )
 
 
 def leaked(items: pl.DataFrame, anchor: str) -> str | None:

@@ -18,6 +18,7 @@ from csa.operations.opened import Project
 from csa.operations.registry import downloads
 from csa.operations.registry.registry import Registry
 from csa.operations.registry.versions import CHALLENGER, CHAMPION, Version
+from csa.operations.registry.vouched import vouch
 from csa.operations.runs.items import UNPAIRED, items_file, read_items, run_items
 from csa.operations.runs.records import RunRecord, file_sha256, read_record, recorded_runs
 
@@ -56,9 +57,8 @@ def of_model(project: Project, name: str) -> dict[str, Any]:
         if not (ws.runs / name).is_dir():
             raise InputError(f"no run {name} on record; see `csa metrics`")
         run = read_record(ws, name)
-        version = next(
-            (v for v in registry.versions(run.model) if v.tags.get("run_id") == name), None
-        )
+        of_run = [v for v in registry.versions(run.model) if v.tags.get("run_id") == name]
+        version = of_run[-1] if of_run else None  # the first; a later one has copied its tags
     else:
         version = _version(registry, name)
         run = _record_of(registry, version)
@@ -234,6 +234,7 @@ def _version(registry: Registry, name: str) -> Version:
 def _record_of(registry: Registry, version: Version) -> RunRecord:
     """A version's run record: this state folder's, else the copy that was registered with it."""
     run_id, ws = version.tags.get("run_id", ""), registry.ws
+    vouch(registry, version)
     if run_id and (ws.runs / run_id).is_dir():
         return read_record(ws, run_id)
     try:

@@ -8,11 +8,13 @@ in between is told from a move that someone made by hand in MLflow.
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from csa.errors import WorkspaceError
-from csa.operations.ledger import team_ledger
+from csa.errors import ArtifactError, InputError, WorkspaceError
+from csa.operations.ledger import counted, ledger, team_ledger
 from csa.operations.ledger.ledger import Line
 from csa.operations.opened import Project
+from csa.operations.registry import downloads
 from csa.operations.registry.versions import CHAMPION, Version
+from csa.operations.trust.trusted import FILE, trusted_keys
 
 Agreement = Literal["agree", "unfinished", "outside"]
 
@@ -87,43 +89,63 @@ def reconcile(project: Project) -> tuple[str, ...]:
     `gate.outside_moves` says. What the registry said earlier is asked anew: others may have moved
     the alias since.
     """
-    model, policy = project.model, project.params.gate.outside_moves
     project.registry.forget()
-    meeting = team_ledger.meet(project, model)
-    found = standing(project.registry.versions(), meeting.history)
+    meeting = team_ledger.meet(project, project.model)
+    found = standing(project.registry.versions(), counted.counted(project.ws, meeting.history))
     if found.agreement == "agree":
         return meeting.notes
     if found.agreement == "unfinished" and found.move is not None:
+        if not ledger.is_own(project.ws.ledger, found.move):
+            who = f"{found.move['who']} on {found.move['host']}"
+            return (
+                *meeting.notes,
+                f"{found}: {who} began it and has to finish it; `csa promote` settles it by hand",
+            )
+        downloads.verify_model(project.registry, project.registry.version(found.move["to"]))
         _carry_out(project, found.move)
         return (*meeting.notes, f"{found}; it is now")
-    line = {"model": model, "gate": "by hand", "run_id": None}
-    if (
-        policy == "repair"
-        and found.ledger is not None
-        and any(v.version == found.ledger for v in project.registry.versions())
-    ):
-        move(
-            project,
-            {
-                **line,
-                "verdict": "repair",
-                "from": found.alias,
-                "to": found.ledger,
-                "reason": f"{found}; moved back",
-            },
-        )
-        return (*meeting.notes, f"{found}; it was moved back")
-    team_ledger.append(
-        project,
-        {
-            **line,
-            "verdict": "outside",
-            "from": found.ledger,
-            "to": found.alias,
-            "reason": str(found),
-        },
-    )
-    return (*meeting.notes, f"{found}; the ledger now says so")
+    return (*meeting.notes, _settle(project, found))
+
+
+def _settle(project: Project, found: Standing) -> str:
+    """Write a move by hand into the ledger, or undo it; returns what to tell.
+
+    Raises:
+        ArtifactError: it cannot be accepted, and there is nothing to go back to.
+    """
+    line: dict[str, Any] = {"model": project.model, "gate": "by hand", "run_id": None}
+    line |= {"from": found.ledger, "to": found.alias, "reason": str(found)}
+    objection, refusal = _objection(project, found.alias), counted.objection(project.ws)
+    back = any(version.version == found.ledger for version in project.registry.versions())
+    if back and (objection or project.params.gate.outside_moves == "repair"):
+        if refusal is not None:
+            return f"{found}; it stays there, as {refusal}"
+        turned = {"from": found.alias, "to": found.ledger, "reason": f"{found}; moved back"}
+        move(project, {**line, **turned, "verdict": "repair"})
+        return f"{found}; it was moved back{f' ({objection})' if objection else ''}"
+    if trusted_keys(project.ws) is not None:
+        return f"{found} ({objection}); `csa promote {found.alias or 'VERSION'}` signs for it"
+    if objection:
+        raise ArtifactError(f"{found}; it is not accepted: {objection}")
+    team_ledger.append(project, {**line, "verdict": "outside"})
+    return f"{found}; the ledger now says so"
+
+
+def _objection(project: Project, number: int | None) -> str | None:
+    """Why a version that someone made champion by hand cannot be: it has to be what was registered,
+    as every other.
+    """
+    if trusted_keys(project.ws) is not None:
+        return f"no key that {FILE} trusts has signed that move"
+    if number is None:
+        return None
+    version = project.registry.version(number)
+    try:
+        downloads.verify_model(project.registry, version)
+        downloads.alignment_file(project.registry, version)
+    except (ArtifactError, KeyError) as error:
+        return str(error)
+    return None
 
 
 def move(project: Project, facts: dict[str, Any]) -> Line:
@@ -137,8 +159,12 @@ def move(project: Project, facts: dict[str, Any]) -> Line:
         The line as it was written.
 
     Raises:
+        InputError: trusted-keys.toml trusts keys, and none that could sign this is here.
         WorkspaceError: someone else moved the alias at the same moment.
     """
+    objection = counted.objection(project.ws)
+    if objection is not None:
+        raise InputError(f"{facts['model']}: champion cannot be moved: {objection}")
     line = team_ledger.append(project, facts)
     _carry_out(project, line)
     return line

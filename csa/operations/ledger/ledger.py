@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import socket
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 from filelock import FileLock
 
 from csa.errors import ArtifactError, WorkspaceError
+from csa.operations.trust.keys import own_key
 
 Line = dict[str, Any]
 
@@ -30,29 +32,71 @@ def append(path: Path, facts: dict[str, Any]) -> Line:
     Args:
         path: the ledger; made when it is missing.
         facts: JSON-able, with `model`; `seq`, `when`, `who`, `host`, `previous` and `hash` are
-            added.
+            added, and `signature` where this person has a key.
 
     Returns:
         The line as written.
 
     Raises:
         ArtifactError: the ledger's chain is broken.
-        WorkspaceError: it cannot be written.
+        WorkspaceError: it cannot be written, or this person's key cannot be read.
     """
+    key = own_key()
     with _lock(path):
         known = entries(path)
         tips = heads(known, facts["model"])
         line = {
             "seq": 1 + max((tip["seq"] for tip in tips), default=0),
-            "when": datetime.now(UTC).isoformat(timespec="seconds"),
+            "when": now(),
             "who": getpass.getuser(),
             "host": socket.gethostname(),
             **facts,
             "previous": [tip["hash"] for tip in tips],
         }
         line["hash"] = line_hash(line)
+        if key is not None:
+            line["signature"] = asdict(key.sign(signed_bytes(line)))
+        with _own(path).open("a", encoding="utf-8") as own:
+            own.write(f"{line['hash']}\n")
         _write(path, [line])
     return line
+
+
+def is_own(path: Path, line: Line) -> bool:
+    """Whether this clone itself wrote a line, whatever the line says.
+
+    Args:
+        path: the ledger.
+        line: one of its lines.
+
+    Returns:
+        Whether it did.
+    """
+    return line["hash"] in own_hashes(path)
+
+
+def own_hashes(path: Path) -> set[str]:
+    """The hashes of the lines that this clone itself wrote.
+
+    Args:
+        path: the ledger.
+    """
+    own = _own(path)
+    return set(own.read_text(encoding="utf-8").splitlines()) if own.is_file() else set()
+
+
+def now() -> str:
+    """The time as a line says it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def signed_bytes(line: Line) -> bytes:
+    """What the signature of a line is of: its hash, and so all that the hash is over.
+
+    Args:
+        line: with its hash.
+    """
+    return f"csa ledger line 1 {line['hash']}".encode()
 
 
 def merge(path: Path, lines: list[Line]) -> list[Line]:
@@ -151,8 +195,10 @@ def heads(lines: list[Line], model: str) -> list[Line]:
 
 
 def line_hash(line: Line) -> str:
-    """sha256 of a line's content, the hashes of the lines before it among it."""
-    content = {key: value for key, value in line.items() if key != "hash"}
+    """sha256 of a line's content, the hashes of the lines before it among it; not of its
+    signature, which is of this hash.
+    """
+    content = {key: value for key, value in line.items() if key not in ("hash", "signature")}
     return hashlib.sha256(
         json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
     ).hexdigest()
@@ -191,6 +237,11 @@ def _write(path: Path, lines: list[Line]) -> None:
         raise WorkspaceError(
             f"{path}: cannot be written ({error.strerror}); free space or fix its permissions"
         ) from None
+
+
+def _own(path: Path) -> Path:
+    """The hashes of the lines that this clone wrote itself."""
+    return path.with_suffix(".own")
 
 
 def _lock(path: Path) -> FileLock:

@@ -5,8 +5,8 @@ leaves its reason in the ledger.
 import sys
 from dataclasses import dataclass
 
-from csa.errors import ArtifactError, InputError
-from csa.operations.ledger import champion, ledger
+from csa.errors import InputError
+from csa.operations.ledger import champion, counted
 from csa.operations.opened import Project
 from csa.operations.registry import downloads
 from csa.operations.registry.versions import Version
@@ -84,11 +84,10 @@ def _move(project: Project, version: Version, verdict: str, reason: str) -> Move
             f"it shorter"
         )
     model, before = project.model, project.registry.champion()
-    if before is not None and before.version == version.version:
+    if before is not None and before.version == version.version and _counts(project, version):
         raise InputError(f"{model}: version {version.version} is the champion already")
     downloads.verify_model(project.registry, version)
     downloads.alignment_file(project.registry, version)
-    _check_against_ledger(project, version)
     move = Move(model, before.version if before else None, version.version, reason.strip())
     line = {
         "model": model,
@@ -100,28 +99,15 @@ def _move(project: Project, version: Version, verdict: str, reason: str) -> Move
     return move
 
 
-def _check_against_ledger(project: Project, version: Version) -> None:
-    """Whoever can change a file in the registry can change the hash beside it, but not the one
-    that the ledger's chain holds.
-    """
-    model, sha256 = project.model, version.tags["alignment_sha256"]
-    for line in ledger.history(project.ws.ledger, model):
-        judged = line.get("evidence", {}).get("challenger") or {}
-        if (
-            line.get("challenger") == version.version
-            and judged.get("alignment_sha256", sha256) != sha256
-        ):
-            raise ArtifactError(
-                f"{model} version {version.version}: the registry says its alignment is "
-                f"{sha256[:12]}, but the ledger's line "
-                f"{line['seq']} judged {judged['alignment_sha256'][:12]}; the version was "
-                f"changed: choose another one"
-            )
+def _counts(project: Project, version: Version) -> bool:
+    """Whether the ledger says that a version is the champion, by a line that counts."""
+    lines = counted.history(project.ws, project.model)
+    return champion.standing(project.registry.versions(), lines).ledger == version.version
 
 
 def _champion_before(project: Project) -> int:
     model, present = project.model, project.registry.champion()
-    for line in reversed(ledger.history(project.ws.ledger, model)):
+    for line in reversed(counted.history(project.ws, model)):
         moved_here = (
             present is not None and line["to"] == present.version and line["from"] != line["to"]
         )

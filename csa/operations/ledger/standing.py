@@ -6,10 +6,13 @@ from typing import Any
 import polars as pl
 
 from csa.errors import CSAError, RegistryError
-from csa.operations.ledger import champion, ledger, team_ledger
+from csa.operations.ledger import champion, counted, ledger, team_ledger
 from csa.operations.ledger.ledger import Line
 from csa.operations.opened import Project
 from csa.operations.registry import downloads
+from csa.operations.trust.trusted import FILE, trusted_keys
+
+_UNSIGNED = f"not of this clone, and signed by no key that {FILE} trusts to promote"
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,8 @@ def note(project: Project) -> str | None:
     if database is not None and not database.is_file():
         return None
     try:
-        history = ledger_lines(project)
-        found = champion.standing(project.registry.versions(), history)
+        lines = counted.counted(project.ws, ledger_lines(project))
+        found = champion.standing(project.registry.versions(), lines)
     except RegistryError as error:
         return str(error)
     if found.agreement == "agree":
@@ -94,12 +97,19 @@ def verify_all(project: Project) -> list[Check]:
             meeting.notes
         ) or f"{len(meeting.history)} lines, the same here and in the registry"
 
+    def signed() -> tuple[bool, str]:
+        lines = ledger.history(project.ws.ledger, model)
+        count = len(lines) - len(counted.counted(project.ws, lines))
+        return not count, f"{count} of {len(lines)} lines do not count: {_UNSIGNED}"
+
     def agreed() -> tuple[bool, str]:
-        found = champion.standing(registry.versions(), ledger.history(project.ws.ledger, model))
+        found = champion.standing(registry.versions(), counted.history(project.ws, model))
         return found.agreement == "agree", str(found)
 
     check("chain of this clone", chain)
     check("registry's copy", shared)
+    if trusted_keys(project.ws) is not None:
+        check("signatures", signed)
     check("champion", agreed)
     for version in reversed(registry.versions()):
         name = f"files of version {version.version}"

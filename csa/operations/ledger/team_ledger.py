@@ -55,8 +55,24 @@ def meet(project: Project, model: str) -> Meeting:
     Raises:
         ArtifactError: a line was edited, or lines are gone on both sides.
     """
-    ws = project.ws
-    with project.registry.client() as client:
+    return meet_at(project.registry, model)
+
+
+def meet_at(registry: Registry, model: str) -> Meeting:
+    """Bring the ledger of the clone that has opened a registry together with the registry's.
+
+    Args:
+        registry: the registry.
+        model: whose lines.
+
+    Returns:
+        The lines of both, and what to tell.
+
+    Raises:
+        ArtifactError: as for `meet`.
+    """
+    ws = registry.ws
+    with registry.client() as client:
         runs = _runs(client, model)
         there = {line["hash"]: line for run in runs for line in _lines(run)}
         here = {line["hash"]: line for line in ledger.history(ws.ledger, model)}
@@ -73,7 +89,7 @@ def meet(project: Project, model: str) -> Meeting:
             )
         missing = [line for line in history if line["hash"] not in there]
         if missing:
-            _push(project.registry, runs, model, missing)
+            _push(registry, runs, model, missing)
     notes = []
     if not anchored <= set(here):
         notes.append(

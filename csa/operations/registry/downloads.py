@@ -1,9 +1,11 @@
 """Files of a registered version, fetched once and checked against the hash they were registered
-with.
+with; that hash is vouched for (`vouched`), or nothing is fetched.
 """
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from csa.errors import ArtifactError
 from csa.operations.registry.registering import model_files
 from csa.operations.registry.registry import Registry
 from csa.operations.registry.versions import Version
+from csa.operations.registry.vouched import vouch
 from csa.operations.runs.items import items_file
 from csa.operations.runs.records import file_sha256
 from csa.results.fit import FitReport
@@ -32,10 +35,11 @@ def alignment_file(registry: Registry, version: Version) -> Path:
     Raises:
         ArtifactError: what the registry holds is not what was registered.
     """
+    vouch(registry, version)
     expected = version.tags["alignment_sha256"]
     target = registry.ws.state / "downloads" / f"{expected}.safetensors"
     if not target.is_file() or file_sha256(target) != expected:
-        source = f"models:/{registry.model}/{version.version}/artifacts/alignment.safetensors"
+        source = f"models:/{version.model}/{version.version}/artifacts/alignment.safetensors"
         _download(registry, source, target, expected)
     return target
 
@@ -53,6 +57,7 @@ def queries_of(registry: Registry, version: Version) -> pl.DataFrame:
     Raises:
         ArtifactError: it is gone from the registry, or is another one.
     """
+    vouch(registry, version)
     expected = version.tags["queries_sha256"]
     target = registry.ws.state / "downloads" / f"{expected}.parquet"
     if not target.is_file() or file_sha256(target) != expected:
@@ -76,6 +81,7 @@ def items_of(registry: Registry, version: Version) -> Path:
         ArtifactError: it is gone from the registry, or is another one.
         KeyError: the version was registered without it.
     """
+    vouch(registry, version)
     expected = version.tags["items_sha256"]
     target = items_file(registry.ws, expected)
     if not target.is_file() or file_sha256(target) != expected:
@@ -92,8 +98,11 @@ def run_json(registry: Registry, version: Version) -> dict[str, Any]:
 
     Returns:
         The content of its run.json.
+
+    Raises:
+        ArtifactError: it is gone from the registry, or is another one.
     """
-    with registry.fetched(f"runs:/{version.mlflow_run}/run.json") as file:
+    with _record(registry, version, "run.json") as file:
         record: dict[str, Any] = read_json(file)
     return record
 
@@ -107,8 +116,11 @@ def fit_report(registry: Registry, version: Version) -> FitReport:
 
     Returns:
         Choices and diagnostics of the fit.
+
+    Raises:
+        ArtifactError: it is gone from the registry, or is another one.
     """
-    with registry.fetched(f"runs:/{version.mlflow_run}/fit.json") as file:
+    with _record(registry, version, "fit.json") as file:
         return FitReport.read(file)
 
 
@@ -129,6 +141,18 @@ def kept_fit_report(registry: Registry, run_id: str, version: Version | None) ->
     return None if version is None else fit_report(registry, version)
 
 
+@contextmanager
+def _record(registry: Registry, version: Version, name: str) -> Iterator[Path]:
+    """A file of the run record, checked; versions of before have no hash of it."""
+    vouch(registry, version)
+    expected = json.loads(version.tags.get("records", "{}")).get(name)
+    source = f"runs:/{version.mlflow_run}/{name}"
+    with registry.fetched(source) as file:
+        if expected is not None:
+            _check(file, source, expected)
+        yield file
+
+
 def verify_model(registry: Registry, version: Version) -> int:
     """Compare every file of a registered model, its code among them, with the hashes it was
     registered with.
@@ -143,14 +167,15 @@ def verify_model(registry: Registry, version: Version) -> int:
     Raises:
         ArtifactError: a file was changed, is missing, or was added.
     """
-    name = f"{registry.model} version {version.version}"
+    vouch(registry, version)
+    name = f"{version.model} version {version.version}"
     if "files" not in version.tags:
         raise ArtifactError(
             f"{name}: registered without hashes of its files (not by this version of csa); "
             f"register it again"
         )
     expected: dict[str, str] = json.loads(version.tags["files"])
-    with registry.fetched(f"models:/{registry.model}/{version.version}") as folder:
+    with registry.fetched(f"models:/{version.model}/{version.version}") as folder:
         found = model_files(folder)
         size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     for what, wrong in (
@@ -171,10 +196,14 @@ def verify_model(registry: Registry, version: Version) -> int:
 
 def _download(registry: Registry, source: str, target: Path, expected: str) -> None:
     with registry.fetched(source, target.parent) as file:
-        found = file_sha256(file)
-        if found != expected:
-            raise ArtifactError(
-                f"{source}: its sha256 is {found[:12]}, but {expected[:12]} was registered; "
-                "the registry's file was changed or damaged: restore it or register again"
-            )
+        _check(file, source, expected)
         shutil.move(file, target)
+
+
+def _check(file: Path, source: str, expected: str) -> None:
+    found = file_sha256(file)
+    if found != expected:
+        raise ArtifactError(
+            f"{source}: its sha256 is {found[:12]}, but {expected[:12]} was registered; "
+            "the registry's file was changed or damaged: restore it or register again"
+        )

@@ -1,57 +1,84 @@
-"""The registered model, as MLflow loads it: this file and an alignment in safetensors. Nothing
-is unpickled.
+"""The registered model, as MLflow loads it: this file, the code it needs in code/csa.zip, and
+files that hold no code. Nothing is unpickled.
 """
 
+import sys
+from pathlib import Path
 from typing import Any
 
-import mlflow
-import numpy as np
-import pandas as pd
-from mlflow.pyfunc.model import PythonModel
+# The code that travels with the model comes before any other package of that name. From an archive
+# Python reads modules without writing beside them, so the registered files stay as they are.
+_CODE = Path(__file__).with_name("code") / "csa.zip"
+if "csa" not in sys.modules and _CODE.is_file():
+    sys.path.insert(0, str(_CODE))
 
-import csa
-from csa.errors import InputError
+import mlflow  # noqa: E402
+import numpy as np  # noqa: E402
+import pandas as pd  # noqa: E402
+from mlflow.pyfunc.model import PythonModel  # noqa: E402
+
+from csa.scoring.batch import Asked, answer  # noqa: E402
+from csa.scoring.cells import Limits  # noqa: E402
+from csa.scoring.scorer import Scorer  # noqa: E402
 
 
 class AlignmentModel(PythonModel):
-    """Two feature columns give the score of each pair; one gives its canonical coordinates."""
+    """Pairs, items or their features in; scores, vectors, results or labels out.
+
+    `mlflow.pyfunc.load_model(..., model_config=...)` takes `files_from`, a folder whose items may
+    be named by path (none by default), and `encoders`, view -> folder of its encoder's files.
+    """
 
     def load_context(self, context: Any) -> None:
-        """Read the alignment and the names of its two views."""
-        self.alignment = csa.load(context.artifacts["alignment"])
-        self.views: list[str] = context.model_config["views"]
+        """Read the model's files."""
+        folder = Path(context.artifacts["alignment"]).parent
+        self.scorer = Scorer.read(folder)
+        config = context.model_config or {}
+        for view, name in config.get("weights", {}).items():
+            self.scorer.view(view).weights_from(folder / name)
+        for view, name in (config.get("encoders") or {}).items():
+            self.scorer.view(view).weights_from(Path(name))
+        allowed = config.get("files_from")
+        self.limits = Limits(
+            self.scorer.max_pixels, folder=None if allowed is None else Path(allowed)
+        )
 
     def predict(
         self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None
-    ) -> Any:
-        """Score pairs, or map one view.
+    ) -> pd.DataFrame:
+        """Answer a table.
 
         Args:
             context: MLflow's; unused.
-            model_input: n rows; one column per view that is given, named as the view, each cell a
-                feature vector.
-            params: MLflow's; unused.
+            model_input: n rows; one column per view that is given, named as the view: texts, bytes
+                of files (base64 in JSON), or feature vectors; empty cells where a row has none.
+            params: task (auto, score, embed, search, classify), top_k, labels, alpha.
 
         Returns:
-            Scores, shape (n,), when both views are given; canonical coordinates, shape (n, r), when
-            one is.
+            n rows. Of score: score, p_match, p_mismatch, verdict. Of embed: the vectors, a column
+            named as each given view; their inner products are the scores. Of search and classify:
+            found, a list for each row.
 
         Raises:
-            InputError: no column is named as a view.
+            InputError: no column is named as a view, or a cell holds no item.
             FeatureError: vectors of a wrong length, or NaN.
         """
-        first, second = (
-            np.stack(model_input[view].to_list()) if view in model_input else None
-            for view in self.views
-        )
-        if first is None and second is None:
-            raise InputError(
-                f"give a column {self.views[0]!r}, {self.views[1]!r} or both; got "
-                f"{list(model_input.columns)}"
-            )
-        if first is None or second is None:
-            return self.alignment.transform(X=first, Y=second)
-        return self.alignment.score_pairs(first, second)
+        names = self.scorer.names
+        columns = {
+            name: [_cell(cell) for cell in model_input[name]]
+            if name in model_input
+            else [None] * len(model_input)
+            for name in names
+        }
+        asked = {key: value for key, value in (params or {}).items() if value is not None}
+        if "labels" in asked:
+            asked["labels"] = tuple(asked["labels"])
+        return pd.DataFrame(answer(self.scorer, columns, Asked(**asked), self.limits))
+
+
+def _cell(cell: Any) -> Any:
+    """A cell as it was sent; pandas says NaN where nothing is."""
+    return None if isinstance(cell, float) and np.isnan(cell) else cell
 
 
 mlflow.models.set_model(AlignmentModel())

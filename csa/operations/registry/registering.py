@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from csa.errors import ArtifactError
-from csa.extras import DISTRIBUTION
+from csa.operations.registry.logged_model import log_model
 from csa.operations.registry.registry import Registry
 from csa.operations.registry.versions import CHALLENGER, Registered
 from csa.operations.runs.items import items_file
@@ -22,6 +22,9 @@ from csa.results.evaluation import EvaluationMetrics
 
 _REGISTERED = "csa.registered"  # tag of an MLflow run: "no" until its version exists
 _WRITER = "csa.writer"
+
+RECORDS = ("run.json", "metrics.json", "fit.json")
+"""Files of a run record that are kept beside a version."""
 
 
 def register(registry: Registry, run: RunRecord) -> Registered:
@@ -83,25 +86,21 @@ def _create(registry: Registry, client: Any, run: RunRecord) -> int:
     ).info.run_id
     metrics = EvaluationMetrics.read(ws.runs / run.run_id / "metrics.json")
     with mlflow.start_run(run_id=mlflow_run):
-        model = mlflow.pyfunc.log_model(
-            name="alignment",
-            python_model=str(Path(__file__).with_name("mlflow_model.py")),
-            artifacts={"alignment": str(ws.alignment)},
-            model_config={"views": list(run.views)},
-            signature=_signature(run.views),
-            pip_requirements=[
-                f"{DISTRIBUTION}=={run.versions['csa']}",
-                *(f"{name}=={run.versions[name]}" for name in ("numpy", "scipy")),
-            ],
-        )
+        model = log_model(ws, run, metrics)
+        mlflow.log_input(_data_set(ws, run), context="training")
         mlflow.log_metrics({name: value for name, value, _, _ in flatten(metrics.as_dict())})
-        for record in ("run.json", "metrics.json", "fit.json"):
+        for record in RECORDS:
             mlflow.log_artifact(str(ws.runs / run.run_id / record))
         mlflow.log_artifact(str(items_file(ws, run.items_sha256)), "items")
         mlflow.log_artifact(str(ws.runs / run.run_id / "queries.parquet"), "evaluation")
     if not client.search_registered_models(f"name = '{run.model}'"):
         client.create_registered_model(run.model)
-    tags = _lineage(run, metrics) | {"files": json.dumps(_logged_files(model.model_uri))}
+    tags = _lineage(run, metrics) | {
+        "files": json.dumps(_logged_files(model.model_uri)),
+        "records": json.dumps(
+            {record: file_sha256(ws.runs / run.run_id / record) for record in RECORDS}
+        ),
+    }
     version = client.create_model_version(
         run.model, model.model_uri, mlflow_run, tags=tags, model_id=model.model_id
     )
@@ -193,14 +192,16 @@ def _experiment(registry: Registry, client: Any, model: str) -> str:
     return str(client.create_experiment(model, artifact_location=place))
 
 
-def _signature(views: tuple[str, str]) -> Any:
-    from mlflow.models import ModelSignature
-    from mlflow.types.schema import Array, ColSpec, DataType, Schema
+def _data_set(ws: Workspace, run: RunRecord) -> Any:
+    """The pairs that a run read, for MLflow's page: their digest and where they came from."""
+    from mlflow.data.meta_dataset import MetaDataset
+    from mlflow.data.sources import LocalArtifactDatasetSource  # type: ignore[attr-defined]
 
-    return ModelSignature(
-        inputs=Schema(
-            [ColSpec(Array(DataType.double), name=view, required=False) for view in views]
-        )
+    about = run.params["dataset"]
+    return MetaDataset(  # type: ignore[abstract]
+        LocalArtifactDatasetSource(str(about["path"])),
+        name=f"{about['kind']} pairs",
+        digest=run.outputs[ws.pairs.relative_to(ws.root).as_posix()],
     )
 
 

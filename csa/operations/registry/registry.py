@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from csa.errors import ArtifactError, InputError, RegistryError
+from csa.masking import masked
 from csa.operations.registry.databases import check_registry
 from csa.operations.registry.versions import CHAMPION, Version
 from csa.pipeline.workspace import Workspace
@@ -210,4 +211,4 @@ def _said(error: Exception) -> str:
     heart = re.search(r"\(sqlite3\.\w+\) (.+?)(?: \[SQL| \(Background|$)", text) or re.search(
         r"\[Errno \d+\] ([^\"')]+)", text
     )
-    return heart[1] if heart else text[:200]
+    return masked(heart[1] if heart else text[:200])

@@ -1,5 +1,7 @@
 """What the registry says of a registered version."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -7,6 +9,29 @@ from typing import Any
 import polars as pl
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+
+REGISTERED = frozenset(
+    {
+        "run_id",
+        "git_commit",
+        "git_dirty",
+        "params_hash",
+        "evaluation_id",
+        "alignment_sha256",
+        "queries_sha256",
+        "items_sha256",
+        "encoders",
+        "data_rule",
+        "files",
+        "records",
+        "r1_forward",
+        "mrr_forward",
+        "r1_back",
+        "mrr_back",
+    }
+)
+"""Tags that a version is registered with, beside those of DVC's outputs. People may add others."""
+_OF_DVC = "dvc."
 
 
 @dataclass(frozen=True)
@@ -22,6 +47,7 @@ class Version:
     """One registered version, as read from MLflow.
 
     Attributes:
+        model: the registered model's name.
         version: 1, 2, ...
         aliases: such as `champion`.
         created: UTC, ISO 8601.
@@ -29,11 +55,18 @@ class Version:
         mlflow_run: id of the MLflow run that holds metrics, pictures and the per-query table.
     """
 
+    model: str
     version: int
     aliases: tuple[str, ...]
     created: str
     tags: dict[str, str]
     mlflow_run: str
+
+    @property
+    def registration(self) -> str:
+        """One hash over all that the version was registered with."""
+        kept = {k: v for k, v in self.tags.items() if k in REGISTERED or k.startswith(_OF_DVC)}
+        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
     @classmethod
     def read(cls, found: Any, aliases: dict[int, list[str]]) -> "Version":
@@ -50,7 +83,8 @@ class Version:
         created = datetime.fromtimestamp(found.creation_timestamp / 1000, UTC).isoformat(
             timespec="seconds"
         )
-        return cls(number, tuple(aliases.get(number, ())), created, dict(found.tags), found.run_id)
+        pointing = tuple(aliases.get(number, ()))
+        return cls(found.name, number, pointing, created, dict(found.tags), found.run_id)
 
 
 def versions_table(versions: list[Version]) -> pl.DataFrame:

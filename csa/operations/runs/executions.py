@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from csa.errors import CSAError, RefusedError, WorkspaceError
+from csa.masking import masked
 from csa.operations import stopping
 from csa.operations.opened import Project
 from csa.pipeline.workspace import Workspace
@@ -113,7 +114,7 @@ def noted(project: Project) -> Iterator[Execution]:
     except Exception as error:
         execution.outcome, execution.message = (
             "failed",
-            str(error) if isinstance(error, CSAError) else repr(error),
+            str(error) if isinstance(error, CSAError) else masked(repr(error)),
         )
         raise
     finally:

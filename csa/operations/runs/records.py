@@ -20,6 +20,7 @@ from typing import Any
 import csa
 from csa.errors import ArtifactError
 from csa.features.shards import fingerprint_of_features
+from csa.masking import masked_all
 from csa.operations.cache.dvc import output_hashes, output_sizes
 from csa.operations.opened import Project
 from csa.operations.runs.items import keep_items
@@ -120,7 +121,7 @@ def record_run(project: Project, stages: list[str]) -> tuple[RunRecord, bool]:
         model=params.model.name,
         git_commit=commit,
         git_dirty=dirty,
-        params=params.dump(),
+        params=masked_all(params.dump()),
         params_hash=params_hash,
         outputs=outputs,
         alignment_sha256=file_sha256(ws.alignment),
@@ -224,7 +225,7 @@ def _costs(ws: Workspace, stages: list[str]) -> dict[str, dict[str, Any]]:
 def _what_counts(params: Params) -> dict[str, Any]:
     """Parameters that can change the result: not the gate's, nor the card's words, nor who is told,
     nor where batches are computed, nor where the data lies (what is in it, the outputs' hashes
-    say)."""
+    say), nor what a registered version carries."""
     resolved = params.dump()
     del (
         resolved["gate"],
@@ -232,6 +233,7 @@ def _what_counts(params: Params) -> dict[str, Any]:
         resolved["compute"],
         resolved["notify"],
         resolved["dataset"]["path"],
+        resolved["model"]["with_weights"],
     )
     for task in resolved["tasks"].values():
         del task["dataset"]["path"]

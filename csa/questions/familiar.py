@@ -1,0 +1,62 @@
+"""Is an item like anything that was trained on?"""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from csa.core.matrices import Array, Float64
+from csa.core.preparation import unit
+from csa.evaluation.bootstrap import number_groups
+from csa.evaluation.conformal import Calibration
+from csa.evaluation.exchangeability import familiarity
+from csa.features.shards import FeatureTable
+
+UNFAMILIAR = 0.01
+"""P-value of `Familiar` from which on an item is called unlike what was trained on."""
+
+
+@dataclass(frozen=True, eq=False)
+class Familiar:
+    """How near items lie to a view's training items, beside how near held-out ones do.
+
+    Attributes:
+        known: unit features of the training items, shape (d, m).
+        usual: familiarity of held-out items.
+    """
+
+    known: Array
+    usual: Calibration
+
+    @classmethod
+    def of(cls, pairs: pl.DataFrame, table: FeatureTable, view: str) -> "Familiar":
+        """What is familiar in a view.
+
+        Args:
+            pairs: the pairs table.
+            table: features of the view's items.
+            view: its name.
+
+        Returns:
+            What new items are compared with.
+        """
+        train, test = (
+            pairs.filter(pl.col("split") == split).unique(
+                f"{view}_hash", keep="first", maintain_order=True
+            )
+            for split in ("train", "test")
+        )
+        known = table.rows(train[f"{view}_hash"].to_list())
+        held_out = familiarity(table.rows(test[f"{view}_hash"].to_list()), known)
+        return cls(unit(known).T, Calibration.of(held_out, number_groups(test["group"])))
+
+    def p_value(self, features: Array) -> Float64:
+        """Whether items are as much like some training item as held-out ones are.
+
+        Args:
+            features: by the view's encoder, shape (n, d).
+
+        Returns:
+            P-values of the claim that they are, shape (n,).
+        """
+        nearest: Float64 = (unit(features) @ self.known).max(axis=1)
+        return self.usual.p_value(nearest)

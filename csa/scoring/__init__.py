@@ -1,0 +1,1 @@
+"""A fitted model beside its encoders: raw items in, scores, vectors, labels and verdicts out."""
