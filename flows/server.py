@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from csa.errors import ArtifactError, WorkspaceError
+from csa.masking import masked
 from csa.operations.scheduler import SERVER_MARK, answers, note_of_server, running
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import read_json, write_json
@@ -164,7 +165,8 @@ def slot(wait: float) -> Iterator[None]:
     from prefect.client.orchestration import get_client
     from prefect.concurrency.sync import concurrency
 
-    address, seconds = os.environ["PREFECT_API_URL"], max(wait, _LEASE_SECONDS + _LEASE_GRACE)
+    address = masked(os.environ["PREFECT_API_URL"])
+    seconds = max(wait, _LEASE_SECONDS + _LEASE_GRACE)
     with get_client(sync_client=True) as client:
         client.upsert_global_concurrency_limit_by_name(SLOT, 1)
         taken = client.read_global_concurrency_limit_by_name(SLOT).active_slots
