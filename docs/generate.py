@@ -1,8 +1,9 @@
-"""Write what is made from the code and from measurements: docs/cli.md, docs/parameters.md, and the
-measured parts of docs/results.md and the README.
+"""Write what is made from the code, its tests and measurements: docs/cli.md, docs/parameters.md,
+docs/tested.md, and the measured parts of docs/results.md and the README.
 
 python -m docs.generate            write them
-python -m docs.generate --check    exit 1 if a page on disk is not what the code says
+python -m docs.generate --check    exit 1 if a page on disk is not what the code says, or a promise
+                                   names no test that is there
 """
 
 import inspect
@@ -19,6 +20,7 @@ from pydantic_core import PydanticUndefined
 from csa.cli import main as cli
 from csa.params.schema import Params
 from docs.measured import headline, measured
+from docs.tested import faults, promises, tested
 
 FOLDER = Path(__file__).parent
 
@@ -155,6 +157,7 @@ _BEGIN, _END = "<!-- measured: make docs -->", "<!-- end of measured -->"
 PAGES = {
     "cli.md": cli_page,
     "parameters.md": parameters_page,
+    "tested.md": tested,
     "results.md": page_with("results.md", measured),
     "../README.md": page_with("../README.md", headline),
 }
@@ -162,6 +165,10 @@ PAGES = {
 
 def main(arguments: list[str]) -> int:
     """Write or check the pages; returns the exit code."""
+    untested = faults(promises())
+    if untested:
+        print("promises without a test:", *untested, sep="\n", file=sys.stderr)
+        return 1
     drifted = []
     for name, make in PAGES.items():
         page, path = make().rstrip() + "\n", FOLDER / name
