@@ -117,8 +117,8 @@ def check_files(
     from tqdm import tqdm
 
     with warnings.catch_warnings(), ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        # its remarks on broken metadata; broken pixels are errors
-        warnings.filterwarnings("ignore", module="PIL")
+        # remarks on broken metadata and on headers in old spellings; broken items are errors
+        warnings.filterwarnings("ignore", module=r"PIL|numpy|csa\.modalities")
         outcomes = pool.map(partial(_checked, check), values)
         bar = tqdm(
             outcomes,

@@ -1,10 +1,13 @@
 """Parquet files that strangers made.
 
 pyarrow decodes them and proves every offset before anything else sees a cell: other decoders end
-the process where a page is damaged. What a file promises to hold is compared with its size before
-a page of it is read.
+the process where a page is damaged. pyarrow's own accessors do so where the footer is damaged, so
+the footer is proved first, by a reader that gets no page. What a file promises to hold is compared
+with its size before a page of it is read.
 """
 
+import contextlib
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +37,7 @@ class ParquetFile:
             raise DataError(f"{name}: no such Parquet file; correct the path")
         self._path, self._name = path, name
         with guarded(name, "Parquet"):
+            _prove_footer(path)
             self._file = parquet.ParquetFile(path)
             self.schema = self._file.schema_arrow
             self.height = int(self._file.metadata.num_rows)
@@ -144,6 +148,37 @@ class ParquetFile:
             plain = column.cast(column.type.value_type)
             table = table.set_column(i, names[i], plain)
         return table
+
+
+class _PageAskedError(Exception):
+    """The footer is sound: what is asked for lies beyond it."""
+
+
+class _NoPages(io.FileIO):
+    """A file of which nothing more can be read once `shut` is set."""
+
+    shut = False
+
+    def read(self, size: int | None = -1) -> Any:
+        """Bytes of the file.
+
+        Raises:
+            _PageAskedError: after it was shut.
+        """
+        if self.shut:
+            raise _PageAskedError
+        return super().read(-1 if size is None else size)
+
+
+def _prove_footer(path: Path) -> None:
+    """Let the reader see every entry of the footer: what it raises can be caught."""
+    from pyarrow.parquet import ParquetFile as Opened
+
+    with _NoPages(path) as file:
+        opened = Opened(file, pre_buffer=True)
+        file.shut = True
+        with contextlib.suppress(_PageAskedError):
+            opened.read_row_groups(list(range(opened.metadata.num_row_groups)), use_threads=False)
 
 
 def _top(path: str, names: Sequence[str]) -> bool:

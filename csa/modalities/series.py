@@ -72,7 +72,8 @@ def decode_series(file: BinaryIO, name: str) -> Series:
             f"{', '.join(_READERS)}"
         )
     try:
-        series = read(file)
+        with np.errstate(over="ignore"):  # what float32 cannot hold is counted below
+            series = read(file)
     except (ValueError, EOFError, OSError, SyntaxError) as error:
         raise DataError(
             f"{name}: the series cannot be read ({' '.join(str(error).split())[:120]}); write it "
@@ -88,8 +89,8 @@ def decode_series(file: BinaryIO, name: str) -> Series:
     wrong = int(np.count_nonzero(~np.isfinite(series)))
     if wrong:
         raise DataError(
-            f"{name}: {wrong} of {series.size} values are NaN or infinite; fill them in, or drop "
-            f"its row"
+            f"{name}: {wrong} of {series.size} values are NaN, infinite or beyond float32; fill "
+            f"them in, or drop its row"
         )
     if (series == series[0]).all():
         raise DataError(f"{name}: every channel is constant over {len(series)} steps; drop its row")

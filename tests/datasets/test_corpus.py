@@ -23,7 +23,7 @@ def load(name):
         sys.path.remove(str(FUZZ))
 
 
-fuzz, seeds, damages = load("readers"), load("seeds"), load("damage")
+fuzz, damages = load("readers"), load("damage")
 
 
 @pytest.mark.parametrize("case", sorted(path.parent.name for path in CORPUS.glob("*/case.json")))
@@ -35,9 +35,9 @@ def test_what_was_found_is_refused_in_one_line(tmp_path, case, on_error):
     assert fuzz.read(tmp_path / "data", given) in ("pairs", "refused")
 
 
-@pytest.mark.parametrize("name", seeds.SEEDS)
+@pytest.mark.parametrize("name", fuzz.SOUND)
 def test_damaged_data_sets_are_read_or_refused(tmp_path, name):
-    dataset, views = seeds.SEEDS[name](tmp_path / "sound")
+    dataset, views = fuzz.SOUND[name](tmp_path / "sound")
     assert fuzz.read(tmp_path / "sound", {"dataset": dataset, "views": views}) == "pairs"
     for number in range(12):
         dice = random.Random(f"{name}:{number}")
@@ -66,7 +66,7 @@ LISTS = {
 @pytest.mark.parametrize("name", LISTS)
 @pytest.mark.parametrize("kind", ["pipe", "device", "folder", "loop"])
 def test_what_is_no_file_is_never_waited_for(tmp_path, name, kind):
-    dataset, views = seeds.SEEDS[name](tmp_path)
+    dataset, views = fuzz.SOUND[name](tmp_path)
     file = tmp_path / LISTS[name]
     file.unlink()
     if kind == "pipe":
