@@ -123,9 +123,10 @@ def measure_decisions(
         (first, second, vectors.left, vectors.right),
         (second, first, vectors.right, vectors.left),
     )
-    for view, other, left, right in sides:
-        direction, relevant = f"{view.name}_to_{other.name}", (view.of_pair, other.of_pair)
-        queries = SetQueries(direction, left, right, relevant, view.groups)
+    for source, (view, other, left, right) in enumerate(sides):
+        direction, asking = f"{view.name}_to_{other.name}", view.asking
+        relevant = held_out.relevant(source)
+        queries = SetQueries(direction, left[:asking], right, relevant, view.groups[:asking])
         retrieval[direction], points = measure_sets(queries, params)
         curve += points
     group = number_groups(pairs["group"])
@@ -287,7 +288,7 @@ def _doubts(
     first = halves(group, params.seed)
     score = pairs["score"].to_numpy()
     reasons = doubts(score[first], group[first], score[~first], group[~first], params.alpha)
-    shared = _share_in_several_groups(held_out, group)
+    shared = _share_in_several_groups(held_out)
     if shared > _MANY_SHARED:
         reasons = reasons.because(
             f"{shared:.0%} of the held-out pairs have an item that another group has too: groups "
@@ -296,8 +297,9 @@ def _doubts(
     return reasons.metrics
 
 
-def _share_in_several_groups(held_out: HeldOut, group: NDArray[np.intp]) -> float:
+def _share_in_several_groups(held_out: HeldOut) -> float:
     """Share of held-out pairs one of whose items is also in a pair of another group."""
+    group = number_groups(held_out.pairs["group"])
     shared = np.zeros(len(group), dtype=np.bool_)
     for view in held_out.views:
         items = np.unique(np.stack([view.of_pair, group]), axis=1)[0]

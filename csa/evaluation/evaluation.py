@@ -3,17 +3,21 @@
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-import numpy as np
 import polars as pl
 
 from csa.core.alignment import Alignment
-from csa.evaluation.bootstrap import number_groups
 from csa.evaluation.held_out import HeldOut
 from csa.evaluation.mismatch import score_held_out_pairs, summarise_mismatch
 from csa.evaluation.retrieval import rank_queries, summarise, summarise_paper
 from csa.evaluation.vectors import HeldOutVectors, PairScorer
 from csa.params.measure import EvaluateParams
-from csa.results.evaluation import EvaluationMetrics, ModelMetrics, PairCounts, TestCount
+from csa.results.evaluation import (
+    AskedCounts,
+    EvaluationMetrics,
+    ModelMetrics,
+    PairCounts,
+    TestCount,
+)
 
 M = TypeVar("M", ModelMetrics, EvaluationMetrics)
 
@@ -24,7 +28,8 @@ class Evaluation(Generic[M]):
 
     Attributes:
         queries: one row a retrieval query, see `csa.evaluation.retrieval.rank_queries`.
-        pairs: one row a held-out pair, see `csa.evaluation.mismatch.score_held_out_pairs`.
+        pairs: one row a held-out pair that is asked, see
+            `csa.evaluation.mismatch.score_held_out_pairs`.
         metrics: summary with confidence intervals.
         vectors: index vectors of the held-out items.
     """
@@ -57,8 +62,9 @@ def evaluate(
     measured = result.metrics
     metrics = EvaluationMetrics(
         evaluation_id=held_out.evaluation_id,
-        pairs=PairCounts(alignment.n_pairs, len(result.pairs)),
-        groups=TestCount(int(np.max(number_groups(held_out.pairs["group"]))) + 1),
+        pairs=PairCounts(alignment.n_pairs, len(held_out.pairs)),
+        groups=TestCount(held_out.pairs["group"].n_unique()),
+        asked=_asked(held_out),
         galleries={view.name: len(view.items) for view in held_out.views},
         retrieval=measured.retrieval,
         retrieval_paper=measured.retrieval_paper,
@@ -67,6 +73,13 @@ def evaluate(
         mismatch_known=measured.mismatch_known,
     )
     return Evaluation(result.queries, result.pairs, metrics, result.vectors)
+
+
+def _asked(held_out: HeldOut) -> AskedCounts | None:
+    """What is asked, where that is not all."""
+    if held_out.asked == len(held_out.pairs):
+        return None
+    return AskedCounts(held_out.asked, held_out.asked_pairs["group"].n_unique())
 
 
 def measure(

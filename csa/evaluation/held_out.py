@@ -32,6 +32,7 @@ class HeldOutView:
         groups: group of each item (that of its first pair).
         features: shape (n, d).
         of_pair: item number of each pair.
+        asking: how many of the items, the first, are asked as queries.
     """
 
     name: str
@@ -40,15 +41,19 @@ class HeldOutView:
     groups: list[str]
     features: Array
     of_pair: NDArray[np.intp]
+    asking: int
 
     @classmethod
-    def of(cls, pairs: pl.DataFrame, name: str, features: FeatureLookup) -> "HeldOutView":
+    def of(
+        cls, pairs: pl.DataFrame, name: str, features: FeatureLookup, asked: int
+    ) -> "HeldOutView":
         """The unique items of one view of a pairs table.
 
         Args:
             pairs: the held-out rows of the table.
             name: of the view.
             features: of its items, by hash.
+            asked: how many of the rows, the first, are asked.
 
         Returns:
             The items with their features, and the item of each row.
@@ -65,6 +70,7 @@ class HeldOutView:
             unique["group"].to_list(),
             features.rows(items),
             of_pair,
+            asking=int(of_pair[:asked].max(initial=-1)) + 1,
         )
 
 
@@ -73,14 +79,17 @@ class HeldOut:
     """Both views of the held-out pairs.
 
     Attributes:
-        pairs: the held-out rows of the pairs table, the same pair of items only once.
+        pairs: the held-out rows of the pairs table, the same pair of items only once, those of
+            groups that are asked first.
         views: first and second view.
-        evaluation_id: sha256 of pairs, groups and item contents: two evaluations compare only where
-            this agrees.
+        asked: how many of the pairs, the first, are asked; the items of all are searched.
+        evaluation_id: sha256 of pairs, groups and item contents, and of what is asked of them: two
+            evaluations compare only where this agrees.
     """
 
     pairs: pl.DataFrame
     views: tuple[HeldOutView, HeldOutView]
+    asked: int
     evaluation_id: str
 
     @classmethod
@@ -89,6 +98,7 @@ class HeldOut:
         pairs: pl.DataFrame,
         names: tuple[str, str],
         features: tuple[FeatureLookup, FeatureLookup],
+        queries: int | None = None,
     ) -> "HeldOut":
         """Held-out view of a pairs table and its features.
 
@@ -96,15 +106,36 @@ class HeldOut:
             pairs: the whole pairs table; its rows of split `test` are taken.
             names: of the first and the second view.
             features: of the items of either view, by hash.
+            queries: at most so many groups are asked; None: all.
 
         Returns:
             The held-out pairs with the items of both views.
         """
-        test = unique_test_pairs(pairs, names)
+        test, asked = asked_first(unique_test_pairs(pairs, names), queries)
         first, second = (
-            HeldOutView.of(test, name, table) for name, table in zip(names, features, strict=True)
+            HeldOutView.of(test, name, table, asked)
+            for name, table in zip(names, features, strict=True)
         )
-        return cls(test, (first, second), evaluation_id(pairs, names))
+        return cls(test, (first, second), asked, evaluation_id(pairs, names, queries))
+
+    @property
+    def asked_pairs(self) -> pl.DataFrame:
+        """The pairs that are asked."""
+        return self.pairs.head(self.asked)
+
+    def relevant(self, source: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Items that belong together.
+
+        Args:
+            source: number of the view that queries are of, 0 or 1.
+
+        Returns:
+            (numbers of queries, numbers of gallery items), a pair each, of the items that are
+            asked.
+        """
+        query, gallery = self.views[source], self.views[1 - source]
+        of_query = query.of_pair < query.asking
+        return query.of_pair[of_query], gallery.of_pair[of_query]
 
 
 def unique_test_pairs(pairs: pl.DataFrame, names: tuple[str, str]) -> pl.DataFrame:
@@ -121,18 +152,41 @@ def unique_test_pairs(pairs: pl.DataFrame, names: tuple[str, str]) -> pl.DataFra
     return pairs.filter(pl.col("split") == "test").unique(hashes, keep="first", maintain_order=True)
 
 
-def evaluation_id(pairs: pl.DataFrame, names: tuple[str, str]) -> str:
-    """sha256 of the held-out pairs: their ids, groups and item contents.
+def asked_first(test: pl.DataFrame, queries: int | None) -> tuple[pl.DataFrame, int]:
+    """Which held-out pairs are asked: those of the groups whose names have the smallest hashes.
+    What is asked of fewer is asked of more groups too, and tomorrow as today.
+
+    Args:
+        test: held-out pairs, from `unique_test_pairs`.
+        queries: at most so many groups; None: all.
+
+    Returns:
+        The pairs, those that are asked first, each part in its order; and how many are asked.
+    """
+    groups = test["group"].unique().to_list()
+    if queries is None or len(groups) <= queries:
+        return test, len(test)
+    groups.sort(key=lambda group: hashlib.sha256(str(group).encode()).digest())
+    asked = test["group"].is_in(groups[:queries])
+    return pl.concat([test.filter(asked), test.filter(~asked)]), int(asked.sum())
+
+
+def evaluation_id(pairs: pl.DataFrame, names: tuple[str, str], queries: int | None = None) -> str:
+    """sha256 of the held-out pairs: their ids, groups and item contents, and how many groups are
+    asked where that is not all.
 
     Args:
         pairs: the whole pairs table.
         names: of the first and the second view, which are hashed too.
+        queries: at most so many groups are asked; None: all.
 
     Returns:
         64 hex digits.
     """
-    test = unique_test_pairs(pairs, names).select(
-        "pair_id", "group", *(f"{name}_hash" for name in names)
+    unique = unique_test_pairs(pairs, names)
+    test = unique.select("pair_id", "group", *(f"{name}_hash" for name in names))
+    binds = queries is not None and unique["group"].n_unique() > queries
+    content = json.dumps(
+        [list(names), test.rows(), *([queries] if binds else [])], ensure_ascii=False
     )
-    content = json.dumps([list(names), test.rows()], ensure_ascii=False)
     return hashlib.sha256(content.encode()).hexdigest()

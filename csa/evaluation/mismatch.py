@@ -29,7 +29,8 @@ _BLOCK_SCORES = 8_000_000
 
 
 def score_held_out_pairs(vectors: HeldOutVectors, held_out: HeldOut, seed: int) -> pl.DataFrame:
-    """Scores of the held-out pairs, and of the same first items with the partners of strangers.
+    """Scores of the held-out pairs that are asked, and of the same first items with the partners
+    of strangers.
 
     Args:
         vectors: index vectors of the held-out items.
@@ -44,15 +45,17 @@ def score_held_out_pairs(vectors: HeldOutVectors, held_out: HeldOut, seed: int) 
     Raises:
         DataError: all held-out pairs belong to one group.
     """
-    first, second = (view.of_pair for view in held_out.views)
-    group = number_groups(held_out.pairs["group"])
-    hard = nearest_strangers(held_out.views[1], group)[second]
+    asked, partners = held_out.asked_pairs, held_out.views[1]
+    first, second = (view.of_pair[: held_out.asked] for view in held_out.views)
+    group = number_groups(asked["group"])
+    hard = nearest_strangers(partners, number_groups(held_out.pairs["group"]))[second]
     there, hard_score = hard >= 0, np.full(len(first), np.nan)
     hard_score[there] = vectors.score(first[there], hard[there])
-    owner = np.zeros(len(held_out.views[1].items), dtype=np.intp)
-    owner[second[::-1]] = np.arange(len(second))[::-1]  # the first pair of each item
+    owner = np.zeros(len(partners.items), dtype=np.intp)
+    pairs = len(partners.of_pair)
+    owner[partners.of_pair[::-1]] = np.arange(pairs)[::-1]  # the first pair of each item
     names = held_out.pairs["pair_id"].to_list()
-    return held_out.pairs.select("pair_id", "group").with_columns(
+    return asked.select("pair_id", "group").with_columns(
         pl.Series("score", vectors.score(first, second)),
         pl.Series("stranger_score", vectors.score(first, second[strangers(group, seed)])),
         pl.Series("hard_stranger_score", hard_score).fill_nan(None),
@@ -61,7 +64,7 @@ def score_held_out_pairs(vectors: HeldOutVectors, held_out: HeldOut, seed: int) 
             [names[owner[item]] if item >= 0 else None for item in hard],
             dtype=pl.String,
         ),
-        *(held_out.pairs.select("mislabelled") if "mislabelled" in held_out.pairs.columns else []),
+        *(asked.select("mislabelled") if "mislabelled" in asked.columns else []),
     )
 
 
@@ -156,8 +159,8 @@ def strangers(group: NDArray[np.intp], seed: int) -> NDArray[np.intp]:
 
 
 def nearest_strangers(view: HeldOutView, group: NDArray[np.intp]) -> NDArray[np.intp]:
-    """For every item the most similar item of the same view with which it shares no group, by the
-    cosine of the raw features.
+    """For every item that is asked the most similar item of the same view with which it shares no
+    group, by the cosine of the raw features.
 
     Similarity within one view knows nothing of the alignment, so the hard pairs are the same for
     whatever is measured on them.
@@ -167,16 +170,16 @@ def nearest_strangers(view: HeldOutView, group: NDArray[np.intp]) -> NDArray[np.
         group: group number of each held-out pair.
 
     Returns:
-        Item numbers, shape (n,); -1 where an item shares a group with all others.
+        Item numbers, shape (view.asking,); -1 where an item shares a group with all others.
     """
     vectors = unit(view.features)
     member = sparse.csr_array(
         (np.ones(len(group)), (view.of_pair, group)), shape=(len(vectors), int(group.max()) + 1)
     )
-    nearest = np.full(len(vectors), -1, dtype=np.intp)
+    nearest = np.full(view.asking, -1, dtype=np.intp)
     rows = max(1, _BLOCK_SCORES // len(vectors))
-    for start in range(0, len(vectors), rows):
-        block = slice(start, start + rows)
+    for start in range(0, view.asking, rows):
+        block = slice(start, min(start + rows, view.asking))
         cosines = vectors[block] @ vectors.T
         cosines[(member[block] @ member.T).nonzero()] = -np.inf
         best = cosines.argmax(axis=1)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from csa.core.moments import Float64
 from csa.evaluation.bootstrap import estimate, group_draws, mean_estimate, number_groups
-from csa.evaluation.held_out import HeldOut, HeldOutView
+from csa.evaluation.held_out import HeldOut
 from csa.evaluation.vectors import HeldOutVectors, score_blocks
 from csa.params.measure import EvaluateParams
 from csa.results.estimate import Estimate
@@ -31,7 +31,7 @@ QUERY_METRICS = (*(f"recall_at_{k}" for k in CUTOFFS), "mrr")
 
 
 def rank_queries(vectors: HeldOutVectors, held_out: HeldOut) -> pl.DataFrame:
-    """Rank every query of both directions.
+    """Rank every query of both directions: each item that is asked, against all of the other view.
 
     Args:
         vectors: index vectors of the held-out items.
@@ -42,9 +42,8 @@ def rank_queries(vectors: HeldOutVectors, held_out: HeldOut) -> pl.DataFrame:
         recall_at_1, recall_at_5, recall_at_10, mrr, and for the rest of the two protocols
         average_precision, precision_at_5 and average_precision_at_r.
     """
-    first, second = held_out.views
     left, right = vectors.left, vectors.right
-    return pl.concat([_rank(first, second, left, right), _rank(second, first, right, left)])
+    return pl.concat([_rank(held_out, 0, left, right), _rank(held_out, 1, right, left)])
 
 
 def relevant_positions(
@@ -78,14 +77,16 @@ def relevant_positions(
     return positions
 
 
-def _rank(queries: HeldOutView, gallery: HeldOutView, left: Any, right: Any) -> pl.DataFrame:
-    positions = relevant_positions(left, right, (queries.of_pair, gallery.of_pair))
+def _rank(held_out: HeldOut, source: int, left: Any, right: Any) -> pl.DataFrame:
+    queries, gallery = held_out.views[source], held_out.views[1 - source]
+    asking = queries.asking
+    positions = relevant_positions(left[:asking], right, held_out.relevant(source))
     ranks = np.array([places[0] for places in positions])
     return pl.DataFrame(
         {
             "direction": [f"{queries.name}_to_{gallery.name}"] * len(ranks),
-            "query": queries.items,
-            "group": queries.groups,
+            "query": queries.items[:asking],
+            "group": queries.groups[:asking],
             "rank": ranks,
             "gallery": [len(gallery.items)] * len(ranks),
             **{f"recall_at_{k}": (ranks <= k).astype(np.float64) for k in CUTOFFS},

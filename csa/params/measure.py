@@ -64,6 +64,12 @@ class EvaluateParams(Section):
     )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="confidence level of every interval")
     seed: Seed = Field(0, description="of the bootstrap and of the mismatched pairs")
+    queries: int = Field(
+        10_000,
+        ge=10,
+        description="at most so many groups of held-out pairs are asked, drawn by the hashes of "
+        "their names; the items of all are searched",
+    )
     prompts: PromptParams = Field(
         default_factory=PromptParams,
         description="where held-out pairs carry labels: how classes are put into words",

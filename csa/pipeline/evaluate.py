@@ -115,7 +115,9 @@ def _measure_contenders(
                 )
                 for view in held_out.views
             )
-            theirs = HeldOut.of(data.pairs, params.view_names, (first, second))
+            theirs = HeldOut.of(
+                data.pairs, params.view_names, (first, second), params.evaluate.queries
+            )
         metrics = measure(contender.model, theirs, params.evaluate).metrics
         if labelled is not None:
             images = _of_held_out(theirs, labelled)

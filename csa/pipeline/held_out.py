@@ -18,7 +18,12 @@ class EvaluationData(PipelineData):
 
     def held_out(self) -> HeldOut:
         """The held-out pairs with their features."""
-        return HeldOut.of(self.pairs, self.params.view_names, self.feature_tables)
+        return HeldOut.of(
+            self.pairs,
+            self.params.view_names,
+            self.feature_tables,
+            self.params.evaluate.queries,
+        )
 
     def loaders(self) -> dict[str, Callable[[str], Any]]:
         """View -> what turns a value of the pairs table into an item."""

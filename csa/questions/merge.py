@@ -244,8 +244,8 @@ def _measured(
         FeatureTable.read(ws.features(params.view_names[0])),
         FeatureTable.read(ws.features(params.view_names[1])),
     )
-    held_out = HeldOut.of(read_pairs(ws.pairs), params.view_names, tables)
     settings: EvaluateParams = params.evaluate
+    held_out = HeldOut.of(read_pairs(ws.pairs), params.view_names, tables, settings.queries)
     alignments = {"merged": model.alignment_} | (
         {"own": load(ws.alignment)} if ws.alignment.is_file() else {}
     )

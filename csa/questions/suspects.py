@@ -122,7 +122,9 @@ def find(
         share, inside = (
             choose_share(alignment, X, Y, groups, params.evaluate) if given is None else (given, {})
         )
-        held_out = HeldOut.of(pairs, params.view_names, data.feature_tables)
+        held_out = HeldOut.of(
+            pairs, params.view_names, data.feature_tables, params.evaluate.queries
+        )
         gained = Trimmed(
             share,
             {str(tried): estimate for tried, estimate in inside.items()},

@@ -161,7 +161,7 @@ class SweepData:
         names = train["group"].unique(maintain_order=True).to_list()
         numbers = {name: i for i, name in enumerate(names)}
         group = np.array([numbers[name] for name in train["group"]], dtype=np.intp)
-        held_out = HeldOut.of(pairs, views, opened.feature_tables)
+        held_out = HeldOut.of(pairs, views, opened.feature_tables, opened.params.evaluate.queries)
         return cls(
             X,
             Y,

@@ -43,6 +43,11 @@ def _limits(source: Source) -> list[str]:
             "Held-out folds do not show that the two views have anything in common. Do not use "
             "this model.",
         )
+    if metrics.asked:
+        limits.append(
+            f"{metrics.asked.groups:,} of {metrics.groups.test:,} held-out groups, drawn by hash, "
+            f"were asked as queries (`evaluate.queries`); the items of all were searched."
+        )
     groups = metrics.groups.test
     if groups < _FEW_GROUPS:
         limits.append(

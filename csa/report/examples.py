@@ -164,7 +164,8 @@ def chance_recall(held_out: HeldOut, source: int, k: int) -> float:
     """
     view, gallery = held_out.views[source], held_out.views[1 - source]
     n = len(gallery.items)
-    right = np.bincount(view.of_pair, minlength=len(view.items)).astype(np.float64)
+    queries, _ = held_out.relevant(source)
+    right = np.bincount(queries, minlength=view.asking).astype(np.float64)
     miss = np.ones(len(right))
     for i in range(min(k, n)):
         miss *= np.clip(n - right - i, 0, None) / (n - i)

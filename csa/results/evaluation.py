@@ -257,6 +257,14 @@ class TestCount(Record):
 
 
 @dataclass(frozen=True)
+class AskedCounts(Record):
+    """Number of held-out pairs and groups that were asked as queries, where that is not all."""
+
+    pairs: int
+    groups: int
+
+
+@dataclass(frozen=True)
 class _OfPairs(Record):
     retrieval: dict[str, RetrievalMetrics]
     retrieval_paper: dict[str, PaperRetrievalMetrics]
@@ -307,12 +315,14 @@ class EvaluationMetrics(_OfPairs, _About):  # fields of the last base come first
         pairs: number of pairs.
         groups: number of held-out groups.
         galleries: view -> number of items that are searched.
+        asked: how many of the pairs and groups were asked; None: all.
         retrieval, retrieval_paper, mismatch, mismatch_hard, mismatch_known, classification: see
             `ModelMetrics`.
         conformal: decisions with an error rate.
         baselines: name -> the same of what CSA is measured beside.
     """
 
+    asked: AskedCounts | None = None
     conformal: ConformalMetrics | None = None
     classification: ClassificationMetrics | None = None
     baselines: dict[str, ModelMetrics] | None = None

@@ -5,6 +5,7 @@ protocols.
 import numpy as np
 import polars as pl
 import pytest
+from lookups import Dot, Features
 from scipy import sparse
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
@@ -17,23 +18,6 @@ from csa.params.measure import EvaluateParams
 from csa.results.evaluation import KnownCounts
 
 PARAMS = EvaluateParams(bootstrap=100)
-
-
-class Features:
-    """Item hash -> row, as a feature table gives them."""
-
-    def __init__(self, of_item):
-        self.of_item = of_item
-
-    def rows(self, hashes):
-        return np.stack([self.of_item[item] for item in hashes])
-
-
-class Dot:
-    """Items are compared by the inner product of their features."""
-
-    def index_vectors(self, X=None, Y=None):
-        return X, Y
 
 
 def held_out(groups, first, second, X, Y, **columns):

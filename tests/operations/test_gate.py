@@ -243,6 +243,39 @@ def test_queries_of_other_items_under_the_right_evaluation_id_are_refused(pipeli
     )
 
 
+@pytest.fixture
+def asks_few(team):
+    """Of 97 held-out groups 20 are asked."""
+    settings = dict(team.params["evaluate"])
+    team.params["evaluate"]["queries"] = 20
+    yield
+    team.params["evaluate"] = settings
+
+
+def test_where_a_sample_is_asked_it_is_that_of_the_record(pipeline, asks_few):
+    """The champion is measured on the challenger's sample; one that chose its own is refused."""
+    table = pipeline.ws.evaluation / "queries.parquet"
+    whole = pl.read_parquet(table)
+    pipeline.fit(components=1)
+    sample = pl.read_parquet(table)
+    assert len(sample) == 2 * 20 and set(sample["gallery"]) == {97}
+    pipeline.register()
+    decision = pipeline.gate().decision
+    assert decision.reason.startswith("worse: mrr -") and decision.evidence["number"] == 1
+
+    pipeline.params["evaluate"]["queries"] = 21  # another sample is no fresh start
+    pipeline.fit(components=2)
+    pipeline.register()
+    assert pipeline.gate().decision.evidence["number"] == 2
+
+    pipeline.params["evaluate"]["queries"] = 20
+    pipeline.fit(components=2)
+    others = whole.filter(~pl.col("query").is_in(sample["query"].implode()))
+    others.sort("group").head(40).write_parquet(table)
+    pipeline.register()
+    assert "are not the held-out items on record" in refused(pipeline)
+
+
 @pytest.mark.parametrize(
     ("file", "what"),
     [

@@ -180,13 +180,13 @@ def test_other_pairs_are_a_fresh_start_and_a_few_more_are_not(tmp_path):
 
 def test_half_of_the_items_make_the_same_pairs():
     def line(items, champion="c", gain=0.0, challenger="x"):
-        queries = pl.DataFrame({"query": [f"i{i}" for i in items]})
+        table = pl.DataFrame({"a_hash": [f"i{i}" for i in items], "b_hash": "b", "split": "test"})
         return {
             "gain": gain,
             "gate": {"metric": "mrr"},
             "evidence": {
                 "evaluation_id": str(items),
-                "held_out": held_out_sketch(queries),
+                "held_out": held_out_sketch(table, ("a", "b")),
                 "champion": {"alignment_sha256": champion},
                 "challenger": {"alignment_sha256": challenger},
             },

@@ -205,11 +205,13 @@ class _Contest:
                 f"{project.ws.runs / run.run_id}: its queries.parquet is missing or damaged; "
                 f"delete it and run `csa run` again"
             )
+        pairs = project.ws.pairs.relative_to(project.ws.root).as_posix()
+        items = run_items(project, run.items_sha256, run.outputs[pairs])
         evidence = {
             "evaluation_id": run.evaluation_id,
             "challenger": vouched.evidence(challenger),
             "champion": vouched.evidence(self.champion) if self.champion else None,
-            "held_out": held_out_sketch(queries),
+            "held_out": held_out_sketch(items, run.views),
         }
         if not vouched.is_of(challenger, run):
             said = f"version {challenger.version} was registered with other hashes"
@@ -219,8 +221,6 @@ class _Contest:
             alignment = downloads.alignment_file(project.registry, challenger)
         except ArtifactError as error:
             return Decision("keep", f"edited artifact: {error}", evidence=evidence)
-        pairs = project.ws.pairs.relative_to(project.ws.root).as_posix()
-        items = run_items(project, run.items_sha256, run.outputs[pairs])
         refusal = objection(run, items, queries, load(alignment))
         measured: dict[str, Any] = {}
         if refusal is None:

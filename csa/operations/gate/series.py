@@ -76,18 +76,20 @@ class Terms:
 FIRST = Terms()
 
 
-def held_out_sketch(queries: pl.DataFrame) -> list[str]:
+def held_out_sketch(items: pl.DataFrame, views: tuple[str, str]) -> list[str]:
     """A few held-out items by which two held-out sets are told to be the same (bottom-k sketch,
-    Cohen & Kaplan 2007).
+    Cohen & Kaplan 2007), however many of them are asked.
 
     Args:
-        queries: per-query table.
+        items: of a run, see `csa.operations.runs.items`.
+        views: names of the first and the second view.
 
     Returns:
         At most 32 hashes, sorted.
     """
-    items = queries["query"].unique().to_list()
-    return sorted(hashlib.sha256(f"query {item}".encode()).hexdigest()[:8] for item in items)[
+    test = items.filter(pl.col("split") == "test")
+    held_out = set().union(*(test[f"{view}_hash"].to_list() for view in views))
+    return sorted(hashlib.sha256(f"query {item}".encode()).hexdigest()[:8] for item in held_out)[
         :_KEPT
     ]
 

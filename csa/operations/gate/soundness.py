@@ -11,7 +11,7 @@ import polars as pl
 
 from csa.core.alignment import Alignment, load
 from csa.core.threads import one_thread_a_product
-from csa.evaluation.held_out import evaluation_id, unique_test_pairs
+from csa.evaluation.held_out import asked_first, evaluation_id, unique_test_pairs
 from csa.evaluation.retrieval import CUTOFFS
 from csa.operations.runs.items import UNPAIRED
 from csa.operations.runs.records import RunRecord
@@ -47,9 +47,11 @@ def objection(
             f"the run's training split has "
             f"{train:,}"
         )
-    if evaluation_id(items, run.views) != run.evaluation_id:
+    limit = run.params["evaluate"].get("queries")  # a run of before this limit has none
+    if evaluation_id(items, run.views, limit) != run.evaluation_id:
         return "evaluated on other data: its metrics are not of the held-out pairs on record"
-    test = unique_test_pairs(items, run.views)
+    test, asked = asked_first(unique_test_pairs(items, run.views), limit)
+    test = test.head(asked)
     for query, gallery in (run.views, run.views[::-1]):
         measured = queries.filter(pl.col("direction") == f"{query}_to_{gallery}")["query"].to_list()
         if sorted(measured) != sorted(test[f"{query}_hash"].unique().to_list()):

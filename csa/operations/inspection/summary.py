@@ -77,7 +77,7 @@ def summary_text(project: Project, result: RetrainResult) -> str:
         f"{result.run_id}{'' if result.new_run else '  (known: nothing was appended)'}",
         f"  stages      {done}",
         f"  pairs       {metrics.pairs.train:,} to train on in {fit.groups:,} groups, "
-        f"{metrics.pairs.test:,} held out in {metrics.groups.test:,}",
+        f"{metrics.pairs.test:,} held out in {metrics.groups.test:,}{_asked(metrics)}",
         *(
             f"  features    {view}: {_features_text(ws, view, f'embed@{view}' in ran)}"
             for view in (first, second)
@@ -119,6 +119,10 @@ def _alignment_text(fit: FitReport, first: str, second: str) -> str:
         f"features, shrinkage {gx:.2g} ({first}) and {gy:.2g} ({second})"
         + (f", {fit.nats:.1f} nats shared" if fit.nats else "")
     )
+
+
+def _asked(metrics: EvaluationMetrics) -> str:
+    return f", {metrics.asked.groups:,} asked" if metrics.asked else ""
 
 
 def _hard_text(metrics: EvaluationMetrics) -> str:

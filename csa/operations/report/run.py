@@ -123,7 +123,9 @@ def held_out_of(ws: Workspace, params: Params) -> HeldOut:
         The pairs, their features and where their items lie.
     """
     first, second = (FeatureTable.read(ws.features(view)) for view in params.view_names)
-    return HeldOut.of(read_pairs(ws.pairs), params.view_names, (first, second))
+    return HeldOut.of(
+        read_pairs(ws.pairs), params.view_names, (first, second), params.evaluate.queries
+    )
 
 
 def loaders_of(ws: Workspace, params: Params) -> tuple[Loader, Loader]:
