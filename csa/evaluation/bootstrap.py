@@ -5,6 +5,7 @@ was drawn.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,9 @@ from csa.core.moments import Float64
 from csa.results.estimate import Estimate
 
 
+@lru_cache(maxsize=1)  # every measure of an evaluation asks for the same
 def group_draws(n_groups: int, resamples: int, seed: int) -> Float64:
-    """How often each group is drawn in each resample, shape (resamples, n_groups).
+    """How often each group is drawn in each resample, shape (resamples, n_groups); read only.
 
     Args:
         n_groups: number of groups.
@@ -26,11 +28,13 @@ def group_draws(n_groups: int, resamples: int, seed: int) -> Float64:
         Counts, shape (resamples, n_groups), float64; each row sums to n_groups.
     """
     probability = np.full(n_groups, 1 / n_groups)
-    return (
+    draws: Float64 = (
         np.random.default_rng(seed)
         .multinomial(n_groups, probability, size=resamples)
         .astype(np.float64)
     )
+    draws.flags.writeable = False
+    return draws
 
 
 def interval(draws: Float64, confidence: float) -> tuple[float, float]:

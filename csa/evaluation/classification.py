@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from csa.core.matrices import Array, Float64
 from csa.errors import DataError
 from csa.evaluation.bootstrap import estimate, group_draws, mean_estimate, number_groups
-from csa.evaluation.vectors import PairScorer, score_blocks, search_vectors
+from csa.evaluation.vectors import PairScorer, each_block, search_vectors
 from csa.params.measure import EvaluateParams, PromptParams
 from csa.results.estimate import Estimate, Value
 from csa.results.evaluation import AskedPrompts, ClassChance, ClassificationMetrics
@@ -147,12 +147,16 @@ def classify(
         )
     right = np.array([number[label] for label in labels], dtype=np.intp)
     queries, candidates = search_vectors(model, images, classes.features, images_first)
-    predicted, rank = np.empty(len(right), dtype=np.intp), np.empty(len(right), dtype=np.int64)
-    score, best = np.empty(len(right)), np.empty(len(right))
-    for block, scores in score_blocks(queries, candidates):
+
+    def of_block(block: slice, scores: Float64) -> tuple[NDArray[Any], ...]:
         own = scores[np.arange(len(scores)), right[block]]
-        predicted[block], best[block], score[block] = scores.argmax(axis=1), scores.max(axis=1), own
-        rank[block] = (scores >= own[:, None]).sum(axis=1)
+        reach = (scores >= own[:, None]).sum(axis=1)
+        return scores.argmax(axis=1), scores.max(axis=1), own, reach
+
+    predicted, best, score, rank = (
+        np.concatenate(parts)
+        for parts in zip(*each_block(queries, candidates, of_block), strict=True)
+    )
     return pl.DataFrame(
         {
             "label": labels,

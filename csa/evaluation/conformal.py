@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from csa.core.matrices import Float64
 from csa.evaluation.bootstrap import number_groups
-from csa.evaluation.vectors import score_blocks
+from csa.evaluation.vectors import each_block
 
 Verdict = Literal["match", "mismatch", "undecided", "neither"]
 _ROUNDING = 1e-9
@@ -177,12 +177,15 @@ def right_gaps(
         Gaps, shape (n,), at least 0, in units of the score; infinite where a query has no right
         answer.
     """
-    behind = np.full(left.shape[0], np.inf)
-    for block, scores in score_blocks(left, right):
+
+    def of_block(block: slice, scores: Float64) -> Float64:
         mine = (relevant[0] >= block.start) & (relevant[0] < block.stop)
         row, column = relevant[0][mine] - block.start, relevant[1][mine]
-        np.minimum.at(behind[block], row, scores.max(axis=1)[row] - scores[row, column])
-    return behind
+        behind = np.full(len(scores), np.inf)
+        np.minimum.at(behind, row, scores.max(axis=1)[row] - scores[row, column])
+        return behind
+
+    return np.concatenate(each_block(left, right, of_block))
 
 
 def set_sizes(left: Any, right: Any, gaps: Float64) -> NDArray[np.intp]:
@@ -196,8 +199,9 @@ def set_sizes(left: Any, right: Any, gaps: Float64) -> NDArray[np.intp]:
     Returns:
         Sizes, from 0 to m, shape (n, g).
     """
-    sizes = np.empty((left.shape[0], len(gaps)), dtype=np.intp)
-    for block, scores in score_blocks(left, right):
-        behind = np.sort(scores.max(axis=1, keepdims=True) - scores, axis=1)
-        sizes[block] = [np.searchsorted(row, gaps, side="right") for row in behind]
-    return sizes
+
+    def of_block(_: slice, scores: Float64) -> NDArray[np.intp]:
+        behind = scores.max(axis=1, keepdims=True) - scores
+        return np.stack([np.count_nonzero(behind <= gap, axis=1) for gap in gaps], axis=1)
+
+    return np.concatenate(each_block(left, right, of_block))

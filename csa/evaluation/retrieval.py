@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 from csa.core.moments import Float64
 from csa.evaluation.bootstrap import estimate, group_draws, mean_estimate, number_groups
 from csa.evaluation.held_out import HeldOut
-from csa.evaluation.vectors import HeldOutVectors, score_blocks
+from csa.evaluation.vectors import HeldOutVectors, each_block
 from csa.params.measure import EvaluateParams
 from csa.results.estimate import Estimate
 from csa.results.evaluation import PaperRetrievalMetrics, RetrievalMetrics
 
 CUTOFFS = (1, 5, 10)
+_COUNTED = 32  # of so few right answers to count what reaches each is faster than to sort all
 QUERY_METRICS = (*(f"recall_at_{k}" for k in CUTOFFS), "mrr")
 
 
@@ -65,16 +66,23 @@ def relevant_positions(
     gallery = np.split(
         relevant[1][order], np.cumsum(np.bincount(relevant[0], minlength=left.shape[0]))[:-1]
     )
-    positions = []
-    for block, scores in score_blocks(left, right):
-        ascending = np.sort(scores, axis=1)
-        for row, line, mine in zip(scores, ascending, gallery[block], strict=True):
-            own = np.sort(row[mine])
-            at_least = len(line) - np.searchsorted(line, own, side="left")
-            own_at_least = len(own) - np.searchsorted(own, own, side="left")
-            place = at_least - own_at_least + np.arange(len(own), 0, -1)
-            positions.append(place[::-1].astype(np.int64))
-    return positions
+
+    def of_block(block: slice, scores: Float64) -> list[NDArray[np.int64]]:
+        return [_places(row, mine) for row, mine in zip(scores, gallery[block], strict=True)]
+
+    return [places for block in each_block(left, right, of_block) for places in block]
+
+
+def _places(scores: Float64, relevant: NDArray[np.intp]) -> NDArray[np.int64]:
+    """Where the relevant ones of a query's scores stand, from 1, ascending."""
+    own = np.sort(scores[relevant])
+    if len(own) <= _COUNTED:
+        at_least = np.array([np.count_nonzero(scores >= score) for score in own])
+    else:
+        at_least = len(scores) - np.searchsorted(np.sort(scores), own, side="left")
+    own_at_least = len(own) - np.searchsorted(own, own, side="left")
+    places: NDArray[np.int64] = at_least - own_at_least + np.arange(len(own), 0, -1)
+    return places[::-1].astype(np.int64)
 
 
 def _rank(held_out: HeldOut, source: int, left: Any, right: Any) -> pl.DataFrame:

@@ -1,16 +1,19 @@
 """What the tasks ask of a model: an `Alignment`, a fitted `CSA`, or any baseline."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from csa.core.matrices import Float64
+from csa.core.threads import each
 from csa.evaluation.held_out import HeldOut
 
-# Scores made at once; 64 MB in float64.
+R = TypeVar("R")
+
+# Scores of a block; 64 MB in float64.
 _BLOCK_SCORES = 8_000_000
 _BLOCK_ROWS = 4096
 
@@ -91,18 +94,23 @@ def search_vectors(
     return (left, right) if queries_first else (right, left)
 
 
-def score_blocks(left: Any, right: Any) -> Iterator[tuple[slice, Float64]]:
-    """Rows of queries and their scores against the whole gallery, block by block.
+def each_block(left: Any, right: Any, work: Callable[[slice, Float64], R]) -> list[R]:
+    """Work on rows of queries with their scores against the whole gallery, a block for each core
+    at a time; the blocks are the same however many cores there are.
 
     Args:
         left, right: index vectors (n, k) and (m, k), dense or sparse.
+        work: takes the rows, and their scores of shape (rows, m).
 
-    Yields:
-        The rows, and scores of shape (rows, m).
+    Returns:
+        What came of each block, in the order of the rows.
     """
     (n, _), (m, _) = left.shape, right.shape
     rows = max(1, _BLOCK_SCORES // max(m, 1))
-    for start in range(0, n, rows):
+
+    def on_block(start: int) -> R:
         block = slice(start, min(start + rows, n))
         scores = left[block] @ right.T
-        yield block, np.asarray(scores.toarray() if hasattr(scores, "toarray") else scores)
+        return work(block, np.asarray(scores.toarray() if hasattr(scores, "toarray") else scores))
+
+    return each(on_block, range(0, n, rows))
