@@ -28,8 +28,9 @@ def workers(dask: str | None = None) -> Iterator[Executor]:
 
     Args:
         dask: None for threads of this process, one a core; "local" for a Dask cluster on this
-            machine; else the address of a Dask scheduler, such as tcp://10.0.0.5:8786, whose
-            workers see the same files under the same paths.
+            machine, which speaks with this process alone; else the address of a Dask scheduler,
+            such as tls://10.0.0.5:8786, whose workers see the same files under the same paths.
+            Certificates for tls:// stand in Dask's own settings.
 
     Raises:
         InputError: Dask is not installed, or no scheduler answers.
@@ -119,10 +120,18 @@ def _moments_of_part(part: tuple[int, Iterable[tuple[ArrayLike, ArrayLike]]]) ->
 def _client(address: str) -> Iterator[Any]:
     with needed_for("compute.dask (null does without)", InputError):
         from distributed import Client, LocalCluster
-    if address == "local":
+        from distributed.security import Security
+
+        # only who holds these certificates, made for this cluster, is spoken with: whoever else
+        # works on this machine reaches its ports too, and what is sent there is unpickled
+        ours = Security.temporary() if address == "local" else None  # type: ignore[no-untyped-call]
+    if ours is not None:
         with (
             LocalCluster(
-                n_workers=cores(), threads_per_worker=1, dashboard_address=None
+                n_workers=cores(),
+                threads_per_worker=1,
+                dashboard_address=None,
+                security=ours,
             ) as cluster,  # type: ignore[no-untyped-call]
             Client(cluster) as client,  # type: ignore[no-untyped-call]
         ):
@@ -130,11 +139,12 @@ def _client(address: str) -> Iterator[Any]:
         return
     try:
         client = Client(address, timeout=20)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError) as error:
+    # of settings for TLS that lack or forbid something, Dask speaks in the last two
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
         said = " ".join(str(error).split())[:150]
         raise InputError(
-            f"compute.dask: no scheduler answers at {address!r} ({said}); start it, or set it to "
-            f"null"
+            f"compute.dask: no scheduler answers at {address!r} ({said}); start it, set Dask's own "
+            f"settings for TLS (docs/threat-model.md), or set compute.dask to null"
         ) from None
     with client:
         yield client

@@ -1,7 +1,10 @@
 """Workers: threads here or a Dask cluster give the same bits."""
 
 import hashlib
+import os
 import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -98,3 +101,63 @@ def test_no_scheduler_is_one_clear_error(monkeypatch):
         workers("nonsense://here"),
     ):
         pass
+
+
+def test_a_cluster_on_this_machine_speaks_with_nobody_else():
+    distributed = pytest.importorskip("distributed")
+    with workers("local") as cluster:
+        address = cluster._client.scheduler.address
+        assert address.startswith("tls://") and cluster.submit(pow, 2, 5).result() == 32
+        stranger = {"security": distributed.Security.temporary(), "timeout": 3}
+        with pytest.raises(OSError):
+            distributed.Client(address, **stranger)
+        with pytest.raises(OSError):
+            distributed.Client(address.replace("tls", "tcp"), timeout=3)
+
+
+ASK = """
+import sys
+from csa.errors import CSAError
+from csa.features.compute import workers
+try:
+    with workers(sys.argv[1]) as pool:
+        print(pool.submit(pow, 2, 5).result())
+except CSAError as error:
+    print(error)
+"""
+
+
+def test_a_scheduler_behind_tls_is_reached_with_dasks_own_settings(tmp_path):
+    """Certificates come from the machine, as Dask has them; what is wrong with them is one line."""
+    distributed = pytest.importorskip("distributed")
+    team = distributed.Security.temporary()
+    written = {
+        "CA_FILE": team.tls_ca_file,
+        "CLIENT__CERT": team.tls_client_cert,
+        "CLIENT__KEY": team.tls_client_key,
+    }
+    settings = {}
+    for name, content in written.items():
+        file = tmp_path / name
+        file.write_text(content)
+        settings[f"DASK_DISTRIBUTED__COMM__TLS__{name}"] = str(file)
+
+    def ask(address, **variables):
+        command = [sys.executable, "-c", ASK, address]
+        kept = {k: v for k, v in os.environ.items() if not k.startswith("DASK_")}
+        done = subprocess.run(command, env=kept | variables, stdout=-1, text=True, check=True)
+        return done.stdout.strip()
+
+    cluster = distributed.LocalCluster(
+        n_workers=1, processes=False, dashboard_address=None, security=team, protocol="tls://"
+    )
+    with cluster:
+        address = cluster.scheduler_address
+        assert ask(address, **settings) == "32"
+        refused = [ask(address)]
+        refused += [ask(address, **settings | {"DASK_DISTRIBUTED__COMM__TLS__CA_FILE": "none"})]
+        only_tls = {"DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "true"}
+        refused += [ask(address.replace("tls", "tcp"), **settings | only_tls)]
+    start = "compute.dask: no scheduler answers at 'tls://127.0.0.1:"
+    assert all(said.startswith((start, start.replace("tls", "tcp"))) for said in refused)
+    assert all("Dask's own settings for TLS" in said and "\n" not in said for said in refused)
