@@ -16,16 +16,24 @@ Every message is one line: what is wrong, what was got, the likely cause, and th
 print it to standard error and exit with code 2, or 1 where the answer is no.
 """
 
+import re
+
 from csa.masking import masked
+
+_LONG = re.compile(r"(\S{200})\S{4800,}")
 
 
 class CSAError(Exception):
     """Base of every error that CSA raises on purpose. Addresses in its words are masked, so no
-    password gets into a log.
+    password gets into a log, and a word of more than 5,000 letters is cut: it is data, no name.
     """
 
     def __init__(self, *words: object) -> None:
-        super().__init__(*(masked(word) if isinstance(word, str) else word for word in words))
+        super().__init__(*(_shown(word) if isinstance(word, str) else word for word in words))
+
+
+def _shown(words: str) -> str:
+    return _LONG.sub(r"\1…", masked(words))
 
 
 class InputError(CSAError, ValueError):

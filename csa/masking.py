@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-_ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<rest>[^\s'\"<>`|,;)\]}]*)")
+# The scheme is bounded: a word of 100,000 letters is looked at once, not once for each letter.
+_ADDRESS = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]{0,40})://(?P<rest>[^\s'\"<>`|,;)\]}]*)")
 _WEB = frozenset({"http", "https"})
 _PLACES = frozenset(
     {

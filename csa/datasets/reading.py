@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from csa.datasets.accounting import Fates, Records, as_dict, tally_files
 from csa.datasets.containers import inside
 from csa.datasets.rows import ItemError, LeftOut, RawPair
-from csa.datasets.splits import KNOWN, Part, part_in, part_of, words_of
+from csa.datasets.splits import KNOWN, Part, part_in, part_of, telling, words_of
 from csa.errors import DataError
 from csa.params.data import DatasetParams
 from csa.params.views import ViewParams
@@ -203,7 +203,7 @@ class Reading:
             what: a file is called in errors, such as "shard".
 
         Returns:
-            File -> part; empty where none says any.
+            File -> part, for those that say something; see `telling`.
 
         Raises:
             DataError: some say theirs and others do not.
@@ -213,7 +213,7 @@ class Reading:
         if known and len(known) < len(found):
             unknown = next(name for name, part in found.items() if part is None)
             raise DataError(unknown_split(words_of(_stem(unknown)), f"{what} {unknown}"))
-        return known
+        return telling(known)
 
     def _part_of_file(self, name: str) -> Part | None:
         *folders, _ = name.split("/")

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -138,18 +139,24 @@ def _check_quote(
     name: str, cells: list[str], lines: list[str], separator: str, before: int
 ) -> None:
     """Refuse a cell over several lines which look like rows of their own."""
-    inner = lines[1:]
-    if separator == "\t":
-        like_rows = any(line.count(separator) == len(cells) - 1 for line in inner)
-    else:
-        like_rows = names_a_file(cells[0].strip()) and any(
-            names_a_file(line.partition(separator)[0].strip()) for line in inner
-        )
-    if like_rows:
+    if any(_is_like(line.split(separator), cells, separator) for line in lines[1:]):
         raise DataError(
             f"{name}: a quote opens in line {before + 1} and closes in line {before + len(lines)}, "
             f"over lines that look like rows; remove the stray quote, or double it"
         )
+
+
+def _is_like(line: list[str], row: list[str], separator: str) -> bool:
+    """Whether a line of a cell looks like a row: as many tabs, a file at the same place, or a first
+    cell that differs in its numbers alone.
+    """
+    if separator == "\t":
+        return len(line) == len(row)
+    pairs = [(one.strip(), other.strip()) for one, other in zip(line, row, strict=False)]
+    if any(names_a_file(one) and names_a_file(other) for one, other in pairs):
+        return True
+    first, of_row = (re.sub(r"\d+", "0", cell) for cell in pairs[0])
+    return len(line) >= len(row) and "0" in first and first == of_row
 
 
 def _names_items(first: list[str], second: list[str]) -> bool:

@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, TypeVar
 
 Part = Literal["train", "val", "test", "none"]
+Key = TypeVar("Key")
 
 _NAMES: dict[str, Part] = {
     "train": "train",
@@ -58,8 +59,29 @@ def part_in(name: str, mapping: Mapping[str, Part]) -> Part | None:
     return ends.pop() if len(ends) == 1 else None
 
 
+def telling(parts: Mapping[Key, Part]) -> dict[Key, Part]:
+    """What splits say that is worth saying: one split alone is only the name of the whole.
+
+    Args:
+        parts: file or folder -> its part.
+
+    Returns:
+        The same; only those that are none where all the others are of one part.
+
+    >>> telling({"a.tar": "train", "b.tar": "train"}), telling({"a": "test", "b": "none"})
+    ({}, {'b': 'none'})
+    """
+    alone = len(set(parts.values()) - {"none"}) == 1
+    return {key: part for key, part in parts.items() if part == "none" or not alone}
+
+
 def words_of(name: str) -> str:
-    """What a file or folder would be called in `dataset.splits`: its words without numbers."""
+    """What a file or folder would be called in `dataset.splits`: its words without numbers.
+
+    >>> words_of("junk-00000-of-00002")
+    'junk'
+    """
+    name = re.sub(r"\d+-of-\d+", "", name)
     return "_".join(re.findall(r"[^\W\d_]+", name)).lower() or name
 
 

@@ -40,6 +40,13 @@ def test_every_kind_of_address_is_masked(address, secret):
     assert secret not in str(CSAError(f"{address}: broken")), "every error of ours is masked"
 
 
+def test_a_word_of_many_letters_is_masked_at_once_and_cut():
+    long = "x" * 140_000
+    said = str(CSAError(f"no column http://joe:S3CR3T00@{long}/{long}; the columns are {long}"))
+    assert "S3CR3T00" not in said and len(said) < 1000
+    assert said.endswith(f" the columns are {'x' * 200}…")
+
+
 def test_what_is_no_secret_is_left():
     for text in ("models:/name/3", "C:/data", "sqlite:////tmp/a.db", "no address", "s3://a/b c://"):
         assert masked(text) == text.replace("c://", "c://***")

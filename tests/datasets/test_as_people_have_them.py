@@ -195,6 +195,19 @@ def test_several_captions_in_a_text_of_a_shard(tmp_path):
     assert "every text has 3 lines" in result.notes[0]
 
 
+def test_one_empty_text_does_not_change_how_the_others_are_read(tmp_path):
+    texts = {3: "  \n"}
+    members = (
+        member
+        for i in range(N)
+        for member in samples([i], texts.get(i, "thing {0}\nthe thing {0}\n"))
+    )
+    shard(tmp_path / "0.tar", members)
+    result = read(tmp_path, kind="webdataset", on_error="quarantine")
+    assert len(result.pairs) == 2 * (N - 1) and len(result.quarantine) == 1
+    assert "every text has 2 lines" in result.notes[0]
+
+
 # A split that is given is kept; an unknown one is named
 
 
@@ -244,6 +257,43 @@ def test_train_and_test_alone(tmp_path):
     result = read(tmp_path, kind="huggingface")
     assert splits(result) == {"train": 18, "test": 6}
     assert result.notes[0] == "there is no part val (dataset.held_out), so test is held out"
+
+
+READERS_OF_PARTS = ["webdataset", "hub", "table", "dictionary", "imagefolder", "coco"]
+
+
+@pytest.mark.parametrize("reader", READERS_OF_PARTS)
+def test_one_split_alone_says_nothing(tmp_path, reader):
+    """It is the name of the whole, so groups are held out by their hash; "none" stays unread."""
+    kind = {"hub": "huggingface", "dictionary": "huggingface"}.get(reader, reader)
+    for name, numbers in (("train", range(18)), ("extra", range(18, N))):
+        if reader == "webdataset":
+            shard(tmp_path / f"{name}-0.tar", samples(numbers))
+        elif reader == "hub":
+            (tmp_path / "data").mkdir(exist_ok=True)
+            images = [{"bytes": picture(i), "path": None} for i in numbers]
+            table = pa.table({"image": images, "text": [f"thing {i}" for i in numbers]})
+            parquet.write_table(table, tmp_path / "data" / f"{name}-00000-of-00001.parquet")
+        elif reader == "table":
+            pictures(tmp_path / "i", numbers)
+            records = [{"image": f"i/{i}.jpg", "text": f"thing {i}"} for i in numbers]
+            separated(tmp_path / "t" / f"{name}.csv", records)
+        elif reader == "dictionary":
+            saved(tmp_path / name, numbers)
+            names = json.dumps({"splits": ["train", "extra"]})
+            put(tmp_path / "dataset_dict.json", names)
+        elif reader == "coco":
+            pictures(tmp_path / f"{name}2017", numbers)
+            images = [{"id": i, "file_name": f"{i}.jpg"} for i in numbers]
+            notes = [{"id": i, "image_id": i, "caption": f"thing {i}"} for i in numbers]
+            content = json.dumps({"images": images, "annotations": notes})
+            put(tmp_path / "annotations" / f"captions_{name}2017.json", content)
+        else:
+            pictures(tmp_path / name / "cat", numbers[::2])
+            pictures(tmp_path / name / "dog", numbers[1::2])
+    more = {"table": "t"} if reader == "table" else {}
+    found = splits(read(tmp_path, kind=kind, splits={"extra": "none"}, **more))
+    assert sum(found.values()) == 18 and set(found) == {"train", "test"}
 
 
 def test_splits_of_a_table_in_any_spelling(tmp_path):
@@ -323,6 +373,22 @@ def test_stray_quotes(tmp_path):
         lines = [f"{i}.jpg{separator}{texts.get(i, f'thing {i}')}\n" for i in range(N)]
         put(tmp_path / name, f"image{separator}text\n" + "".join(lines))
         refused(tmp_path, "a quote opens in line 5 and closes in line 9", table=name)
+
+
+def test_stray_quotes_where_the_file_is_not_the_first_column(tmp_path):
+    pictures(tmp_path)
+    texts = {3: '"Go on, he said', 7: 'a pizza of 12"'}
+    for name, first in (("a.csv", "p{0},{0}.jpg,"), ("b.csv", "{0:03d},x,")):
+        lines = [f"{first.format(i)}{texts.get(i, f'thing {i}')},g\n" for i in range(N)]
+        put(tmp_path / name, "id,image,text,group\n" + "".join(lines))
+        refused(tmp_path, "a quote opens in line 5 and closes in line 9", table=name)
+
+
+def test_a_text_of_several_lines_is_no_stray_quote(tmp_path):
+    pictures(tmp_path)
+    text = "1, 2, 3\ncounts the dog,\nthen, at 4, it, stops"
+    separated(tmp_path / "pairs.csv", rows(text=lambda i: text if i == 3 else f"thing {i}"))
+    assert read(tmp_path).pairs["text"][3] == text
 
 
 def test_a_file_of_metadata_beside_classes_is_told(tmp_path):

@@ -549,6 +549,16 @@ CASES = [
         VIEWS,
     ),
     case(
+        "add its name, or drop the sample",
+        both(
+            lambda f: shard(f, [*samples("cls", "0"), ("x.png", picture(99)), ("x.cls", b"1")]),
+            write("classnames.txt", "cat\n"),
+            settings(kind="webdataset"),
+        ),
+        write("classnames.txt", "cat\ndog\n"),
+        VIEWS,
+    ),
+    case(
         "is no JSON object; correct dataset.columns",
         lambda f: shard(f, samples("json", "[]")) | {"columns": {"text": "json.caption"}},
         both(good_shard, settings(columns={})),

@@ -75,9 +75,9 @@ def worker(pipe: Connection) -> None:
     import csa.datasets.ingest  # noqa: F401  # what it loads is not the case's memory
 
     with open("/proc/self/statm") as file:  # noqa: PTH123
-        used = int(file.read().split()[0]) * resource.getpagesize()
-    limit = used + GIGABYTES * 2**30
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        used = int(file.read().split()[5]) * resource.getpagesize()
+    limit = used + GIGABYTES * 2**30  # of data: what threads reserve is no memory of theirs
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     while True:
         folder, case = pipe.recv()
         pipe.send(read(Path(folder), case))

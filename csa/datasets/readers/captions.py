@@ -95,10 +95,15 @@ def read_coco(reading: Reading) -> None:
     for name in listed:
         if name not in used:
             reading.pass_over(f"{name}: no image of it is here", [name])
+    found = reading.parts_of_files((parts[name] for name in used), "part") if len(used) > 1 else {}
     for name, folder in used.items():
-        whole = reading.parts_of_files([parts[name]], "part") if len(used) > 1 else {}
-        split = None if not whole else "train" if "train" in whole.values() else "test"
-        _coco_part(reading, name, folder, split)
+        role = found.get(parts[name])
+        if role == "none":
+            rule = reading.untouched(role).what
+            reading.pass_over(f"files {rule}", [name, *reading.below(folder)])
+        else:
+            split = role and ("train" if role == "train" else "test")
+            _coco_part(reading, name, folder, split)
 
 
 def _coco_part(reading: Reading, name: str, folder: str, split: str | None) -> None:

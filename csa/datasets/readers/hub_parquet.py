@@ -68,11 +68,11 @@ def read_hub_parquet(reading: Reading) -> None:
     files = [name for name in reading.files if name.lower().endswith(ENDING)]
     _one_configuration(reading, files)
     parts = reading.parts_of_files(files, "file")
-    roles = reading.roles(parts.values()) if len(set(parts.values())) > 1 else {}
+    roles = reading.roles(parts.values())
     names: list[str] = []
     before: dict[str | None, int] = {}
     for name in files:
-        part = parts.get(name) if roles else None
+        part = parts.get(name)
         if part is not None and roles[part] is None:
             _pass_over(reading, name, part)
             continue

@@ -10,7 +10,7 @@ from csa.datasets.readers.hub_parquet import ENDING, read_hub_parquet
 from csa.datasets.readers.hub_rows import media_cells, part_of_features, take_rows
 from csa.datasets.reading import Reading
 from csa.datasets.rows import load_json
-from csa.datasets.splits import Part
+from csa.datasets.splits import Part, telling
 from csa.errors import DataError
 
 
@@ -57,19 +57,18 @@ def read_huggingface(reading: Reading) -> None:
     ):
         read_hub_parquet(reading)
         return
-    parts: list[str | None] = [None]
-    if "dataset_dict.json" in reading.names:
-        parts = list(_split_names(reading))
-    if len(parts) == 1:
-        _read_part(reading, parts[0], None)
+    parts = list(_split_names(reading)) if "dataset_dict.json" in reading.names else []
+    if len(parts) < 2:
+        _read_part(reading, parts[0] if parts else None, None)
         return
-    of_part = {part: reading.part(part or "", f"dataset_dict.json, {part}") for part in parts}
+    of_part = telling({part: reading.part(part, f"dataset_dict.json, {part}") for part in parts})
     roles = reading.roles(of_part.values())
-    for part, meant in of_part.items():
-        if roles[meant] is None:
-            _pass_over(reading, part or "", meant)
+    for name in parts:
+        part = of_part.get(name)
+        if part and roles[part] is None:
+            _pass_over(reading, name, part)
         else:
-            _read_part(reading, part, roles[meant])
+            _read_part(reading, name, roles[part] if part else None)
 
 
 def _pass_over(reading: Reading, name: str, part: Part) -> None:

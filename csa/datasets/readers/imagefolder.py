@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 from csa.datasets.reading import Reading, unknown_split
 from csa.datasets.rows import ItemError, RawPair, read_lines, view_of
-from csa.datasets.splits import Part, part_of
+from csa.datasets.splits import Part, part_of, telling
 from csa.errors import DataError
 from csa.modalities.image import SUFFIXES
 from csa.storage.files import guarded
@@ -56,13 +56,10 @@ def read_imagefolder(reading: Reading) -> None:
         )
     labels = _class_names(reading)
     images = images_of_classes(reading)
-    roles = {part: None if part is None else "train" if part == "train" else "test"
-             for _, _, part in images}  # fmt: skip
-    if len(roles) == 1:  # one split alone says nothing
-        roles = dict.fromkeys(roles)
+    parts = telling({name: part for name, _, part in images if part})
 
     def pair(name: str, image: ClassImage) -> list[RawPair]:
-        _, folder, part = image
+        _, folder, _ = image
         label = labels.get(folder) if labels else folder.replace("_", " ")
         if label is None:
             raise ItemError(
@@ -70,7 +67,8 @@ def read_imagefolder(reading: Reading) -> None:
                 {image_view: name},
             )
         values = {image_view: name, text_view: template.replace("{label}", label)}
-        return [RawPair(name, name, values, name, roles[part], label)]
+        split = None if name not in parts else "train" if parts[name] == "train" else "test"
+        return [RawPair(name, name, values, name, split, label)]
 
     reading.take("images", ((image[0], image) for image in images), pair)
     _tell(reading, {folder for _, folder, _ in images}, bool(labels))

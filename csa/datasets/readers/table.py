@@ -88,13 +88,13 @@ def _names(parts: Parts) -> list[str]:
     ]
 
 
-def _splits(reading: Reading, parts: Parts) -> tuple[dict[Part, str | None], list[Part]]:
+def _splits(reading: Reading, parts: Parts) -> tuple[dict[Part, str | None], list[Part | None]]:
     """What each part is here, and the part of each row; nothing where the names say no splits."""
     known = reading.parts_of_files(parts.files, "table") if len(parts.files) > 1 else {}
-    if len(set(known.values())) < 2:
+    if not known:
         return {}, []
     of_rows = [
-        known[file]
+        known.get(file)
         for file, table in zip(parts.files, parts.tables, strict=True)
         for _ in range(table.height)
     ]

@@ -55,14 +55,12 @@ def read_webdataset(reading: Reading) -> None:
             f"files of one key, such as 0.jpg and 0.txt"
         )
     parts = reading.parts_of_files(shards, "shard")
-    if len(set(parts.values())) == 1 and "none" not in parts.values():
-        parts = {}  # one split alone says nothing
-    roles = reading.roles(parts.values()) if parts else {}
+    roles = reading.roles(parts.values())
     endings: Counter[str] = Counter()
     passed: list[str] = []
     for name, files in shards.items():
-        split = roles[parts[name]] if parts else None
-        if parts and split is None:
+        split = roles[parts[name]] if name in parts else None
+        if name in parts and split is None:
             rule = f"shards {reading.untouched(parts[name]).what}"
             reading.pass_over(rule, [member.name for member in files or ()] or [name])
             passed.append(name)
@@ -237,8 +235,7 @@ def _pair(reading: Reading, shard: Shard, where: tuple[str, str], sample: _Sampl
     place, key = where
     columns = reading.params.columns
     label = _text(sample, columns.get("label"), _LABELS, shard, place)
-    if label and label.strip().isdecimal() and int(label) < len(shard.classes):
-        label = shard.classes[int(label)]
+    label = _class_name(label, shard.classes, place)
     values: dict[str, str | None] = {}
     for view, settings in reading.views.items():
         asked, usual = columns.get(view), MODALITIES[settings.modality].endings
@@ -253,6 +250,19 @@ def _pair(reading: Reading, shard: Shard, where: tuple[str, str], sample: _Sampl
             sample.used.add(found[0])
             values[view] = shard.value(sample.members[found[0]])
     return RawPair(place, shard.pair_id(key), values, None, shard.split, label)
+
+
+def _class_name(label: str | None, classes: list[str], place: str) -> str | None:
+    """The name of a class that may be given by its number; None where there is no label."""
+    label = (label or "").strip()
+    if not classes or not label.isdecimal():
+        return label or None
+    if len(label) > 9 or int(label) >= len(classes):
+        raise ItemError(
+            f"{place}: class {label[:20]} has no line in {CLASSES}, which names {len(classes)}; "
+            f"add its name, or drop the sample"
+        )
+    return classes[int(label)]
 
 
 def _text(
@@ -292,14 +302,14 @@ def _split_captions(reading: Reading) -> None:
         [line.strip() for line in (row.values[views[0]] or "").splitlines() if line.strip()]
         for row in reading.rows
     ]
-    counts = {len(found) for found in lines}
+    counts = {len(found) for found in lines if found}  # where nothing is there says nothing
     several = sum(len(found) > 1 for found in lines)
     if len(counts) > 1 or several < 3:
         if several:
             reading.notes.append(f"{several} texts have several lines; each is read as one text")
         return
     reading.notes.append(
-        f"every text has {len(lines[0])} lines, so each line is read as a caption of its own"
+        f"every text has {max(counts)} lines, so each line is read as a caption of its own"
     )
     reading.rows[:] = [
         RawPair(
@@ -312,7 +322,7 @@ def _split_captions(reading: Reading) -> None:
             record=row.record,
         )
         for row, found in zip(reading.rows, lines, strict=True)
-        for k, line in enumerate(found)
+        for k, line in enumerate(found or [""])
     ]
 
 
