@@ -84,8 +84,18 @@ def check_data(
             checks.append(_near("near_duplicates", said, cosine, len(new), limits))
             other = views[1 - views.index(view)]
             like = pl.DataFrame(
-                {"item": asked, "like": [trained[row] for row in nearest], "cosine": cosine},
-                schema={"item": pl.String, "like": pl.String, "cosine": pl.Float64},
+                {
+                    "item": asked,
+                    "like": [trained[row] for row in nearest],
+                    "cosine": cosine,
+                    "same": _same(asked, table, _looked_up(table, trained)),
+                },
+                schema={
+                    "item": pl.String,
+                    "like": pl.String,
+                    "cosine": pl.Float64,
+                    "same": pl.Boolean,
+                },
             )
             checks.append(_copies(pairs, (view, other), like, len(new), limits))
     return checks
@@ -126,7 +136,7 @@ def _features(view: str, n: int, features: _Blocks, limits: ChecksParams) -> lis
     dead, seen = 0, set()
     for block in features():
         dead += int((~block.any(axis=1)).sum())
-        seen |= {hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in block}
+        seen |= set(_digests(block))
     again = n - len(seen) - max(dead - 1, 0)
     return [
         judge(
@@ -142,6 +152,24 @@ def _features(view: str, n: int, features: _Blocks, limits: ChecksParams) -> lis
             f"{again:,} of {n:,} {view} items have the very features of another",
         ),
     ]
+
+
+def _digests(features: Array) -> list[bytes]:
+    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in features]
+
+
+def _same(asked: list[str], table: FeatureLookup, known: _Blocks) -> list[bool]:
+    """Whether a known item has the very features of each asked one, which are not all zero. An
+    encoder sees pixels: two files that decode to the same picture have the same features.
+    """
+    if not asked:
+        return []
+    rows = table.rows(asked)
+    digests = _digests(rows)
+    wanted, found = set(digests), set()
+    for block in known():
+        found |= wanted.intersection(_digests(block))
+    return [bool(row.any()) and digest in found for row, digest in zip(rows, digests, strict=True)]
 
 
 def _nearest(
@@ -213,23 +241,25 @@ def _judge_share(name: str, counts: tuple[int, int, int], limits: Limits, said: 
 def _copies(
     pairs: pl.DataFrame, views: tuple[str, str], like: pl.DataFrame, of: int, limits: ChecksParams
 ) -> Check:
-    """Held-out items whose nearest training item is near and has a text of theirs that hardly any
-    other group has: the same item, saved again. `like` has a row a held-out item that was asked
-    for: item, like, cosine; `of` is the number of all.
+    """Held-out items that are in training as another file. Either some training item has their very
+    features, whatever is said of it, or the nearest is near and has a text of theirs that hardly
+    any other group has. `like` has a row a held-out item that was asked for: item, like, cosine,
+    same; `of` is the number of all.
     """
     view, other = (f"{name}_hash" for name in views)
     rare = pairs.group_by(other).agg(pl.col("group").n_unique())
     rare = rare.filter(pl.col("group") <= _MOST_GROUPS_OF_A_TEXT)
     of_item = pairs.join(rare, on=other, how="semi").select(view, other).unique()
-    copies = (
+    saved_again = (
         like.filter(pl.col("cosine") >= COPIED)
         .join(of_item.rename({view: "item"}), on="item")
         .join(of_item.rename({view: "like"}), on=["like", other])
     )
-    found = copies["item"].n_unique()
+    same = like.filter("same")
+    found = pl.concat([saved_again["item"], same["item"]]).n_unique()
     said = (
-        f"{found:,} of {len(like):,} held-out {views[0]} items are copies of training items: the "
-        f"nearest one (cosine {COPIED} or more) has the same {views[1]}; put each with its copies "
-        f"into one group"
+        f"{found:,} of {len(like):,} held-out {views[0]} items are copies of training items: "
+        f"{len(same):,} have the very features of one, and of the others the nearest (cosine "
+        f"{COPIED} or more) has the same {views[1]}; put each with its copies into one group"
     )
     return _judge_share("copied_items", (found, len(like), of), limits.copied_items, said)

@@ -3,20 +3,26 @@ noise alone raises no alarm.
 """
 
 from hashlib import sha256
+from io import BytesIO
 
 import numpy as np
 import polars as pl
 import pytest
 from factory import shared_signal
+from PIL.PngImagePlugin import PngInfo
 from scipy import stats
+from small_repo import draw_shape
 
 import csa
 from csa.checks.checks import admit, judge
 from csa.checks.data_checks import SAMPLE, check_data, check_pool
 from csa.checks.drift import check_drift, check_new_pairs, shift
 from csa.checks.profile import Profile
+from csa.encoders.registry import load_encoder
 from csa.errors import RefusedError
+from csa.modalities.registry import decode_item
 from csa.params.checks import ChecksParams
+from csa.params.views import ViewParams
 from csa.results.fit import KeptProfile
 
 VIEWS = ("image", "text")
@@ -110,6 +116,12 @@ def saved_again(pairs, features):
     return pl.concat([pairs, copies]), [features[0] | again, features[1]]
 
 
+def same_pixels(pairs, features):
+    """Held-out pictures that are in training too, as another file and with another caption."""
+    same = {f"i{i}": features[0][f"i{i + 1}"] for i in range(0, 50, 5)}
+    return pairs, [features[0] | same, features[1]]
+
+
 def classes(pairs, features):
     """The same with captions that are names of classes, which say nothing of copies."""
     pairs, features = saved_again(pairs, features)
@@ -136,6 +148,7 @@ def test_clean_data_pass():
         (constant_text_encoder, {"repeated_features": ("refuse", 0.995)}),
         (leaked_images, {"leakage": ("refuse", 0.07)}),
         (saved_again, {"copied_items": ("refuse", 0.25)}),
+        (same_pixels, {"copied_items": ("refuse", 0.25), "near_duplicates": ("warn", 0.25)}),
         (classes, {}),
         (shared_captions, {}),
         (twins_across_splits, {"near_duplicates": ("warn", 0.5)}),
@@ -143,6 +156,30 @@ def test_clean_data_pass():
 )
 def test_each_fault_is_found_by_its_own_check(fault, found):
     assert outcomes(*fault(*clean())) == found
+
+
+def test_the_same_pixels_in_another_file_have_the_very_features(tmp_path):
+    encoder = load_encoder(ViewParams(modality="image", encoder="efficientnet-lite0", batch_size=2))
+    picture, note = draw_shape("red", "star", size=64), PngInfo()
+    note.add_text("Comment", "saved again")
+    picture.save(tmp_path / "a.png")
+    picture.save(tmp_path / "b.png", pnginfo=note)
+    picture.save(tmp_path / "c.bmp")
+    files = sorted(tmp_path.iterdir())
+    assert len({file.read_bytes() for file in files}) == 3
+    items = [decode_item("image", BytesIO(file.read_bytes()), file.name, 10**8) for file in files]
+    rows = dict(zip(("i0", "i1", "i2"), encoder.encode(items), strict=True))
+    pairs, (images, texts) = clean()
+    others = np.random.default_rng(0).normal(size=(len(images), len(rows["i0"])))
+    images = dict(zip(images, others.astype(np.float32), strict=True)) | rows
+    (found,) = (
+        check
+        for check in check_data(pairs, VIEWS, (Table(images), Table(texts)), "image", LIMITS)
+        if check.name == "copied_items"
+    )
+    assert found.said.startswith(
+        "1 of 40 held-out image items are copies of training items: 1 have the very features of one"
+    )
 
 
 def test_a_caption_of_both_splits_counts_once():
