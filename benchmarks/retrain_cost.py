@@ -46,7 +46,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         clone = Path(folder) / "clone"
         subprocess.run(["git", "clone", "--quiet", str(ROOT), str(clone)], check=True)
-        pairs = pl.read_parquet(source.pairs)
+        pairs = pl.read_parquet(source.pairs, glob=False)
         recipe = _recipe(source, Path(folder))
         first, second = source.params().view_names
         items = pairs[f"{first}_hash"].unique(maintain_order=True).to_list()

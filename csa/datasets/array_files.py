@@ -45,17 +45,18 @@ def open_array(path: Path, name: str, columns: str = "") -> NDArray[Any]:
             column that counts its rows.
     """
     suffix = path.suffix.lower()
-    if suffix not in _READERS:
+    if suffix not in _ENDINGS:
         raise DataError(
             f"{name}: features cannot be read from {path.suffix or 'no'} files; use "
-            f"{', '.join(_READERS)}"
+            f"{', '.join(_ENDINGS)}"
         )
     if what_is(path) != "a file":
         raise DataError(f"{name}: no such features file; correct dataset.arrays")
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="csa|numpy")  # of headers in old spellings
-            array = _read_parquet(path, columns) if suffix == ".parquet" else _READERS[suffix](path)
+            read = _READERS.get(suffix)
+            array = read(path) if read else _read_parquet(path, name, columns)
     except DataError:
         raise
     except (KeyboardInterrupt, SystemExit):
@@ -147,9 +148,9 @@ def _parts(reading: Reading, name: str, columns: str) -> list[tuple[str, int]]:
     chosen = f"!{columns}" if columns else ""
     if what_is(inside(reading.root, name)) != "a folder":
         return [(name + chosen, len(open_array(reading.open(name), name, columns)))]
-    files = [file for file in reading.below(name) if Path(file).suffix.lower() in _READERS]
+    files = [file for file in reading.below(name) if Path(file).suffix.lower() in _ENDINGS]
     if not files:
-        raise DataError(f"{name}: a folder without {', '.join(_READERS)}; correct dataset.arrays")
+        raise DataError(f"{name}: a folder without {', '.join(_ENDINGS)}; correct dataset.arrays")
     files.sort(key=lambda file: [int(part) for part in re.findall(r"\d+", Path(file).name)])
     arrays = {file: open_array(reading.open(file), file, columns) for file in files}
     widths = {array.shape[1] for array in arrays.values()}
@@ -229,35 +230,37 @@ def _read_bfloat16(path: Path, key: str) -> NDArray[np.float32]:
     return (halves.astype("<u4") << 16).view("<f4").reshape(entry["shape"])
 
 
-def _read_parquet(path: Path, columns: str = "") -> NDArray[Any]:
-    file = ParquetFile(path, path.name)
-    names = _chosen(file.names, columns)
+def _read_parquet(path: Path, name: str, columns: str) -> NDArray[Any]:
+    file = ParquetFile(path, name)
+    names = _chosen(name, file.names, columns)
     frame = pl.DataFrame(pl.from_arrow(file.read(names)))
     if frame.width == 1 and isinstance(frame.dtypes[0], pl.List | pl.Array):
-        return _stack(frame.to_series())
+        return _stack(name, frame.to_series())
     if any(not dtype.is_numeric() for dtype in frame.dtypes):
-        raise ValueError(
-            f"expected one column of lists, or number columns alone, got "
+        raise DataError(
+            f"{name}: expected one column of lists, or number columns alone, got "
             f"{', '.join(map(str, frame.dtypes[:5]))}; dataset.columns can name the columns that "
             f"are dimensions, such as 'd*'"
         )
-    counting = [name for name in names if not columns and _counts(frame[name])]
+    counting = [column for column in names if not columns and _counts(frame[column])]
     if counting:
-        raise ValueError(
-            f"column {counting[0]!r} names or counts the rows, so it is no dimension; say which "
-            f"columns are, in dataset.columns, such as VIEW: 'd*'"
+        raise DataError(
+            f"{name}: column {counting[0]!r} names or counts the rows, so it is no dimension; "
+            f"say which columns are, in dataset.columns, such as VIEW: 'd*'"
         )
     # A null becomes NaN, which is refused row by row.
     return frame.select(pl.all().cast(pl.Float32)).to_numpy()
 
 
-def _chosen(names: list[str], columns: str) -> list[str]:
+def _chosen(file: str, names: list[str], columns: str) -> list[str]:
     patterns = [pattern.strip() for pattern in columns.split(",") if pattern.strip()]
     if not patterns:
         return names
     chosen = [name for name in names if any(fnmatch.fnmatchcase(name, one) for one in patterns)]
     if not chosen:
-        raise ValueError(f"no column is called {columns!r}; the columns are {', '.join(names[:9])}")
+        raise DataError(
+            f"{file}: no column is called {columns!r}; the columns are {', '.join(names[:9])}"
+        )
     return chosen
 
 
@@ -270,13 +273,14 @@ def _counts(column: pl.Series) -> bool:
     return bool((column.cast(pl.Int128).diff().drop_nulls() == 1).all())
 
 
-def _stack(rows: pl.Series) -> NDArray[Any]:
+def _stack(name: str, rows: pl.Series) -> NDArray[Any]:
     widths = (
         (rows.arr.len() if isinstance(rows.dtype, pl.Array) else rows.list.len()).unique().to_list()
     )
     if rows.null_count() or len(widths) != 1:
-        raise ValueError(
-            f"its lists have lengths {widths[:5]}; every row needs the same number of values"
+        raise DataError(
+            f"{name}: its lists have lengths {widths[:5]}; every row needs the same number of "
+            f"values"
         )
     return rows.explode().cast(pl.Float32).to_numpy().reshape(len(rows), -1)
 
@@ -285,5 +289,5 @@ _READERS: dict[str, Callable[[Path], NDArray[Any]]] = {
     ".npy": _read_npy,
     ".npz": _read_npz,
     ".safetensors": _read_safetensors,
-    ".parquet": _read_parquet,
 }
+_ENDINGS = (*_READERS, ".parquet")

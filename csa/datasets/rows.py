@@ -237,9 +237,11 @@ def decode_bytes(content: bytes, name: str) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         likely = "UTF-16" if utf16 or content[:200].count(0) > 20 else "WINDOWS-1252"
+        file, _, member = name.partition(".tar!")
+        whole = f" {member}, and write {Path(file).name}.tar again" if member else ""
         raise DataError(
             f"{name}: not UTF-8 at line {line} (byte 0x{content[error.start]:02x}); save it as "
-            f"UTF-8, for example: iconv -f {likely} -t UTF-8 {Path(name).name}"
+            f"UTF-8, for example: iconv -f {likely} -t UTF-8{whole or f' {Path(name).name}'}"
         ) from None
 
 

@@ -2,8 +2,10 @@
 
 import io
 import re
+import shlex
 import struct
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -17,8 +19,13 @@ from csa.modalities.drawing import waveform
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff"})
-"""Endings (lower case) by which audio files are recognised in a folder."""
+READ = frozenset({".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aif", ".aiff"})
+"""Endings (lower case) of audio that is decoded."""
+_UNREAD = frozenset({".m4a", ".aac", ".wma"})
+SUFFIXES = READ | _UNREAD
+"""Endings by which audio files are recognised in a folder; those of AAC and WMA too, so that a line
+says how they are converted.
+"""
 MIN_SECONDS, MAX_SECONDS = 0.05, 600.0
 _SILENT_PEAK = 1e-4  # -80 dB of full scale: below the noise of any recording
 _CONTENT_SHARE = 0.98  # of the frames that an MP3's header promises; its encoder's padding may lack
@@ -64,6 +71,7 @@ class Audio(Kind):
 
     name, plural, feature = "audio", "audio", "Audio"
     suffixes = SUFFIXES
+    members = frozenset(ending.removeprefix(".") for ending in READ)
 
     def decode(self, file: BinaryIO, name: str, max_pixels: int) -> Recording:
         """See `Kind.decode`."""
@@ -103,6 +111,11 @@ def decode_audio(file: BinaryIO, name: str) -> Recording:
         with soundfile.SoundFile(_measured(file)) as opened:
             recording = Recording(_read(opened, name), int(opened.samplerate))
     except (soundfile.SoundFileError, RuntimeError, ValueError, TypeError) as error:
+        if PurePath(name).suffix.lower() in _UNREAD:
+            raise DataError(
+                f"{name}: AAC and WMA are not decoded here; convert it, for example: ffmpeg -i "
+                f"{shlex.quote(name)} {shlex.quote(str(PurePath(name).with_suffix('.wav')))}"
+            ) from None
         raise DataError(
             f"{name}: not audio that can be decoded ({_plain(error)}); fetch it again, or drop "
             f"its row"

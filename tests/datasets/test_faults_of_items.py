@@ -89,6 +89,14 @@ def npy(array):
     Fault("musiccaps", content(CLIP, SOUND[:-900]), "cut off or damaged"),
     Fault("musiccaps", content(CLIP, b""), "not audio that can be decoded"),
     Fault("musiccaps", content(CLIP, b"RIFF"), "not audio"),
+    Fault(
+        "musiccaps",
+        lambda folder: (
+            (folder / CLIP).rename(folder / "clips/v3.m4a")
+            and content("clips/v3.m4a", b"\0\0\0 ftypM4A ")(folder)
+        ),
+        "AAC and WMA are not decoded here; convert it",
+    ),
     Fault("musiccaps", content(CLIP, POINTER), "a pointer of Git LFS"),
     Fault("musiccaps", content(CLIP, wav(NOISE * 0)), "the audio is silent"),
     Fault("musiccaps", content(CLIP, wav(NOISE * 32_768)), "full scale"),

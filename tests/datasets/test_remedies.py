@@ -706,6 +706,20 @@ CASES = [
         settings(max_image_pixels=64),
         VIEWS,
     ),
+    item(
+        "AAC and WMA are not decoded here; convert it",
+        "audio",
+        b"\0\0\0 ftypM4A ",
+        lambda i: sound(noise(i)),
+        ".m4a",
+        lambda folder: (
+            put(folder / "3.wav", sound(noise(3)))
+            or put(
+                folder / "pairs.csv",
+                (folder / "pairs.csv").read_text().replace("\n3.m4a", "\n3.wav"),
+            )
+        ),
+    ),
     item("not audio that can be decoded", "audio", b"RIFF", lambda i: sound(noise(i)), ".wav"),
     item(
         "more than {}; cut it into clips",

@@ -115,11 +115,12 @@ def read_musiccaps(reading: Reading) -> None:
 def _clips(reading: Reading) -> dict[str, str]:
     """Stem -> path of every clip; the likeliest folder counts where two have one of a name."""
     found = {}
-    for folder in reversed(_CLIP_FOLDERS):
-        for name in reading.below(folder):
-            top = PurePath(name).parent.as_posix()
-            if top == folder and PurePath(name).suffix.lower() in audio.SUFFIXES:
-                found[PurePath(name).stem] = name
+    for endings in (audio.SUFFIXES, audio.READ):  # a clip that is decoded counts before others
+        for folder in reversed(_CLIP_FOLDERS):
+            for name in reading.below(folder):
+                top = PurePath(name).parent.as_posix()
+                if top == folder and PurePath(name).suffix.lower() in endings:
+                    found[PurePath(name).stem] = name
     return found
 
 
