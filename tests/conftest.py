@@ -5,14 +5,33 @@ import subprocess
 import sys
 import time
 
+import databases
 import pytest
 
 from csa.flows.server import FOR_ONE_RUN, SERVER, free_port
+from csa.operations.registry import registry
 from csa.operations.scheduler import answers
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["DVC_NO_ANALYTICS"] = "1"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def empty_databases(tmp_path_factory):
+    """A registry in this process begins with a copy of an empty database."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    os.environ[databases.FOLDER] = str(folder)
+    check = registry.check_registry
+
+    def placed(database):
+        databases.place("mlflow", database)
+        check(database)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(registry, "check_registry", placed)
+        yield
 
 
 @pytest.fixture(scope="module")

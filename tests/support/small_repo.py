@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+import databases
 import psutil
 import yaml
 from own_project import environment
@@ -32,6 +33,8 @@ class SmallRepo:
         for command in (["add", "-A"], ["commit", "-qm", "start"]):
             subprocess.run(["git", *command], cwd=folder, env=environment(), check=True)
         self.ws = Workspace(folder, folder / ".csa")
+        databases.place("mlflow", self.ws.state / "mlflow" / "mlflow.db")
+        databases.place("prefect", self.ws.prefect_home / "prefect.db")
 
     def set_params(self, params):
         (self.root / "params.yaml").write_text(
