@@ -12,6 +12,7 @@ import numpy as np
 
 from csa.core.clusters import cluster_centres, distinct_rows
 from csa.core.matrices import Array, Float64
+from csa.core.threads import by_rows
 from csa.errors import InputError
 
 PreparationName = Literal["raw", "unit", "root", "kernel"]
@@ -96,8 +97,9 @@ class Preparation:
 
     def __call__(self, features: Array) -> Array:
         """Prepared features, shape (n, d) or, for the kernel, (n, m')."""
-        if self.name == "raw":
-            return features
+        return features if self.name == "raw" else by_rows(self._prepared, features)
+
+    def _prepared(self, features: Array) -> Array:
         if features.dtype == np.float16:  # too short for sums of squares
             features = features.astype(np.float32)
         if self.name == "unit":

@@ -1,5 +1,6 @@
 """Training pairs with their folds: what cross-validation inside a fit works on."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -9,10 +10,11 @@ from scipy import linalg
 
 from csa.core.clusters import distinct_rows
 from csa.core.crossfit import CrossFit
-from csa.core.matrices import Array
+from csa.core.matrices import Array, Float64
 from csa.core.moments import Moments
 from csa.core.preparation import Preparation
 from csa.core.shrinkage import Spans
+from csa.core.threads import WHOLE_ROWS, by_rows, in_blocks
 from csa.errors import FeatureError
 
 # A view of far fewer items than dimensions is turned into the span of its items, where everything
@@ -73,7 +75,7 @@ class Training:
         Returns:
             Training pairs in the same folds.
         """
-        return replace(self, X=prepare_x(self.X), Y=prepare_y(self.Y))
+        return replace(self, X=_prepared(prepare_x, self.X), Y=_prepared(prepare_y, self.Y))
 
     def sample(self, pairs: int) -> "Training":
         """About so many of the pairs, whole groups in folds of their own; all if there are no
@@ -154,19 +156,53 @@ def within_few_dimensions(features: Array, dimensions: int | None) -> tuple[Arra
     most = min(dimensions or d, d)
     if most == d and len(rows) > _SPAN_SHARE * d:
         return features, 1.0
-    items = features[rows].astype(np.float64)
-    items -= items.mean(axis=0)
     if len(rows) < d:
-        _, s, Vt = linalg.svd(items, full_matrices=False, check_finite=False)
+        _, s, Vt = linalg.svd(_centred(features, rows), full_matrices=False, check_finite=False)
         values, vectors = s**2, Vt.T
     else:
-        values, vectors = linalg.eigh(items.T @ items, check_finite=False, driver="evd")
+        values, vectors = linalg.eigh(_scatter(features, rows), check_finite=False, driver="evd")
         values, vectors = values[::-1], vectors[:, ::-1]
     rank = min(int((values > _SPAN_CUT**2 * values[0]).sum()), most)
     if rank == 0:
         return features, 1.0
     ratio = float(values[:rank].mean() / (values.sum() / d))
-    return (features - features.mean(axis=0, dtype=np.float64)) @ vectors[:, :rank], ratio
+    mean, axes = features.mean(axis=0, dtype=np.float64), vectors[:, :rank]
+    return _made_of(features, lambda rows: (rows - mean) @ axes), ratio
+
+
+def _prepared(prepare: Preparation, features: Array) -> Array:
+    return features if prepare.name == "raw" else _made_of(features, prepare)
+
+
+def _made_of(features: Array, work: Callable[[Array], Array]) -> Array:
+    """A map of features; of many rows it is kept as precisely as these came."""
+    if len(features) <= WHOLE_ROWS:
+        return work(features)
+    kept = np.result_type(features, np.float32)
+    return by_rows(lambda rows: work(rows).astype(kept, copy=False), features)
+
+
+def _centred(features: Array, rows: NDArray[np.intp]) -> Float64:
+    """Some rows in float64, less their mean."""
+    items: Float64 = features[rows].astype(np.float64)
+    items -= items.mean(axis=0)
+    return items
+
+
+def _scatter(features: Array, rows: NDArray[np.intp]) -> Float64:
+    """Sum of outer products of some rows, less their mean; shape (d, d)."""
+    if len(rows) <= WHOLE_ROWS:
+        items = _centred(features, rows)
+        return items.T @ items
+    sums = in_blocks(lambda block: features[rows[block]].sum(axis=0, dtype=np.float64), len(rows))
+    mean = sum(sums) / len(rows)
+
+    def of_block(block: slice) -> Float64:
+        items: Float64 = features[rows[block]] - mean
+        return items.T @ items
+
+    nothing = np.zeros((features.shape[1],) * 2)
+    return sum(in_blocks(of_block, len(rows)), nothing)
 
 
 def assign_folds(groups: ArrayLike, folds: int, seed: int) -> NDArray[np.intp]:
