@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from csa.core.alignment import Alignment
 from csa.core.matrices import Array, Float64
+from csa.core.threads import by_rows
 from csa.evaluation.bootstrap import group_means
 from csa.results.fit import KeptProfile
 
@@ -49,9 +50,11 @@ class Profile:
                 _COMPONENTS, groups // _GROUPS_PER_COMPONENT, len(alignment.canonical_correlations)
             ),
         )
-        views = [
-            group_means(coordinates[:, :r], group) for coordinates in alignment.transform(X=X, Y=Y)
-        ]
+        leading = (
+            by_rows(lambda rows: alignment.transform(X=rows)[:, :r], X),
+            by_rows(lambda rows: alignment.transform(Y=rows)[:, :r], Y),
+        )
+        views = [group_means(coordinates, group) for coordinates in leading]
         return cls(
             groups,
             np.stack([view.mean(axis=0) for view in views]),

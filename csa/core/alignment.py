@@ -27,6 +27,7 @@ from csa.core.matrices import Float64, check_features
 from csa.core.preparation import RAW, Preparation
 from csa.core.scores import SCORES, Score
 from csa.core.shrinkage import Shrinkage
+from csa.core.threads import by_rows
 from csa.errors import ArtifactError, InputError
 from csa.storage.container import load_tensors, save_tensors
 
@@ -144,9 +145,11 @@ class Alignment(InnerProducts):
         views = []
         p, q = self.dimensions
         if X is not None:
-            views.append((self.prepare_x(check_features(X, "X", p)) - self.mean_x) @ self.A)
+            x = check_features(X, "X", p)
+            views.append(by_rows(lambda rows: (self.prepare_x(rows) - self.mean_x) @ self.A, x))
         if Y is not None:
-            views.append((self.prepare_y(check_features(Y, "Y", q)) - self.mean_y) @ self.B)
+            y = check_features(Y, "Y", q)
+            views.append(by_rows(lambda rows: (self.prepare_y(rows) - self.mean_y) @ self.B, y))
         if not views:
             raise InputError("transform needs X, Y or both; got neither")
         return views[0] if len(views) == 1 else tuple(views)
