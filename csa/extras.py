@@ -14,6 +14,7 @@ DISTRIBUTION = "canonical-similarity"
 _MODULES = {
     "pipeline": (
         *(
+            "anyio",
             "apprise",
             "click",
             "duckdb",
@@ -26,8 +27,8 @@ _MODULES = {
             "jinja2",
         ),
         *("markupsafe", "matplotlib", "mlflow", "packaging", "pandas", "PIL", "polars", "prefect"),
-        *("psutil", "pyarrow", "pydantic", "sentencepiece", "sqlalchemy", "torch", "tqdm"),
-        *("transformers", "tzlocal", "yaml"),
+        *("prometheus_client", "psutil", "pyarrow", "pydantic", "sentencepiece", "sqlalchemy"),
+        *("starlette", "torch", "tqdm", "transformers", "tzlocal", "uvicorn", "yaml"),
     ),
     "builtin": (
         "efficientnet_lite_pytorch",

@@ -28,11 +28,14 @@ FLOORS = (
     ("report", "pipeline"),
     ("questions",),
     ("operations",),
-    ("flows",),
+    ("flows", "serving"),
     ("cli",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-NOT_BELOW = dict.fromkeys(("dvc", "mlflow", "duckdb"), "operations") | {"prefect": "flows"}
+NOT_BELOW = dict.fromkeys(("dvc", "mlflow", "duckdb"), "operations") | {
+    "prefect": "flows",
+    **dict.fromkeys(("fastapi", "starlette", "uvicorn", "prometheus_client"), "serving"),
+}
 SOURCES = sorted((ROOT / "csa").rglob("*.py")) + sorted((ROOT / "flows").rglob("*.py"))
 
 

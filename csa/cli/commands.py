@@ -6,7 +6,7 @@ Exit codes: 0 done, 1 a gate or a check said no, 2 wrong use or bad input (one l
 import click
 
 import csa
-from csa.cli import pipeline, project, questions, registry, results, studies, team
+from csa.cli import pipeline, project, questions, registry, results, serving, studies, team
 from csa.cli.net import Group
 
 
@@ -28,5 +28,6 @@ for _command in (
     *studies.COMMANDS,
     *registry.COMMANDS,
     *team.COMMANDS,
+    *serving.COMMANDS,
 ):
     main.add_command(_command)

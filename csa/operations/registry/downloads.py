@@ -167,6 +167,25 @@ def verify_model(registry: Registry, version: Version) -> int:
     Raises:
         ArtifactError: a file was changed, is missing, or was added.
     """
+    with checked_model(registry, version) as folder:
+        return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+@contextmanager
+def checked_model(registry: Registry, version: Version) -> Iterator[Path]:
+    """A fresh copy of a registered model, for as long as the block lasts, after every file of it
+    was compared with the hash it was registered with.
+
+    Args:
+        registry: where it is registered.
+        version: one of its versions.
+
+    Yields:
+        The model's folder.
+
+    Raises:
+        ArtifactError: a file was changed, is missing, or was added.
+    """
     vouch(registry, version)
     name = f"{version.model} version {version.version}"
     if "files" not in version.tags:
@@ -177,21 +196,20 @@ def verify_model(registry: Registry, version: Version) -> int:
     expected: dict[str, str] = json.loads(version.tags["files"])
     with registry.fetched(f"models:/{version.model}/{version.version}") as folder:
         found = model_files(folder)
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    for what, wrong in (
-        (
-            "was changed",
-            [file for file in expected if file in found and found[file] != expected[file]],
-        ),
-        ("is missing", [file for file in expected if file not in found]),
-        ("was added", [file for file in found if file not in expected]),
-    ):
-        if wrong:
-            raise ArtifactError(
-                f"{name}: {wrong[0]} {what} since it was registered; restore it, or register the "
-                f"run again"
-            )
-    return size
+        for what, wrong in (
+            (
+                "was changed",
+                [file for file in expected if file in found and found[file] != expected[file]],
+            ),
+            ("is missing", [file for file in expected if file not in found]),
+            ("was added", [file for file in found if file not in expected]),
+        ):
+            if wrong:
+                raise ArtifactError(
+                    f"{name}: {wrong[0]} {what} since it was registered; restore it, or register "
+                    f"the run again"
+                )
+        yield folder
 
 
 def _download(registry: Registry, source: str, target: Path, expected: str) -> None:

@@ -1,0 +1,1 @@
+"""The champion over HTTP: a page and an API, one process."""

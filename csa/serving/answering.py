@@ -1,0 +1,274 @@
+"""A registered version that answers, with the workspace's gallery, all of it in memory."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from csa.core.matrices import Array
+from csa.core.preparation import unit
+from csa.datasets.containers import ItemFiles
+from csa.datasets.roots import dataset_root
+from csa.errors import ArtifactError, InputError
+from csa.features.shards import fingerprint_of_features
+from csa.operations.opened import Project
+from csa.operations.registry.downloads import checked_model
+from csa.operations.registry.versions import Version
+from csa.pipeline.workspace import Workspace
+from csa.questions.opened import Fitted, Gallery
+from csa.scoring.cells import Limits, features_in, item_in
+from csa.scoring.scorer import Scorer
+from csa.serving.batches import SharedBatches
+
+_DECODING = threading.BoundedSemaphore(4)  # a decoded picture is large; four at a time
+_MOST_LABELS = 1000  # of a list to choose from
+_SUBSETS = 4  # of the galleries, kept for the filters that were used last
+
+
+@dataclass(frozen=True, eq=False)
+class Answering:
+    """A version that answers; only pictures and sounds of the gallery are still read from the disk.
+
+    Attributes:
+        version: of the registry.
+        fitted: the version's model over the workspace's gallery.
+        encoders: of each view whose items can be encoded.
+        state: of the gallery's files when they were read; see `gallery_state`.
+        limits: what is accepted in the place of an item.
+        files: of each view whose items lie in files.
+        places: pair id -> its row in the pairs table.
+    """
+
+    version: Version
+    fitted: Fitted
+    encoders: dict[str, SharedBatches]
+    state: tuple[int, ...]
+    limits: Limits
+    files: dict[str, ItemFiles] = field(default_factory=dict)
+    places: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def number(self) -> int:
+        """The version."""
+        return self.version.version
+
+    @property
+    def scorer(self) -> Scorer:
+        """The version's model."""
+        return self.fitted.scorer
+
+    @classmethod
+    def load(
+        cls, project: Project, version: Version, limits: Limits, before: "Answering | None"
+    ) -> "Answering":
+        """Load a version beside the one that answers.
+
+        Args:
+            project: whose registry has it.
+            version: which.
+            limits: what is accepted in the place of an item.
+            before: what answers now; encoders that both use are not loaded twice.
+
+        Returns:
+            The version, ready.
+
+        Raises:
+            ArtifactError: a file of the model is not what was registered, or the gallery's features
+                are by another encoder than the model's.
+            EncoderError: an encoder of the model is not on this machine, or is another one.
+        """
+        ws = project.ws
+        state = gallery_state(ws)
+        with checked_model(project.registry, version) as folder:
+            scorer = Scorer.read(folder / "artifacts")
+            _ = scorer.judge, scorer.prompts  # what is read when asked for is read now
+            encoders = _encoders(scorer, folder / "artifacts", before)
+        fitted = Fitted.open(ws, scorer)
+        for name, view in scorer.views.items():
+            found = fingerprint_of_features(ws.features(name))
+            if found != view.fingerprint:
+                raise ArtifactError(
+                    f"{ws.features(name)}: features by the encoder {found}, but version "
+                    f"{version.version} takes those of {view.fingerprint}; run `csa run` with its "
+                    f"parameters, or promote a version that fits the workspace"
+                )
+            fitted.gallery(name)
+            fitted.familiar(name, np.ones((1, view.dimension)))  # learned now, not at a request
+        if gallery_state(ws) != state:
+            raise ArtifactError(f"{ws.data}: was written while it was read; is a run under way?")
+        root = dataset_root(fitted.params.dataset, ws.root)
+        files = {
+            name: ItemFiles(root, view.modality)
+            for name, view in scorer.views.items()
+            if view.modality not in ("text", "array")
+        }
+        places = {pair: row for row, pair in enumerate(fitted.pairs["pair_id"].to_list())}
+        return cls(version, fitted, encoders, state, limits, files, places)
+
+    def pair(self, pair_id: str) -> dict[str, Any]:
+        """A row of the pairs table.
+
+        Raises:
+            InputError: no pair has that id.
+        """
+        row = self.places.get(pair_id)
+        if row is None:
+            raise InputError(f"no pair has the id {pair_id[:80]!r}")
+        return self.fitted.pairs.row(row, named=True)
+
+    def features(self, view: str, cells: list[Any]) -> Array:
+        """Features of what was sent, shape (n, d), in the order of the cells.
+
+        Args:
+            view: a view's name.
+            cells: each a raw item or a row of features.
+
+        Returns:
+            The features.
+
+        Raises:
+            InputError, DataError: no such view, or a cell is neither, or damaged.
+            FeatureError: a row of features of another length.
+        """
+        frozen = self.scorer.view(view)
+        rows: dict[int, Array] = {}
+        prepared: dict[int, Any] = {}
+        for i, cell in enumerate(cells):
+            row = features_in(cell)
+            if row is not None:
+                rows[i] = frozen.checked(i, row)
+                continue
+            with _DECODING:
+                item = item_in(cell, frozen.modality, f"{view} {i}", self.limits)
+                prepared[i] = self.encoders[view].prepare(item)
+        if prepared:
+            encoded = self.encoders[view].encode(list(prepared.values()))
+            rows.update(zip(prepared, encoded, strict=True))
+        return np.stack([rows[i] for i in range(len(cells))])
+
+    def gallery(self, view: str, keep: tuple[tuple[str, str], ...], alike: bool) -> Gallery:
+        """The items of a view that are searched.
+
+        Args:
+            view: its name.
+            keep: (column, value) that a pair must have.
+            alike: whether vectors are at unit length, for queries of the same view.
+
+        Returns:
+            A pair of every item that is left, and the items' index vectors.
+        """
+        return self._galleries(view, keep, alike) if keep or alike else self.fitted.gallery(view)
+
+    @cached_property
+    def _galleries(self) -> Callable[..., Gallery]:
+        """The galleries of the filters that were used last."""
+        return lru_cache(maxsize=_SUBSETS)(self._subset)
+
+    def _subset(self, view: str, keep: tuple[tuple[str, str], ...], alike: bool) -> Gallery:
+        whole = self.fitted.gallery(view)
+        rows = np.arange(whole.pairs.height)
+        if keep:
+            kept = pl.all_horizontal(pl.col(column) == value for column, value in keep)
+            rows = np.flatnonzero(whole.pairs.select(kept.fill_null(False)).to_series())
+        vectors = whole.vectors[rows]
+        return Gallery(whole.pairs[rows.tolist()], unit(vectors) if alike else vectors)
+
+    def vectors_of_pair(self, view: str, pair_id: str) -> Array:
+        """Index vectors of the item that a pair has in a view, shape (1, k).
+
+        Raises:
+            InputError: no pair has that id, or no view that name.
+        """
+        self.scorer.view(view)
+        digest = self.pair(pair_id)[f"{view}_hash"]
+        return self.fitted.gallery(view).vectors[[self._rows[view][digest]]]
+
+    @cached_property
+    def _rows(self) -> dict[str, dict[str, int]]:
+        """View -> hash of an item -> its row in the gallery."""
+        hashes = {
+            view: self.fitted.gallery(view).pairs[f"{view}_hash"].to_list()
+            for view in self.scorer.names
+        }
+        return {view: {item: i for i, item in enumerate(of)} for view, of in hashes.items()}
+
+    def about(self) -> dict[str, Any]:
+        """For people: which version answers, over what, and how good it is."""
+        scorer, pairs = self.scorer, self.fitted.pairs
+        return {
+            "version": self.number,
+            "aliases": list(self.version.aliases),
+            "registered": self.version.created,
+            **scorer.about,
+            "score": scorer.alignment.score_name,
+            "in_nats": scorer.alignment.in_nats,
+            "alpha": scorer.alpha,
+            "calibrated": scorer.judge is not None,
+            "views": {
+                name: {
+                    "modality": view.modality,
+                    "encoder": str(view.description.get("encoder", "")),
+                    "features": view.dimension,
+                    "gallery": self.fitted.gallery(name).pairs.height,
+                }
+                for name, view in scorer.views.items()
+            },
+            "splits": sorted(pairs["split"].drop_nulls().unique().to_list()),
+            "labels": _few(pairs["label"].cast(pl.String).drop_nulls().unique().to_list()),
+        }
+
+
+def _few(labels: list[str]) -> list[str]:
+    """Labels for a list to choose from; none where nobody would read them all."""
+    return sorted(labels) if len(labels) <= _MOST_LABELS else []
+
+
+def gallery_state(ws: Workspace) -> tuple[int, ...]:
+    """What changes whenever a run writes another gallery: the pairs table and the features'
+    indices, by their last change and size.
+
+    Args:
+        ws: whose gallery.
+
+    Returns:
+        Numbers to be compared.
+
+    Raises:
+        ArtifactError: a file is missing.
+    """
+    state: tuple[int, ...] = ()
+    for file in (ws.pairs, *(ws.features(view) / "index.json" for view in ws.params().view_names)):
+        try:
+            told = file.stat()
+        except FileNotFoundError:
+            raise ArtifactError(
+                f"{file}: not there; is a run under way? Otherwise start `csa run`"
+            ) from None
+        state += (told.st_mtime_ns, told.st_size)
+    return state
+
+
+def _encoders(scorer: Scorer, files: Path, before: Answering | None) -> dict[str, SharedBatches]:
+    """The encoders of a model, each compared with the one of the fit and with its weights in
+    memory.
+    """
+    encoders = {}
+    for name, view in scorer.views.items():
+        if view.modality == "array":
+            continue
+        known = None if before is None else before.scorer.views.get(name)
+        if before is not None and known is not None and known.fingerprint == view.fingerprint:
+            encoders[name] = before.encoders[name]
+            continue
+        if (files / f"weights_{name}").is_dir():
+            view.weights_from(files / f"weights_{name}")
+        encoder = view.encoder
+        for part in encoder.parts:
+            part.load()
+        encoders[name] = SharedBatches(encoder)
+    return encoders
