@@ -28,7 +28,7 @@ FLOORS = (
     ("report", "pipeline"),
     ("questions",),
     ("operations",),
-    ("flows", "serving"),
+    ("flows", "serving", "exporting"),
     ("cli",),
 )
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}

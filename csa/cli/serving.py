@@ -1,8 +1,11 @@
-"""A fitted model for others: served over HTTP."""
+"""A fitted model for others: served over HTTP, or exported into the formats of other tools."""
+
+import json
+from pathlib import Path
 
 import click
 
-from csa.cli.common import COUNT, SECONDS, workspace_option
+from csa.cli.common import COUNT, SECONDS, json_option, workspace_option
 
 
 @click.command()
@@ -54,4 +57,41 @@ def serve(workspace: str, alias: str, host: str, port: int, follow: float, at_on
     serve_workspace(ws, Served(alias, host, port, follow, at_once))
 
 
-COMMANDS = (serve,)
+@click.command()
+@click.argument("folder", type=click.Path(path_type=Path))
+@click.option("--format", "name", default="parquet", show_default=True, help="There is no other.")
+@click.option(
+    "--unit",
+    is_flag=True,
+    help="Vectors of length 1 with two dimensions more, for stores that know the cosine alone.",
+)
+@workspace_option
+@json_option
+def export(folder: Path, name: str, unit: bool, workspace: str, as_json: bool) -> None:
+    """Write what a workspace holds into a new FOLDER, in a format of another tool.
+
+    parquet: a table for each view with the items' vectors; inner products across tables are the
+    scores (docs/serving.md has a search in SQL).
+
+    \b
+    Examples:
+      csa export gallery
+      csa export gallery -w flickr8k --unit
+    """
+    from csa.exporting.formats import Options
+    from csa.exporting.formats import export as export_workspace
+    from csa.pipeline.recipes import existing_workspace
+
+    told = export_workspace(existing_workspace(workspace), folder, name, Options(unit))
+    if as_json:
+        click.echo(json.dumps(told, indent=2))
+        return
+    for view, about in told["views"].items():
+        click.echo(
+            f"{folder / view}.parquet: {about['items']:,} items, vectors of {about['dimension']}"
+        )
+    if told["score_of_cosine"] is not None:
+        click.echo(f"score = {told['score_of_cosine']:.6g} x cosine")
+
+
+COMMANDS = (serve, export)

@@ -1,0 +1,1 @@
+"""What a project holds, in the formats of other tools."""
