@@ -59,11 +59,17 @@ def serve(workspace: str, alias: str, host: str, port: int, follow: float, at_on
 
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--format", "name", default="parquet", show_default=True, help="There is no other.")
+@click.option(
+    "--format",
+    "name",
+    default="parquet",
+    show_default=True,
+    help="Or sentence-transformers.",
+)
 @click.option(
     "--unit",
     is_flag=True,
-    help="Vectors of length 1 with two dimensions more, for stores that know the cosine alone.",
+    help="Of parquet: vectors of length 1 and two dimensions more, for stores of cosines alone.",
 )
 @workspace_option
 @json_option
@@ -71,11 +77,13 @@ def export(folder: Path, name: str, unit: bool, workspace: str, as_json: bool) -
     """Write what a workspace holds into a new FOLDER, in a format of another tool.
 
     parquet: a table for each view with the items' vectors; inner products across tables are the
-    scores (docs/serving.md has a search in SQL).
+    scores. sentence-transformers: a model that SentenceTransformer loads, with its encoders' files
+    where model.with_weights is set (docs/serving.md).
 
     \b
     Examples:
       csa export gallery
+      csa export my-model --format sentence-transformers
       csa export gallery -w flickr8k --unit
     """
     from csa.exporting.formats import Options
@@ -85,6 +93,9 @@ def export(folder: Path, name: str, unit: bool, workspace: str, as_json: bool) -
     told = export_workspace(existing_workspace(workspace), folder, name, Options(unit))
     if as_json:
         click.echo(json.dumps(told, indent=2))
+        return
+    if name != "parquet":
+        click.echo(f"{folder}: SentenceTransformer({str(folder)!r}, trust_remote_code=True)")
         return
     for view, about in told["views"].items():
         click.echo(

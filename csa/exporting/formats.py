@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from csa.errors import InputError
+from csa.exporting.embedding_model import write_embedding_model
 from csa.exporting.gallery import write_parquet
 from csa.pipeline.workspace import Workspace
 from csa.questions.opened import Fitted
 
-FORMATS = ("parquet",)
+FORMATS = ("parquet", "sentence-transformers")
 """Names of the formats."""
 
 
@@ -40,11 +41,15 @@ def export(ws: Workspace, folder: Path, name: str, options: Options) -> dict[str
     Raises:
         InputError: no such format, or a folder that is not empty.
         ArtifactError: the workspace was not run yet.
+        EncoderError: an encoder's files cannot be carried.
     """
     if name not in FORMATS:
         raise InputError(f"no format is called {name!r}; there are {', '.join(FORMATS)}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: there is something already; name a new folder")
     fitted = Fitted.open(ws)
-    told = write_parquet(fitted, folder, options.unit)
+    if name == "parquet":
+        told = write_parquet(fitted, folder, options.unit)
+    else:
+        told = write_embedding_model(fitted, folder)
     return {"format": name, "folder": str(folder), **told}

@@ -45,7 +45,7 @@ def log_model(ws: Workspace, run: RunRecord, metrics: EvaluationMetrics) -> Any:
     scorer = scorer_of(ws, params, about)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        carried = _carry_weights(scorer, folder) if params.model.with_weights else {}
+        carried = carry_weights(scorer, folder) if params.model.with_weights else {}
         artifacts = {file.stem: str(file) for file in scorer.write(folder)}
         artifacts["alignment"] = str(ws.alignment)  # to the byte what was recorded
         artifacts |= {f"weights_{view}": str(folder / at) for view, at in carried.items()}
@@ -67,10 +67,20 @@ def log_model(ws: Workspace, run: RunRecord, metrics: EvaluationMetrics) -> Any:
         )
 
 
-def _carry_weights(scorer: Scorer, folder: Path) -> dict[str, str]:
-    """Copy encoders' files into a folder, and make the scorer say that they are those of the fit;
-    view -> its folder there. Built-in encoders come with packages, and features from files with
-    nothing.
+def carry_weights(scorer: Scorer, folder: Path) -> dict[str, str]:
+    """Copy encoders' files into a folder, and make the scorer say that they are those of the fit.
+
+    Built-in encoders come with packages, and features from files with nothing.
+
+    Args:
+        scorer: whose views' encoders.
+        folder: where to, a folder `weights_VIEW` for each view that has some.
+
+    Returns:
+        View -> the name of its folder.
+
+    Raises:
+        EncoderError: an encoder's files are not here, or are no safetensors.
     """
     carried = {}
     for name, view in scorer.views.items():

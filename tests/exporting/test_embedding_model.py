@@ -1,0 +1,91 @@
+"""An export that sentence-transformers loads, in a process that has no other code of ours."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from served import PARAMS
+from small_repo import make_shapes
+from workspaces import bare_workspace
+
+from csa.exporting.formats import Options, export
+from csa.pipeline.embed import embed_stage
+from csa.pipeline.evaluate import evaluate_stage
+from csa.pipeline.fit import fit_stage
+from csa.pipeline.ingest import ingest_stage
+from csa.questions.opened import Fitted
+
+ALONE = """
+import importlib.util, json, sys
+sys.meta_path = [one for one in sys.meta_path if "editable" not in one.__module__]
+assert importlib.util.find_spec("csa") is None
+from PIL import Image
+from sentence_transformers import SentenceTransformer
+folder, again = sys.argv[1:3]
+pictures, texts = json.load(sys.stdin)
+images = [Image.open(name).convert("RGB") for name in pictures]
+model = SentenceTransformer(folder, trust_remote_code=True)
+left, right = model.encode(images, batch_size=8), model.encode(texts)
+model.save(again)
+second = SentenceTransformer(again, trust_remote_code=True)
+import csa
+print(json.dumps({
+    "csa": csa.__file__,
+    "similarity": model.similarity(left, right).tolist(),
+    "told": float(abs(model.encode(texts, task="text") - right).max()),
+    "again": float(abs(second.encode(texts) - right).max()),
+    "dimension": model.get_embedding_dimension() == left.shape[1],
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def ws(tmp_path_factory):
+    made = bare_workspace(tmp_path_factory.mktemp("model") / "repo", PARAMS)
+    make_shapes(made.root / "shapes")
+    ingest_stage(made)
+    for view in ("image", "text"):
+        embed_stage(made, view)
+    fit_stage(made)
+    evaluate_stage(made)
+    return made
+
+
+def test_similarities_are_the_scores(ws, tmp_path):
+    folder = tmp_path / "model"
+    export(ws, folder, "sentence-transformers", Options())
+    fitted = Fitted.open(ws)
+    pairs = fitted.pairs.head(6)
+    pictures = [str(ws.root / "shapes" / name) for name in pairs["image"]]
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    done = subprocess.run(
+        [sys.executable, "-c", ALONE, folder, tmp_path / "again"],
+        input=json.dumps([pictures, pairs["text"].to_list()]),
+        cwd=tmp_path,
+        env=kept | {"HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["csa"].startswith(str(folder / "0_CSA" / "csa.zip"))
+    assert told["dimension"] and told["again"] == told["told"] == 0
+    left, right = (
+        fitted.scorer.vectors(view, fitted.features(view).rows(pairs[f"{view}_hash"].to_list()))
+        for view in ("image", "text")
+    )
+    scores = left @ right.T
+    np.testing.assert_allclose(told["similarity"], scores, atol=1e-6 * np.abs(scores).max() + 1e-6)
+
+
+def test_the_folder_holds_no_pickle_and_a_card(ws, tmp_path):
+    export(ws, tmp_path / "model", "sentence-transformers", Options())
+    endings = {file.suffix for file in (tmp_path / "model").rglob("*") if file.is_file()}
+    assert endings == {".py", ".zip", ".json", ".safetensors", ".txt", ".md"}
+    card = (tmp_path / "model" / "README.md").read_text()
+    assert card.startswith("---\nlibrary_name: sentence-transformers\n") and "# shapes" in card
+    assert "efficientnet-lite0" in card and "trust_remote_code=True" in card
