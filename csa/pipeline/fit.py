@@ -21,7 +21,7 @@ def fit_stage(ws: Workspace) -> dict[str, Any]:
     """Fit the alignment on the training pairs."""
     data = PipelineData(ws)
     settings: FitParams = data.params.fit
-    X, Y, groups = data.training()
+    X, Y, groups = PipelineData(ws).training()  # and the tables of all items are let go
     asked: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in settings.model_dump().items()
