@@ -43,6 +43,38 @@ def test_a_remote_is_named_listed_and_forgotten(repo, tmp_path):
         sharing.remove_remote(ws, "cloud")
 
 
+@pytest.mark.parametrize("name", ["team #2", "a.b", "[x], 50 %", 'a"b', "Zürich"])
+def test_any_name_and_folder_of_a_remote_is_kept_and_what_dvc_cannot_take_loses_none(
+    repo, tmp_path, name
+):
+    ws, store = one_stage(repo), tmp_path / "stores" / name
+    sharing.add_remote(ws, "first", str(tmp_path / "Größe #1"), None, local=False)
+    config = repo.root / ".dvc" / "config"
+    sharing.add_remote(ws, name, str(store), None, local=False)
+    key = name.lower()
+    assert sharing.remotes(ws) == {"first": str(tmp_path / "Größe #1"), key: str(store)}
+    before = {path.name for path in repo.root.iterdir()}
+    dvc.compute(ws, "one")
+    assert sharing.push(ws).said == f"pushed to {key}" or sharing.push(ws).said is None
+    assert objects(store) and not (tmp_path / "Größe #1").exists()
+    assert {path.name for path in repo.root.iterdir()} - before <= {"data", "dvc.lock", ".csa"}
+    text = config.read_bytes()
+    wrongs = [("x", "nonsense://here"), (" ", str(store)), ("q'x", str(store)), ("x", "50%(d)s")]
+    for wrong, url in wrongs:
+        with pytest.raises(InputError, match=r"choose another one|without a name"):
+            sharing.add_remote(ws, wrong, url, None, local=False)
+        assert config.read_bytes() == text
+    sharing.remove_remote(ws, name)
+    assert list(sharing.remotes(ws)) == ["first"]
+
+
+def test_a_remotes_folder_is_named_from_the_project(repo, tmp_path):
+    ws = one_stage(repo)
+    sharing.add_remote(ws, "Team", "../the store", None, local=True)
+    dvc.compute(ws, "one")
+    assert sharing.push(ws).said.endswith("to team") and objects(tmp_path / "the store")
+
+
 def stage_of(text):
     """A pipeline of one stage that writes a file and a folder with a file in it."""
     command = (

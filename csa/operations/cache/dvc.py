@@ -15,18 +15,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
-from io import BytesIO
 from typing import IO, Literal
 
 from csa.errors import CSAError, RefusedError, StageError, WorkspaceError
+from csa.operations.cache import settings
 from csa.operations.cache.lock import read_lock, settle
 from csa.operations.cache.restoring import PAUSES
-from csa.operations.cache.settings import config_of
 from csa.operations.environment import is_verbose
 from csa.pipeline.code import PACKAGE, write_hashes
 from csa.pipeline.pools import drop_stale
 from csa.pipeline.workspace import Workspace
-from csa.storage.files import write_atomic
 
 StageStatus = Literal["ran", "restored", "unchanged"]
 
@@ -90,17 +88,13 @@ def ensure_repo(ws: Workspace) -> None:
         return
     main = ws.state.parent / ".dvc"
     for name in ("config", "config.local"):
-        config = config_of(main / name)
+        config = settings.config_of(main / name)
         if name == "config":
             own = {"no_scm": "True", "analytics": "false", "check_update": "false"}
             cache = main / "cache" if main.is_dir() else ws.state / "dvc"  # outside any project
             config.setdefault("core", {}).update(own)
             config.setdefault("cache", {}).setdefault("dir", str(cache.resolve()))
-        content = BytesIO()
-        config.write(content)
-        target = ws.root / ".dvc" / name
-        if not target.is_file() or target.read_bytes() != content.getvalue():
-            write_atomic(target, content.getvalue())
+        settings.write(config, ws.root / ".dvc" / name)
 
 
 def targets(ws: Workspace) -> list[str]:

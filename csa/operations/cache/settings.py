@@ -1,7 +1,14 @@
-"""DVC's own settings, read as DVC reads them."""
+"""DVC's own settings, read as DVC reads them, and written whole or not at all.
 
+DVC's own writer takes ASCII alone, and leaves an empty file where an address holds anything else.
+"""
+
+from collections.abc import Callable
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+
+from csa.storage.files import write_atomic
 
 
 def config_of(path: Path) -> Any:
@@ -14,12 +21,59 @@ def config_of(path: Path) -> Any:
     Returns:
         The sections, as configobj has them.
     """
-    from configobj import ConfigObj
-
-    config = ConfigObj(str(path) if path.is_file() else None, encoding="utf-8")
+    config = _read(path)
     for section in config.sections:
         for key in ("url", "dir"):
             value = config[section].get(key)
             if value is not None and "://" not in value:
                 config[section][key] = str((path.parent / value).resolve())
     return config
+
+
+def write(config: Any, path: Path) -> None:
+    """Write settings, unless the file says the same.
+
+    Args:
+        config: the sections, as configobj has them.
+        path: of the file.
+    """
+    content = BytesIO()
+    config.write(content)
+    if not path.is_file() or path.read_bytes() != content.getvalue():
+        write_atomic(path, content.getvalue())
+
+
+def change(path: Path, how: Callable[[Any], None]) -> None:
+    """Change a file of DVC's configuration, paths in it as they stand. Where DVC would not read it
+    then, it stays as it was.
+
+    Args:
+        path: of the file; it need not exist.
+        how: changes the sections.
+
+    Raises:
+        ValueError: DVC, or the form of the file, does not allow it; the message says why.
+    """
+    from configobj import ConfigObjError
+    from dvc.config import Config, ConfigError  # type: ignore[import-untyped]
+
+    before = path.read_bytes() if path.is_file() else None
+    config = _read(path)
+    how(config)
+    try:
+        write(config, path)
+        read = Config(str(path.parent))
+        lost = {key for key in config if key.startswith("remote ")} - {
+            f'remote "{name}"' for name in read["remote"]
+        }
+        if lost:
+            raise ConfigError(f"DVC does not take {lost.pop()} for the name of one")
+    except (ConfigObjError, ConfigError) as error:
+        path.unlink(missing_ok=True) if before is None else write_atomic(path, before)
+        raise ValueError(" ".join(str(error).split())) from None
+
+
+def _read(path: Path) -> Any:
+    from configobj import ConfigObj
+
+    return ConfigObj(str(path) if path.is_file() else None, encoding="utf-8", interpolation=False)

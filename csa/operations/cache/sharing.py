@@ -7,13 +7,15 @@ here.
 """
 
 import hashlib
+import os
 import sys
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from csa.errors import InputError
-from csa.operations.cache import believed, dvc, seeding, signed
+from csa.operations.cache import believed, dvc, seeding, settings, signed
 from csa.operations.cache.objects import Store, open_repo, stores, stores_of
 from csa.operations.cache.restoring import all_made, made_here, restore
 from csa.operations.opened import Project
@@ -41,7 +43,7 @@ def add_remote(ws: Workspace, name: str, url: str, endpoint: str | None, local: 
 
     Args:
         ws: the main workspace.
-        name: of the remote.
+        name: of the remote; capitals count as small letters.
         url: a folder, or any address DVC knows.
         endpoint: of an S3 store that is not Amazon's.
         local: for this clone alone; else in .dvc/config, for git to carry to the team.
@@ -49,13 +51,20 @@ def add_remote(ws: Workspace, name: str, url: str, endpoint: str | None, local: 
     Raises:
         InputError: DVC refuses the name or the address.
     """
-    where = ["--local"] if local else []
+    folder, name = ws.root / ".dvc", name.lower()  # as DVC has names
+    if not name.strip():
+        raise InputError("a remote without a name is none; call it team, for instance")
+    if "://" not in url and not Path(url).is_absolute():
+        url = os.path.relpath(ws.root / url, folder)  # as DVC keeps it
+
+    def put(config: Any) -> None:
+        config[f'remote "{name}"'] = {"url": url} | ({"endpointurl": endpoint} if endpoint else {})
+        config.setdefault("core", {})["remote"] = name
+
     try:
-        dvc.ask(ws, "remote", "add", "--default", "--force", *where, name, url)
-        if endpoint:
-            dvc.ask(ws, "remote", "modify", *where, name, "endpointurl", endpoint)
-    except dvc.DvcError as error:
-        raise InputError(f"remote {name!r} at {url!r}: {error}") from None
+        settings.change(folder / ("config.local" if local else "config"), put)
+    except ValueError as error:
+        raise InputError(f"remote {name!r} at {url!r}: {error}; choose another one") from None
 
 
 def remove_remote(ws: Workspace, name: str) -> None:
@@ -68,25 +77,27 @@ def remove_remote(ws: Workspace, name: str) -> None:
     Raises:
         InputError: there is none of that name.
     """
-    found = remotes(ws)
+    found, name = remotes(ws), name.lower()
     if name not in found:
         raise InputError(f"no remote {name!r}; there are {', '.join(found) or 'none'}")
-    for where in ([], ["--local"]):
-        try:
-            dvc.ask(ws, "remote", "remove", *where, name)
-        except dvc.DvcError:  # it is in the other one alone
-            continue
+
+    def drop(config: Any) -> None:
+        config.pop(f'remote "{name}"', None)
+        if config.get("core", {}).get("remote") == name:
+            del config["core"]["remote"]
+
+    for file in ("config", "config.local"):
+        if (ws.root / ".dvc" / file).is_file():
+            settings.change(ws.root / ".dvc" / file, drop)
 
 
 def remotes(ws: Workspace) -> dict[str, str]:
     """Name -> address of every remote. (`dvc remote list` is for people: it breaks a long
     address over two lines.)
     """
-    settings = [line.partition("=") for line in dvc.ask(ws, "config", "--list").splitlines()]
+    listed = [line.partition("=") for line in dvc.ask(ws, "config", "--list").splitlines()]
     keys = {
-        key: value
-        for key, _, value in settings
-        if key.startswith("remote.") and key.endswith(".url")
+        key: value for key, _, value in listed if key.startswith("remote.") and key.endswith(".url")
     }
     return {key.removeprefix("remote.").removesuffix(".url"): url for key, url in keys.items()}
 

@@ -19,7 +19,7 @@ from csa.pipeline.scoring import scorer_of
 from csa.pipeline.workspace import Workspace
 from csa.results.evaluation import EvaluationMetrics
 from csa.scoring.frozen import FrozenView
-from csa.scoring.scorer import Scorer
+from csa.scoring.scorer import ALIGNMENT, Scorer
 
 _EXAMPLE_ROWS = 2
 
@@ -47,7 +47,8 @@ def log_model(ws: Workspace, run: RunRecord, metrics: EvaluationMetrics) -> Any:
         folder = Path(name)
         carried = carry_weights(scorer, folder) if params.model.with_weights else {}
         artifacts = {file.stem: str(file) for file in scorer.write(folder)}
-        artifacts["alignment"] = str(ws.alignment)  # to the byte what was recorded
+        # to the byte what was recorded; DVC may have put a link there, which MLflow refuses
+        artifacts["alignment"] = str(shutil.copyfile(ws.alignment, folder / ALIGNMENT))
         artifacts |= {f"weights_{view}": str(folder / at) for view, at in carried.items()}
         pack_code(folder / "csa.zip")
         return mlflow.pyfunc.log_model(

@@ -162,8 +162,9 @@ def _remove_leftovers(ws: Workspace, client: Any, model: str) -> None:
     experiment = client.get_experiment_by_name(model)
     if experiment is None:
         return
-    query = f"tags.`{_REGISTERED}` = 'no' and tags.`{_WRITER}` = '{_writer(ws)}'"
-    for run in client.search_runs([experiment.experiment_id], query):
+    for run in client.search_runs([experiment.experiment_id], f"tags.`{_REGISTERED}` = 'no'"):
+        if run.data.tags.get(_WRITER) != _writer(ws):  # a path, which may hold a quote
+            continue
         run_id = run.info.run_id
         # killed right after its version was made
         if list(client.search_model_versions(f"run_id = '{run_id}'")):

@@ -1,0 +1,48 @@
+"""Settings of DVC and odd names of folders: runs go on."""
+
+import pytest
+from own_project import Project
+
+
+def made(project):
+    """What a run leaves, as bytes do not depend on the place."""
+    return {name: found for name, found in project.hashes().items() if name != "metrics.json"}
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory, shared_prefect):
+    """A project in a plain folder, which has run."""
+    project = Project.make(tmp_path_factory.mktemp("plain") / "own", **shared_prefect)
+    project.csa("run")
+    return project
+
+
+@pytest.mark.parametrize("kind", ["symlink", "hardlink"])
+def test_outputs_may_be_links_into_dvcs_cache(tmp_path, shared_prefect, plain, kind):
+    project = Project.make(tmp_path / "own", **shared_prefect)
+    project.dvc("config", "--local", "cache.type", kind)
+    said = project.csa("run").stdout
+    assert "own version 1" in said and made(project) == made(plain)
+    alignment = project.outputs["alignment.safetensors"]
+    assert alignment.is_symlink() == (kind == "symlink")
+    assert alignment.is_symlink() or alignment.stat().st_nlink == 2
+    assert project.out_of_date() == []
+    project.csa("ledger", "--verify")
+    project.write_features(130)
+    assert "own version 2" in project.csa("run").stdout
+    project.csa("ledger", "--verify")
+
+
+def test_a_folder_may_have_an_odd_name(tmp_path, shared_prefect, plain):
+    name = "a #2, [ü]"
+    project = Project.make(tmp_path / "all" / name, **shared_prefect)
+    store = tmp_path / "all" / f"the team's {name}"
+    project.csa("remote", "add", "team", str(store))
+    inside = {path.name for path in project.root.iterdir()}
+    assert "pushed to team" in project.csa("run").stderr
+    assert (store / "files").is_dir() and made(project) == made(plain)
+    assert {path.name for path in (tmp_path / "all").iterdir()} == {name, store.name}
+    assert {path.name for path in project.root.iterdir()} - inside == {".csa", "dvc.lock"}
+    for question in (["status"], ["metrics"], ["ledger", "--verify"], ["lineage", "champion"]):
+        project.csa(*question)
+    assert project.out_of_date() == []
