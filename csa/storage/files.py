@@ -1,5 +1,6 @@
 """Reading and writing small files so that a reader never meets half of one."""
 
+import errno
 import json
 import os
 import stat
@@ -246,7 +247,8 @@ def write_atomic(path: Path, content: bytes) -> None:
     Raises:
         WorkspaceError: the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    short = path.name.encode(errors="surrogateescape")[:200].decode(errors="ignore")
+    temporary = path.with_name(f".{short}.{os.getpid()}.tmp")  # no longer than names may be
     if what_is(path) not in ("a file", "nothing"):
         raise WorkspaceError(
             f"{path}: {what_is(path)} lies there, which is never replaced; move it, or give "
@@ -261,8 +263,10 @@ def write_atomic(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
+        long = error.errno == errno.ENAMETOOLONG
         raise WorkspaceError(
-            f"{path}: cannot be written ({error.strerror}); free space or fix its permissions"
+            f"{path}: cannot be written ({error.strerror}); "
+            f"{'give a shorter name' if long else 'free space or fix its permissions'}"
         ) from None
     finally:  # whatever ended it, a signal too
         with suppress(OSError):

@@ -21,6 +21,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import soundfile
+from acts import ACTS
 from PIL import Image
 from pyarrow import parquet
 from written import put, tar_of
@@ -286,6 +287,16 @@ def imagenet(folder, names="n01440764 tench\nn01440765 shark\n"):
         put(folder / "val" / f"n0144076{4 + i % 2}" / f"{i}.png", PICTURES[i])
     put(folder / "synset_words.txt", names)
     return {"kind": "imagenet"}
+
+
+def devkit(folder, padding=0):
+    """The lists of ILSVRC's devkit."""
+    from scipy.io import savemat
+
+    put(folder / "ILSVRC2012_validation_ground_truth.txt", "1\n" * N)
+    dtype = [("ILSVRC2012_ID", "i4"), ("WNID", "U9"), ("words", "U20")]
+    synsets = np.array([(1, "n01440764", "tench"), (2, "n01440765", "shark")], dtype)
+    savemat(folder / "meta.mat", {"synsets": synsets, "x": np.zeros(padding, "u1")})
 
 
 def karpathy(folder, missing=None):
@@ -626,6 +637,37 @@ CASES = [
         write("images/3.png", PICTURES[3]),
         VIEWS,
     ),
+    case(
+        'expected {"0": ["n01440764", "tench"], ...}',
+        both(
+            imagenet,
+            unlink("synset_words.txt"),
+            write("imagenet_class_index.json", "[]"),
+            settings(kind="imagenet"),
+        ),
+        write(
+            "imagenet_class_index.json",
+            json.dumps({"0": ["n01440764", "tench"], "1": ["n01440765", "shark"]}),
+        ),
+        VIEWS,
+    ),
+    case(
+        "larger than the devkit's list of 1,860 synsets; fetch it again",
+        both(
+            imagenet,
+            lambda folder: devkit(folder, padding=9_000_000),
+            unlink("synset_words.txt"),
+            settings(kind="imagenet"),
+        ),
+        devkit,
+        VIEWS,
+    ),
+    case(
+        "{}: {} frames have no scan, such as {}; correct the column frame",
+        both(lambda f: kitti(f, "training/9{0:05d}"), settings(kind="kitti")),
+        kitti,
+        LIDAR,
+    ),
     case("names for {} classes; write one a line", lambda f: pens(f, "up\n"), pens, SERIES),
     case(
         "Map it in dataset.columns",
@@ -770,6 +812,38 @@ CASES = [
         ".bin",
         write("3.bin", scan(3).tobytes()),
     ),
+    item(
+        "is no whole number of points of {}; cut off, or not",
+        "lidar",
+        scan(3).tobytes()[:-3],
+        lambda i: scan(i).tobytes(),
+        ".bin",
+        write("3.bin", scan(3).tobytes()),
+    ),
+    item(
+        "{}: {}; fetch it again, or drop its row",
+        "image",
+        b"",
+        lambda i: PICTURES[i],
+        ".png",
+        write("3.png", PICTURES[3]),
+    ),
+    case(
+        "a series cannot be read from {} files; use {}",
+        both(
+            lambda f: [put(f / f"{i}.npy", npy(noise(i))) for i in range(N)],
+            lambda f: (f / "3.npy").rename(f / "3.dat"),
+            write(
+                "pairs.csv",
+                lines(first="series,text", row="{0}.npy,t {0}").replace("\n3.npy", "\n3.dat"),
+            ),
+        ),
+        both(
+            lambda f: (f / "3.dat").rename(f / "3.npy"),
+            write("pairs.csv", lines(first="series,text", row="{0}.npy,t {0}")),
+        ),
+        SERIES,
+    ),
     item("a series of {} steps", "series", npy(np.arange(3.0)), lambda i: npy(noise(i)), ".npy"),
     item(
         "fill them in, or drop",
@@ -794,9 +868,9 @@ CASES = [
         write("pairs.csv.gz", gzip.compress(lines().encode())),
     ),
 ]
-UNTESTED = {"datasets": 17, "modalities": 5, "params": 1, "storage": 13}
-"""Room -> remedies without a case: a disk that is full, permissions (root has all), files that only
-a run writes, what another extra brings."""
+UNTESTED = {"datasets": 2, "modalities": 2, "params": 1, "storage": 5}
+"""Room -> remedies without a case: a disk or a memory that is full, permissions (root has all), a
+library that is not installed, a fault of our own, an address that only another machine knows."""
 
 
 @pytest.mark.parametrize("one", CASES, ids=lambda one: one.says[:50])
@@ -811,11 +885,22 @@ def test_what_an_error_says_mends_it(tmp_path, one):
     assert len(one.read(tmp_path, dataset).pairs) >= N - 2
 
 
+@pytest.mark.parametrize("one", ACTS, ids=lambda one: one.says[:50])
+def test_what_an_error_of_something_else_says_mends_it(tmp_path, one):
+    one.broken(tmp_path)
+    template = next(text for room in READING for text in remedies(room) if one.says in text)
+    with pytest.raises(CSAError) as caught:
+        one.act(tmp_path, "x")
+    assert re.search("(?s)" + ".*?".join(map(re.escape, template.split("{}"))), str(caught.value))
+    name = one.remedy(tmp_path)
+    one.act(tmp_path, name if isinstance(name, str) else "x")
+
+
 def test_every_remedy_has_a_case_or_is_counted():
     untested = Counter()
     for room in READING:
         for text in remedies(room):
-            found = [one.says for one in CASES if one.says in text]
+            found = [one.says for one in (*CASES, *ACTS) if one.says in text]
             assert len(found) < 2, f"two cases for {text}"
             untested[room] += not found
     assert dict(untested) == UNTESTED
