@@ -24,6 +24,7 @@ from csa.params.reading import load_yaml
 from csa.params.schema import Params
 from csa.params.views import with_encoders
 from csa.pipeline.recipes import DEMO, DVC_IGNORED, find_recipe, stage_graph
+from csa.pipeline.workspace import check_place
 from csa.storage.files import what_is, write_atomic
 
 _SECTIONS = ("dataset", "views", "fit", "evaluate", "checks", "gate", "model")
@@ -91,12 +92,13 @@ def make_project(
         InputError: no layout fits the data; the nearest are named, with what they lack.
         DataError: there is no such data set.
         ParamsError: the recipe is not valid.
-        WorkspaceError: git or DVC failed.
+        WorkspaceError: git or DVC failed, or the folder's name holds a `?`.
     """
     root = root.expanduser().resolve()
     found = what_is(root)
     if found not in ("a folder", "nothing"):
         raise InputError(f"{root}: {found}; give the folder that the project shall lie in")
+    check_place(root)
     made = Made(root)
     mapping = None  # what params.yaml shall hold; decided before anything is written
     if not (root / "params.yaml").exists():

@@ -19,6 +19,23 @@ if TYPE_CHECKING:
     from csa.params.schema import Params
 
 
+def check_place(folder: Path) -> None:
+    """Refuse the one folder that no project can lie in.
+
+    Args:
+        folder: of a project.
+
+    Raises:
+        WorkspaceError: its path holds a `?`, at which an address of SQLite ends: the databases
+            would be made outside.
+    """
+    if "?" in str(folder):
+        raise WorkspaceError(
+            f"{folder}: no project can lie in a folder whose name holds a `?`, as an address of "
+            f"SQLite ends there; rename the folder"
+        )
+
+
 @dataclass(frozen=True)
 class Workspace:
     """The paths of one workspace (`root`) and of the state it shares (`state`)."""
@@ -31,11 +48,12 @@ class Workspace:
         """The workspace that `start` (default: the current folder) lies in.
 
         Raises:
-            WorkspaceError: no folder upward of `start` has a dvc.yaml.
+            WorkspaceError: no folder upward of `start` has a dvc.yaml, or its path holds a `?`.
         """
         here = (start or Path.cwd()).resolve()
         for root in (here, *here.parents):
             if (root / "dvc.yaml").is_file():
+                check_place(root)
                 home = _home(root)
                 return cls(root, home.parents[1] if _lies_in(home, "worktrees") else home / ".csa")
         raise WorkspaceError(

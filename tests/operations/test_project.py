@@ -140,6 +140,16 @@ def test_wrong_use_is_one_error_and_writes_nothing(tmp_path, shapes):
     assert not (tmp_path / "own").exists()
 
 
+def test_a_folder_that_sqlite_cannot_name_is_refused_at_once(tmp_path, shapes):
+    with pytest.raises(WorkspaceError, match=r"holds a `\?`.*rename the folder"):
+        make_project(tmp_path / "p?", shapes)
+    assert not (tmp_path / "p?").exists()
+    make_project(tmp_path / "p", shapes)
+    (tmp_path / "p").rename(tmp_path / "p?")
+    with pytest.raises(WorkspaceError, match="rename the folder"):
+        Workspace.find(tmp_path / "p?")
+
+
 def test_a_recipe_by_name_or_the_nearest_names(tmp_path, monkeypatch, shapes):
     make_project(tmp_path, shapes)
     monkeypatch.chdir(tmp_path)

@@ -20,9 +20,11 @@ from csa.operations.environment import prepare_environment
 from csa.operations.opened import Project
 from csa.operations.registry import downloads
 from csa.operations.registry.registering import log_report, register
+from csa.operations.registry.registry import Registry
 from csa.operations.registry.requirements import OF_ENCODER
 from csa.operations.registry.versions import Registered, versions_table
 from csa.operations.runs.records import file_sha256, record_run
+from csa.pipeline.workspace import Workspace
 
 SUPPORT = Path(__file__).parents[1] / "support"
 
@@ -312,3 +314,21 @@ def test_mlflow_says_nothing(tmp_path, request):
             command, check=True, capture_output=True, text=True, cwd=request.config.rootpath
         )
     assert done.stdout == "" and done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "name", ["p%20ü 'q\"", "p #1", "p[1]", " :b", "a\\b", "-p", "a\nb", "$HOME `x`", "y" * 200]
+)
+def test_the_registry_lies_in_a_folder_of_any_name(tmp_path, monkeypatch, name):
+    root = tmp_path / name
+    root.mkdir()
+    monkeypatch.chdir(root)
+    registry = Registry(Workspace(root, root / ".csa"), "m")
+    with registry.writing() as client:
+        client.create_registered_model("m")
+        experiment = client.create_experiment("m", artifact_location=str(root / "x"))
+        run = client.create_run(experiment)
+        client.create_model_version("m", source=str(root), run_id=run.info.run_id)
+    registry.set_champion(1)
+    assert Registry(registry.ws, "m").champion().version == 1
+    assert [path.name for path in tmp_path.iterdir()] == [name] and not (root / "mlruns").exists()

@@ -171,6 +171,7 @@ class Registry:
             if self.database is not None:
                 self.database.parent.mkdir(parents=True, exist_ok=True)
                 check_registry(self.database)
+                _open_store(self.address, self.database.parent)
         given = os.environ.get("MLFLOW_TRACKING_URI")
         mlflow.set_tracking_uri(self.address)
         if given is None:  # MLflow sets it itself, and it would hold for the next workspace too
@@ -178,6 +179,18 @@ class Registry:
         if self._opened is None:
             self._opened = mlflow.MlflowClient()
         return self._opened
+
+
+def _open_store(address: str, folder: Path) -> None:
+    """Open MLflow's store before its client does.
+
+    A new store writes the path of a default experiment, which nobody uses, into a statement as it
+    is. As an address, the path holds no quote that ends the text.
+    """
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    opened: Any = SqlAlchemyStore  # it has no types
+    opened(address, folder.absolute().as_uri())
 
 
 def _listed(client: Any, name: str) -> list[Version]:
