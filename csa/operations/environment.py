@@ -45,7 +45,7 @@ def prepare_environment(ws: Workspace, verbose: bool = False) -> None:
         variables[_VERBOSE] = "1"
     for name, value in variables.items():
         os.environ.setdefault(name, value)
-    _put_first_on_path(Path(sys.executable).parent)
+    os.environ["PATH"] = path_of_this_python()
 
 
 def is_verbose() -> bool:
@@ -53,8 +53,8 @@ def is_verbose() -> bool:
     return _VERBOSE in os.environ
 
 
-def _put_first_on_path(folder: Path) -> None:
-    """So that `python` in dvc.yaml is the Python that runs now."""
+def path_of_this_python() -> str:
+    """PATH, on which `python` in dvc.yaml is the Python that runs now."""
+    folder = str(Path(sys.executable).parent)
     path = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    if path[0] != str(folder):
-        os.environ["PATH"] = os.pathsep.join([str(folder), *path])
+    return os.pathsep.join(path if path[0] == folder else [folder, *path])

@@ -21,7 +21,7 @@ from csa.errors import CSAError, RefusedError, StageError, WorkspaceError
 from csa.operations.cache import settings
 from csa.operations.cache.lock import read_lock, settle
 from csa.operations.cache.restoring import PAUSES
-from csa.operations.environment import is_verbose
+from csa.operations.environment import is_verbose, path_of_this_python
 from csa.pipeline.code import PACKAGE, write_hashes
 from csa.pipeline.pools import drop_stale
 from csa.pipeline.workspace import Workspace
@@ -281,11 +281,12 @@ def _answer(ws: Workspace, *arguments: str, timeout: float | None) -> _Finished:
 
 
 def _environment() -> dict[str, str]:
-    """Of a DVC process: its stages run the csa that runs here, wherever that lies."""
+    """Of a DVC process: its stages run the Python and the csa that run here."""
+    variables = os.environ | {"PATH": path_of_this_python()}
     if PACKAGE.parent.name in ("site-packages", "dist-packages"):
-        return dict(os.environ)  # found without help, and not to be put before the standard library
+        return variables  # found without help, and not to be put before the standard library
     path = [str(PACKAGE.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | {"PYTHONPATH": os.pathsep.join(path)}
+    return variables | {"PYTHONPATH": os.pathsep.join(path)}
 
 
 def _run(ws: Workspace, *arguments: str) -> _Finished:
