@@ -6,7 +6,6 @@ smallest hashes, so that it is the same tomorrow; the finding then says its inte
 looked up block by block, so that no second copy of them all is held.
 """
 
-import hashlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -14,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from csa.checks.checks import Check, judge
+from csa.core.clusters import row_digests
 from csa.core.matrices import Array
 from csa.core.preparation import unit
 from csa.evaluation.held_out import FeatureLookup
@@ -136,7 +136,7 @@ def _features(view: str, n: int, features: _Blocks, limits: ChecksParams) -> lis
     dead, seen = 0, set()
     for block in features():
         dead += int((~block.any(axis=1)).sum())
-        seen |= set(_digests(block))
+        seen |= set(row_digests(block))
     again = n - len(seen) - max(dead - 1, 0)
     return [
         judge(
@@ -154,10 +154,6 @@ def _features(view: str, n: int, features: _Blocks, limits: ChecksParams) -> lis
     ]
 
 
-def _digests(features: Array) -> list[bytes]:
-    return [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in features]
-
-
 def _same(asked: list[str], table: FeatureLookup, known: _Blocks) -> list[bool]:
     """Whether a known item has the very features of each asked one, which are not all zero. An
     encoder sees pixels: two files that decode to the same picture have the same features.
@@ -165,10 +161,10 @@ def _same(asked: list[str], table: FeatureLookup, known: _Blocks) -> list[bool]:
     if not asked:
         return []
     rows = table.rows(asked)
-    digests = _digests(rows)
+    digests = row_digests(rows)
     wanted, found = set(digests), set()
     for block in known():
-        found |= wanted.intersection(_digests(block))
+        found |= wanted.intersection(row_digests(block))
     return [bool(row.any()) and digest in found for row, digest in zip(rows, digests, strict=True)]
 
 

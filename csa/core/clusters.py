@@ -13,13 +13,19 @@ _ROUNDS = 4
 _MAX_ROWS = 12_000
 
 
+def row_digests(features: Array) -> list[bytes]:
+    """A hash of 128 bits of each row: equal rows have equal ones."""
+    rows = np.ascontiguousarray(features)
+    return [hashlib.blake2b(row, digest_size=16).digest() for row in rows]
+
+
 def distinct_rows(features: Array) -> NDArray[np.intp]:
     """The first row of each distinct item, ascending: an image that is repeated once per caption
     counts once.
     """
     first: dict[bytes, int] = {}
-    for i, row in enumerate(np.ascontiguousarray(features)):
-        first.setdefault(hashlib.blake2b(row, digest_size=16).digest(), i)
+    for i, digest in enumerate(row_digests(features)):
+        first.setdefault(digest, i)
     return np.array(list(first.values()), dtype=np.intp)
 
 

@@ -163,9 +163,9 @@ def asked_first(test: pl.DataFrame, queries: int | None) -> tuple[pl.DataFrame, 
     Returns:
         The pairs, those that are asked first, each part in its order; and how many are asked.
     """
-    groups = test["group"].unique().to_list()
-    if queries is None or len(groups) <= queries:
+    if queries is None or not _binds(queries, test):
         return test, len(test)
+    groups = test["group"].unique().to_list()
     groups.sort(key=lambda group: hashlib.sha256(str(group).encode()).digest())
     asked = test["group"].is_in(groups[:queries])
     return pl.concat([test.filter(asked), test.filter(~asked)]), int(asked.sum())
@@ -185,8 +185,11 @@ def evaluation_id(pairs: pl.DataFrame, names: tuple[str, str], queries: int | No
     """
     unique = unique_test_pairs(pairs, names)
     test = unique.select("pair_id", "group", *(f"{name}_hash" for name in names))
-    binds = queries is not None and unique["group"].n_unique() > queries
-    content = json.dumps(
-        [list(names), test.rows(), *([queries] if binds else [])], ensure_ascii=False
-    )
+    limit = [queries] if _binds(queries, unique) else []
+    content = json.dumps([list(names), test.rows(), *limit], ensure_ascii=False)
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+def _binds(queries: int | None, test: pl.DataFrame) -> bool:
+    """Whether there are more groups than are asked."""
+    return queries is not None and test["group"].n_unique() > queries

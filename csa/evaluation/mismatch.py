@@ -21,11 +21,9 @@ from csa.errors import DataError
 from csa.evaluation.bootstrap import number_groups
 from csa.evaluation.detection import detection_estimates
 from csa.evaluation.held_out import HeldOut, HeldOutView
-from csa.evaluation.vectors import HeldOutVectors
+from csa.evaluation.vectors import HeldOutVectors, each_block
 from csa.params.measure import EvaluateParams
 from csa.results.evaluation import DetectionMetrics, KnownCounts, KnownMismatchMetrics
-
-_BLOCK_SCORES = 8_000_000
 
 
 def score_held_out_pairs(vectors: HeldOutVectors, held_out: HeldOut, seed: int) -> pl.DataFrame:
@@ -176,13 +174,11 @@ def nearest_strangers(view: HeldOutView, group: NDArray[np.intp]) -> NDArray[np.
     member = sparse.csr_array(
         (np.ones(len(group)), (view.of_pair, group)), shape=(len(vectors), int(group.max()) + 1)
     )
-    nearest = np.full(view.asking, -1, dtype=np.intp)
-    rows = max(1, _BLOCK_SCORES // len(vectors))
-    for start in range(0, view.asking, rows):
-        block = slice(start, min(start + rows, view.asking))
-        cosines = vectors[block] @ vectors.T
+
+    def of_block(block: slice, cosines: Float64) -> NDArray[np.intp]:
         cosines[(member[block] @ member.T).nonzero()] = -np.inf
         best = cosines.argmax(axis=1)
         possible = np.isfinite(np.take_along_axis(cosines, best[:, None], axis=1)[:, 0])
-        nearest[block] = np.where(possible, best, -1)
-    return nearest
+        return np.where(possible, best, -1)
+
+    return np.concatenate(each_block(vectors[: view.asking], vectors, of_block))

@@ -20,9 +20,9 @@ from csa.datasets.groups import split_fraction
 from csa.datasets.pairs_table import read_pairs
 from csa.errors import ArtifactError, FeatureError, InputError
 from csa.evaluation.evaluation import evaluate
-from csa.evaluation.held_out import HeldOut
 from csa.features.shards import FeatureTable, fingerprint_of_features
 from csa.params.measure import EvaluateParams
+from csa.pipeline.held_out import EvaluationData
 from csa.pipeline.workspace import Workspace
 from csa.results.evaluation import RetrievalMetrics
 from csa.results.words import arrow, recall_line
@@ -240,12 +240,8 @@ def _measured(
             f"the moments are of {_named(total.encoders)}, workspace {ws.name} of {_named(own)}; "
             f"name the right one with -w"
         )
-    tables = (
-        FeatureTable.read(ws.features(params.view_names[0])),
-        FeatureTable.read(ws.features(params.view_names[1])),
-    )
     settings: EvaluateParams = params.evaluate
-    held_out = HeldOut.of(read_pairs(ws.pairs), params.view_names, tables, settings.queries)
+    held_out = EvaluationData(ws).held_out()
     alignments = {"merged": model.alignment_} | (
         {"own": load(ws.alignment)} if ws.alignment.is_file() else {}
     )

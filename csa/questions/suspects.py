@@ -23,7 +23,7 @@ from csa.evaluation.retrieval import QUERY_METRICS, rank_queries
 from csa.evaluation.vectors import HeldOutVectors
 from csa.params.measure import EvaluateParams
 from csa.params.schema import Params
-from csa.pipeline.data import PipelineData
+from csa.pipeline.held_out import EvaluationData
 from csa.pipeline.workspace import Workspace
 from csa.questions.suspicion import Suspicion, choose_share, find_suspects, trimmed
 from csa.report.html import sentence
@@ -111,7 +111,7 @@ def find(
         InputError: a share that leaves too few pairs.
     """
     given = None if trim in (None, "auto") else _share(str(trim))
-    data, alignment = PipelineData(ws), load(ws.alignment)
+    data, alignment = EvaluationData(ws), load(ws.alignment)
     params, pairs = data.params, data.pairs
     X, Y, groups = data.training()
     training = Training.of(X, Y, groups, params.fit.folds, params.fit.seed)
@@ -122,13 +122,12 @@ def find(
         share, inside = (
             choose_share(alignment, X, Y, groups, params.evaluate) if given is None else (given, {})
         )
-        held_out = HeldOut.of(
-            pairs, params.view_names, data.feature_tables, params.evaluate.queries
-        )
         gained = Trimmed(
             share,
             {str(tried): estimate for tried, estimate in inside.items()},
-            paired_gain(alignment, trimmed(refit, suspicion, share), held_out, params.evaluate),
+            paired_gain(
+                alignment, trimmed(refit, suspicion, share), data.held_out(), params.evaluate
+            ),
         )
     train = pairs.filter(pl.col("split") == "train")
     answer = SuspectsAnswer(

@@ -34,7 +34,7 @@ from csa.figures.methods import Axes, curves_chart, sweep_curves
 from csa.figures.rendering import save_png
 from csa.params.measure import EvaluateParams
 from csa.pipeline.code import code_hash
-from csa.pipeline.data import PipelineData
+from csa.pipeline.held_out import EvaluationData
 from csa.pipeline.workspace import Workspace
 from csa.questions.noise import shuffled_pairs
 from csa.results.evaluation import RetrievalMetrics
@@ -149,7 +149,7 @@ class SweepData:
         Raises:
             ArtifactError: it was not.
         """
-        opened = PipelineData(ws)
+        opened = EvaluationData(ws)
         pairs, views = opened.pairs, opened.params.view_names
         X, Y, _ = opened.training()
         train = pairs.filter(pl.col("split") == "train")
@@ -161,12 +161,11 @@ class SweepData:
         names = train["group"].unique(maintain_order=True).to_list()
         numbers = {name: i for i, name in enumerate(names)}
         group = np.array([numbers[name] for name in train["group"]], dtype=np.intp)
-        held_out = HeldOut.of(pairs, views, opened.feature_tables, opened.params.evaluate.queries)
         return cls(
             X,
             Y,
             group,
-            held_out,
+            opened.held_out(),
             hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest(),
             opened.beside_pairs() if opened.params.dataset.unpaired else {},
         )

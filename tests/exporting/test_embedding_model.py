@@ -9,13 +9,9 @@ import numpy as np
 import pytest
 from served import PARAMS
 from small_repo import make_shapes
-from workspaces import bare_workspace
+from workspaces import bare_workspace, run_stages
 
 from csa.exporting.formats import Options, export
-from csa.pipeline.embed import embed_stage
-from csa.pipeline.evaluate import evaluate_stage
-from csa.pipeline.fit import fit_stage
-from csa.pipeline.ingest import ingest_stage
 from csa.questions.opened import Fitted
 
 ALONE = """
@@ -46,11 +42,7 @@ print(json.dumps({
 def ws(tmp_path_factory):
     made = bare_workspace(tmp_path_factory.mktemp("model") / "repo", PARAMS)
     make_shapes(made.root / "shapes")
-    ingest_stage(made)
-    for view in ("image", "text"):
-        embed_stage(made, view)
-    fit_stage(made)
-    evaluate_stage(made)
+    run_stages(made)
     return made
 
 

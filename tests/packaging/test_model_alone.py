@@ -21,15 +21,11 @@ from types import SimpleNamespace
 
 import pytest
 from small_repo import SHAPES_PARAMS, make_shapes
-from workspaces import as_run, bare_workspace
+from workspaces import as_run, bare_workspace, run_stages
 
 from csa.operations.opened import Project
 from csa.operations.registry.registering import register
 from csa.operations.runs.records import record_run
-from csa.pipeline.embed import embed_stage
-from csa.pipeline.evaluate import evaluate_stage
-from csa.pipeline.fit import fit_stage
-from csa.pipeline.ingest import ingest_stage
 from csa.questions.score import score_pair
 
 STAGES = ["ingest", "embed@image", "embed@text", "fit", "evaluate"]
@@ -65,11 +61,7 @@ def alone(tmp_path_factory):
     root = tmp_path_factory.mktemp("alone")
     ws = bare_workspace(root / "repo", SHAPES_PARAMS)
     make_shapes(ws.root / "shapes")
-    ingest_stage(ws)
-    for view in ("image", "text"):
-        embed_stage(ws, view)
-    fit_stage(ws)
-    evaluate_stage(ws)
+    run_stages(ws)
     as_run(ws)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", "")

@@ -11,6 +11,7 @@ import yaml
 from measured import CLASSIFICATION
 from PIL import Image
 from small_repo import COLOURS, SHAPES, draw_shape, write_table
+from workspaces import run_stages
 
 from csa.datasets.pairs_table import read_pairs
 from csa.errors import DataError, InputError
@@ -20,10 +21,7 @@ from csa.figures.classes import confusion_chart
 from csa.figures.rendering import inline_svg, save_png
 from csa.operations.report.run import write_report
 from csa.params.schema import Params
-from csa.pipeline.embed import embed_stage
 from csa.pipeline.evaluate import evaluate_stage
-from csa.pipeline.fit import fit_stage
-from csa.pipeline.ingest import ingest_stage
 from csa.pipeline.task import task_stage
 from csa.pipeline.workspace import Workspace
 from csa.questions.classify import classify_files, read_labels
@@ -72,11 +70,7 @@ def ws(tmp_path_factory):
     }
     ws = Workspace(root, root / ".csa")
     ws.params_file.write_text(yaml.safe_dump(Params.from_mapping(params).dump(), sort_keys=False))
-    ingest_stage(ws)
-    for view in ("image", "text"):
-        embed_stage(ws, view)
-    fit_stage(ws)
-    evaluate_stage(ws)
+    run_stages(ws)
     return ws
 
 

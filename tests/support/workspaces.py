@@ -21,6 +21,7 @@ from csa.operations.opened import Project
 from csa.operations.registry.registering import register
 from csa.operations.runs.records import record_run
 from csa.params.schema import Params
+from csa.pipeline.embed import embed_stage
 from csa.pipeline.evaluate import evaluate_stage
 from csa.pipeline.fit import fit_stage
 from csa.pipeline.ingest import ingest_stage
@@ -68,6 +69,13 @@ def bare_workspace(root, sections):
     (root / "dvc.yaml").write_text("stages: {}\n")
     write_params(ws, sections)
     return ws
+
+
+def run_stages(ws, views=VIEWS):
+    """The real stages but the check, in this process; stage -> what each said."""
+    said = {"ingest": ingest_stage(ws)}
+    said |= {f"embed@{view}": embed_stage(ws, view) for view in views}
+    return said | {"fit": fit_stage(ws), "evaluate": evaluate_stage(ws)}
 
 
 def write_params(ws, sections):

@@ -18,10 +18,11 @@ from csa.operations.opened import Project
 from csa.operations.registry import downloads
 from csa.operations.registry.registry import Registry
 from csa.operations.registry.versions import Version
-from csa.operations.report.run import held_out_of, loaders_of
+from csa.operations.report.run import loaders_of
 from csa.operations.runs.items import items_file, keep_items, read_items
 from csa.operations.runs.records import read_record
 from csa.params.gate import GateParams
+from csa.pipeline.held_out import EvaluationData
 from csa.pipeline.workspace import Workspace
 from csa.report.comparison import BOTH, Side, Versus, comparison
 from csa.results.compared import Difference
@@ -50,7 +51,7 @@ def write_comparison(ws: Workspace, first: str, second: str, file: Path) -> None
     one, other = (
         _side(project, version, table) for version, table in zip(versions, tables, strict=True)
     )
-    held_out = held_out_of(ws, params) if ws.pairs.is_file() else None
+    held_out = EvaluationData(ws).held_out() if ws.pairs.is_file() else None
     same = held_out is not None and {side.run["evaluation_id"] for side in (one, other)} == {
         held_out.evaluation_id
     }

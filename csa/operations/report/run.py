@@ -13,7 +13,6 @@ from csa.datasets.pairs_table import read_pairs, read_written
 from csa.datasets.roots import dataset_root
 from csa.errors import ArtifactError
 from csa.evaluation.held_out import HeldOut
-from csa.features.shards import FeatureTable
 from csa.operations.gate import settled
 from csa.operations.ledger import ledger
 from csa.operations.ledger.champion import standing
@@ -22,6 +21,7 @@ from csa.operations.registry.registering import log_report
 from csa.operations.report.published import run_of
 from csa.operations.runs.records import RunRecord, file_sha256, record_of
 from csa.params.schema import Params
+from csa.pipeline.held_out import EvaluationData
 from csa.pipeline.workspace import Workspace
 from csa.report.pictures import draw_pictures
 from csa.report.run import report
@@ -80,7 +80,7 @@ def source_of(project: Project) -> Source:
     """Everything a report needs of a workspace."""
     ws, params = project.ws, project.params
     pairs, metrics = read_pairs(ws.pairs), EvaluationMetrics.read(ws.metrics)
-    held_out = held_out_of(ws, params)
+    held_out = EvaluationData(ws).held_out()
     if held_out.evaluation_id != metrics.evaluation_id:
         raise ArtifactError(
             f"{ws.metrics}: measured on other pairs than {ws.pairs} holds; run `csa run` first"
@@ -109,22 +109,6 @@ def source_of(project: Project) -> Source:
         suspects=_suspects(ws),
         run=None if run is None else asdict(run),
         registration=None if run is None else _registration(ws, run),
-    )
-
-
-def held_out_of(ws: Workspace, params: Params) -> HeldOut:
-    """The held-out pairs of a workspace with their features.
-
-    Args:
-        ws: whose artifacts.
-        params: of the workspace.
-
-    Returns:
-        The pairs, their features and where their items lie.
-    """
-    first, second = (FeatureTable.read(ws.features(view)) for view in params.view_names)
-    return HeldOut.of(
-        read_pairs(ws.pairs), params.view_names, (first, second), params.evaluate.queries
     )
 
 
