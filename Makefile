@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run install test test-lowest check docs wheel sbom alone bench mutants mutations fuzz faults clean
+.PHONY: run install test test-lowest check docs site wheel sbom alone bench mutants mutations fuzz faults clean
 
 run: $(STAMP)
 	$(BIN)/csa run
@@ -49,6 +49,16 @@ sbom: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m docs.generate
 
+# All pages as a site in dist/site, which needs no network: open dist/site/index.html. A broken link or a missing docstring is an error.
+SITE := .site
+site: $(SITE)/.installed
+	$(SITE)/bin/sphinx-build --quiet --fail-on-warning --keep-going --conf-dir docs/site --doctree-dir $(SITE)/doctrees . dist/site
+
+$(SITE)/.installed: docs/site/constraints.txt constraints.txt pyproject.toml
+	test -x $(SITE)/bin/python || $(PYTHON) -m venv $(SITE)
+	$(SITE)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c docs/site/constraints.txt -e '.[docs]'
+	touch $@
+
 # A registered model in an environment that has its requirements and not this package (minutes, 2 GB); .alone is kept for the next time.
 alone: $(STAMP)
 	CSA_ALONE=.alone HF_HUB_OFFLINE=1 $(BIN)/python -m pytest -rs tests/packaging/test_model_alone.py
@@ -84,4 +94,4 @@ $(STAMP): constraints.txt pyproject.toml
 	touch $@
 
 clean:
-	rm -rf .venv .alone .lowest .sbom build dist .csa data/features data/evaluation data/openmoji data/*.parquet data/*.json data/*.safetensors dvc.lock
+	rm -rf .venv .alone .lowest .sbom .site build dist .csa data/features data/evaluation data/openmoji data/*.parquet data/*.json data/*.safetensors dvc.lock

@@ -2,6 +2,8 @@
 they name are there.
 """
 
+import importlib
+import inspect
 import re
 import shlex
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
+import csa.errors
 from csa.cli import main as cli
 from docs.generate import main as generate
 from docs.tested import faults, promises
@@ -99,6 +102,47 @@ def anchors(page):
     """The anchors of a page's headings, as hosts of Markdown make them."""
     heads = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+
+def test_every_page_has_its_place_in_the_sidebar():
+    contents = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    linked = {
+        (ROOT / "docs" / target).resolve()
+        for target in re.findall(r"\]\(([^)#\s]+\.md)\)", contents)
+    }
+    own = {ROOT / "README.md", ROOT / "docs" / "README.md"}
+    decisions = set((ROOT / "docs" / "decisions").glob("0*.md"))
+    assert {page for page in PAGES if page not in own | decisions} <= linked
+    kinds = re.findall(r"^## (.+)$", contents, re.MULTILINE)
+    assert {"How to", "Reference", "Why"} <= set(kinds)
+
+
+def test_every_public_name_has_its_entry():
+    text = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+    entries = set(re.findall(r"^\.\. (?:auto|py:)\w+:: ([\w.]+)$", text, re.MULTILINE))
+    errors = {
+        f"csa.errors.{name}"
+        for name, one in vars(csa.errors).items()
+        if isinstance(one, type) and issubclass(one, csa.CSAError) and one is not csa.CSAError
+    }
+    assert errors | {f"csa.{name}" for name in csa.__all__} <= entries
+    for entry in entries - {"csa.__version__"}:
+        home, _, name = entry.rpartition(".")
+        assert getattr(importlib.import_module(home), name).__doc__, entry
+
+
+@pytest.mark.parametrize("name", [name for name in csa.__all__ if name != "__version__"])
+def test_every_public_name_says_what_it_and_its_methods_do(name):
+    found = getattr(csa, name)
+    assert inspect.getdoc(found)
+    silent = [
+        member
+        for member, value in inspect.getmembers(found)
+        if not member.startswith("_")
+        and (callable(value) or isinstance(value, property))
+        and not inspect.getdoc(value)
+    ]
+    assert not silent
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)

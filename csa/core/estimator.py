@@ -75,8 +75,8 @@ class CSA(PairModel):
             or a pair; "raw", "unit", "root" or "kernel" (see `csa.core.preparation`).
         hubness: whether to correct the score for hubs (see `csa.core.hubness`), or "auto".
 
-    Attributes, after fit:
-        alignment_: the frozen `Alignment`.
+    Attributes:
+        alignment_: the frozen `Alignment`; like all that follow, it is there after `fit`.
         canonical_correlations_: in-sample canonical correlations, descending, shape (r,); with
             shrinkage, the singular values of the shrunk cross moment, at most 1.
         weights_: weights of the components in the score. Cross-fitted, unless the canonical score
@@ -472,7 +472,7 @@ class CSA(PairModel):
 
     @property
     def weights_(self) -> Float64:
-        """Weights of the components in the score, shape (n_components_,)."""
+        """Weights of the components in the score, shape (r,)."""
         return self._fitted().score.weights
 
     @property

@@ -93,7 +93,7 @@ class AnyToAny(Estimator):
         csa: the estimator of every pair of views; it is not changed. Default: `CSA()`.
         seed: of the calibration split.
 
-    Attributes, after fit:
+    Attributes:
         pairs_: (first view, second view) -> `Calibrated`.
     """
 

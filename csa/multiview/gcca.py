@@ -52,7 +52,7 @@ class GCCA(Estimator):
             (see `csa.core.preparation`).
         folds, seed: of the cross-fitting.
 
-    Attributes, after fit:
+    Attributes:
         views_: names, in the order they were given.
         shrinkage_: view name -> number in use.
         correlations_: rho of the joint decomposition, descending, shape (r,); of two views the
