@@ -56,9 +56,11 @@ def _pages(text: str) -> list[str]:
     return [name.removeprefix("../") if name[:3] == "../" else f"docs/{name}" for name in found]
 
 
-def _with_contents(_app: Sphinx, name: str, source: list[str]) -> None:
+def _with_contents(app: Sphinx, name: str, source: list[str]) -> None:
     if name == root_doc:
-        source[0] += sidebar((ROOT / "docs" / "README.md").read_text(encoding="utf-8"))
+        contents = ROOT / "docs" / "README.md"
+        app.env.note_dependency(str(contents))
+        source[0] += sidebar(contents.read_text(encoding="utf-8"))
     elif name == "docs/decisions/README":
         source[0] += "\n```{toctree}\n:glob:\n\n0*\n```\n"
 
