@@ -13,8 +13,10 @@ import pytest
 
 import csa.errors
 from csa.cli import main as cli
+from docs import notebook
 from docs.generate import main as generate
 from docs.tested import faults, promises
+from docs.walk import walk
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -143,6 +145,42 @@ def test_every_public_name_says_what_it_and_its_methods_do(name):
         and not inspect.getdoc(value)
     ]
     assert not silent
+
+
+def test_the_notebook_shows_what_its_cells_say(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    kept = notebook.read()
+    code = [cell for cell in kept["cells"] if cell["cell_type"] == "code"]
+    assert len(code) > 5
+    for cell, shown in zip(code, notebook.run(kept), strict=True):
+        assert texts(shown) == texts(cell["outputs"]), "python -m docs.notebook writes it anew"
+        assert [sorted(one.get("data", ())) for one in shown] == [
+            sorted(one.get("data", ())) for one in cell["outputs"]
+        ]
+
+
+def texts(outputs):
+    """What a cell says, with numbers to two digits: their last ones differ between processors."""
+    said = (one.get("text") or one["data"].get("text/plain", ()) for one in outputs)
+    return re.sub(r"(\d\.\d\d)\d+", r"\1", "".join("".join(lines) for lines in said))
+
+
+def test_a_tutorial_is_walked_through(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```sh\nexport NAME=fox\n```\n```python\nimport os\nprint(os.environ['NAME'], 7.25)\n"
+        "print('end')\n```\n```text\nfox 3\n…\nend\n```\n```sh\necho $NAME > it; cat it\n```\n"
+        "```text\nfox\n```\n"
+    )
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    assert walk(page, folder) == [] and (folder / "it").read_text() == "fox\n"
+    page.write_text(
+        "```sh\necho fox\n```\n```text\ncat\n```\n```sh\nexit 3\n```\n```sh\ntouch more\n```"
+    )
+    said = walk(page, folder)
+    assert "a line that is not written: cat" in said[0] and "exit code 3" in said[1]
+    assert not (folder / "more").exists()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
