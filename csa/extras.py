@@ -42,6 +42,10 @@ _MODULES = {
     "openvino": ("openvino",),
     "dask": ("distributed",),
     "s3": ("dvc_s3", "s3fs"),
+    "faiss": ("faiss",),
+    "usearch": ("usearch",),
+    "lance": ("lance",),
+    "onnx": ("onnx", "onnxscript"),
 }
 
 EXTRA_OF = {module: extra for extra, modules in _MODULES.items() for module in modules}

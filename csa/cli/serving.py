@@ -64,25 +64,27 @@ def serve(workspace: str, alias: str, host: str, port: int, follow: float, at_on
     "name",
     default="parquet",
     show_default=True,
-    help="Or sentence-transformers.",
+    help="Or lance, faiss, usearch, sentence-transformers.",
 )
 @click.option(
     "--unit",
     is_flag=True,
-    help="Of parquet: vectors of length 1 and two dimensions more, for stores of cosines alone.",
+    help="Of parquet and lance: vectors of one length, for stores that know the cosine alone.",
 )
 @workspace_option
 @json_option
 def export(folder: Path, name: str, unit: bool, workspace: str, as_json: bool) -> None:
     """Write what a workspace holds into a new FOLDER, in a format of another tool.
 
-    parquet: a table for each view with the items' vectors; inner products across tables are the
-    scores. sentence-transformers: a model that SentenceTransformer loads, with its encoders' files
-    where model.with_weights is set (docs/serving.md).
+    parquet, lance: a table for each view with the items' vectors; inner products across tables are
+    the scores. faiss, usearch: an index for each view, with its recall. sentence-transformers: a
+    model that SentenceTransformer loads, with its encoders' files where model.with_weights is set
+    (docs/serving.md).
 
     \b
     Examples:
       csa export gallery
+      csa export index --format faiss
       csa export my-model --format sentence-transformers
       csa export gallery -w flickr8k --unit
     """
@@ -94,14 +96,18 @@ def export(folder: Path, name: str, unit: bool, workspace: str, as_json: bool) -
     if as_json:
         click.echo(json.dumps(told, indent=2))
         return
-    if name != "parquet":
+    if name == "sentence-transformers":
         click.echo(f"{folder}: SentenceTransformer({str(folder)!r}, trust_remote_code=True)")
         return
     for view, about in told["views"].items():
+        recall = f", recall at 10 {about['recall_at_10']:.3f}" if "recall_at_10" in about else ""
         click.echo(
-            f"{folder / view}.parquet: {about['items']:,} items, vectors of {about['dimension']}"
+            f"{folder / view}.{name}: {about['items']:,} items, vectors of {about['dimension']}"
+            f"{recall}"
         )
-    if told["score_of_cosine"] is not None:
+        if recall:
+            click.echo(f"  score = {about['score_of_inner_product']:.6g} x inner product")
+    if told.get("score_of_cosine") is not None:
         click.echo(f"score = {told['score_of_cosine']:.6g} x cosine")
 
 

@@ -1,17 +1,16 @@
 """The formats of `csa export`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from csa.errors import InputError
 from csa.exporting.embedding_model import write_embedding_model
-from csa.exporting.gallery import write_parquet
+from csa.exporting.gallery import write_lance, write_parquet
+from csa.exporting.indexes import write_faiss, write_usearch
 from csa.pipeline.workspace import Workspace
 from csa.questions.opened import Fitted
-
-FORMATS = ("parquet", "sentence-transformers")
-"""Names of the formats."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +23,16 @@ class Options:
     """
 
     unit: bool = False
+
+
+FORMATS: dict[str, Callable[[Fitted, Path, Options], dict[str, Any]]] = {
+    "parquet": lambda fitted, folder, options: write_parquet(fitted, folder, options.unit),
+    "lance": lambda fitted, folder, options: write_lance(fitted, folder, options.unit),
+    "faiss": lambda fitted, folder, _: write_faiss(fitted, folder),
+    "usearch": lambda fitted, folder, _: write_usearch(fitted, folder),
+    "sentence-transformers": lambda fitted, folder, _: write_embedding_model(fitted, folder),
+}
+"""Name -> what writes a fit into a folder, and says what it wrote."""
 
 
 def export(ws: Workspace, folder: Path, name: str, options: Options) -> dict[str, Any]:
@@ -39,7 +48,7 @@ def export(ws: Workspace, folder: Path, name: str, options: Options) -> dict[str
         What was written.
 
     Raises:
-        InputError: no such format, or a folder that is not empty.
+        InputError: no such format, a folder that is not empty, or a package that is missing.
         ArtifactError: the workspace was not run yet.
         EncoderError: an encoder's files cannot be carried.
     """
@@ -47,9 +56,5 @@ def export(ws: Workspace, folder: Path, name: str, options: Options) -> dict[str
         raise InputError(f"no format is called {name!r}; there are {', '.join(FORMATS)}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder}: there is something already; name a new folder")
-    fitted = Fitted.open(ws)
-    if name == "parquet":
-        told = write_parquet(fitted, folder, options.unit)
-    else:
-        told = write_embedding_model(fitted, folder)
+    told = FORMATS[name](Fitted.open(ws), folder, options)
     return {"format": name, "folder": str(folder), **told}

@@ -8,6 +8,9 @@ import numpy as np
 import polars as pl
 
 from csa.core.matrices import Array
+from csa.errors import InputError
+from csa.extras import needed_for
+from csa.questions.graphs import of_one_length
 from csa.questions.opened import Fitted
 from csa.storage.files import write_atomic
 
@@ -30,36 +33,83 @@ def write_parquet(fitted: Fitted, folder: Path, unit: bool) -> dict[str, Any]:
     Raises:
         ArtifactError: the workspace was not run yet.
     """
+    tables, told = _tables(fitted, unit)
+    for name, table in tables.items():
+        write_table(table, folder / f"{name}.parquet")
+    return told
+
+
+def write_lance(fitted: Fitted, folder: Path, unit: bool) -> dict[str, Any]:
+    """Write the tables of `write_parquet` as Lance data sets, VIEW.lance.
+
+    Args:
+        fitted: a workspace that was run.
+        folder: where to; LanceDB opens it as a database.
+        unit: see `write_parquet`.
+
+    Returns:
+        As `write_parquet`.
+
+    Raises:
+        ArtifactError: the workspace was not run yet.
+        InputError: the extra `lance` is not installed.
+    """
+    with needed_for("--format lance", InputError):
+        import lance
+    tables, told = _tables(fitted, unit)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in tables.items():
+        plain = table.to_arrow(compat_level=pl.CompatLevel.oldest())
+        lance.write_dataset(plain, folder / f"{name}.lance")
+    return told
+
+
+def write_table(table: pl.DataFrame, path: Path) -> None:
+    """Write a table as compressed Parquet, whole or not at all.
+
+    Args:
+        table: any.
+        path: of the file.
+    """
+    buffer = BytesIO()
+    table.write_parquet(buffer, compression="zstd")
+    write_atomic(path, buffer.getvalue())
+
+
+def about_items(fitted: Fitted, view: str) -> pl.DataFrame:
+    """What is said of each item of a view's gallery, in order.
+
+    Args:
+        fitted: a workspace that was run.
+        view: its name.
+
+    Returns:
+        pair_id, the item of each view, label and split.
+    """
+    return fitted.gallery(view).pairs.select("pair_id", *fitted.scorer.names, "label", "split")
+
+
+def _tables(fitted: Fitted, unit: bool) -> tuple[dict[str, pl.DataFrame], dict[str, Any]]:
+    """The table of each view, and what is told of them."""
+    tables: dict[str, pl.DataFrame] = {}
     written: dict[str, Any] = {}
     scale = 1.0
     for place, name in enumerate(fitted.scorer.names):
-        gallery = fitted.gallery(name)
-        vectors = gallery.vectors
+        vectors = fitted.gallery(name).vectors
         if unit:
-            vectors, longest = _of_one_length(vectors, place)
+            vectors, longest = _beside(vectors, place)
             scale *= longest
-        table = gallery.pairs.select(
-            "pair_id", *fitted.scorer.names, "label", "split"
-        ).with_columns(
-            pl.Series(
-                "vector",
-                np.ascontiguousarray(vectors, np.float32),
-                dtype=pl.Array(pl.Float32, vectors.shape[1]),
-            )
+        column = pl.Series(
+            "vector",
+            np.ascontiguousarray(vectors, np.float32),
+            dtype=pl.Array(pl.Float32, vectors.shape[1]),
         )
-        buffer = BytesIO()
-        table.write_parquet(buffer, compression="zstd")
-        write_atomic(folder / f"{name}.parquet", buffer.getvalue())
+        tables[name] = about_items(fitted, name).with_columns(column)
         written[name] = {"items": len(vectors), "dimension": vectors.shape[1]}
-    return {"views": written, "score_of_cosine": scale if unit else None}
+    return tables, {"views": written, "score_of_cosine": scale if unit else None}
 
 
-def _of_one_length(vectors: Array, place: int) -> tuple[Array, float]:
-    """Vectors over the longest's length with two dimensions more, of which one brings each to
-    length 1; and the longest's length.
-    """
-    lengths = np.linalg.norm(vectors, axis=1)
-    longest = max(float(lengths.max(initial=0.0)), np.finfo(np.float64).tiny)
-    more = np.zeros((len(vectors), 2))
-    more[:, place] = np.sqrt(np.maximum(0.0, 1 - (lengths / longest) ** 2))
-    return np.column_stack([vectors / longest, more]), longest
+def _beside(vectors: Array, place: int) -> tuple[Array, float]:
+    """Vectors of one length in which the other view has a dimension of its own, which is 0 here."""
+    filled, longest = of_one_length(vectors)
+    return np.insert(filled, filled.shape[1] - place, 0.0, axis=1), longest

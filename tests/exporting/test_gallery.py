@@ -2,13 +2,17 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import duckdb
+import faiss
+import lance
 import numpy as np
 import polars as pl
 import pytest
 from click.testing import CliRunner
+from usearch.index import Index
 from workspaces import make_report_workspace
 
 from csa.cli import main
@@ -83,9 +87,62 @@ def test_the_query_of_the_docs_searches_in_duckdb(ws, monkeypatch, tmp_path):
     assert [row[2] for row in found] == pytest.approx(scores[0].tolist(), abs=1e-5)
 
 
+def test_lance_holds_what_parquet_holds(ws, monkeypatch, tmp_path):
+    for name in ("parquet", "lance"):
+        exported(ws, monkeypatch, str(tmp_path / name), "--format", name, "--unit")
+    for view in ("image", "text"):
+        table = lance.dataset(tmp_path / "lance" / f"{view}.lance").to_table()
+        read = pl.from_arrow(table)
+        assert read.equals(pl.read_parquet(tmp_path / "parquet" / f"{view}.parquet"))
+    query = table["vector"][7].values.to_numpy()
+    best = lance.dataset(tmp_path / "lance" / "text.lance").to_table(
+        nearest={"column": "vector", "q": query, "k": 1, "metric": "cosine"}
+    )
+    assert best["pair_id"].to_pylist() == [table["pair_id"][7].as_py()]
+
+
+def by_faiss(path, queries, width):
+    index = faiss.read_index(f"{path}.faiss")
+    assert index.hnsw.efSearch == width
+    return index.search(queries, 3)
+
+
+def by_usearch(path, queries, width):
+    index = Index.restore(f"{path}.usearch")
+    index.expansion_search = width
+    found = index.search(queries, 3)
+    return 1 - found.distances, found.keys.astype(int)
+
+
+@pytest.mark.parametrize("search", [by_faiss, by_usearch])
+def test_an_index_finds_what_the_search_finds(ws, monkeypatch, tmp_path, search):
+    name = search.__name__.removeprefix("by_")
+    told = exported(ws, monkeypatch, str(tmp_path / "index"), "--format", name)["views"]["image"]
+    fitted = Fitted.open(ws)
+    queries = fitted.gallery("text").vectors[:20]
+    padded = np.pad(queries, ((0, 0), (0, 1))).astype(np.float32)
+    assert told["recall_at_10"] >= 0.98 and told["dimension"] == padded.shape[1]
+    products, rows = search(tmp_path / "index" / "image", padded, told["width"])
+    expected, scores = top_k(queries, fitted.gallery("image").vectors, 3)
+    assert (rows == expected).mean() >= 0.98
+    np.testing.assert_allclose(told["score_of_inner_product"] * products, scores, atol=1e-4)
+    ids = pl.read_parquet(tmp_path / "index" / "image.parquet")["pair_id"]
+    assert ids.equals(fitted.gallery("image").pairs["pair_id"])
+
+
+def test_a_missing_package_is_one_line_with_its_extra(ws, monkeypatch, tmp_path):
+    for name, module in (("faiss", "faiss"), ("usearch", "usearch.index"), ("lance", "lance")):
+        monkeypatch.setitem(sys.modules, module, None)
+        monkeypatch.chdir(ws.root)
+        done = CliRunner().invoke(main, ["export", str(tmp_path / "new"), "--format", name])
+        assert done.exit_code == 2 and done.stderr.count("\n") == 1
+        assert f"pip install 'canonical-similarity[{name}]'" in done.stderr
+        assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(["full"], "there is something already"), (["new", "--format", "lance"], "no format")],
+    [(["full"], "there is something already"), (["new", "--format", "excel"], "no format")],
 )
 def test_what_it_refuses(ws, monkeypatch, tmp_path, arguments, words):
     (tmp_path / "full").mkdir()
