@@ -21,7 +21,7 @@ from csa.datasets.containers import inside
 from csa.datasets.parquet import ParquetFile
 from csa.datasets.reading import Reading
 from csa.errors import DataError
-from csa.storage.files import plain_words, refuse_bomb, what_is
+from csa.storage.files import plain_words, refuse_bomb, refuse_pointer_at, what_is
 
 _NPY = b"\x93NUMPY"
 _INDEX_NAMES = re.compile(r"(?i)(.*[._ -])?(id|ids|idx|index|row|rowid|unnamed: \d+)|__.*__")
@@ -53,6 +53,7 @@ def open_array(path: Path, name: str, columns: str = "") -> NDArray[Any]:
     if what_is(path) != "a file":
         raise DataError(f"{name}: no such features file; correct dataset.arrays")
     try:
+        refuse_pointer_at(path, name, "array of features")
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="csa|numpy")  # of headers in old spellings
             read = _READERS.get(suffix)

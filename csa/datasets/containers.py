@@ -23,7 +23,16 @@ from csa.errors import DataError
 from csa.extras import needed_for
 from csa.modalities.image import white_of
 from csa.modalities.series import split_records
-from csa.storage.files import guarded, open_item, plain_words, refuse_bomb, what_is
+from csa.storage.files import (
+    POINTER_BYTES,
+    guarded,
+    open_item,
+    plain_words,
+    refuse_bomb,
+    refuse_pointer,
+    refuse_pointer_at,
+    what_is,
+)
 
 _INSIDE = re.compile(r"(?P<file>.+\.(?:tar|arrow|parquet|ts|txt))!(?P<member>.+)", re.DOTALL)
 _ROW = re.compile(
@@ -67,7 +76,7 @@ class ItemFiles:
             if name not in self._open:
                 self._open[name] = _OPENERS[PurePath(name).suffix](inside(self._root, name), name)
         try:
-            return self._open[name](match["member"])
+            item = self._open[name](match["member"])
         except KeyError:
             raise DataError(
                 f"{value}: there is no such {self._what} in {name}; was the file replaced?"
@@ -76,6 +85,9 @@ class ItemFiles:
             raise DataError(
                 f"{value}: cannot be read ({error.strerror}); is {name} still there?"
             ) from None
+        refuse_pointer(item.read(POINTER_BYTES), value, self._what, name)
+        item.seek(0)
+        return item
 
     def _is_there(self, value: str) -> bool:
         return what_is(inside(self._root, value)) == "a file"
@@ -208,6 +220,7 @@ def read_arrow(path: Path, name: str) -> Any:
     if what_is(path) != "a file":
         raise DataError(f"{name}: no such Arrow file; is the data set complete?")
     try:
+        refuse_pointer_at(path, name, "table")
         source = pa.memory_map(str(path))
         try:
             stream = pa.ipc.open_stream(source)

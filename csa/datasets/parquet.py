@@ -14,7 +14,7 @@ from typing import Any
 
 from csa.errors import DataError
 from csa.extras import needed_for
-from csa.storage.files import guarded, refuse_bomb, what_is
+from csa.storage.files import guarded, refuse_bomb, refuse_pointer_at, what_is
 
 _CELL_BYTES = 8
 
@@ -37,6 +37,7 @@ class ParquetFile:
             raise DataError(f"{name}: no such Parquet file; correct the path")
         self._path, self._name = path, name
         with guarded(name, "Parquet"):
+            refuse_pointer_at(path, name, "table")
             _prove_footer(path)
             self._file = parquet.ParquetFile(path)
             self.schema = self._file.schema_arrow

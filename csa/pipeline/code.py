@@ -144,6 +144,7 @@ class _Sources:
         self.known = known
         self._package = package
         self._of: dict[str, Source] = {}
+        self._files: dict[str, Path | None] = {}
 
     def hash_of(self, module: str) -> str:
         """The hash of a module and of all it imports."""
@@ -178,11 +179,11 @@ class _Sources:
 
     def file(self, module: str) -> Path | None:
         """The source file of a module; None where there is no such module."""
-        path = self._package.parent.joinpath(*module.split("."))
-        return next(
-            (file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()),
-            None,
-        )
+        if module not in self._files:
+            path = self._package.parent.joinpath(*module.split("."))
+            candidates = (path.with_suffix(".py"), path / "__init__.py")
+            self._files[module] = next((file for file in candidates if file.is_file()), None)
+        return self._files[module]
 
     def _source(self, module: str) -> Source:
         if module not in self._of:

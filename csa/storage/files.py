@@ -13,6 +13,8 @@ from typing import Any
 from csa.errors import ArtifactError, CSAError, DataError, InputError, WorkspaceError
 
 _LFS = b"version https://git-lfs.github.com/spec/"
+POINTER_BYTES = len(_LFS)
+"""How many bytes tell a pointer of Git LFS."""
 _unfinished: set[Path] = set()
 _BOMB_BYTES = 1 << 28
 _MOST_TEXT = 100_000_000
@@ -65,18 +67,53 @@ def open_item(path: Path, name: str, what: str) -> BufferedReader:
         )
     try:
         file = path.open("rb")
-        pointer = file.peek(len(_LFS)).startswith(_LFS)
+        begins = file.peek(len(_LFS))
     except OSError as error:
         raise DataError(
             f"{_shown(name)}: the {what} cannot be read ({error.strerror}); check its permissions"
         ) from None
-    if pointer:
+    try:
+        refuse_pointer(begins, name, what)
+    except DataError:
         file.close()
+        raise
+    return file
+
+
+def refuse_pointer(content: bytes, name: str, what: str, container: str = "") -> None:
+    """Refuse what Git LFS has left in a file's place.
+
+    Args:
+        content: of the file, or how it begins.
+        name: what errors call it.
+        what: its kind, for errors: image, audio, ...
+        container: the file that it was packed into; "" where it lies by itself.
+
+    Raises:
+        DataError: it is a pointer of Git LFS.
+    """
+    if content.startswith(_LFS):
+        again = f", and write {container} again" if container else ""
         raise DataError(
             f"{_shown(name)}: a pointer of Git LFS, not the {what} itself; fetch it with: git lfs "
-            f"pull"
+            f"pull{again}"
         )
-    return file
+
+
+def refuse_pointer_at(path: Path, name: str, what: str) -> None:
+    """As `refuse_pointer`, of a file that a library opens by its path.
+
+    Args:
+        path: of the file.
+        name: what errors call it.
+        what: its kind, for errors.
+
+    Raises:
+        DataError: it is a pointer of Git LFS.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        refuse_pointer(file.read(POINTER_BYTES), name, what)
 
 
 def read_text(path: Path, what: str, kind: type[CSAError] = InputError) -> str:

@@ -53,7 +53,7 @@ BAD = {
     "damaged": (PICTURE[:-30], "truncated or damaged"),
     "empty": (b"", "empty"),
     "of another kind": (b"no picture", "not a"),
-    "a pointer": (POINTER, "a pointer of Git LFS|not an image of a known format"),
+    "a pointer": (POINTER, "a pointer of Git LFS"),
     "too large": (jpeg(90), "8,?100 pixels"),
 }
 
@@ -276,6 +276,9 @@ def test_a_line_or_entry_that_lacks_something(tmp_path, fault):
           "not UTF-8"),
     Fault("retrieval", member("train/0.tar", "0003.txt", ("0003.txt", b"\xff\n")), "UTF-8", 2),
     Fault("unpacked", content("0/3.cls", b"\xff"), "UTF-8"),
+    Fault("webdataset", member("train-0.tar", "003.json", ("003.json", POINTER)), "of Git LFS"),
+    Fault("retrieval", member("train/0.tar", "0003.txt", ("0003.txt", POINTER)), "of Git LFS", 2),
+    Fault("unpacked", content("0/3.cls", POINTER), "a pointer of Git LFS"),
     Fault("webdataset", member("train-0.tar", "003.jpg", ("003.jpg", PICTURE),
                                ("003.jpg", PICTURE)), "there twice"),
     Fault("retrieval", member("train/0.tar", "0003.txt", ("0003.txt", b"a"),

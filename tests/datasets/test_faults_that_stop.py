@@ -121,6 +121,28 @@ def test_a_file_of_another_kind(tmp_path, fault):
     check_stops(tmp_path, fault)
 
 
+POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+
+
+@cases(
+    *(Fault(reader, content(file, POINTER), "a pointer of Git LFS") for reader, file in (
+        ("table-csv", "pairs.csv"),
+        ("table-parquet", "pairs.parquet"),
+        ("partitioned", "table/part-0.parquet"),
+        ("hub", HUB),
+        ("huggingface", "train/d.arrow"),
+        ("webdataset", "train-0.tar"),
+        ("coco", COCO),
+        ("arrays-npy", "x.npy"),
+        ("arrays-npz", "x.npz"),
+        ("arrays-safetensors", "x.safetensors"),
+        ("arrays-parquet", "x.parquet"),
+    )),
+)  # fmt: skip
+def test_a_pointer_of_git_lfs(tmp_path, fault):
+    check_stops(tmp_path, fault)
+
+
 @cases(
     Fault("table-csv", both(swap("pairs.csv", "thing 3", '"thing 3'),
                             swap("pairs.csv", "thing 5", 'thing 5"')), "a quote opens in line 5"),

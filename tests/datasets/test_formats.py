@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pytest
 from PIL import Image
@@ -220,6 +221,16 @@ def test_flickr_as_it_is_handed_out(tmp_path, folder):
     assert result.pairs["image"][0] == f"{folder}/0.jpg"
     assert result.pairs["text"][:2].to_list() == ["A thing 0 , no. 0 .", "A thing 0 , no. 1 ."]
     assert result.pairs["group"].n_unique() == N
+
+
+def test_captions_keep_their_numbers_where_one_is_set_aside(tmp_path):
+    pictures(tmp_path)
+    whole = three_columns("| ")
+    put(tmp_path / "results.csv", whole.replace("7.jpg| 0|  A thing 7", "7.jpg|  A thing 7"))
+    result = again(recognise(tmp_path)[0], on_error="quarantine")
+    of_seven = result.pairs.filter(pl.col("group") == "7.jpg")
+    assert of_seven.select("pair_id", "text").rows() == [("7.jpg#1", "A thing 7 , no. 1 .")]
+    assert len(result.quarantine) == 1
 
 
 def test_lists_of_splits_in_a_folder_of_their_own(tmp_path):

@@ -5,6 +5,7 @@ with the folder, the variables and the files that were asked for; its exit code 
 same connection.
 """
 
+import gc
 import json
 import os
 import re
@@ -139,6 +140,8 @@ def _fork(listener, link, prepare, warm):
     if wanted["module"] == ["import"]:
         import_all(_learnt())
         warm()
+        gc.collect()
+        gc.freeze()  # forks neither look through what is there already nor copy its pages for it
         link.close()
         return 0
     pid = os.fork()

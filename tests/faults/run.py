@@ -180,7 +180,10 @@ def warm():
     from dvc.cli import parser
     from mlflow.utils import requirements_utils
 
+    from csa.pipeline import code
+
     requirements_utils._init_modules_to_packages_map()
+    code.stage_hashes()
     made = parser.get_main_parser()
     parser.get_main_parser = lambda: made
 

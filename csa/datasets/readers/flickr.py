@@ -154,7 +154,7 @@ def _separated(text: str, separator: str, numbered: bool, counts: Counter[str]) 
         match = _NUMBERED[separator].fullmatch(caption)
         if match is None:
             return None
-        caption = match["caption"]
+        number, caption = int(match["number"]), match["caption"]
     counts[image] += 1
     # Only a cell that is quoted as a whole is unquoted: elsewhere quotes and commas are the
     # caption's own.

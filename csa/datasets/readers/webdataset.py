@@ -13,7 +13,7 @@ from csa.datasets.rows import ItemError, RawPair, as_text, decode_bytes, read_li
 from csa.datasets.tables import dig
 from csa.errors import DataError
 from csa.modalities.registry import MODALITIES
-from csa.storage.files import open_item, plain_words, read_whole
+from csa.storage.files import open_item, plain_words, read_whole, refuse_pointer
 
 _LABELS = frozenset({"cls"})
 CLASSES = "classnames.txt"
@@ -164,8 +164,10 @@ def _read_tar(reading: Reading, name: str, split: str | None, classes: list[str]
 
         def read(member: Member) -> str:
             file.seek(member.offset)
+            content, called = file.read(member.size), f"{name}!{member.name}"
             try:
-                return decode_bytes(file.read(member.size), f"{name}!{member.name}")
+                refuse_pointer(content, called, "text", name)
+                return decode_bytes(content, called)
             except DataError as error:
                 raise ItemError(str(error)) from None
 
