@@ -6,7 +6,7 @@ params.yaml alone is refused.
 """
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from csa.errors import ParamsError
@@ -51,8 +51,8 @@ def _check(address: str, name: str, variable: str, path: Path) -> None:
     if place(address) not in _allowed(path):
         raise ParamsError(
             f"{path}: {name} is {masked(address)}, and an address in a file that git carries is "
-            f"not trusted; set {variable} on this machine, or allow it with: echo "
-            f"{place(address)!r} >> {ALLOWED_FILE}"
+            f"not trusted; set {variable} on this machine, or allow it with: mkdir -p "
+            f"{PurePath(ALLOWED_FILE).parent} && echo {place(address)!r} >> {ALLOWED_FILE}"
         )
 
 

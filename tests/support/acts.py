@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import polars as pl
@@ -17,18 +18,23 @@ import pyarrow as pa
 from builtin_encoders import ENCODERS
 from PIL import Image
 from pyarrow import parquet
+from rights import as_anybody
 from written import put, tar_of
 
+from csa.datasets import openmoji
+from csa.datasets.array_files import open_array
 from csa.datasets.containers import tar_members
-from csa.datasets.items import item_loader
+from csa.datasets.items import item_loader, load_file
 from csa.datasets.pairs_table import read_pairs
 from csa.datasets.parquet import ParquetFile
 from csa.datasets.recognise import recognise
 from csa.datasets.unpaired import read_unpaired
+from csa.errors import ParamsError
+from csa.params.addresses import of_this_machine
 from csa.params.schema import Params
 from csa.params.views import ViewParams
 from csa.storage.container import load_tensors, save_tensors
-from csa.storage.files import read_json, write_atomic
+from csa.storage.files import open_item, read_json, walk, write_atomic
 
 Step = Callable[[Path], Any]
 ROWS = "a,b\n" + "".join(f"thing {i},no. {i}\n" for i in range(20))
@@ -164,6 +170,56 @@ def png(folder: Path) -> bytes:
     return (folder / "0.png").read_bytes()
 
 
+def closed(name: str) -> Step:
+    """Nobody may read or write it."""
+    return lambda folder: (folder / name).chmod(0)
+
+
+def opened(name: str) -> Step:
+    """Its owner may."""
+    return lambda folder: (folder / name).chmod(0o700)
+
+
+def permitted(act: Callable[[Path, str], Any]) -> Callable[[Path, str], Any]:
+    """As somebody whom permissions bind."""
+
+    def done(folder: Path, name: str) -> Any:
+        with as_anybody():
+            return act(folder, name)
+
+    return done
+
+
+def demo(folder: Path, name: str) -> Any:
+    """Draw the first pictures of the demo."""
+    few = openmoji.load_emojis()[:2]
+    with patch.object(openmoji, "load_emojis", lambda language: few):
+        openmoji.build_demo(folder / "d" / "demo", progress=False)
+
+
+def addressed(folder: Path, name: str) -> Any:
+    """Read parameters that name a scheduler."""
+    return of_this_machine({"compute": {"dask": "tcp://elsewhere:8786"}}, folder / "params.yaml")
+
+
+def allowed(folder: Path) -> None:
+    """Do what the refusal says."""
+    try:
+        addressed(folder, "")
+    except ParamsError as error:
+        said = str(error).rpartition("allow it with: ")[2]
+        subprocess.run(["sh", "-c", said], cwd=folder, check=True)
+
+
+def forged(folder: Path) -> None:
+    """A zip whose list promises far more than there is."""
+    np.savez_compressed(folder / "x.npz", np.ones((9, 2)))
+    content = bytearray((folder / "x.npz").read_bytes())
+    at = content.index(b"PK\1\2") + 24
+    content[at : at + 4] = (1 << 29).to_bytes(4, "little")
+    (folder / "x.npz").write_bytes(content)
+
+
 TEXTS = "".join(f"text {i}\n" for i in range(9))
 ACTS = [
     Act("no such file; run `csa run` first", named("x"), again("pairs.parquet"), pairs),
@@ -223,4 +279,24 @@ ACTS = [
     Act("neither a folder nor a file; give the data set's folder",
         both(lambda folder: os.mkfifo(folder / "x"), write("y/pairs.csv", ROWS)), named("y"),
         lambda folder, name: recognise(folder / name)),
+    Act("{}: the {} cannot be read ({}); check its permissions",
+        both(write("x", b"x"), closed("x")), opened("x"),
+        permitted(lambda folder, name: open_item(folder / "x", "x", "list").close())),
+    Act("the folder cannot be read ({}); check its permissions",
+        both(write("d/x", b"x"), closed("d")), opened("d"),
+        permitted(lambda folder, name: walk(folder))),
+    Act("{}: cannot be written ({}); free space or fix its permissions",
+        both(write("d/y", b"x"), closed("d")), opened("d"),
+        permitted(lambda folder, name: write_atomic(folder / "d" / "x", b"x"))),
+    Act("the demo cannot be written ({}); free space or fix its permissions",
+        both(write("d/y", b"x"), closed("d")), opened("d"), permitted(demo)),
+    Act("a decompression bomb, or constant data; nothing of it was read. Write it again",
+        forged, lambda folder: np.savez_compressed(folder / "x.npz", np.ones((9, 2))),
+        lambda folder, name: open_array(folder / "x.npz", "x.npz")),
+    Act("items of modality {} are no files; name another view", png, named("image"),
+        lambda folder, name: load_file(
+            str(folder / "0.png"), "array" if name == "x" else name, 10_000)),
+    Act("an address in a file that git carries is not trusted; set {} on this machine, or allow it",
+        write("params.yaml", "compute: {dask: tcp://elsewhere:8786}"),
+        allowed, addressed),
 ]  # fmt: skip
