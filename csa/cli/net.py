@@ -4,7 +4,6 @@
 said as a fault of csa, with its place; CSA_TRACEBACK=1 shows all of it.
 """
 
-import errno
 import os
 import sys
 import traceback
@@ -16,13 +15,13 @@ from typing import Any
 import click
 
 from csa.errors import CSAError, InputError, RefusedError
+from csa.storage.files import OF_THE_DISK
 from csa.storage.terminal import made_visible
 
 TRACEBACK = "CSA_TRACEBACK"
 """The variable that asks for the whole traceback of what no command raises on purpose."""
 
 _LONGEST = 2000  # characters
-_OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS)
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -117,7 +116,7 @@ def explained(error: BaseException) -> str:
     words = one_line(error)[:300]
     if isinstance(error, MemoryError):
         return "not enough memory for this; free some, or ask for less at once"
-    if isinstance(error, OSError) and error.errno in _OF_THE_DISK:
+    if isinstance(error, OSError) and error.errno in OF_THE_DISK:
         where = error.filename or "a file"
         return f"{where}: cannot be written ({error.strerror}); free space, or see to the disk"
     if isinstance(error, OSError) and error.strerror:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from csa.errors import DataError
 from csa.modalities.base import Kind
@@ -59,7 +60,28 @@ WHITES = (1, 255, 1023, 4095, 16383, 65535)
 DEEP = "deep grey"
 """Key of `Image.info` of a decoded picture that had more than 8 bits: (its mode, its peak)."""
 _WHITE = re.compile(r"(?P<file>.+)\?white=(?P<white>\d+)", re.DOTALL)
+_CELLS = 16
+NO_LOOK = np.zeros(3 * _CELLS * _CELLS, np.float32)
+"""What a picture that cannot be looked at looks like; one of one colour as well."""
 _PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def look_of(picture: "Image") -> NDArray[np.float32]:
+    """What a picture looks like from afar: the colours of 16 by 16 cells, less the mean colour and
+    in units of their standard deviation. It hardly changes when a picture is saved again, smaller
+    or brighter.
+
+    Args:
+        picture: in RGB.
+
+    Returns:
+        Shape (768,); zeros of a picture of one colour.
+    """
+    cells = picture.resize((_CELLS, _CELLS), 4)  # Pillow's number of BOX, the mean of each cell
+    look = np.asarray(cells, np.float32).reshape(-1, 3)
+    look -= look.mean(axis=0)
+    spread = look.std()
+    return look.ravel() / spread if spread > 1 else NO_LOOK
 
 
 class Picture(Kind):

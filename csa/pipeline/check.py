@@ -1,11 +1,18 @@
 """Stage `check`: whether the data may be fitted on."""
 
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from csa.checks.checks import admit
-from csa.checks.data_checks import check_data, check_pool
+from csa.checks.data_checks import Anchor, check_data, check_pool
+from csa.core.matrices import Array
+from csa.datasets.items import item_loader
+from csa.datasets.roots import dataset_root
+from csa.errors import DataError
+from csa.modalities.image import NO_LOOK, look_of
 from csa.params.checks import ChecksParams
 from csa.pipeline.data import PipelineData
 from csa.pipeline.workspace import Workspace
@@ -18,7 +25,11 @@ def check_stage(ws: Workspace) -> dict[str, Any]:
     params = data.params
     limits: ChecksParams = params.checks
     checks = check_data(
-        data.pairs, params.view_names, data.feature_tables, params.anchor_view, limits
+        data.pairs,
+        params.view_names,
+        data.feature_tables,
+        Anchor(params.anchor_view, looks_of(data, params.anchor_view)),
+        limits,
     )
     test = data.pairs.filter(pl.col("split") == "test")
     for view in params.view_names:
@@ -30,3 +41,30 @@ def check_stage(ws: Workspace) -> dict[str, Any]:
     admit(checks)
     write_json(ws.admitted, {"admitted": True})
     return {"checks": len(checks), "warnings": sum(check.outcome == "warn" for check in checks)}
+
+
+def looks_of(data: PipelineData, view: str) -> Callable[[list[str]], Array] | None:
+    """What the pictures of a view look like.
+
+    Args:
+        data: of a workspace where ingest has run.
+        view: its name.
+
+    Returns:
+        A function of items' hashes, as `csa.checks.data_checks.Anchor` takes it; None where the
+        view's items are no pictures.
+    """
+    settings, dataset = data.params.views[view], data.params.dataset
+    if settings.modality != "image":
+        return None
+    load = item_loader(settings, dataset_root(dataset, data.ws.root), dataset.max_image_pixels)
+    items = data.pairs.select(f"{view}_hash", view).unique(f"{view}_hash", keep="first")
+    names = dict(items.iter_rows())
+
+    def look(item: str) -> Array:
+        try:
+            return look_of(load(names[item]))
+        except DataError:  # gone since ingest: nothing is said of it
+            return NO_LOOK
+
+    return lambda asked: np.stack([look(item) for item in asked])

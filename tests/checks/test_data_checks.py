@@ -11,11 +11,12 @@ import pytest
 from factory import shared_signal
 from PIL.PngImagePlugin import PngInfo
 from scipy import stats
-from small_repo import draw_shape
+from small_repo import SHAPES_PARAMS, draw_shape, make_shapes
+from workspaces import write_params
 
 import csa
 from csa.checks.checks import admit, judge
-from csa.checks.data_checks import SAMPLE, check_data, check_pool
+from csa.checks.data_checks import ALIKE, SAMPLE, Anchor, check_data, check_pool
 from csa.checks.drift import check_drift, check_new_pairs, shift
 from csa.checks.profile import Profile
 from csa.encoders.registry import load_encoder
@@ -23,6 +24,10 @@ from csa.errors import RefusedError
 from csa.modalities.registry import decode_item
 from csa.params.checks import ChecksParams
 from csa.params.views import ViewParams
+from csa.pipeline.check import looks_of
+from csa.pipeline.data import PipelineData
+from csa.pipeline.ingest import ingest_stage
+from csa.pipeline.workspace import Workspace
 from csa.results.fit import KeptProfile
 
 VIEWS = ("image", "text")
@@ -57,7 +62,7 @@ def clean(n=200):
 
 
 def outcomes(pairs, features, limits=LIMITS):
-    found = check_data(pairs, VIEWS, tuple(map(Table, features)), "image", limits)
+    found = check_data(pairs, VIEWS, tuple(map(Table, features)), Anchor("image"), limits)
     return {
         check.name: (check.outcome, round(check.value, 3))
         for check in found
@@ -174,7 +179,9 @@ def test_the_same_pixels_in_another_file_have_the_very_features(tmp_path):
     images = dict(zip(images, others.astype(np.float32), strict=True)) | rows
     (found,) = (
         check
-        for check in check_data(pairs, VIEWS, (Table(images), Table(texts)), "image", LIMITS)
+        for check in check_data(
+            pairs, VIEWS, (Table(images), Table(texts)), Anchor("image"), LIMITS
+        )
         if check.name == "copied_items"
     )
     assert found.said.startswith(
@@ -182,9 +189,59 @@ def test_the_same_pixels_in_another_file_have_the_very_features(tmp_path):
     )
 
 
+def rewritten(pairs, features):
+    """Held-out pictures that were saved again for training, with captions of their own."""
+    pairs, features = saved_again(pairs, features)
+    copies = pl.col("image_hash").str.starts_with("again")
+    new = pl.concat_str(pl.lit("new"), "text_hash")
+    pairs = pairs.with_columns(text_hash=pl.when(copies).then(new).otherwise("text_hash"))
+    texts = features[1] | {f"new{text}": -row for text, row in features[1].items()}
+    return pairs, [features[0], texts]
+
+
+@pytest.mark.parametrize(("change", "found"), [(0.5, ("refuse", 0.25)), (0.7, None), (None, None)])
+def test_a_picture_saved_again_is_a_copy_whatever_is_said_of_it(change, found):
+    pairs, features = rewritten(*clean())
+    rng = np.random.default_rng(0)
+    looks = {f"i{i}": rng.standard_normal(768).astype(np.float32) for i in range(200)}
+    if change is None:  # no file of theirs is there any more
+        looks = {item: np.zeros_like(look) for item, look in looks.items()}
+    again = {f"again{item}": look.copy() for item, look in looks.items()}
+    for look in again.values():
+        look[5] += change or 0
+    asked = []
+
+    def looked_at(items):
+        asked.extend(items)
+        return np.stack([(looks | again)[item] for item in items])
+
+    anchor = Anchor("image", looked_at)
+    checks = check_data(pairs, VIEWS, tuple(map(Table, features)), anchor, LIMITS)
+    (copies,) = (check for check in checks if check.name == "copied_items")
+    assert (copies.outcome, copies.value) == (found or ("pass", 0.0))
+    assert f"{10 if found else 0} look like the nearest" in copies.said
+    assert 20 <= len(asked) < 80  # those that are near, and their nearest ones
+
+
+def test_the_check_stage_looks_at_pictures(tmp_path):
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    make_shapes(tmp_path / "shapes")
+    ws = Workspace(tmp_path, tmp_path / ".csa")
+    write_params(ws, SHAPES_PARAMS)
+    ingest_stage(ws)
+    data = PipelineData(ws)
+    first, second = data.pairs.filter(pl.col("image").is_first_distinct()).rows(named=True)[:2]
+    looks = looks_of(data, "image")
+    look = looks([first["image_hash"], second["image_hash"]])
+    assert np.abs(look[0] - look[1]).max() > ALIKE
+    (tmp_path / "shapes" / first["image"]).unlink()
+    assert not looks([first["image_hash"]]).any() and looks([second["image_hash"]]).any()
+    assert looks_of(data, "text") is None
+
+
 def test_a_caption_of_both_splits_counts_once():
     pairs, features = shared_captions(*clean())
-    found = check_data(pairs, VIEWS, tuple(map(Table, features)), "image", LIMITS)
+    found = check_data(pairs, VIEWS, tuple(map(Table, features)), Anchor("image"), LIMITS)
     said = [check.said for check in found if check.name == "repeated_features"]
     assert said[1] == "0 of 190 text items have the very features of another"
 
@@ -341,7 +398,9 @@ def test_of_many_held_out_items_a_sample_is_compared_and_its_interval_said():
     )
     (found,) = (
         check
-        for check in check_data(pairs, VIEWS, (Table(features), Table(features)), "image", LIMITS)
+        for check in check_data(
+            pairs, VIEWS, (Table(features), Table(features)), Anchor("image"), LIMITS
+        )
         if check.name == "near_duplicates"
     )
     asked = set(sorted(items)[:SAMPLE])
@@ -354,7 +413,9 @@ def test_of_many_held_out_items_a_sample_is_compared_and_its_interval_said():
         f"{high:.1%} (95% interval)"
     )
     shuffled = pairs.sample(fraction=1, shuffle=True, seed=1)
-    assert found in check_data(shuffled, VIEWS, (Table(features), Table(features)), "image", LIMITS)
+    assert found in check_data(
+        shuffled, VIEWS, (Table(features), Table(features)), Anchor("image"), LIMITS
+    )
 
 
 @pytest.mark.parametrize("n", [SAMPLE, SAMPLE + 1])

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageFile
 
 from csa.errors import DataError
-from csa.modalities.image import decode_image, open_image
+from csa.modalities.image import NO_LOOK, decode_image, look_of, open_image
 
 LIMIT = 1_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "JPEG2000", "AVIF", "PPM")
@@ -200,6 +200,34 @@ def test_an_open_file_is_decoded_and_named_as_given():
     )
     with pytest.raises(DataError, match=r"^a/b.png: "):
         decode_image(io.BytesIO(content[:500]), "a/b.png", LIMIT)
+
+
+def painted(seed):
+    """A picture with large shapes and fine grain, as photos have."""
+    rng = np.random.default_rng(seed)
+    large = Image.fromarray(rng.integers(0, 255, (6, 8, 3), "u1")).resize((400, 300), 3)
+    grain = rng.normal(0, 6, (300, 400, 3))
+    return Image.fromarray((np.asarray(large) + grain).clip(0, 255).astype("u1"))
+
+
+def again(picture, quality, size=1.0, light=1.0):
+    buffer = io.BytesIO()
+    small = picture.resize((int(picture.width * size), int(picture.height * size)))
+    small.point(lambda value: min(255, value * light)).save(buffer, "JPEG", quality=quality)
+    return decode_image(io.BytesIO(buffer.getvalue()), "again.jpg", 10**6)
+
+
+@pytest.mark.parametrize("how", [(90,), (30,), (75, 0.5), (75, 0.34), (75, 1.0, 1.1)])
+def test_a_picture_saved_again_looks_as_before(how):
+    looks = [look_of(painted(seed)) for seed in range(8)]
+    for seed, look in enumerate(looks):
+        found = np.abs(np.stack(looks) - look_of(again(painted(seed), *how))).max(axis=1)
+        assert found[seed] < 0.5 and np.delete(found, seed).min() > 2
+        assert look.shape == NO_LOOK.shape
+
+
+def test_a_picture_of_one_colour_looks_like_nothing():
+    assert not look_of(Image.new("RGB", (50, 40), "teal")).any()
 
 
 def test_threads_agree(tmp_path):

@@ -4,7 +4,6 @@ somebody writes.
 MLflow takes seconds to import; it is imported when needed.
 """
 
-import errno
 import logging
 import os
 import re
@@ -20,8 +19,7 @@ from csa.masking import masked
 from csa.operations.registry.databases import check_registry
 from csa.operations.registry.versions import CHAMPION, Version
 from csa.pipeline.workspace import Workspace
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)  # nothing more can be written
+from csa.storage.files import OF_THE_DISK
 
 
 def local_database(address: str) -> Path | None:
@@ -63,7 +61,7 @@ class Registry:
             try:
                 yield self._open()
             except (MlflowException, OSError) as error:
-                if isinstance(error, OSError) and error.errno not in _FULL:
+                if isinstance(error, OSError) and error.errno not in OF_THE_DISK:
                     raise
                 cause = "is the server up, and its address right?"
                 if self.database is not None:
