@@ -27,8 +27,8 @@ _CONFIDENCE = 0.95
 # have .8, and none of both a text that is theirs alone.
 COPIED = 0.8
 # The largest difference from afar, in the picture's standard deviations. Of 300 photos saved again
-# all stay below it at JPEG quality 30 or more, 97 % at 10, 94 % at a third of the size, 96 % if 15 %
-# brighter; of 2,500 photos none has another below 1.
+# all stay below it at JPEG quality 30 or more, 97 % at 10, 94 % at a third of the size, 96 % where
+# they are 15 % brighter; of 2,500 photos none has another below 1.
 ALIKE = 0.6
 _MOST_GROUPS_OF_A_TEXT = 3
 _BLOCK_ROWS = 8192

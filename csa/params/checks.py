@@ -45,8 +45,8 @@ class ChecksParams(Section):
         0.02,
         0.1,
         "share of held-out items that have the very features of a training item (the same pixels "
-        "in another file), or whose nearest one, at cosine 0.8 or more, looks the same from afar or "
-        "has the same text as they have, one that hardly any other group has",
+        "in another file), or whose nearest one, at cosine 0.8 or more, looks the same from afar "
+        "or has the same text as they have, one that hardly any other group has",
     )
     lost_groups: Limits = _limits(
         0.1, 0.5, "share of the champion's training groups that there are fewer now"
