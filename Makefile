@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run install test test-lowest check docs site wheel sbom alone bench mutants mutations fuzz faults clean
+.PHONY: run install test test-lowest check docs site tutorials wheel sbom alone bench mutants mutations fuzz faults clean
 
 run: $(STAMP)
 	$(BIN)/csa run
@@ -58,6 +58,12 @@ $(SITE)/.installed: docs/site/constraints.txt constraints.txt pyproject.toml
 	test -x $(SITE)/bin/python || $(PYTHON) -m venv $(SITE)
 	$(SITE)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c docs/site/constraints.txt -e '.[docs]'
 	touch $@
+
+# Every tutorial, block by block, as a reader would: minutes, so not part of `test`.
+tutorials: $(STAMP)
+	HF_HUB_OFFLINE=1 $(BIN)/python -m docs.walk docs/tutorials/your-table.md docs/tutorials/serve-and-search.md
+	$(BIN)/python -m docs.walk docs/tutorials/few-pairs.md
+	$(BIN)/python -m docs.walk docs/tutorials/nightly.md
 
 # A registered model in an environment that has its requirements and not this package (minutes, 2 GB); .alone is kept for the next time.
 alone: $(STAMP)

@@ -2,9 +2,10 @@
 
 python -m docs.walk PAGE ...       one page after the other, in one folder
 
-A block `sh` is run by bash and a block `python` by Python; what the one exports the next one has.
-A block `text` after one of them shows what the reader will see of its output: its lines have to be
-there, in this order, but for numbers, spaces and what stands for `…`.
+A block `sh` is run by bash and a block `python` by Python; the next one goes on in the folder where
+it ended, with what it exported. A block `text` after one of them shows what the reader will see of
+its output: its lines have to be there, in this order, but for numbers, spaces and what stands for
+`…`.
 """
 
 import os
@@ -92,9 +93,9 @@ def walk(page: Path, folder: Path) -> list[str]:
 def _start(
     language: str, text: str, folder: Path, environment: dict[str, str]
 ) -> "subprocess.Popen[str]":
-    """A block at work, in a process group of its own, with the variables that earlier ones set."""
+    """A block at work, in a process group of its own; it goes on where the last one ended."""
     lines = text if language == "sh" else f"{shlex.quote(sys.executable)} - <<'END'\n{text}END\n"
-    script = f'if [ -f "$WALK" ]; then . "$WALK"; fi\n{lines}\nexport -p > "$WALK"\n'
+    script = f'if [ -f "$WALK" ]; then . "$WALK"; cd "$PWD"; fi\n{lines}\nexport -p > "$WALK"\n'
     return subprocess.Popen(
         ["bash", "-euo", "pipefail", "-c", script],
         cwd=folder,
@@ -108,15 +109,14 @@ def _start(
 
 
 def _environment() -> dict[str, str]:
-    """That of a reader with an installed csa, a name for git, and no server."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PREFECT", "MLFLOW"))}
+    """That of a reader who has csa installed, and a name for git."""
     nobody = {
         f"GIT_{role}_{part}": value
         for role in ("AUTHOR", "COMMITTER")
         for part, value in (("NAME", "a reader"), ("EMAIL", "reader@example.org"))
     }
-    path = os.pathsep.join([str(Path(sys.executable).parent), kept["PATH"]])
-    return kept | nobody | {"PATH": path, "COLUMNS": "100"}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return os.environ | nobody | {"PATH": path, "COLUMNS": "100"}
 
 
 def main(arguments: list[str]) -> int:
