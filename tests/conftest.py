@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 
-import databases
+import first_use
 import pytest
 
 from csa.flows.server import FOR_ONE_RUN, SERVER, free_port
@@ -22,11 +22,11 @@ def empty_databases(tmp_path_factory):
     """A registry in this process begins with a copy of an empty database."""
     folder = tmp_path_factory.getbasetemp()
     folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-    os.environ[databases.FOLDER] = str(folder)
+    os.environ[first_use.FOLDER] = str(folder)
     check = registry.check_registry
 
     def placed(database):
-        databases.place("mlflow", database)
+        first_use.place("mlflow", database)
         check(database)
 
     with pytest.MonkeyPatch.context() as patch:

@@ -6,7 +6,6 @@ What is there already is kept as it is: run twice, it changes nothing.
 import re
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from csa.datasets.exclude import EXCLUDE_FILE, Excluded, write_excluded
 from csa.datasets.recognise import Layout, recognise
 from csa.encoders.registry import first_encoder
 from csa.errors import InputError, WorkspaceError
+from csa.operations.cache import settings
 from csa.params.reading import load_yaml
 from csa.params.schema import Params
 from csa.params.views import with_encoders
@@ -106,7 +106,7 @@ def make_project(
     root.mkdir(parents=True, exist_ok=True)
     top = _git_top(root)
     if top is None and git and shutil.which("git"):
-        _call(["git", "init", "--quiet"], root)
+        _init_git(root)
         made.written.append(".git")
         top = root
     home = _dvc_home(root, top, made)
@@ -317,15 +317,14 @@ def _dvc_home(root: Path, top: Path | None, made: Made) -> Path:
             return folder
         if folder == last:
             break
-    _call([sys.executable, "-m", "dvc", "init", "--quiet", *(() if top else ("--no-scm",))], last)
-    for key in ("core.analytics", "core.check_update"):
-        _call([sys.executable, "-m", "dvc", "config", key, "false"], last)
+    settings.make_repo(last, git=top is not None)
     made.written.append(".dvc" if last == root else str(last / ".dvc"))
     return last
 
 
-def _call(command: list[str], folder: Path) -> None:
+def _init_git(folder: Path) -> None:
+    command = ["git", "init", "--quiet"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode:
         said = " ".join(done.stderr.split())[-300:]
-        raise WorkspaceError(f"{folder}: {' '.join(command[-3:])} failed: {said}")
+        raise WorkspaceError(f"{folder}: `git init` failed: {said}")

@@ -152,13 +152,12 @@ def everything_that_names(repo, store, *, hashes, words):
 def test_after_forgetting_the_fit_is_that_of_data_that_never_had_the_items(
     tmp_path, shared_prefect
 ):
-    repo, never, store = (
-        SmallRepo(tmp_path / "repo", variables=shared_prefect),
-        SmallRepo(tmp_path / "never", variables=shared_prefect),
-        tmp_path / "store",
+    repo, never = (
+        SmallRepo(tmp_path / name, variables=shared_prefect) for name in ("repo", "never")
     )
+    store = tmp_path / "store"
     assert repo.run("remote", "add", "team", str(store), "--local").returncode == 0
-    before = repo.csa_run()
+    before = repo.run_here()
     train = pl.read_parquet(repo.ws.pairs).filter(pl.col("split") == "train")
     image, text = train["image"][0], train["text"][1]
     hashes = [train["image_hash"][0], train["text_hash"][1]]
@@ -191,7 +190,7 @@ def test_after_forgetting_the_fit_is_that_of_data_that_never_had_the_items(
         if text.encode() in (tmp_path / name).read_bytes() and "mlflow" not in name
     ]
 
-    after = repo.csa_run()
+    after = repo.run_here()
     assert after["features"]["image"]["computed"] == 0, "the others' features were kept"
     assert (
         after["run_id"] != before["run_id"]
@@ -200,7 +199,7 @@ def test_after_forgetting_the_fit_is_that_of_data_that_never_had_the_items(
     never.write_table(
         [row for row in never.table() if image != row["image"] and text != row["text"]]
     )
-    never.csa_run()
+    never.run_here()
     for artifact in ("alignment", "moments", "pairs", "metrics"):
         assert (
             getattr(repo.ws, artifact).read_bytes() == getattr(never.ws, artifact).read_bytes()

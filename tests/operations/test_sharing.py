@@ -3,7 +3,6 @@ and no remote is no obstacle.
 """
 
 import csv
-import json
 import os
 import shutil
 import subprocess
@@ -251,31 +250,27 @@ def test_an_s3_store_serves_as_well(repo, monkeypatch):
 
 
 @pytest.mark.pipeline
-def test_a_teammates_clone_computes_nothing_and_a_new_image_costs_one(tmp_path, shared_prefect):
-    first, second = (
-        SmallRepo(tmp_path / name, variables=shared_prefect) for name in ("first", "second")
-    )
+def test_a_teammates_clone_computes_nothing_and_a_new_image_costs_one(tmp_path, capsys):
+    first, second = (SmallRepo(tmp_path / name) for name in ("first", "second"))
     for repo in (first, second):
         done = repo.run("remote", "add", "team", str(tmp_path / "store"), "--local")
         assert done.returncode == 0, done.stderr
-    done = first.run("run", "--json")
-    assert "push" in done.stderr and (tmp_path / "store").is_dir(), done.stderr
+    mine = first.run_here()
+    assert "push" in capsys.readouterr().err and (tmp_path / "store").is_dir()
     shutil.copy(first.root / "dvc.lock", second.root)  # git carries it
-    mine, theirs = json.loads(done.stdout), second.csa_run()
+    theirs = second.csa_run()
     assert {stage["status"] for stage in theirs["stages"]} == {"restored"} and theirs[
         "run_id"
     ] == mine["run_id"]
     add_a_magenta_star(second)
-    grown = second.csa_run()
+    grown = second.run_here()
     assert [grown["features"][view]["computed"] for view in ("image", "text")] == [1, 1]
     assert [grown["features"][view]["reused"] for view in ("image", "text")] == [64, 64]
 
-    third = SmallRepo(
-        tmp_path / "third", variables=shared_prefect
-    )  # its first run has a new image at once
+    third = SmallRepo(tmp_path / "third")  # its first run has a new image at once
     assert third.run("remote", "add", "team", str(tmp_path / "store"), "--local").returncode == 0
     add_a_magenta_star(third, "a star that is magenta")
-    grown = third.csa_run()
+    grown = third.run_here()
     assert [grown["features"][view]["computed"] for view in ("image", "text")] == [0, 1], (
         "the second clone pushed the image's"
     )

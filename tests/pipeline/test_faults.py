@@ -131,7 +131,7 @@ def test_a_full_disk_is_one_line_and_the_next_run_goes_on(tmp_path):
         and "cannot be written (File too large); free space or fix its permissions" in lines[0]
     )
     assert not list(repo.root.rglob("*.tmp")) and not (repo.root / "data" / "features").exists()
-    done = repo.csa_run()
+    done = repo.run_here()
     assert (
         done["model"]["version"] == 1
         and done["features"]["image"]["computed"] + done["features"]["image"]["reused"] == 64

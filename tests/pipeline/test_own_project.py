@@ -17,9 +17,8 @@ pytestmark = pytest.mark.pipeline
 @pytest.fixture(scope="module")
 def story(tmp_path_factory, shared_prefect):
     """A project with two versions in git, `v1` and `v2`, each with its lock."""
-    project = Project.make(tmp_path_factory.mktemp("own") / "p, x [1]")
+    project = Project.make(tmp_path_factory.mktemp("own") / "p, x [1]", **shared_prefect)
     project.csa("run")
-    project.more |= shared_prefect
     project.commit("first run")
     project.git("tag", "v1")
     project.first = project.hashes()

@@ -218,7 +218,7 @@ def test_a_run_on_bad_data_is_one_line_and_changes_nothing(undisturbed):
     after = repo.state()
     assert {name for name in before if not name.startswith("data/")} <= after.keys()
     assert all(after[name] == before[name] for name in before if not name.startswith("data/"))
-    assert repo.csa_run()["run_id"] == summary["run_id"]
+    assert repo.run_here()["run_id"] == summary["run_id"]
     assert repo.state() == before
 
 
@@ -263,7 +263,7 @@ def test_a_killed_run_whose_stage_lives_on_does_not_stop_the_next(undisturbed, t
     repo.kill_when(
         lambda process: any(repo.ws.cache.glob("efficientnet*/*.safetensors")), everything=False
     )
-    assert repo.csa_run()["model"]["version"] == 1
+    assert repo.run_here()["model"]["version"] == 1
     assert alignment_hash(repo) == alignment_hash(undisturbed[0])
 
 
@@ -282,13 +282,13 @@ def test_a_change_costs_what_it_changes(undisturbed, tmp_path):
     rows = repo.table()
     rows[3]["text"] = "a plain red cross"
     repo.write_table(rows)
-    repo.csa_run()
+    repo.run_here()
     assert [repo.stage_record(f"embed@{view}")["computed"] for view in ("image", "text")] == [0, 1]
 
 
 def test_a_damaged_shard_is_repaired(undisturbed):
     repo, _ = undisturbed
-    repo.csa_run()
+    repo.run_here()
     before = alignment_hash(repo)
     shard = next(repo.ws.features("image").glob("*.parquet"))
     content = bytearray(shard.read_bytes())
@@ -297,7 +297,7 @@ def test_a_damaged_shard_is_repaired(undisturbed):
     shard.write_bytes(bytes(content))
     status = json.loads(repo.run("status", "--json").stdout)
     assert "embed@image" in status["out_of_date"]
-    repo.csa_run()
+    repo.run_here()
     assert shard.read_bytes() != bytes(content) and alignment_hash(repo) == before
 
 
@@ -318,7 +318,7 @@ def test_a_damaged_shard_is_repaired(undisturbed):
 )
 def test_refused_data_is_exit_code_1_and_changes_nothing(undisturbed, held_out, limits, said):
     repo, _ = undisturbed
-    repo.csa_run()
+    repo.run_here()
     before = repo.state()
     known = (repo.root / "params.yaml").read_text()
     try:
@@ -328,7 +328,7 @@ def test_refused_data_is_exit_code_1_and_changes_nothing(undisturbed, held_out, 
         assert done.returncode == 1 and re.search(said, done.stderr.splitlines()[-1]), done.stderr
     finally:
         (repo.root / "params.yaml").write_text(known)
-    assert repo.csa_run()["new_run"] is False
+    assert repo.run_here()["new_run"] is False
     after = repo.state()
     changed = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
     assert changed <= {"data/checks.json", "dvc.lock"}

@@ -10,26 +10,25 @@ def made(project):
 
 
 @pytest.fixture(scope="module")
-def plain(tmp_path_factory, shared_prefect):
+def plain(tmp_path_factory):
     """A project in a plain folder, which has run."""
-    project = Project.make(tmp_path_factory.mktemp("plain") / "own", **shared_prefect)
-    project.csa("run")
+    project = Project.make(tmp_path_factory.mktemp("plain") / "own")
+    project.run_here()
     return project
 
 
 @pytest.mark.parametrize("kind", ["symlink", "hardlink"])
-def test_outputs_may_be_links_into_dvcs_cache(tmp_path, shared_prefect, plain, kind):
-    project = Project.make(tmp_path / "own", **shared_prefect)
+def test_outputs_may_be_links_into_dvcs_cache(tmp_path, plain, kind):
+    project = Project.make(tmp_path / "own")
     project.dvc("config", "--local", "cache.type", kind)
-    said = project.csa("run").stdout
-    assert "own version 1" in said and made(project) == made(plain)
+    assert project.run_here()["model"]["version"] == 1 and made(project) == made(plain)
     alignment = project.outputs["alignment.safetensors"]
     assert alignment.is_symlink() == (kind == "symlink")
     assert alignment.is_symlink() or alignment.stat().st_nlink == 2
     assert project.out_of_date() == []
     project.csa("ledger", "--verify")
     project.write_features(130)
-    assert "own version 2" in project.csa("run").stdout
+    assert project.run_here()["model"]["version"] == 2
     project.csa("ledger", "--verify")
 
 
@@ -42,7 +41,7 @@ def test_a_folder_may_have_an_odd_name(tmp_path, shared_prefect, plain):
     assert "pushed to team" in project.csa("run").stderr
     assert (store / "files").is_dir() and made(project) == made(plain)
     assert {path.name for path in (tmp_path / "all").iterdir()} == {name, store.name}
-    assert {path.name for path in project.root.iterdir()} - inside == {".csa", "dvc.lock"}
+    assert {path.name for path in project.root.iterdir()} - inside == {"dvc.lock"}
     for question in (["status"], ["metrics"], ["ledger", "--verify"], ["lineage", "champion"]):
         project.csa(*question)
     assert project.out_of_date() == []

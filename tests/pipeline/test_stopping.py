@@ -60,5 +60,5 @@ def test_a_run_that_is_stopped_is_one_line_and_goes_on(project, place):
 def test_the_next_run_comes_to_the_bytes_of_one_that_nobody_stopped(project, tmp_path):
     project.csa("run")
     other = Project.make(tmp_path / "undisturbed")
-    other.csa("run")
+    other.run_here()
     assert project.hashes() == other.hashes() and project.out_of_date() == []

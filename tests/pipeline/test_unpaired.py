@@ -40,12 +40,12 @@ def account(repo, view):
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory, shared_prefect):
+def story(tmp_path_factory):
     """A project after a run without pools and one with pools in which all held-out items and a
     training item were planted.
     """
-    repo = SmallRepo(tmp_path_factory.mktemp("unpaired") / "repo", variables=shared_prefect)
-    repo.first = repo.csa_run()
+    repo = SmallRepo(tmp_path_factory.mktemp("unpaired") / "repo")
+    repo.first = repo.run_here()
     repo.plain = alignment_hash(repo)
     test, train = paired(repo, "test"), paired(repo, "train")
     texts = [f"a {colour} {shape}" for colour in MORE for shape in SHAPES]
@@ -59,7 +59,7 @@ def story(tmp_path_factory, shared_prefect):
         (repo.root / "pool" / name.rpartition("/")[2]).write_bytes(copied)
     (repo.root / "pool.txt").write_text("\n".join([*texts, *test["text"]]))
     repo.set_params(with_pools())
-    repo.summary, repo.texts = repo.csa_run(), texts
+    repo.summary, repo.texts = repo.run_here(), texts
     return repo
 
 
@@ -136,7 +136,7 @@ def test_lineage_knows_what_was_unpaired_and_forgetting_reaches_it(story):
 @pytest.mark.pipeline
 def test_what_is_no_longer_named_is_gone_and_the_model_as_it_was(story):
     story.set_params(SHAPES_PARAMS)
-    again = story.csa_run()
+    again = story.run_here()
     assert alignment_hash(story) == story.plain
     assert again["run_id"] == story.first["run_id"]
     assert not story.ws.unpaired("image").parent.exists()

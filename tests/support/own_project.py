@@ -6,10 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import first_use
 import numpy as np
+from here import run_here
 
 from csa.operations.project import make_project
 from csa.operations.runs.records import file_sha256
+from csa.pipeline.workspace import Workspace
 
 NOBODY = {
     f"GIT_{role}_{part}": value
@@ -43,6 +46,7 @@ class Project:
         project = cls(root, **more)
         project.write_features(120)
         make_project(root, root / "features")
+        first_use.prepare(project.ws)
         project.set("bootstrap: 1000", "bootstrap: 100")
         project.commit("start")
         return project
@@ -76,6 +80,14 @@ class Project:
 
     def csa(self, *arguments, **options):
         return self.call(sys.executable, "-m", "csa.cli", *arguments, **options)
+
+    @property
+    def ws(self):
+        return Workspace(self.root, self.root / ".csa")
+
+    def run_here(self):
+        """What `csa run --json` does, in this process and without Prefect."""
+        return run_here(self.ws)
 
     def dvc(self, *arguments, **options):
         return self.call(sys.executable, "-m", "dvc", *arguments, **options)

@@ -8,9 +8,10 @@ import subprocess
 import sys
 import time
 
-import databases
+import first_use
 import psutil
 import yaml
+from here import run_here
 from own_project import environment
 from PIL import Image, ImageDraw
 
@@ -33,8 +34,7 @@ class SmallRepo:
         for command in (["add", "-A"], ["commit", "-qm", "start"]):
             subprocess.run(["git", *command], cwd=folder, env=environment(), check=True)
         self.ws = Workspace(folder, folder / ".csa")
-        databases.place("mlflow", self.ws.state / "mlflow" / "mlflow.db")
-        databases.place("prefect", self.ws.prefect_home / "prefect.db")
+        first_use.prepare(self.ws)
 
     def set_params(self, params):
         (self.root / "params.yaml").write_text(
@@ -62,6 +62,10 @@ class SmallRepo:
         done = self.run("run", "--json")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
+
+    def run_here(self):
+        """What `csa_run` does, in this process and without Prefect."""
+        return run_here(self.ws)
 
     def kill_when(self, condition, everything=True):
         """Start `csa run` and kill -9 it, with all it started, as soon as the condition holds."""

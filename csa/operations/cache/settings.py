@@ -8,7 +8,64 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from csa.errors import WorkspaceError
+from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_atomic
+
+
+def of_workspace(ws: Workspace) -> Any:
+    """What all of DVC's files of settings say together: the machine's, the user's, and the
+    repository's that a workspace lies in.
+
+    Args:
+        ws: the workspace.
+
+    Returns:
+        Section -> key -> value; `remote` -> name -> key -> value. Paths are absolute.
+
+    Raises:
+        WorkspaceError: DVC cannot read one of the files.
+    """
+    from dvc.config import Config, ConfigError  # type: ignore[import-untyped]
+    from dvc.exceptions import NotDvcRepoError  # type: ignore[import-untyped]
+    from dvc.repo import Repo  # type: ignore[import-untyped]
+
+    try:
+        folder = Repo.find_dvc_dir(str(ws.root))
+    except NotDvcRepoError:
+        folder = None
+    try:
+        return Config(folder, validate=False)
+    except ConfigError as error:
+        said = " ".join(str(error).split())
+        raise WorkspaceError(f"{ws.root}: DVC cannot read its settings ({said})") from None
+
+
+def make_repo(folder: Path, git: bool) -> None:
+    """Make a folder a DVC repository, as `dvc init` does, that sends nothing to DVC's makers.
+
+    Args:
+        folder: which; DVC knows nothing of it yet.
+        git: whether it is the top of a git repository.
+
+    Raises:
+        WorkspaceError: DVC cannot.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    def quiet(config: Any) -> None:
+        config.indent_type = "    "
+        own = {"analytics": "false", "check_update": "false"}
+        config["core"] = config.get("core", {}) | own
+
+    try:
+        with Repo.init(str(folder), no_scm=not git) as repo:
+            change(Path(repo.dvc_dir) / "config", quiet)
+    except DvcException as error:
+        raise WorkspaceError(
+            f"{folder}: `dvc init` failed: {' '.join(str(error).split())}"
+        ) from None
 
 
 def config_of(path: Path) -> Any:
@@ -55,7 +112,7 @@ def change(path: Path, how: Callable[[Any], None]) -> None:
         ValueError: DVC, or the form of the file, does not allow it; the message says why.
     """
     from configobj import ConfigObjError
-    from dvc.config import Config, ConfigError  # type: ignore[import-untyped]
+    from dvc.config import Config, ConfigError
 
     before = path.read_bytes() if path.is_file() else None
     config = _read(path)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from csa.errors import InputError
+from csa.errors import InputError, WorkspaceError
 from csa.operations.cache import believed, dvc, seeding, settings, signed
 from csa.operations.cache.objects import Store, open_repo, stores, stores_of
 from csa.operations.cache.restoring import all_made, made_here, restore
@@ -92,14 +92,9 @@ def remove_remote(ws: Workspace, name: str) -> None:
 
 
 def remotes(ws: Workspace) -> dict[str, str]:
-    """Name -> address of every remote. (`dvc remote list` is for people: it breaks a long
-    address over two lines.)
-    """
-    listed = [line.partition("=") for line in dvc.ask(ws, "config", "--list").splitlines()]
-    keys = {
-        key: value for key, _, value in listed if key.startswith("remote.") and key.endswith(".url")
-    }
-    return {key.removeprefix("remote.").removesuffix(".url"): url for key, url in keys.items()}
+    """Name -> address of every remote."""
+    found = settings.of_workspace(ws)["remote"]
+    return {name: str(section["url"]) for name, section in found.items() if "url" in section}
 
 
 @dataclass(frozen=True)
@@ -247,6 +242,7 @@ def _sha256(content: bytes) -> str:
 
 def _default_remote(ws: Workspace) -> str | None:
     try:
-        return dvc.ask(ws, "config", "core.remote").strip() or None
-    except dvc.DvcError:
+        name: str | None = settings.of_workspace(ws)["core"].get("remote")
+    except WorkspaceError:
         return None
+    return name
