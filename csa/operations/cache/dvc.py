@@ -1,10 +1,9 @@
 """The adapter to DVC, which alone knows what is computed from what.
 
-DVC runs as a subprocess in a process group of its own: two threads of one process that run the same
-stage would do it twice, and a group can be ended whole.
+What it knows is asked in this process. What it does, it does in a process group of its own: two
+threads of one process that run the same stage would do it twice, and a group can be ended whole.
 """
 
-import json
 import os
 import re
 import signal
@@ -15,16 +14,19 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
-from typing import IO, Literal
+from typing import IO, Any, Literal, TypeVar
 
 from csa.errors import CSAError, RefusedError, StageError, WorkspaceError
 from csa.operations.cache import settings
 from csa.operations.cache.lock import read_lock, settle
+from csa.operations.cache.objects import open_repo
 from csa.operations.cache.restoring import PAUSES
 from csa.operations.environment import is_verbose, path_of_this_python
 from csa.pipeline.code import PACKAGE, write_hashes
 from csa.pipeline.pools import drop_stale
 from csa.pipeline.workspace import Workspace
+
+T = TypeVar("T")
 
 StageStatus = Literal["ran", "restored", "unchanged"]
 
@@ -110,21 +112,8 @@ def stages(ws: Workspace) -> list[str]:
     Raises:
         WorkspaceError: DVC cannot read the pipeline.
     """
-    wanted, rest = set(), targets(ws)  # first of all: parameters that are not valid go no further
-    dot = ask(ws, "dag", "--dot")
-    needed: dict[str, set[str]] = {
-        node: set() for node in re.findall(r'^"([^"]+)";$', dot, re.MULTILINE)
-    }
-    for before, after in re.findall(r'^"([^"]+)" -> "([^"]+)";$', dot, re.MULTILINE):
-        needed[after].add(before)
-    while rest:
-        stage = rest.pop()
-        if stage not in wanted:
-            wanted.add(stage)
-            rest += needed.get(stage, ())
-    return [
-        stage for stage in TopologicalSorter(needed).static_order() if stage in wanted - {_CODE}
-    ]
+    rest = targets(ws)  # first of all: parameters that are not valid go no further
+    return list(_ask_here(ws, "dag", lambda repo: _upstream(ws, repo, rest)))
 
 
 def status(ws: Workspace) -> list[str]:
@@ -135,8 +124,28 @@ def status(ws: Workspace) -> list[str]:
         WorkspaceError: DVC cannot read the pipeline.
     """
     write_hashes(ws.code, ws.code_memory)
-    found = json.loads(ask(ws, "status", "--json", "--with-deps", *targets(ws)))
-    return [stage for stage in found if stage != _CODE]
+    rest = targets(ws)
+
+    def stale(repo: Any) -> list[str]:
+        return [name for name, stage in _upstream(ws, repo, rest).items() if stage.status()]
+
+    return _ask_here(ws, "status", stale)
+
+
+def _upstream(ws: Workspace, repo: Any, names: list[str]) -> dict[str, Any]:
+    """Name -> DVC's own stage, of these stages of a workspace and all that they need, each after
+    the ones it needs.
+    """
+    graph, file = repo.index.graph, str(ws.root / "dvc.yaml")
+    rest = [node for node in graph if node.path == file and node.name in names]
+    needed: dict[Any, set[Any]] = {}
+    while rest:
+        node = rest.pop()
+        if node not in needed:
+            needed[node] = set(graph.successors(node))
+            rest += needed[node]
+    order = TopologicalSorter(needed).static_order()
+    return {node.name: node for node in order if node.name != _CODE}
 
 
 def compute(ws: Workspace, stage: str) -> StageOutcome:
@@ -247,19 +256,53 @@ def ask(ws: Workspace, *arguments: str, timeout: float | None = None) -> str:
         DvcError: DVC says it failed, or it took too long.
     """
     answer = _when_free(f"dvc {arguments[0]}", lambda: _answer(ws, *arguments, timeout=timeout))
-    if not answer.code:
-        return "".join(f"{line}\n" for line in answer.out)
+    if answer.code:
+        raise _refused(ws, arguments[0], answer)
+    return "".join(f"{line}\n" for line in answer.out)
+
+
+def _ask_here(ws: Workspace, what: str, question: Callable[[Any], T]) -> T:
+    """The answer to a question that changes nothing, by DVC in this process.
+
+    Args:
+        ws: whose repository.
+        what: name of the command that is like it.
+        question: is asked of DVC's repository while that is locked.
+
+    Raises:
+        DvcError: DVC cannot answer, or another DVC process stayed busy for two minutes.
+    """
+    from dvc.exceptions import DvcException  # type: ignore[import-untyped]
+
+    answers: list[T] = []
+
+    def call() -> _Finished:
+        try:
+            with open_repo(ws) as repo, repo.lock:
+                answers.append(question(repo))
+        except DvcException as error:
+            return _Finished(1, [], str(error).splitlines())
+        return _Finished(0, [], [])
+
+    finished = _when_free(f"dvc {what}", call)
+    if finished.code:
+        raise _refused(ws, what, finished)
+    return answers[0]
+
+
+def _refused(ws: Workspace, command: str, answer: _Finished) -> DvcError:
+    """What a person is told of a DVC command that failed."""
     if answer.says(*_BUSY):
-        raise DvcError(
+        return DvcError(
             f"{_who(answer)} has been at work in {ws.root} for two minutes; wait for it to end"
         )
     if answer.says("is not a git repository"):
-        raise DvcError(
+        return DvcError(
             f"{ws.home}: no git repository, but DVC works in one; type `git init` there, or "
             "`dvc config --local core.no_scm true` to work without git"
         )
     said = [line for line in answer.err if line and not line.startswith("Having any troubles?")]
-    raise DvcError(f"dvc {arguments[0]} failed in {ws.root}: {' '.join(said)}")
+    return DvcError(f"dvc {command} failed in {ws.root}: {' '.join(said)}")
 
 
 def _answer(ws: Workspace, *arguments: str, timeout: float | None) -> _Finished:
