@@ -11,7 +11,7 @@ run: $(STAMP)
 install: $(STAMP)
 
 test: $(STAMP)
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 # The quick tests, once, on the lowest versions that pyproject.toml allows, in an environment of their own.
 LOWEST := .lowest

@@ -17,6 +17,14 @@ os.environ["DVC_NO_ANALYTICS"] = "1"
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 
+def pytest_collection_modifyitems(items):
+    """Files with whole pipelines come first, so that quick tests fill up the time of all workers
+    at the end.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("pipeline")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def empty_databases(tmp_path_factory):
     """A registry in this process begins with a copy of an empty database."""

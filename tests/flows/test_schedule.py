@@ -25,7 +25,7 @@ from csa.flows.schedule import Plan
 from csa.flows.times import Times
 from csa.flows.worktrees import private_worktree, remove_stale
 from csa.masking import masked
-from csa.operations.scheduler import note_of_server
+from csa.operations.scheduler import next_run, note_of_server
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_json
 
@@ -311,7 +311,8 @@ def test_a_schedule_fires_and_the_run_can_be_read_back(tmp_path):
             lambda: json.loads((repo.ws.prefect_home / "server.json").read_text())["address"], 150
         )
         # The server answers before the schedule is with it.
-        _await(lambda: json.loads(repo.run("status", "--json").stdout)["next_run"], 100)
+        _await(lambda: next_run(address), 100)
+        assert json.loads(repo.run("status", "--json").stdout)["next_run"]
         done = _await(lambda: _scheduled_run(address, "COMPLETED"), 400)
         assert done["auto_scheduled"] and done["deployment_id"]
         runs = list(repo.ws.runs.glob("[0-9a-f]*"))

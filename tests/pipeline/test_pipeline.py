@@ -274,7 +274,7 @@ def test_a_change_costs_what_it_changes(undisturbed, tmp_path):
     repo.write_table(
         [*rows, {"id": "pink-star", "image": "images/pink-star.png", "text": "a pink star"}]
     )
-    summary = repo.csa_run()
+    summary = repo.run_here()
     for view in ("image", "text"):
         record = repo.stage_record(f"embed@{view}")
         assert (record["computed"], record["reused"]) == (1, 64)

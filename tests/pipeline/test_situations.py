@@ -3,6 +3,8 @@
 import pytest
 from own_project import Project
 
+pytestmark = pytest.mark.pipeline
+
 
 def made(project):
     """What a run leaves, as bytes do not depend on the place."""
