@@ -218,7 +218,7 @@ def _unusable(ws: Workspace, words: str) -> WorkspaceError:
         if named
         else (
             f"Prefect, which keeps its database in {ws.prefect_home},",
-            "is the disk full, or the folder not yours to write?",
+            "is this machine too busy, its disk full, or the folder not yours to write?",
         )
     )
     return WorkspaceError(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,14 @@ class SearchAnswer:
             for row in self.found
         )
 
+    def _repr_html_(self) -> str:
+        cells = "".join(
+            f"<td>{_in_html(shown_or_gone(self.load, row['item']))}<br>{row['score']:.3f}<br>"
+            f"{escape(row['partner'])}</td>"
+            for row in self.found
+        )
+        return f"<table><caption>{escape(self.title)}</caption><tr>{cells}</tr></table>"
+
     @staticmethod
     def draw(answers: "list[SearchAnswer]", path: Path) -> None:
         """Write the results as a picture sheet, a row for each query; an item that is gone is
@@ -68,6 +77,13 @@ class SearchAnswer:
             for answer in answers
         ]
         draw_sheet(rows, answers[0].title if len(answers) == 1 else f"{len(answers)} queries", path)
+
+
+def _in_html(shown: Any) -> str:
+    """A picture as a small image, a text as it is."""
+    from csa.report.shown import data_uri
+
+    return escape(shown) if isinstance(shown, str) else f"<img src='{data_uri(shown, 128)[0]}'>"
 
 
 class Searcher:
