@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from csa.masking import masked
-from csa.params.base import Section, Seed
+from csa.params.base import Section, Seed, Template
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")
 
@@ -71,7 +71,7 @@ class DatasetParams(Section):
         description="of the built-in data set's names: en, de, fr, ja or another the `emoji` "
         "package has",
     )
-    template: str = Field(
+    template: Template = Field(
         "a photo of a {label}",
         description="readers of classes: the text paired with an item of class {label}",
     )

@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, field_validator
 
-from csa.params.base import Count, Section, Seed
+from csa.params.base import Count, Section, Seed, Template
 from csa.params.data import DatasetParams
 
 Baseline = Literal[
@@ -15,7 +15,7 @@ Baseline = Literal[
 class PromptParams(Section):
     """How a class is put into words: its vector is the mean of all its prompts' features."""
 
-    templates: list[str] = Field(
+    templates: list[Template] = Field(
         default_factory=list,
         description="sentences with {label} in place of the class; none: dataset.template for a "
         "data set that is paired with it "
@@ -26,16 +26,6 @@ class PromptParams(Section):
         description="of a label that lists names between commas: all of it, its first name, or a "
         "prompt for each",
     )
-
-    @field_validator("templates")
-    @classmethod
-    def _has_a_place_for_the_class(cls, templates: list[str]) -> list[str]:
-        for template in templates:
-            if "{label}" not in template:
-                raise ValueError(
-                    f"the template {template!r} has no {{label}}, the place of the class's name"
-                )
-        return templates
 
 
 class MultimodalParams(Section):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from csa.core.matrices import Array, Float32, Float64
 from csa.errors import InputError
 from csa.evaluation.classification import PAPER_TEMPLATE, mean_by_class, prompts_of
+from csa.params.base import with_label
 from csa.params.measure import PromptParams
 
 
@@ -62,11 +63,11 @@ def check_templates(templates: Sequence[str]) -> None:
     Raises:
         InputError: one without {label}.
     """
-    if without := [template for template in templates if "{label}" not in template]:
-        raise InputError(
-            f"the template {without[0]!r} has no {{label}}, the place of the label, as in 'a "
-            f"photo of a {{label}}'"
-        )
+    try:
+        for template in templates:
+            with_label(template)
+    except ValueError as error:
+        raise InputError(str(error)) from None
 
 
 def prompts_for(

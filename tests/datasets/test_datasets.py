@@ -21,7 +21,7 @@ from csa.datasets.pairs import build_pairs
 from csa.datasets.pairs_table import read_pairs, write_pairs
 from csa.datasets.roots import dataset_root
 from csa.datasets.rows import RawPair
-from csa.errors import ArtifactError, DataError
+from csa.errors import ArtifactError, DataError, InputError
 from csa.params.data import DatasetParams
 from csa.params.schema import Params
 from csa.params.views import ViewParams
@@ -759,7 +759,8 @@ def test_class_folders(classes):
         "this is great white shark!",
     )
     assert row["group"] == "great_white_shark/0.png"
-    refused(classes, "must hold {label}", **FOLDERS, template="this is it")
+    with pytest.raises(InputError, match=r"dataset\.template.*'this is it' has no \{label\}"):
+        read(classes, **FOLDERS, template="this is it")
 
 
 @pytest.mark.parametrize(

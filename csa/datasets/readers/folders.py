@@ -33,11 +33,6 @@ def read_leafy_spurge(reading: Reading) -> None:
     """
     views, template = reading.views, reading.params.template
     image_view, text_view = (view_of(views, kind, "leafy_spurge") for kind in ("image", "text"))
-    if "{label}" not in template:
-        raise DataError(
-            f"dataset.template is {template!r}; it must hold {{label}}, the place of the "
-            f"class's name"
-        )
     tops = ("data/crop/", "crop/", "")
     top = next((top for top in tops if reading.below(f"{top}train/present")), None)
     if top is None:

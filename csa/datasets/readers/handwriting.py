@@ -36,11 +36,6 @@ def read_handwriting(reading: Reading) -> None:
         view_of(reading.views, modality, "handwriting", kinds) for modality in kinds
     )
     template = reading.params.template
-    if "{label}" not in template:
-        raise DataError(
-            f"dataset.template is {template!r}; it must hold {{label}}, the place of the "
-            f"class's name"
-        )
 
     def pair(value: str, case: _Case | str) -> list[RawPair]:
         if isinstance(case, str):

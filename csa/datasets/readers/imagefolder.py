@@ -42,18 +42,12 @@ def read_imagefolder(reading: Reading) -> None:
     images.
 
     Raises:
-        DataError: no classes or no images, a class without a name, an unknown split, or a template
-            without {label}.
+        DataError: no classes or no images, a class without a name, or an unknown split.
     """
     image_view, text_view = (
         view_of(reading.views, kind, "imagefolder") for kind in ("image", "text")
     )
     template = reading.params.template
-    if "{label}" not in template:
-        raise DataError(
-            f"dataset.template is {template!r}; it must hold {{label}}, the place of the "
-            f"class's name"
-        )
     labels = _class_names(reading)
     images = images_of_classes(reading)
     parts = telling({name: part for name, _, part in images if part})
