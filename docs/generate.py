@@ -8,7 +8,7 @@ python -m docs.generate --check    exit 1 if a page on disk is not what the code
 
 import inspect
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from csa.cli import main as cli
+from csa.cli.commands import SECTIONS
 from csa.params.schema import Params
 from docs.measured import headline, measured
 from docs.tested import faults, promises, tested
@@ -35,20 +36,24 @@ def cli_page() -> str:
     ]
     lines += ["Exit codes: 0 done, 1 a gate or a check said no, 2 wrong use or bad input.", ""]
     parent = click.Context(cli, info_name="csa", terminal_width=100, **cli.context_settings)
-    for name, command in _commands(cli):
-        context = click.Context(command, info_name=name, parent=parent, terminal_width=100)
-        help_text = "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
-        lines += [f"## csa {name}", "", "```", help_text, "```", ""]
+    for section, names in SECTIONS.items():
+        lines += [f"## {section}", ""]
+        for name, command in _commands(cli, names):
+            context = click.Context(command, info_name=name, parent=parent, terminal_width=100)
+            help_text = "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
+            lines += [f"### csa {name}", "", "```", help_text, "```", ""]
     return "\n".join(lines)
 
 
-def _commands(group: click.Group, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+def _commands(
+    group: click.Group, names: Iterable[str], prefix: str = ""
+) -> Iterator[tuple[str, click.Command]]:
     """(name, command) of every command, a group before its own."""
-    for name in sorted(group.commands):
+    for name in names:
         command = group.commands[name]
         yield prefix + name, command
         if isinstance(command, click.Group):
-            yield from _commands(command, f"{prefix}{name} ")
+            yield from _commands(command, sorted(command.commands), f"{prefix}{name} ")
 
 
 def parameters_page() -> str:
