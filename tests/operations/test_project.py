@@ -295,6 +295,7 @@ def test_the_command_says_what_it_did(tmp_path, shapes):
         check=False,
     )
     assert done.returncode == 0 and not done.stderr
+    assert done.stdout.startswith("project in "), "and DVC says nothing before it"
     assert "read as dataset.kind table" in done.stdout and "wrote   .git, .dvc" in done.stdout
 
 

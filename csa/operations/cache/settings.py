@@ -3,6 +3,7 @@
 DVC's own writer takes ASCII alone, and leaves an empty file where an address holds anything else.
 """
 
+import logging
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -59,6 +60,7 @@ def make_repo(folder: Path, git: bool) -> None:
         own = {"analytics": "false", "check_update": "false"}
         config["core"] = config.get("core", {}) | own
 
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # it congratulates on standard output
     try:
         with Repo.init(str(folder), no_scm=not git) as repo:
             change(Path(repo.dvc_dir) / "config", quiet)
