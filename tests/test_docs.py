@@ -34,7 +34,7 @@ def name_of(page):
 def commands(page):
     """Every line of a page's code blocks that calls `csa`, without its comment."""
     for language, text in BLOCK.findall(page.read_text(encoding="utf-8")):
-        if language in ("", "bash", "console"):
+        if language in ("", "sh", "bash", "console"):
             for line in text.replace("\\\n", " ").splitlines():
                 typed = line.removeprefix("$ ")
                 if re.match(r"csa( -|  ?[a-z]+( |$))", typed) and "  run " not in typed:
@@ -84,6 +84,14 @@ def test_commands_and_options_of_a_page_exist(page):
         given = {word.partition("=")[0] for word in rest if re.match(r"--?[a-z]", word)}
         unknown += [line] if given - options - {"--help"} else []
     assert not unknown
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_targets_of_make_that_a_page_names_are_there(page):
+    text, makefile = (path.read_text(encoding="utf-8") for path in (page, ROOT / "Makefile"))
+    named = re.findall(r"(?:^|`)make ([a-z][a-z-]*)(?=[` ]|$)", text, re.MULTILINE)
+    there = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
+    assert set(named) <= there
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
