@@ -334,7 +334,7 @@ def test_a_fits_choices_give_the_same_fit_again_without_a_search(monkeypatch, se
     choices = chosen.choices()
     if settings.get("score") != "canonical":
         assert choices["shrinkage"] != "auto" != choices["preparation"]
-        monkeypatch.setattr("csa.core.estimator.choose_recipe", None)  # a search would fail
+        monkeypatch.setattr("csa.core.fitting.choose_recipe", None)  # a search would fail
     again = csa.CSA(**choices).fit(X, Y, groups=images).alignment_
     # With all fixed by hand moments come of one pass, and not as the sum of the folds' moments.
     rounding = 1e-9 if settings.get("shrinkage") == 0.0 else 0.0
