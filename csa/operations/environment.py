@@ -29,6 +29,7 @@ def prepare_environment(ws: Workspace, verbose: bool = False) -> None:
         # a quarter of a minute; the default of 7 is more than four
         "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
         "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # where --json prints
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         # The default of 20 s is too short for a first start on two cores.
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",

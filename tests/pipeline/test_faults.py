@@ -27,6 +27,7 @@ from csa.cli import main as cli
 from csa.errors import ArtifactError, RegistryError, StageError, WorkspaceError
 from csa.flows import retrain, schedule
 from csa.flows.server import free_port
+from csa.operations.environment import prepare_environment
 from csa.operations.inspection import lineage
 from csa.operations.ledger import ledger, moves, standing
 from csa.operations.opened import Project
@@ -394,7 +395,11 @@ def history(ws, make):
     return said
 
 
-def test_a_registry_behind_a_server_says_what_a_local_one_says(served, tmp_path, monkeypatch):
+def test_a_registry_behind_a_server_says_what_a_local_one_says(
+    served, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(os, "environ", os.environ.copy())  # what commands set is gone afterwards
+    prepare_environment(make_workspace(tmp_path / "first" / "repo"))
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
     found = []
@@ -412,6 +417,7 @@ def test_a_registry_behind_a_server_says_what_a_local_one_says(served, tmp_path,
         )
     assert found[0] == found[1]
     assert [verdict for verdict, *_ in found[1][5]] == ["promote", "promote", "rollback"]
+    assert capsys.readouterr().out == "", "where --json prints"
 
 
 class Bomb:
