@@ -64,7 +64,7 @@ def serve(workspace: str, alias: str, host: str, port: int, follow: float, at_on
     "name",
     default="parquet",
     show_default=True,
-    help="Or lance, faiss, usearch, sentence-transformers.",
+    help="Or lance, faiss, usearch, onnx, sentence-transformers.",
 )
 @click.option(
     "--unit",
@@ -77,8 +77,9 @@ def export(folder: Path, name: str, unit: bool, workspace: str, as_json: bool) -
     """Write what a workspace holds into a new FOLDER, in a format of another tool.
 
     parquet, lance: a table for each view with the items' vectors; inner products across tables are
-    the scores. faiss, usearch: an index for each view, with its recall. sentence-transformers: a
-    model that SentenceTransformer loads, with its encoders' files where model.with_weights is set
+    the scores. faiss, usearch: an index for each view, with its recall. onnx: each view's
+    projection, and its encoder with it where torch can export that. sentence-transformers: a model
+    that SentenceTransformer loads, with its encoders' files where model.with_weights is set
     (docs/serving.md).
 
     \b
@@ -98,6 +99,12 @@ def export(folder: Path, name: str, unit: bool, workspace: str, as_json: bool) -
         return
     if name == "sentence-transformers":
         click.echo(f"{folder}: SentenceTransformer({str(folder)!r}, trust_remote_code=True)")
+        return
+    if name == "onnx":
+        for view, about in told["views"].items():
+            left = f"; no encoder, as {about['left_out']}" if "left_out" in about else ""
+            file = f"{view}_projection.onnx" if left else f"{view}.onnx"
+            click.echo(f"{folder / file}: vectors of {about['dimension']}{left}")
         return
     for view, about in told["views"].items():
         recall = f", recall at 10 {about['recall_at_10']:.3f}" if "recall_at_10" in about else ""

@@ -9,6 +9,7 @@ from csa.errors import InputError
 from csa.exporting.embedding_model import write_embedding_model
 from csa.exporting.gallery import write_lance, write_parquet
 from csa.exporting.indexes import write_faiss, write_usearch
+from csa.exporting.onnx_files import write_onnx
 from csa.pipeline.workspace import Workspace
 from csa.questions.opened import Fitted
 
@@ -30,6 +31,7 @@ FORMATS: dict[str, Callable[[Fitted, Path, Options], dict[str, Any]]] = {
     "lance": lambda fitted, folder, options: write_lance(fitted, folder, options.unit),
     "faiss": lambda fitted, folder, _: write_faiss(fitted, folder),
     "usearch": lambda fitted, folder, _: write_usearch(fitted, folder),
+    "onnx": lambda fitted, folder, _: write_onnx(fitted, folder),
     "sentence-transformers": lambda fitted, folder, _: write_embedding_model(fitted, folder),
 }
 """Name -> what writes a fit into a folder, and says what it wrote."""
