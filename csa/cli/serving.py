@@ -64,7 +64,7 @@ def serve(workspace: str, alias: str, host: str, port: int, follow: float, at_on
     "name",
     default="parquet",
     show_default=True,
-    help="Or lance, faiss, usearch, onnx, sentence-transformers.",
+    help="Or lance, faiss, usearch, onnx, sentence-transformers, hub.",
 )
 @click.option(
     "--unit",
@@ -79,8 +79,8 @@ def export(folder: Path, name: str, unit: bool, workspace: str, as_json: bool) -
     parquet, lance: a table for each view with the items' vectors; inner products across tables are
     the scores. faiss, usearch: an index for each view, with its recall. onnx: each view's
     projection, and its encoder with it where torch can export that. sentence-transformers: a model
-    that SentenceTransformer loads, with its encoders' files where model.with_weights is set
-    (docs/serving.md).
+    that SentenceTransformer loads, with its encoders' files where model.with_weights is set; hub:
+    the same as a repository for the Hub, with a licence (docs/serving.md).
 
     \b
     Examples:
@@ -97,7 +97,7 @@ def export(folder: Path, name: str, unit: bool, workspace: str, as_json: bool) -
     if as_json:
         click.echo(json.dumps(told, indent=2))
         return
-    if name == "sentence-transformers":
+    if name in ("sentence-transformers", "hub"):
         click.echo(f"{folder}: SentenceTransformer({str(folder)!r}, trust_remote_code=True)")
         return
     if name == "onnx":

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from csa.exporting.card import check_licence, head_of_card
 from csa.operations.registry.logged_model import carry_weights
 from csa.operations.registry.packing import pack_code
 from csa.operations.registry.requirements import requirements
@@ -46,22 +47,37 @@ def write_embedding_model(fitted: Fitted, folder: Path) -> dict[str, Any]:
     return {"views": {name: view.modality for name, view in fitted.scorer.views.items()}}
 
 
+def write_repository(fitted: Fitted, folder: Path) -> dict[str, Any]:
+    """Write `write_embedding_model`'s folder as a repository for the Hub: with a licence, and large
+    files for Git LFS.
+
+    Args:
+        fitted: a workspace that was run.
+        folder: where to.
+
+    Returns:
+        As `write_embedding_model`.
+
+    Raises:
+        EncoderError: an encoder's files cannot be carried.
+        InputError: params.yaml names no licence.
+    """
+    check_licence(fitted)
+    told = write_embedding_model(fitted, folder)
+    lfs = "".join(
+        f"*.{end} filter=lfs diff=lfs merge=lfs -text\n" for end in ("safetensors", "zip")
+    )
+    write_atomic(folder / ".gitattributes", lfs.encode())
+    return told
+
+
 def _card(fitted: Fitted) -> str:
     """A card as the Hub reads it."""
     params, views = fitted.params, fitted.scorer.views
     encoders = ", ".join(f"{name}: {view.params.encoder_names}" for name, view in views.items())
     facts = [f"- **{name}**: {said}" for name, said in fitted.alignment.facts().items()]
     parts = [
-        "\n".join(
-            [
-                "---",
-                "library_name: sentence-transformers",
-                "pipeline_tag: feature-extraction",
-                "tags: [sentence-transformers, canonical-similarity-analysis, multimodal]",
-                *(["license: other"] if params.card.licence else []),
-                "---",
-            ]
-        ),
+        f"---\n{head_of_card(fitted).strip()}\n---",
         f"# {params.model.name}",
         f"Two frozen encoders ({encoders}) in one space, by canonical similarity analysis (ICLR "
         f"2025, arXiv 2410.07610).",

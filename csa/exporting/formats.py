@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from csa.errors import InputError
-from csa.exporting.embedding_model import write_embedding_model
+from csa.exporting.embedding_model import write_embedding_model, write_repository
 from csa.exporting.gallery import write_lance, write_parquet
 from csa.exporting.indexes import write_faiss, write_usearch
 from csa.exporting.onnx_files import write_onnx
@@ -33,6 +33,7 @@ FORMATS: dict[str, Callable[[Fitted, Path, Options], dict[str, Any]]] = {
     "usearch": lambda fitted, folder, _: write_usearch(fitted, folder),
     "onnx": lambda fitted, folder, _: write_onnx(fitted, folder),
     "sentence-transformers": lambda fitted, folder, _: write_embedding_model(fitted, folder),
+    "hub": lambda fitted, folder, _: write_repository(fitted, folder),
 }
 """Name -> what writes a fit into a folder, and says what it wrote."""
 

@@ -7,12 +7,16 @@ import sys
 
 import numpy as np
 import pytest
+import yaml
+from huggingface_hub import ModelCard
 from served import PARAMS
 from small_repo import make_shapes
 from workspaces import bare_workspace, run_stages
 
+from csa.errors import InputError
 from csa.exporting.formats import Options, export
 from csa.questions.opened import Fitted
+from csa.results.evaluation import EvaluationMetrics
 
 ALONE = """
 import importlib.util, json, sys
@@ -79,5 +83,30 @@ def test_the_folder_holds_no_pickle_and_a_card(ws, tmp_path):
     endings = {file.suffix for file in (tmp_path / "model").rglob("*") if file.is_file()}
     assert endings == {".py", ".zip", ".json", ".safetensors", ".txt", ".md"}
     card = (tmp_path / "model" / "README.md").read_text()
-    assert card.startswith("---\nlibrary_name: sentence-transformers\n") and "# shapes" in card
+    assert ModelCard(card).data.library_name == "sentence-transformers" and "# shapes" in card
     assert "efficientnet-lite0" in card and "trust_remote_code=True" in card
+
+
+def test_the_card_of_a_repository_says_licence_base_models_and_metrics(ws, tmp_path):
+    with pytest.raises(InputError, match=r"set card\.licence"):
+        export(ws, tmp_path / "hub", "hub", Options())
+    assert not (tmp_path / "hub").exists()
+    told = yaml.safe_load(ws.params_file.read_text())
+    kept = ws.params_file.read_bytes()
+    ws.params_file.write_text(yaml.safe_dump(told | {"card": {"licence": "CC-BY-4.0"}}))
+    export(ws, tmp_path / "hub", "hub", Options())
+    ws.params_file.write_bytes(kept)
+    data = ModelCard.load(tmp_path / "hub" / "README.md").data
+    assert (data.license, data.base_model) == (
+        "cc-by-4.0",
+        ["sentence-transformers/all-MiniLM-L6-v2"],
+    )
+    measured = EvaluationMetrics.read(ws.metrics).retrieval
+    assert {
+        (one.dataset_config, one.metric_type): one.metric_value for one in data.eval_results
+    } == {
+        (direction, name): round(getattr(told, name).value, 4)
+        for direction, told in measured.items()
+        for name in ("recall_at_1", "recall_at_5", "recall_at_10", "mrr")
+    }
+    assert "*.safetensors filter=lfs" in (tmp_path / "hub" / ".gitattributes").read_text()
