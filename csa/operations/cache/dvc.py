@@ -144,8 +144,13 @@ def _upstream(ws: Workspace, repo: Any, names: list[str]) -> dict[str, Any]:
         if node not in needed:
             needed[node] = set(graph.successors(node))
             rest += needed[node]
-    order = TopologicalSorter(needed).static_order()
+    named = {node: sorted(needed[node], key=_name) for node in sorted(needed, key=_name)}
+    order = TopologicalSorter(named).static_order()  # the same order every time
     return {node.name: node for node in order if node.name != _CODE}
+
+
+def _name(stage: Any) -> str:
+    return str(stage.name)
 
 
 def compute(ws: Workspace, stage: str) -> StageOutcome:
