@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import csa
-from csa.core.bridge import FittedBridge
+from csa.core.bridge import FittedBridge, _within
 from csa.core.ground import Ground, Setting, Unpaired
 from csa.core.judge import exceeds, judged
 from csa.core.pools import Pool
@@ -181,6 +181,27 @@ def test_places_are_the_formula(world):
 def test_a_head_from_labelled_items_tells_the_classes(world):
     (X, _, label), _, _, _, bridge = world
     assert (bridge.logits(X).argmax(axis=1) == label).mean() > 0.9
+
+
+def test_two_labels_make_a_head_and_the_first_may_be_the_last_row():
+    rng = np.random.default_rng(3)
+    X = np.vstack([rng.normal(size=(20, 3)) + 4, rng.normal(size=(20, 3)) - 4])
+    bridge = csa.LabelBridge.from_labelled(X, np.repeat([0, 2], 20), np.eye(3))
+    assert (bridge.logits(X).argmax(axis=1) == np.repeat([0, 1], 20)).all()
+    assert bridge.label_features.shape == (2, 3)
+
+
+@pytest.mark.parametrize(("n", "most"), [(3, 1), (40, 0.6), (4000, 0.02)])
+def test_the_covariance_within_labels_is_shrunk_towards_its_mean_eigenvalue(n, most):
+    residuals = np.random.default_rng(n).normal(size=(n, 8)) * np.arange(1, 9)
+    plain = residuals.T @ residuals / n
+    shrunk = _within(residuals)
+    assert np.trace(shrunk) == pytest.approx(np.trace(plain))
+    values, before = np.linalg.eigvalsh(shrunk), np.linalg.eigvalsh(plain)
+    mean = np.trace(plain) / 8
+    share = 1 - (values - mean) / (before - mean)
+    assert np.ptp(share) < 1e-9, "all by the same share"
+    assert most / 20 < share[0] <= most, "and by less, the more items there are"
 
 
 def ground_of(world, seed=0):
