@@ -13,6 +13,8 @@ import hashlib
 import json
 import os
 import socket
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -111,10 +113,13 @@ def merge(path: Path, lines: list[Line]) -> list[Line]:
 
     Raises:
         ArtifactError: a line is not what its hash says, or follows one that is nowhere.
+        WorkspaceError: there are new lines, and the ledger cannot be written.
     """
+    if not _unknown(lines, entries(path)):  # whoever only reads needs no lock
+        return []
     with _lock(path):
         known = {line["hash"]: line for line in entries(path)}
-        new = [line for line in in_order(lines) if line["hash"] not in known]
+        new = _unknown(lines, known.values())
         for line in new:
             if not _follows(line, known):
                 raise ArtifactError(
@@ -126,6 +131,11 @@ def merge(path: Path, lines: list[Line]) -> list[Line]:
         if new:
             _write(path, new)
     return new
+
+
+def _unknown(lines: list[Line], known: Iterable[Line]) -> list[Line]:
+    hashes = {line["hash"] for line in known}
+    return [line for line in in_order(lines) if line["hash"] not in hashes]
 
 
 def entries(path: Path) -> list[Line]:
@@ -234,9 +244,12 @@ def _write(path: Path, lines: list[Line]) -> None:
                 file.truncate(whole)
                 raise
     except OSError as error:
-        raise WorkspaceError(
-            f"{path}: cannot be written ({error.strerror}); free space or fix its permissions"
-        ) from None
+        raise _unwritable(path, error) from None
+
+
+def _unwritable(path: Path, error: OSError) -> WorkspaceError:
+    why = error.strerror or "another process has held its lock for a minute"
+    return WorkspaceError(f"{path}: cannot be written ({why}); free space or fix its permissions")
 
 
 def _own(path: Path) -> Path:
@@ -244,9 +257,18 @@ def _own(path: Path) -> Path:
     return path.with_suffix(".own")
 
 
-def _lock(path: Path) -> FileLock:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(path.with_suffix(".lock"), timeout=60)
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    lock = FileLock(path.with_suffix(".lock"), timeout=60)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        raise _unwritable(path, error) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _whole_bytes(path: Path) -> int:

@@ -4,6 +4,7 @@ somebody writes.
 MLflow takes seconds to import; it is imported when needed.
 """
 
+import errno
 import logging
 import os
 import re
@@ -14,12 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from csa.errors import ArtifactError, InputError, RegistryError
+from csa.errors import ArtifactError, InputError, RegistryError, WorkspaceError
 from csa.masking import masked
 from csa.operations.registry.databases import check_registry
 from csa.operations.registry.versions import CHAMPION, Version
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import OF_THE_DISK
+
+_READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def local_database(address: str) -> Path | None:
@@ -134,20 +137,20 @@ class Registry:
 
         Args:
             source: its address in MLflow.
-            near: the folder to make the copy in; default the state folder's downloads.
+            near: the folder to make the copy in; default the state folder's downloads, or the
+                system's folder of temporary files where nothing can be written there.
 
         Yields:
             The copy's path.
 
         Raises:
             ArtifactError: it cannot be fetched.
+            WorkspaceError: the copy cannot be made in that folder.
         """
         import mlflow
         from mlflow.exceptions import MlflowException
 
-        near = near or self.ws.state / "downloads"
-        near.mkdir(parents=True, exist_ok=True)
-        with self.client(), tempfile.TemporaryDirectory(dir=near) as folder:
+        with self.client(), self._place(near) as folder:
             try:
                 copy = Path(
                     mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=folder)
@@ -158,6 +161,18 @@ class Registry:
                     f"{source}: cannot be fetched from the registry at {self.address} ({said})"
                 ) from None
             yield copy
+
+    def _place(self, near: Path | None) -> "tempfile.TemporaryDirectory[str]":
+        folder = near or self.ws.state / "downloads"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            return tempfile.TemporaryDirectory(dir=folder)
+        except OSError as error:
+            if near is None and error.errno in _READ_ONLY:
+                return tempfile.TemporaryDirectory()
+            raise WorkspaceError(
+                f"{folder}: cannot be written ({error.strerror}); free space or fix its permissions"
+            ) from None
 
     def _open(self) -> Any:
         """The one client; MLflow's functions, which go by a global address, are told of it."""
