@@ -10,7 +10,7 @@ from csa.cli.commands import main
 from csa.operations.gate import settled
 from csa.operations.opened import Project
 from csa.operations.registry.registering import register
-from csa.operations.runs import metrics
+from csa.operations.runs import executions, metrics
 from csa.operations.runs.records import record_run
 from csa.pipeline.workspace import Workspace
 
@@ -18,12 +18,13 @@ NAMES = {
     "p[1]": ["p1"],
     "p #1": ["p ", "p"],
     "p, x": ["p", " x", "x"],
+    "run_id=1": ["run_id"],
     "p%20ü 'q\"": ["p ü 'q\"", "p"],
 }
 """A project's folder -> those beside it that a pattern, an address or a list could take it for."""
 QUESTIONS = [
     ["metrics", "--json"],
-    ["metrics", "--sql", "select run_id from runs"],
+    ["metrics", "--sql", "select run_id, (select count(*) from executions) from runs"],
     ["models"],
     ["ledger", "--verify"],
     ["lineage", "champion"],
@@ -51,7 +52,9 @@ def test_a_folder_of_this_name(tmp_path, monkeypatch, local_registry, made, name
     shutil.copytree(made, root)
     project = Project(Workspace(root, root / ".csa"))
     run, _ = record_run(project, STAGES)
-    metrics.publish(project.ws, run.run_id)
+    with executions.noted(project) as execution:
+        execution.run_id = run.run_id
+        metrics.publish(project.ws, run.run_id)
     version = register(project.registry, run).version
     settled.remember(project, run, version, gate(project, run, version, no_reevaluation))
     monkeypatch.chdir(root)

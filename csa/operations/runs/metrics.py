@@ -65,11 +65,11 @@ SELECT r.run_id, r.created, r.workspace, r.model,
     CAST(m.pairs->>'$.test' AS BIGINT) AS test_pairs,
     r.git_commit, r.git_dirty, r.params_hash, r.evaluation_id, r.alignment_sha256,
     CAST(r.params AS VARCHAR) AS params
-FROM read_json($records, filename = true, columns = {run_id: 'VARCHAR', created: 'VARCHAR',
-    workspace: 'VARCHAR', model: 'VARCHAR', params: 'JSON', git_commit: 'VARCHAR',
-    git_dirty: 'BOOLEAN', params_hash: 'VARCHAR', evaluation_id: 'VARCHAR',
+FROM read_json($records, filename = true, hive_partitioning = false, columns = {
+    run_id: 'VARCHAR', created: 'VARCHAR', workspace: 'VARCHAR', model: 'VARCHAR', params: 'JSON',
+    git_commit: 'VARCHAR', git_dirty: 'BOOLEAN', params_hash: 'VARCHAR', evaluation_id: 'VARCHAR',
     alignment_sha256: 'VARCHAR'}) r
-JOIN read_json($metrics, filename = true, columns = {pairs: 'JSON'}) m
+JOIN read_json($metrics, filename = true, hive_partitioning = false, columns = {pairs: 'JSON'}) m
     ON parse_path(m.filename)[-2] = r.run_id
 """
 _FILL_STAGES = """
@@ -81,7 +81,8 @@ SELECT run_id, s.key AS stage, CAST(s.value AS VARCHAR) AS record,
     CAST(s.value->>'$.computed' AS BIGINT) AS computed,
     CAST(s.value->>'$.reused' AS BIGINT) AS reused,
     CAST(s.value->>'$.bytes' AS BIGINT) AS bytes
-FROM read_json($records, columns = {run_id: 'VARCHAR', stages: 'JSON'}), json_each(stages) s
+FROM read_json($records, hive_partitioning = false,
+    columns = {run_id: 'VARCHAR', stages: 'JSON'}), json_each(stages) s
 """
 # Every estimate is an object with a value, wherever in the file it lies: `$.a."b-c"` is a.b-c.
 # Those of tasks.json are under `tasks`.
@@ -92,7 +93,7 @@ SELECT parse_path(filename)[-2] AS run_id,
         || replace(substr(e.fullkey, 3), '"', '') AS name,
     CAST(e.value->>'$.value' AS DOUBLE) AS value, CAST(e.value->>'$.low' AS DOUBLE) AS low,
     CAST(e.value->>'$.high' AS DOUBLE) AS high
-FROM read_json_objects($files, filename = true) f, json_tree(f.json) e
+FROM read_json_objects($files, filename = true, hive_partitioning = false) f, json_tree(f.json) e
 WHERE e.type = 'OBJECT' AND json_exists(e.value, '$.value')
 """
 # Records of earlier versions have fewer columns, which stay null.
@@ -100,7 +101,7 @@ _FILL_QUERIES = f"""
 INSERT INTO queries BY NAME
 SELECT parse_path(filename)[-2] AS run_id,
     COLUMNS(lambda name: name IN ({", ".join(f"'{name}'" for name in _QUERY_COLUMNS)}))
-FROM read_parquet($files, filename = true, union_by_name = true)
+FROM read_parquet($files, filename = true, union_by_name = true, hive_partitioning = false)
 """
 
 
@@ -261,7 +262,9 @@ def _check_record(ws: Workspace, run_id: str) -> None:
 
 
 def _literal(path: Path) -> str:
-    """A path for DuckDB's readers, which take every path for a pattern."""
+    """A path for DuckDB's readers, which take every path for a pattern. They also make a column of
+    a folder called NAME=VALUE unless `hive_partitioning` is false.
+    """
     return re.sub(r"([*?\[])", r"[\1]", str(path))
 
 
@@ -275,7 +278,7 @@ def _show_executions(con: duckdb.DuckDBPyConnection, ws: Workspace) -> None:
     if file.is_file() and file.stat().st_size:
         read = (
             "read_json($file, format = 'newline_delimited', columns = $columns, ignore_errors "
-            "= true)"
+            "= true, hive_partitioning = false)"
         )
         con.execute(
             f"INSERT INTO executions SELECT * FROM {read}",
