@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 import csa
+from csa.core.alignment import Alignment
 from csa.core.bridge import FittedBridge, _within
 from csa.core.ground import Ground, Setting, Unpaired
 from csa.core.judge import exceeds, judged
 from csa.core.pools import Pool
-from csa.core.student import Student, alignment_of, alone, plans_of, taught
+from csa.core.solve import solve
+from csa.core.student import Student, alignment_of, alone, plans_of, score_of, taught
 from csa.core.training import Training
 from csa.core.unpaired import is_better
 from csa.errors import FeatureError, InputError
@@ -222,6 +224,21 @@ def test_no_weight_of_the_plan_is_the_fit_to_the_pairs_in_the_same_space(world):
         alignment_of(ground, student, False).similarity(X, Y),
         alignment_of(ground, teacher, False).similarity(X, Y),
         atol=1e-10,
+    )
+
+
+def test_an_alignment_scores_the_encoders_features_as_the_fit_scores_its_own_coordinates(world):
+    (X, Y, _), *_ = world
+    ground = ground_of(world)
+    student = judged(ground, alone(ground, Setting(0.0, 0.0, 2.0)))
+    decomposition = solve(student.total, student.shrinkage)
+    score = score_of(ground, student).leading(len(decomposition.rho))
+    inside = Alignment.of(student.total, decomposition, student.shrinkage, score)
+    assert min(np.abs(mean).max() for mean in (inside.mean_x, inside.mean_y)) > 0.01
+    np.testing.assert_allclose(
+        alignment_of(ground, student, False).similarity(X, Y),
+        inside.similarity(ground.training.X, ground.training.Y),
+        atol=1e-6,
     )
 
 
