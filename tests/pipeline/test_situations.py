@@ -1,5 +1,8 @@
 """Settings of DVC and odd names of folders: runs go on."""
 
+import json
+import shutil
+
 import pytest
 from own_project import Project
 
@@ -47,3 +50,18 @@ def test_a_folder_may_have_an_odd_name(tmp_path, shared_prefect, plain):
     for question in (["status"], ["metrics"], ["ledger", "--verify"], ["lineage", "champion"]):
         project.csa(*question)
     assert project.out_of_date() == []
+
+
+def test_what_dvc_gc_removed_of_a_recipe_is_computed_again(plain):
+    first = plain.hashes()
+    text = (plain.root / "params.yaml").read_text()
+    (plain.root / "few.yaml").write_text(text.replace("bootstrap: 100", "bootstrap: 120"))
+    run = ("run", "few.yaml", "--data", str(plain.root / "features"), "--json")
+    few = json.loads(plain.csa(*run).stdout)
+    plain.dvc("gc", "--workspace", "--force")
+    shutil.rmtree(plain.root / ".csa" / "workspaces" / "few" / "data")
+    assert plain.out_of_date() == [] and plain.hashes() == first
+    plain.csa("status", "-w", "few")
+    again = json.loads(plain.csa(*run).stdout)
+    assert again["run_id"] == few["run_id"]
+    assert plain.out_of_date() == [] and plain.hashes() == first
