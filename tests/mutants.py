@@ -33,9 +33,16 @@ GATE_TESTS = ("gate", "promotion", "series", "slices")
 # Room -> the tests that know it.
 ROOMS = {
     "csa/core": ["tests/core"],
-    "csa/evaluation": ["tests/evaluation", "tests/questions/test_suspects.py"],
-    "csa/operations/gate": [f"tests/operations/test_{name}.py" for name in GATE_TESTS],
-    "csa/operations/ledger": ["tests/operations/test_ledger.py"],
+    "csa/evaluation": [
+        "tests/evaluation",
+        "tests/questions/test_suspects.py",
+        "tests/pipeline/test_task_stages.py",
+    ],
+    "csa/operations/gate": [
+        *(f"tests/operations/test_{name}.py" for name in GATE_TESTS),
+        "tests/checks/test_drift_exactly.py",
+    ],
+    "csa/operations/ledger": ["tests/operations/test_ledger.py", "tests/attacks/test_registry.py"],
 }
 COPIED = ("csa", "flows", "tests", "docs", "benchmarks", "pyproject.toml", "params.yaml", "data")
 HEAVY = ("torch", "polars", "hypothesis", "scipy.stats", "sklearn.linear_model")

@@ -1,5 +1,10 @@
 """Hill climbing, and shrinkage in its two units."""
 
+from types import SimpleNamespace
+
+import pytest
+
+from csa.core import select
 from csa.core.shrinkage import Shrinkage, climb, scale_odds, share_of
 
 
@@ -38,3 +43,21 @@ def test_raising_adds_to_the_log_odds():
     raised = Shrinkage(share_of(-1.0), share_of(0.5)).raised(2.0, 0.0)
     assert abs(raised.x - share_of(1.0)) < 1e-12 and raised.y == share_of(0.5)
     assert share_of(0.0) == 0.5 and scale_odds(0.0, 9.0) == 0.0 and scale_odds(1.0, 9.0) == 1.0
+
+
+def test_shrinkage_is_raised_by_one_in_the_log_odds_of_both_views_or_of_either(monkeypatch):
+    asked = []
+
+    def retrieval(training, shrinkage, scores):
+        asked.append(shrinkage)
+        return [0.0]
+
+    monkeypatch.setattr(select, "held_out_retrieval", retrieval)
+    crossfit = SimpleNamespace(measure=lambda shrinkage: None)
+    training = SimpleNamespace(compact=SimpleNamespace(crossfit=crossfit))
+    start = Shrinkage(share_of(-1.0), share_of(0.5))
+    assert select.raise_shrinkage(training, start, lambda held: None) == (start, 0.0)
+    wanted = [(-1.0, 0.5), (0.0, 1.5), (0.0, 0.5), (-1.0, 1.5)]
+    assert sorted(asked) == [
+        pytest.approx([share_of(one) for one in odds]) for odds in sorted(wanted)
+    ]

@@ -5,11 +5,18 @@ import polars as pl
 import pytest
 
 from csa.evaluation.bootstrap import group_means, interval, mean_estimate
-from csa.evaluation.conformal import Calibration, fewest_groups, right_gaps, set_sizes
+from csa.evaluation.conformal import (
+    Calibration,
+    PairDecisions,
+    fewest_groups,
+    right_gaps,
+    set_sizes,
+)
 from csa.evaluation.decisions import (
     ALPHAS,
     HALVINGS,
     SetQueries,
+    _Tally,
     calibrating_groups,
     curve_table,
     halves,
@@ -133,3 +140,12 @@ def test_familiarity_is_the_cosine_of_the_nearest():
     training = np.array([[2.0, 0.0], [0.0, 3.0]])
     items = np.array([[3.0, 4.0], [-1.0, 0.0]])
     assert familiarity(items, training) == pytest.approx([0.8, 0.0])
+
+
+def test_a_claim_stands_above_alpha_and_not_at_it():
+    tally = _Tally("true", [0.2, 0.5])
+    decided = PairDecisions(np.array([0.2, 0.6, 0.5]), np.array([0.5, 0.2, 0.5]), 0.2)
+    assert decided.verdicts == ["mismatch", "match", "undecided"]
+    tally.add(decided, np.arange(3))
+    assert tally.covered == [[pytest.approx(2 / 3), pytest.approx(1 / 3)]]
+    assert tally.undecided == [[pytest.approx(1 / 3), 0.0]]
