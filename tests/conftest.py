@@ -51,10 +51,11 @@ def local_registry():
         yield
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared_prefect(tmp_path_factory):
     """The variables that name one Prefect server for runs whose tests are not about Prefect: to
-    start one costs as much processor time as the rest of a small run.
+    start one costs as much processor time as the rest of a small run. One that nobody asks takes a
+    twelfth of a core, so it ends with its module.
     """
     port = free_port()
     variables = {

@@ -263,7 +263,7 @@ def test_a_killed_run_whose_stage_lives_on_does_not_stop_the_next(undisturbed, t
     repo.kill_when(
         lambda process: any(repo.ws.cache.glob("efficientnet*/*.safetensors")), everything=False
     )
-    assert repo.run_here()["model"]["version"] == 1
+    assert repo.csa_run()["model"]["version"] == 1
     assert alignment_hash(repo) == alignment_hash(undisturbed[0])
 
 
