@@ -10,8 +10,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -255,12 +256,21 @@ def _started(ws: Workspace, command: list[str], variables: dict[str, str]) -> It
 
 @contextmanager
 def _named(address: str) -> Iterator[None]:
-    """PREFECT_API_URL is this address in the block, and not set after it."""
+    """PREFECT_API_URL is this address in the block, and not set after it. Where Prefect is imported
+    already it is told so too: else it would start a server of its own, on the same database.
+    """
     os.environ["PREFECT_API_URL"] = address
     try:
-        yield
+        with _told(address) if "prefect" in sys.modules else nullcontext():
+            yield
     finally:
         os.environ.pop("PREFECT_API_URL", None)
+
+
+def _told(address: str) -> AbstractContextManager[Any]:
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    return temporary_settings({PREFECT_API_URL: address})
 
 
 def free_port() -> int:

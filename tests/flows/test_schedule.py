@@ -15,6 +15,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import psutil
 import pytest
 import tzlocal
 from small_repo import SmallRepo
@@ -315,6 +316,10 @@ def test_a_schedule_fires_and_the_run_can_be_read_back(tmp_path):
         assert json.loads(repo.run("status", "--json").stdout)["next_run"]
         done = _await(lambda: _scheduled_run(address, "COMPLETED"), 400)
         assert done["auto_scheduled"] and done["deployment_id"]
+        started = psutil.Process(process.pid).children(recursive=True)
+        assert not [one for one in started if "create_app" in " ".join(one.cmdline())], (
+            "Prefect has started no second server"
+        )
         runs = list(repo.ws.runs.glob("[0-9a-f]*"))
         assert len(runs) == 1, "one run is on record in the repository's state"
         _await(lambda: not list((repo.ws.state / "worktrees").glob("*/")) or None, 100)
