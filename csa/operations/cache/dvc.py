@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
+from operator import attrgetter
 from typing import IO, Any, Literal, TypeVar
 
 from csa.errors import CSAError, RefusedError, StageError, WorkspaceError
@@ -144,13 +145,10 @@ def _upstream(ws: Workspace, repo: Any, names: list[str]) -> dict[str, Any]:
         if node not in needed:
             needed[node] = set(graph.successors(node))
             rest += needed[node]
-    named = {node: sorted(needed[node], key=_name) for node in sorted(needed, key=_name)}
+    by_name = attrgetter("name")
+    named = {node: sorted(needed[node], key=by_name) for node in sorted(needed, key=by_name)}
     order = TopologicalSorter(named).static_order()  # the same order every time
     return {node.name: node for node in order if node.name != _CODE}
-
-
-def _name(stage: Any) -> str:
-    return str(stage.name)
 
 
 def compute(ws: Workspace, stage: str) -> StageOutcome:

@@ -7,7 +7,6 @@ after, an entry when it has the form of one. What may be used of it, `restoring`
 
 import hashlib
 import json
-import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from typing import Any
 
 import yaml
 
+from csa.operations.cache import settings
 from csa.pipeline.workspace import Workspace
 
 _OID = re.compile(r"[0-9a-f]{32}(\.dir)?")
@@ -314,16 +314,14 @@ def stores_of(repo: Any) -> dict[str, Any]:
 
 
 def open_repo(ws: Workspace) -> Any:
-    """DVC's repository of a workspace, to be used in `with`. DVC says nothing of its own: standard
-    output is our answer's.
+    """DVC's repository of a workspace, to be used in `with`; DVC says nothing of its own.
 
     Args:
         ws: the workspace.
     """
     from dvc.repo import Repo  # type: ignore[import-untyped]
 
-    for name in ("dvc", "dvc_objects", "dvc_data"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    settings.silence_dvc()
     return Repo(str(ws.root))
 
 

@@ -42,6 +42,14 @@ def of_workspace(ws: Workspace) -> Any:
         raise WorkspaceError(f"{ws.root}: DVC cannot read its settings ({said})") from None
 
 
+def silence_dvc() -> None:
+    """DVC in this process says nothing of its own: standard output is our answer's, and its errors
+    are raised too.
+    """
+    for name in ("dvc", "dvc_objects", "dvc_data"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
 def make_repo(folder: Path, git: bool) -> None:
     """Make a folder a DVC repository, as `dvc init` does, that sends nothing to DVC's makers.
 
@@ -60,7 +68,7 @@ def make_repo(folder: Path, git: bool) -> None:
         own = {"analytics": "false", "check_update": "false"}
         config["core"] = config.get("core", {}) | own
 
-    logging.getLogger("dvc").setLevel(logging.WARNING)  # it congratulates on standard output
+    silence_dvc()
     try:
         with Repo.init(str(folder), no_scm=not git) as repo:
             change(Path(repo.dvc_dir) / "config", quiet)
