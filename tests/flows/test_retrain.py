@@ -256,7 +256,8 @@ def test_no_byte_that_a_run_leaves_or_sends_holds_a_secret(ws, monkeypatch, capf
     left |= {file: file.read_bytes() for file in database.parent.glob(f"{database.name}*")}
     kinds = {file.suffix for file in left}
     assert {".duckdb", ".html", ".jsonl", ".db"} <= kinds and len(told) >= 2
-    assert any(b"host.example.org/***" in left[file] for file in left if file.suffix == ".db")
+    of_prefect = [file for file in left if file.suffix.startswith(".db")]  # and its write-ahead log
+    assert any(b"host.example.org/***" in left[file] for file in of_prefect)
     held = {file.name: re.findall(b".{0,80}S3CR3T.{0,20}", left[file]) for file in left}
     assert {name: found for name, found in held.items() if found} == {}
     assert "S3CR3T" not in "".join(capfd.readouterr()) + repr(told)
