@@ -60,7 +60,8 @@ def local_server(ws: Workspace) -> Iterator[str]:
     if "PREFECT_API_URL" in os.environ:
         yield os.environ["PREFECT_API_URL"]
         return
-    ws.prefect_home.mkdir(parents=True, exist_ok=True)
+    ws.prepare_state()
+    ws.prefect_home.mkdir(exist_ok=True)
     lock = FileLock(ws.prefect_home / "server.lock", thread_local=False)
     address = _hold_or_find(ws, lock)
     if address is not None:

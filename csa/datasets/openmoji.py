@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from csa.errors import DataError, WorkspaceError
+from csa.errors import DataError
 from csa.extras import needed_for
+from csa.storage.files import unwritable
 
 SIZE = 224
 """Width and height of every picture in pixels."""
@@ -133,10 +134,7 @@ def build_demo(directory: Path, language: str = "en", progress: bool = True) -> 
         shutil.rmtree(directory, ignore_errors=True)
         partial.replace(directory)
     except OSError as error:
-        raise WorkspaceError(
-            f"{directory}: the demo cannot be written ({error.strerror}); free space or fix its "
-            f"permissions"
-        ) from None
+        raise unwritable(directory, error, "the demo") from None
     return len(emojis)
 
 

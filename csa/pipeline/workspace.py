@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from csa.errors import WorkspaceError
+from csa.storage.files import unwritable
 
 if TYPE_CHECKING:
     from csa.params.schema import Params
@@ -280,10 +281,7 @@ class Workspace:
             probe.write_bytes(b"")
             probe.unlink()
         except OSError as error:
-            raise WorkspaceError(
-                f"{self.state}: the state folder cannot be written ({error.strerror}); free space "
-                f"or fix its permissions"
-            ) from None
+            raise unwritable(self.state, error, "the state folder") from None
 
 
 def _home(root: Path) -> Path:

@@ -302,15 +302,26 @@ def write_atomic(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
-        long = error.errno == errno.ENAMETOOLONG
-        raise WorkspaceError(
-            f"{path}: cannot be written ({error.strerror}); "
-            f"{'give a shorter name' if long else 'free space or fix its permissions'}"
-        ) from None
+        raise unwritable(path, error) from None
     finally:  # whatever ended it, a signal too
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         _unfinished.discard(temporary)
+
+
+def unwritable(path: Path, error: OSError, what: str = "") -> WorkspaceError:
+    """The error to raise where a file or folder cannot be written.
+
+    Args:
+        path: the file or folder.
+        error: what the system says.
+        what: a name of what it holds, such as "the demo", where the path does not say it.
+    """
+    subject = f"{what} " if what else ""
+    why = error.strerror or "another process has held its lock for a minute"
+    long = error.errno == errno.ENAMETOOLONG
+    remedy = "give a shorter name" if long else "free space or fix its permissions"
+    return WorkspaceError(f"{path}: {subject}cannot be written ({why}); {remedy}")
 
 
 def remove_unfinished() -> None:

@@ -32,6 +32,8 @@ import forks
 import yaml
 from bench import FAULTS, PAGE, Bench, Page, Sweep
 
+FIRST_USE = "CSA_TEST_FIRST_USE"  # where tests/support/first_use.py keeps what it makes
+
 
 class Run(Bench):
     """A project of its own, with its remote and DVC's own folder."""
@@ -205,7 +207,11 @@ def main():
         return 0
     sys.path[:0] = [str(bench.HERE.parents[1]), str(bench.HERE.parent / "support")]
     place = "/dev/shm" if Path("/dev/shm").is_dir() else None
-    with tempfile.TemporaryDirectory(dir=place) as folder, closing(Run(Path(folder))) as run:
+    with (
+        tempfile.TemporaryDirectory() as os.environ[FIRST_USE],
+        tempfile.TemporaryDirectory(dir=place) as folder,
+        closing(Run(Path(folder))) as run,
+    ):
         run.prepare()
         found = [sweep(run, name, options) for name in FAULTS if options.only in (None, name)]
     return int(any(found))

@@ -271,6 +271,18 @@ def test_a_schedule_whose_server_was_anothers_begins_anew_when_that_ends(reposit
     assert called == [(sys.executable, command)]
 
 
+def test_where_nothing_can_be_written_no_server_starts(repository, monkeypatch):
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    (repository.root / ".csa").write_text("a file where the folder should be")
+    with (
+        pytest.raises(
+            WorkspaceError, match=r"the state folder cannot be written \(.*\); free space"
+        ),
+        server.local_server(repository),
+    ):
+        pass
+
+
 def test_of_two_that_start_at_once_one_has_the_server_and_the_other_uses_it(
     repository, monkeypatch
 ):

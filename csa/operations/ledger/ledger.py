@@ -22,8 +22,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from csa.errors import ArtifactError, WorkspaceError
+from csa.errors import ArtifactError
 from csa.operations.trust.keys import own_key
+from csa.storage.files import unwritable
 
 Line = dict[str, Any]
 
@@ -244,12 +245,7 @@ def _write(path: Path, lines: list[Line]) -> None:
                 file.truncate(whole)
                 raise
     except OSError as error:
-        raise _unwritable(path, error) from None
-
-
-def _unwritable(path: Path, error: OSError) -> WorkspaceError:
-    why = error.strerror or "another process has held its lock for a minute"
-    return WorkspaceError(f"{path}: cannot be written ({why}); free space or fix its permissions")
+        raise unwritable(path, error) from None
 
 
 def _own(path: Path) -> Path:
@@ -264,7 +260,7 @@ def _lock(path: Path) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except OSError as error:
-        raise _unwritable(path, error) from None
+        raise unwritable(path, error) from None
     try:
         yield
     finally:

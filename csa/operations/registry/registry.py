@@ -15,12 +15,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from csa.errors import ArtifactError, InputError, RegistryError, WorkspaceError
+from csa.errors import ArtifactError, InputError, RegistryError
 from csa.masking import masked
 from csa.operations.registry.databases import check_registry
 from csa.operations.registry.versions import CHAMPION, Version
 from csa.pipeline.workspace import Workspace
-from csa.storage.files import OF_THE_DISK
+from csa.storage.files import OF_THE_DISK, unwritable
 
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
@@ -170,9 +170,7 @@ class Registry:
         except OSError as error:
             if near is None and error.errno in _READ_ONLY:
                 return tempfile.TemporaryDirectory()
-            raise WorkspaceError(
-                f"{folder}: cannot be written ({error.strerror}); free space or fix its permissions"
-            ) from None
+            raise unwritable(folder, error) from None
 
     def _open(self) -> Any:
         """The one client; MLflow's functions, which go by a global address, are told of it."""

@@ -17,12 +17,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from csa.errors import CSAError, RefusedError, WorkspaceError
+from csa.errors import CSAError, RefusedError
 from csa.masking import masked
 from csa.operations import stopping
 from csa.operations.opened import Project
 from csa.pipeline.workspace import Workspace
-from csa.storage.files import read_json
+from csa.storage.files import read_json, unwritable
 
 COLUMNS = {
     "started": "VARCHAR",
@@ -177,6 +177,4 @@ def _append(path: Path, execution: Execution) -> None:
         finally:
             os.close(file)
     except OSError as error:
-        raise WorkspaceError(
-            f"{path}: cannot be written ({error.strerror}); free space or fix its permissions"
-        ) from None
+        raise unwritable(path, error) from None
