@@ -18,10 +18,12 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import forks
 import psutil
 
 HERE = Path(__file__).parent
+sys.path.append(str(HERE.parent / "support"))
+import forks  # noqa: E402
+
 PAGE = "FAULTS_PAGE"
 COUNT, KILL, NO_SPACE, BROKEN = range(4)
 FAULTS = {"kill": KILL, "no space": NO_SPACE, "broken": BROKEN}

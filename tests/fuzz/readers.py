@@ -32,6 +32,7 @@ from supervisor import Supervisor
 SECONDS = 10
 FIRST_SECONDS = 30  # a fresh worker loads its libraries
 GIGABYTES = 1
+A_WORKERS_CASES = 5000
 SOUND = SEEDS | LAYOUTS
 
 
@@ -130,6 +131,8 @@ def main() -> None:
             outcome = "found"
         counts[outcome] += 1
         number += 1
+        if not number % A_WORKERS_CASES:
+            supervisor.renew()
         shutil.rmtree(work)
     supervisor.stop()
     shutil.rmtree(home)

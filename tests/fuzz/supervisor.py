@@ -56,14 +56,20 @@ class Supervisor:
         except (EOFError, OSError):
             self._process.join()
             said = f"the worker died: exit {self._process.exitcode}"
-        self.stop()
-        self._start()
+        self.renew()
         return said
 
     def _worked(self) -> float:
         """Seconds of processor time of the worker and of what it has started and waited for."""
         times = psutil.Process(self._process.pid).cpu_times()
         return sum((times.user, times.system, times.children_user, times.children_system))
+
+    def renew(self) -> None:
+        """End the worker and start another: what libraries keep of many thousand cases (polars some
+        100 kB of each Parquet file) is no fault of the next.
+        """
+        self.stop()
+        self._start()
 
     def stop(self) -> None:
         """End the worker."""

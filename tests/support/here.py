@@ -3,6 +3,7 @@ processes of DVC's as ever, and what a run imports is imported already.
 """
 
 import pytest
+import warm
 
 from csa.operations.inspection.summary import summary_json
 from csa.operations.opened import Project
@@ -16,5 +17,5 @@ def run_here(ws):
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         project = Project(ws)
-        with only_run(ws):
+        with only_run(ws), warm.processes():
             return summary_json(project, run(project))

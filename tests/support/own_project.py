@@ -4,10 +4,12 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import first_use
 import numpy as np
+import warm
 from here import run_here
 
 from csa.operations.project import make_project
@@ -66,15 +68,17 @@ class Project:
         path.write_text(path.read_text().replace(old, new))
 
     def call(self, *command, folder=None, code=0):
-        done = subprocess.run(
-            command,
-            cwd=folder or self.root,
-            env=environment(**self.more),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-        )
+        variables = environment(**self.more)
+        with nullcontext() if "PYTHONPATH" in self.more else warm.processes():
+            done = subprocess.run(
+                command,
+                cwd=folder or self.root,
+                env=variables,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=300,
+            )
         assert done.returncode == code, done.stdout + done.stderr
         return done
 

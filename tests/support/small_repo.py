@@ -10,6 +10,7 @@ import time
 
 import first_use
 import psutil
+import warm
 import yaml
 from here import run_here
 from own_project import environment
@@ -53,7 +54,8 @@ class SmallRepo:
         )
 
     def run(self, *arguments, module="csa.cli", typed=None):
-        process = self.start(*arguments, module=module, stdin=subprocess.PIPE)
+        with warm.processes():
+            process = self.start(*arguments, module=module, stdin=subprocess.PIPE)
         out, err = process.communicate(typed, timeout=300)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 

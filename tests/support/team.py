@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import warm
 import yaml
 from small_repo import SmallRepo, draw_shape
 
@@ -49,7 +50,8 @@ class Team:
         self._git("commit", "-qm", "data")
         share_through(self.owner.root, self.store)
         dvc.ensure_repo(self.owner.ws)
-        dvc.ask(self.owner.ws, "repro")
+        with warm.processes():
+            dvc.ask(self.owner.ws, "repro")
         assert sharing.push(self.owner.ws).shared
 
     def _git(self, *arguments):

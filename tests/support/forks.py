@@ -20,13 +20,13 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
-_PYTHON = re.compile(r"^(?:\S*/)?python[\d.]* -m ((?:csa\.pipeline|dvc)\b.*)$")
+_PYTHON = re.compile(r"^(?:\S*/)?python[\d.]* -m ((?:csa\.cli|csa\.pipeline|dvc)\b.*)$")
 LEARN = "FORKS_LEARN"
 _FILES = ("stdin", "stdout", "stderr")
 
 
 class Popen(subprocess.Popen):
-    """`subprocess.Popen`, where Python with a module of the pipeline's is a fork of the server."""
+    """`subprocess.Popen`, where Python with a module of csa or DVC is a fork of the server."""
 
     address = None
 
@@ -100,8 +100,9 @@ def serve(address, prepare, warm):
         warm: called once, when all is imported.
     """
     listener = socket.socket(socket.AF_UNIX)
-    listener.bind(address)
+    listener.bind(f"{address}.new")
     listener.listen(64)
+    Path(f"{address}.new").rename(address)  # whoever sees it can connect
     woken, wakes = os.pipe()
     os.set_blocking(wakes, False)
     signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
