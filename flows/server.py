@@ -23,12 +23,9 @@ from csa.pipeline.workspace import Workspace
 from csa.storage.files import read_json, write_json
 
 SLOT = "csa-retrain"
-SERVER = [
-    *("uvicorn", "--factory", "prefect.server.api.server:create_app"),
-    *("--lifespan", "on", "--log-level", "error"),
-]
-"""The module, with arguments, that is a server without the command line around it."""
-FOR_ONE_RUN = {
+Command = Callable[[int], tuple[list[str], dict[str, str]]]
+"""A port -> the command of a server there, and its variables."""
+_FOR_ONE_RUN = {
     "PREFECT_UI_ENABLED": "0",
     "PREFECT__SERVER_EPHEMERAL": "1",
     "PREFECT__SERVER_FINAL": "1",
@@ -68,9 +65,8 @@ def local_server(ws: Workspace) -> Iterator[str]:
         with _named(address):
             yield address
         return
-    command = ["prefect", "server", "start"]
     try:
-        with _started(ws, command, {SERVER_MARK: "1"}) as ours:
+        with _started(ws, _with_pages) as ours:
             write_json(note_of_server(ws), {"address": ours, "process": os.getpid()})
             yield ours
     finally:
@@ -144,10 +140,29 @@ def server_of_a_run(ws: Workspace) -> Iterator[None]:
     if PREFECT_API_URL.value():  # of the environment, or of a profile of Prefect's
         yield
         return
-    with _started(ws, SERVER, FOR_ONE_RUN):
+    with _started(ws, command_for_one_run):
         refresh_global_settings_context()
         yield
     refresh_global_settings_context()
+
+
+def command_for_one_run(port: int) -> tuple[list[str], dict[str, str]]:
+    """The command and the variables of a server that ends with this process.
+
+    Args:
+        port: where it listens.
+    """
+    command = ["csa.flows.prefect_server", str(port), str(os.getpid())]
+    return [sys.executable, "-m", *command], _FOR_ONE_RUN
+
+
+def _with_pages(port: int) -> tuple[list[str], dict[str, str]]:
+    command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    address = f"http://127.0.0.1:{port}/api"
+    return [sys.executable, "-m", *command], {
+        SERVER_MARK: "1",
+        "PREFECT_SERVER_UI_API_URL": address,
+    }
 
 
 @contextmanager
@@ -229,10 +244,11 @@ def _unusable(ws: Workspace, words: str) -> WorkspaceError:
 
 
 @contextmanager
-def _started(ws: Workspace, command: list[str], variables: dict[str, str]) -> Iterator[str]:
-    """A server of this module on a free port, whose address PREFECT_API_URL is in the block."""
+def _started(ws: Workspace, command_at: Command) -> Iterator[str]:
+    """A server on a free port, whose address PREFECT_API_URL is in the block."""
     port = free_port()
     address, log = f"http://127.0.0.1:{port}/api", ws.prefect_home / "server.log"
+    command, variables = command_at(port)
     try:
         log.parent.mkdir(parents=True, exist_ok=True)
         output = log.open("wb")
@@ -240,8 +256,8 @@ def _started(ws: Workspace, command: list[str], variables: dict[str, str]) -> It
         raise _unusable(ws, f"{log}: {error.strerror}") from None
     with output:
         process = subprocess.Popen(
-            [sys.executable, "-m", *command, "--host", "127.0.0.1", "--port", str(port)],
-            env=os.environ | {"PREFECT_SERVER_UI_API_URL": address} | variables,
+            command,
+            env=os.environ | variables,
             stdout=output,
             stderr=output,
             stdin=subprocess.DEVNULL,

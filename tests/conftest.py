@@ -2,13 +2,12 @@
 
 import os
 import subprocess
-import sys
 import time
 
 import first_use
 import pytest
 
-from csa.flows.server import FOR_ONE_RUN, SERVER, free_port
+from csa.flows.server import command_for_one_run, free_port
 from csa.operations.registry import registry
 from csa.operations.scheduler import answers
 
@@ -62,9 +61,10 @@ def shared_prefect(tmp_path_factory):
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")),
     }
+    command, for_one_run = command_for_one_run(port)
     process = subprocess.Popen(
-        [sys.executable, "-m", *SERVER, "--host", "127.0.0.1", "--port", str(port)],
-        env=os.environ | variables | {"PREFECT_SERVER_ANALYTICS_ENABLED": "false"} | FOR_ONE_RUN,
+        command,
+        env=os.environ | variables | {"PREFECT_SERVER_ANALYTICS_ENABLED": "false"} | for_one_run,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

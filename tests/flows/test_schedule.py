@@ -291,7 +291,7 @@ def test_of_two_that_start_at_once_one_has_the_server_and_the_other_uses_it(
     up = threading.Event()
 
     @contextmanager
-    def started(ws, command, variables):
+    def started(ws, command_at):
         time.sleep(0.3)
         up.set()
         yield "http://127.0.0.1:9/api"

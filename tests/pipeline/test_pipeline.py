@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import time
+from contextlib import suppress
 
 import polars as pl
 import psutil
@@ -259,10 +260,16 @@ def test_kill_9_anywhere_costs_at_most_a_batch_and_ends_the_same(undisturbed, tm
 
 
 def test_a_killed_run_whose_stage_lives_on_does_not_stop_the_next(undisturbed, tmp_path):
-    repo = SmallRepo(tmp_path / "repo")
-    repo.kill_when(
-        lambda process: any(repo.ws.cache.glob("efficientnet*/*.safetensors")), everything=False
-    )
+    repo, servers = SmallRepo(tmp_path / "repo"), []
+
+    def amid_pictures(process):
+        with suppress(psutil.Error):  # another of its processes has ended just now
+            started = process.children(recursive=True)
+            servers[:] = [one for one in started if "csa.flows.prefect_server" in one.cmdline()]
+        return any(repo.ws.cache.glob("efficientnet*/*.safetensors"))
+
+    repo.kill_when(amid_pictures, everything=False)
+    assert servers and psutil.wait_procs(servers, timeout=60)[1] == [], "Prefect's server ends too"
     assert repo.csa_run()["model"]["version"] == 1
     assert alignment_hash(repo) == alignment_hash(undisturbed[0])
 
