@@ -41,6 +41,7 @@ class ParquetFile:
             _prove_footer(path)
             self._file = parquet.ParquetFile(path)
             self.schema = self._file.schema_arrow
+            _prove_notes(self.schema)
             self.height = int(self._file.metadata.num_rows)
         self.names: list[str] = list(self.schema.names)
         repeated = [one for one in self.names if self.names.count(one) > 1]
@@ -136,6 +137,7 @@ class ParquetFile:
         texts = [name for name in names if name in coded and _is_text(self.schema.field(name).type)]
         opened = Opened(self._path, read_dictionary=texts) if texts else self._file
         table = opened.read_row_groups(list(groups), columns=list(names)).select(list(names))
+        table = table.replace_schema_metadata()  # notes on the whole file need not be UTF-8
         table.validate(full=True)
         for i, column in enumerate(table.columns):
             if not (types.is_dictionary(column.type) and _is_text(column.type.value_type)):
@@ -180,6 +182,19 @@ def _prove_footer(path: Path) -> None:
         file.shut = True
         with contextlib.suppress(_PageAskedError):
             opened.read_row_groups(list(range(opened.metadata.num_row_groups)), use_threads=False)
+
+
+def _prove_notes(fields: Iterable[Any]) -> None:
+    """What is noted beside a field within a column has to be UTF-8: polars ends in a panic that
+    writes to the terminal where it is not.
+    """
+    for field in fields:
+        kind = field.type
+        inner = [kind.field(i) for i in range(kind.num_fields)]
+        for one in inner:
+            for note in (one.metadata or {}).items():
+                b" ".join(note).decode()
+        _prove_notes(inner)
 
 
 def _top(path: str, names: Sequence[str]) -> bool:

@@ -765,3 +765,20 @@ def test_a_header_that_promises_more_than_is_there(tmp_path, ending):
     np.save(tmp_path / "y.npy", np.ones((5, 2), "f4"))
     arrays = {"kind": "arrays", "arrays": {"a": f"x.{ending}", "b": "y.npy"}}
     refused(tmp_path, "promises 4,000,000,000", views={"a": "array", "b": "array"}, **arrays)
+
+
+@pytest.mark.parametrize("place", ["on the file", "on a column", "within a column"])
+def test_notes_that_are_no_text_are_passed_over_or_one_line(tmp_path, capfd, place):
+    note = {b"made by": b"\xff\xfe"}
+    inner = pa.field("size", pa.int64(), metadata=note if place == "within a column" else None)
+    box = pa.field("box", pa.struct([inner]), metadata=note if place == "on a column" else None)
+    fields = [pa.field("first", pa.string()), pa.field("second", pa.string()), box]
+    schema = pa.schema(fields, metadata=note if place == "on the file" else None)
+    records = [{"first": f"a{i}", "second": f"b{i}", "box": {"size": i}} for i in range(N)]
+    parquet.write_table(pa.Table.from_pylist(records, schema), tmp_path / "pairs.parquet")
+    views = {"first": "text", "second": "text"}
+    if place == "within a column":
+        refused(tmp_path, "'utf-8' codec can't decode", views=views, table="pairs.parquet")
+    else:
+        assert len(read(tmp_path, views, table="pairs.parquet").pairs) == N
+    assert "panicked" not in capfd.readouterr().err
