@@ -6,6 +6,7 @@ import time
 
 import first_use
 import pytest
+import warm
 
 from csa.flows.server import command_for_one_run, free_port
 from csa.operations.registry import registry
@@ -47,6 +48,13 @@ def local_registry():
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        yield
+
+
+@pytest.fixture(scope="module")
+def warm_processes():
+    """Each process of DVC's and each stage that a test of the module starts is a fork."""
+    with warm.processes():
         yield
 
 

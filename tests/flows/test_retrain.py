@@ -18,6 +18,8 @@ from csa.operations.opened import Project
 from csa.operations.registry.registry import Registry
 from csa.operations.runs.records import recorded_runs
 
+pytestmark = pytest.mark.usefixtures("warm_processes")
+
 # Each stage copies what `made/` holds for it, so that a test decides what a stage computes.
 STAGE = """
 import shutil, sys
