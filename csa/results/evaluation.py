@@ -4,6 +4,7 @@ A direction is named FIRST_to_SECOND: queries of the first view search a gallery
 """
 
 from dataclasses import dataclass
+from html import escape
 
 from csa.results.estimate import Estimate, Value
 from csa.results.record import Record
@@ -190,7 +191,7 @@ class ClassSetMetrics(Record):
 
     @property
     def sets(self) -> SetMetrics | None:
-        """The sets; None where none were made."""
+        """The sets; None if none were made."""
         if (
             self.coverage is None
             or self.set_size is None
@@ -333,5 +334,33 @@ class EvaluationMetrics(_OfPairs, _About):  # fields of the last base come first
 
     @property
     def contenders(self) -> dict[str, ModelMetrics]:
-        """The baselines; empty where nothing was measured beside."""
+        """The baselines; empty if nothing was measured beside."""
         return self.baselines or {}
+
+    def _repr_html_(self) -> str:
+        heads = ["", "", "R@1", "R@5", "R@10", "MRR", "median rank", "mismatch AUC"]
+        models: dict[str, ModelMetrics | EvaluationMetrics] = {"CSA": self, **self.contenders}
+        rows = [
+            [
+                name,
+                direction.replace("_", " "),
+                *map(_cell, found.of_queries.values()),
+                f"{found.median_rank.value:g} of {self.gallery(direction):,}",
+                _cell(model.mismatch.auc),
+            ]
+            for name, model in models.items()
+            for direction, found in model.retrieval.items()
+        ]
+        return (
+            f"<table><caption>{self.pairs.test:,} held-out pairs in {self.groups.test:,} groups"
+            f"</caption>{_row('th', heads)}{''.join(_row('td', row) for row in rows)}</table>"
+        )
+
+
+def _row(tag: str, cells: list[str]) -> str:
+    return f"<tr>{''.join(f'<{tag}>{escape(cell)}</{tag}>' for cell in cells)}</tr>"
+
+
+def _cell(estimate: Estimate) -> str:
+    # not by csa.results.words: no stage depends on how numbers are said elsewhere
+    return f"{estimate.value:.3f} [{estimate.low:.3f}, {estimate.high:.3f}]"

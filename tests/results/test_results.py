@@ -3,6 +3,7 @@ numbers are said.
 """
 
 import json
+from dataclasses import replace
 
 import pytest
 from measured import FIT, METRICS, ONE, OUT_OF_CONTEXT, RETRIEVAL
@@ -117,3 +118,16 @@ def test_numbers_are_said_in_one_way():
     )
     assert words.recall_line(RETRIEVAL, (5,)) == "R@5 50.0% [40.0, 60.0]"
     assert words.arrow("hard_strangers") == "hard_strangers"
+
+
+def test_a_notebook_shows_an_evaluation_as_a_table_without_a_script():
+    beside = replace(METRICS.baselines["asif"], retrieval=METRICS.retrieval)
+    odd = replace(METRICS, baselines={"<script>alert(1)</script>": beside})
+    html = odd._repr_html_()
+    rows = html.split("<tr>")
+    assert len(rows) == 2 + 2 * len(METRICS.retrieval), "a heading, CSA, and one beside it"
+    assert "<script" not in html and "&lt;script&gt;alert(1)" in html
+    for direction, found in METRICS.retrieval.items():
+        (row,) = (row for row in rows if f"<td>CSA</td><td>{direction.replace('_', ' ')}" in row)
+        assert words.plain(found.recall_at_5) in row
+        assert f"{found.median_rank.value:g} of {METRICS.gallery(direction)}" in row
