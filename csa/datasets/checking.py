@@ -21,7 +21,7 @@ class Found:
     """What the checks of all items gave.
 
     Attributes:
-        hashes: view -> content hash of each row, "" where it is unusable.
+        hashes: view -> content hash of each row, "" if it is unusable.
         faults: row -> what is wrong with it.
         notes: what the user should know of the items.
     """
@@ -112,7 +112,7 @@ def check_files(
         progress: whether to show it.
 
     Returns:
-        Value -> content hash ("" where unusable), and what is wrong ("" where nothing is).
+        Value -> content hash ("" if unusable), and what is wrong ("" if nothing is).
     """
     from tqdm import tqdm
 
@@ -126,6 +126,7 @@ def check_files(
             len(values),
             unit=" items",
             disable=not progress,
+            leave=False,
             mininterval=0.5,
             ncols=100,
         )

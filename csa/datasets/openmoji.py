@@ -119,7 +119,13 @@ def build_demo(directory: Path, language: str = "en", progress: bool = True) -> 
         shutil.rmtree(partial, ignore_errors=True)
         (partial / "images").mkdir(parents=True)
         for item in tqdm(
-            emojis, "render", unit=" images", disable=not progress, mininterval=0.5, ncols=100
+            emojis,
+            "render",
+            unit=" images",
+            disable=not progress,
+            leave=False,
+            mininterval=0.5,
+            ncols=100,
         ):
             png = resvg_py.svg_to_bytes(
                 svg_path=str(item.svg),

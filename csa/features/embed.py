@@ -178,6 +178,7 @@ def _compute(
         desc=title,
         unit=" items",
         disable=one,
+        leave=False,
         mininterval=0.5,
         ncols=100,
     )

@@ -33,7 +33,7 @@ _RETRIES = 2  # of steps that ask MLflow, which may be out of reach for a moment
 _CHECK = "check"
 
 Approver = Callable[[Proposal, int], Proposal]
-"""Asks a person about a proposal that needs one, for so many seconds, and returns it answered."""
+"""Asks a person about a proposal that needs one, for this many seconds, and returns it answered."""
 
 
 def nobody(proposal: Proposal, seconds: int) -> Proposal:
@@ -154,6 +154,8 @@ def _settle(
 
 
 def _run_stage(project: Project, stage: str) -> StageOutcome:
+    if sys.stderr.isatty():
+        print(f"  {stage:<14}running", end="\r", file=sys.stderr, flush=True)
     outcome = sharing.bring_up_to_date(project, stage)
     print(f"  {stage:<14}{outcome.status} in {outcome.seconds:.1f} s", file=sys.stderr)
     return outcome

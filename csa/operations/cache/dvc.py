@@ -37,10 +37,11 @@ _STATE_SECONDS = 30.0
 _STARTED = "Running stage '"
 _STAGE_ERROR = "csa: error: "
 _REFUSAL = "csa: refused: "
-# What DVC and the stage say on standard error and a person need not see: it is said in our own
-# words, or is no news.
+# What DVC and the stage say on standard error and only `--verbose` shows: we say it in our own
+# words, or it is a detail of the fit.
 _OURS = (_STAGE_ERROR, _REFUSAL)
 _CHATTER = (
+    "fit: ",
     "WARNING: Failed to pull run cache",
     "    dvc remote add -d",
     "ERROR: ",
