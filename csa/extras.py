@@ -59,7 +59,7 @@ def install(extra: str) -> str:
 
 
 def remedy_of(error: ImportError) -> str | None:
-    """What is missing and the extra that brings it; None where no extra does."""
+    """What is missing and the extra that brings it; None if no extra does."""
     module = (error.name or "").partition(".")[0]
     if module not in EXTRA_OF:
         return None

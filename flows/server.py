@@ -76,7 +76,7 @@ def local_server(ws: Workspace) -> Iterator[str]:
 
 def _hold_or_find(ws: Workspace, lock: FileLock) -> str | None:
     """The address of the server that another process of this state folder has started, or is
-    about to start; None where there is no other, and the lock is held.
+    about to start; None if there is no other, and the lock is held.
     """
     deadline = time.monotonic() + _START_SECONDS
     while True:
@@ -216,7 +216,7 @@ def prefect_at_work(ws: Workspace) -> Iterator[None]:
     database.
 
     Raises:
-        WorkspaceError: so it is.
+        WorkspaceError: the slot is held for longer than that.
     """
     import httpx
     from prefect.exceptions import PrefectException

@@ -1,4 +1,4 @@
-"""When a schedule fires: by a cron expression in a time zone, or every so many minutes."""
+"""When a schedule fires: by a cron expression in a time zone, or every this many minutes."""
 
 import asyncio
 from dataclasses import dataclass, field

@@ -112,7 +112,7 @@ def check_new_pairs(
         limits: of the check.
 
     Returns:
-        None where there are fewer than 20 groups of either kind.
+        None if there are fewer than 20 groups of either kind.
     """
     from scipy.stats import beta
 

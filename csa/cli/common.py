@@ -8,20 +8,41 @@ from typing import Any
 
 import click
 
+_MOST = 10**9
+
 
 class Amount(click.FloatRange):
     """A number in a range. click lets NaN pass, which lies in none."""
+
+    name = "number"
+
+    def _describe_range(self) -> str:
+        return _range(super()._describe_range())
 
     def convert(self, value: Any, param: Any, ctx: Any) -> float:
         """The number."""
         number: float = super().convert(value, param, ctx)
         if math.isnan(number):
-            self.fail(f"{value} is no number", param, ctx)
+            self.fail(f"{value} is not a number", param, ctx)
         return number
 
 
-SECONDS = Amount(0, 1e9)
-COUNT = click.IntRange(1, 10**9)
+class Count(click.IntRange):
+    """A whole number in a range."""
+
+    name = "number"
+
+    def _describe_range(self) -> str:
+        return _range(super()._describe_range())
+
+
+def _range(described: str) -> str:
+    """A range as help and errors show it, without a row of zeros."""
+    return described.replace(f"{float(_MOST)}", "1e9").replace(f"{_MOST}", "1e9")
+
+
+SECONDS = Amount(0, _MOST)
+COUNT = Count(1, _MOST)
 
 
 def workspace_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -32,7 +53,7 @@ def workspace_option(command: Callable[..., Any]) -> Callable[..., Any]:
         metavar="NAME",
         default="main",
         show_default=True,
-        help="`main`, or the name of a recipe that was run.",
+        help="Which workspace: `main`, or the name of a recipe that was run.",
     )(command)
 
 
@@ -40,24 +61,24 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 
 
 def recipe_arguments(command: Callable[..., Any]) -> Callable[..., Any]:
-    """A recipe, and what is laid over it."""
+    """A recipe, and parameters that replace its own."""
     command = click.option(
         "--data",
         metavar="PATH",
-        help="The data set's folder or file, in place of the recipe's dataset.path.",
+        help="Read this folder or file, in place of the recipe's dataset.path.",
     )(command)
     command = click.option(
         "--set",
         "overrides",
         metavar="KEY=VALUE",
         multiple=True,
-        help="Lay a value over the recipe, such as fit.folds=10; repeatable.",
+        help="Set a parameter for this run, such as fit.folds=10. Repeatable.",
     )(command)
     return click.argument("recipe", required=False, type=click.Path(path_type=Path))(command)
 
 
 def say(note: str | None) -> None:
-    """A word that is no part of the answer."""
+    """A note beside the answer, on standard error."""
     if note:
         click.echo(f"csa: {note}", err=True)
 

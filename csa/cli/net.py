@@ -84,14 +84,14 @@ def checked_text(what: str, text: str) -> str:
         The text.
 
     Raises:
-        InputError: it is none.
+        InputError: it is not.
     """
     try:
         text.encode()
     except UnicodeEncodeError:
         raise InputError(
-            f"{what} is no UTF-8 text: {text[:80]!a}; type it again, and rename a file that is "
-            f"called so"
+            f"{what} is not UTF-8 text: {text[:80]!a}; type it again, or rename the file that has "
+            f"this name"
         ) from None
     return text
 

@@ -31,23 +31,23 @@ class OutputFile(click.ParamType[Path]):
         what = param.opts[0] if isinstance(param, click.Option) else "output"
         if path.suffix.lower() not in self._endings:
             raise InputError(
-                f"{what} {value!r}: a name that ends in {' or '.join(self._endings)} is expected; "
-                f"nothing else can be written"
+                f"{what} {value!r}: csa cannot write this kind of file; give a name that ends in "
+                f"{' or '.join(self._endings)}"
             )
         _check_place(path, f"{what} {value!r}")
         return path.resolve() if path.is_symlink() else path
 
 
 def _check_place(path: Path, said: str) -> None:
-    """Refuse a place where a file cannot be put, or where it would replace what is none."""
+    """Refuse a path that cannot be written, or where something that is not a file lies."""
     found = what_is(path)
     if path.is_symlink() and found == "nothing":
         found = "a link that leads nowhere"
     if found not in ("a file", "nothing"):
-        raise InputError(f"{said}: {found} lies there, which is never replaced; give another name")
+        raise InputError(f"{said}: this is {found}, and csa never replaces it; give another name")
     above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
     if not above.is_dir():
-        raise InputError(f"{said}: {above} is no folder; give a path inside one")
+        raise InputError(f"{said}: {above} is not a folder; give a path inside one")
     if not os.access(above, os.W_OK | os.X_OK):
         raise InputError(f"{said}: nothing can be written in {above}; choose another folder")
     try:

@@ -25,9 +25,14 @@ from csa.cli.outputs import OutputFile
     type=SECONDS,
     default=0,
     show_default=True,
-    help="Wait so long for another run to end; else it is refused.",
+    help="How long to wait for another run to end, before this one is refused.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="Show what DVC and Prefect say.")
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Show each step of every stage, and the messages of DVC and Prefect.",
+)
 @json_option
 def run(
     recipe: Path | None,
@@ -37,10 +42,11 @@ def run(
     verbose: bool,
     as_json: bool,
 ) -> None:
-    """Run the pipeline: ingest, embed, fit, evaluate, register, gate.
+    """Run the pipeline: ingest, embed, check, fit, evaluate, register, gate.
 
-    Without RECIPE: the repository's own params.yaml. With one: in a workspace of its own,
-    .csa/workspaces/NAME. What is up to date is not computed again.
+    It runs the stages whose data, parameters or code have changed, and no others. It prints a line
+    for each stage and a summary at the end. Without RECIPE it uses the project's params.yaml; a
+    recipe runs in a workspace of its own, .csa/workspaces/NAME.
 
     \b
     Examples:
@@ -74,7 +80,7 @@ def run(
     "--sheet",
     metavar="FILE.png",
     type=OutputFile(".png"),
-    help="Draw twelve pairs as they will be fitted.",
+    help="Draw twelve of the pairs, so that you can see that they are read rightly.",
 )
 @json_option
 def plan(
@@ -84,9 +90,10 @@ def plan(
     sheet: Path | None,
     as_json: bool,
 ) -> None:
-    """Say what `csa run` would do: which stages, how many items, about how long. Computes nothing.
+    """Say what `csa run` would do: which stages, how many items, and about how long.
 
-    Exit code 1 when something is missing: the data set, or an encoder.
+    It computes nothing, so try it before a long run. The exit code is 1 when something is missing,
+    such as the data set or an encoder.
 
     \b
     Example:
@@ -110,25 +117,27 @@ def plan(
 @click.command()
 @recipe_arguments
 @click.option(
-    "--cron", metavar="EXPRESSION", help='When, five fields: "0 3 * * *" is every night at three.'
+    "--cron",
+    metavar="EXPRESSION",
+    help='When to run, in five fields: "0 3 * * *" is every night at 3.',
 )
 @click.option(
     "--every",
     "minutes",
     metavar="MINUTES",
     type=Amount(0, 1e9, min_open=True),
-    help="Instead: so many minutes apart.",
+    help="Run every MINUTES, in place of --cron.",
 )
 @click.option(
     "--timezone",
     metavar="ZONE",
-    help="Of --cron, such as Europe/Berlin; this machine's by default.",
+    help="The time zone of --cron, such as Europe/Berlin.  [default: this machine's]",
 )
 @click.option(
     "--ref",
     default="HEAD",
     show_default=True,
-    help="The commit, branch or tag that runs, looked up at each run.",
+    help="The commit, branch or tag to run. It is looked up at each run.",
 )
 @click.option(
     "--wait",
@@ -136,7 +145,7 @@ def plan(
     type=SECONDS,
     default=3600,
     show_default=True,
-    help="For another run to end.",
+    help="How long a run waits for another one to end.",
 )
 @click.option(
     "--timeout",
@@ -144,7 +153,7 @@ def plan(
     type=Amount(1, 1e9),
     default=43200,
     show_default=True,
-    help="After which a run is ended.",
+    help="How long a run may take before it is ended.",
 )
 def schedule(
     recipe: Path | None,
@@ -157,11 +166,12 @@ def schedule(
     wait: float,
     timeout: float,
 ) -> None:
-    """Retrain on a schedule, until interrupted. Each run works in a git worktree of its own and
-    computes only what has changed. The first line says the next three times.
+    """Retrain on a schedule, until you interrupt it.
 
-    Uses the Prefect server that PREFECT_API_URL names, else starts one on this machine. For a work
-    pool, see prefect.yaml.
+    Each run works in a git worktree of its own and computes only what has changed. The first line
+    that is printed says the next three times; each run prints when it begins and how it ends. The
+    schedule uses the Prefect server that PREFECT_API_URL names, or else starts one on this machine.
+    To use a work pool instead, see prefect.yaml.
 
     \b
     Examples:
@@ -195,8 +205,10 @@ def schedule(
 @workspace_option
 @json_option
 def status(workspace: str, as_json: bool) -> None:
-    """Say what is there and what is out of date, in one workspace: stages and what they cost, the
-    last run, champion, checks, the next scheduled run, and disk space.
+    """Say what a workspace has, and what is out of date.
+
+    It prints the stages and what they cost, the last run, the champion, the checks, the next
+    scheduled run, and the disk space in use. It computes nothing.
 
     \b
     Example:
@@ -220,10 +232,11 @@ def status(workspace: str, as_json: bool) -> None:
 @click.command()
 @json_option
 def doctor(as_json: bool) -> None:
-    """Check the installation: versions, the two pins that break silently, the state folder, the
-    built-in encoders.
+    """Check the installation, and say how to mend what is wrong.
 
-    Exit code 1 when something is wrong.
+    It looks at the versions, at the two pinned packages whose other versions break silently, at the
+    state folder and at the built-in encoders. It prints a line for each check. The exit code is 1
+    when a check fails.
 
     \b
     Example:

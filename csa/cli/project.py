@@ -14,21 +14,21 @@ from csa.cli.common import json_option
     "--data",
     metavar="PATH",
     type=click.Path(path_type=Path),
-    help="The data set: a folder, or one table. Its layout is recognised.",
+    help="The data set: a folder or a table. csa recognises its layout.",
 )
 @click.option(
     "--recipe",
     metavar="NAME",
     type=click.Path(path_type=Path),
-    help="Start from a recipe: the name of one that comes with csa, or a params file.",
+    help="Start from a recipe: a name that comes with csa, or a params file.",
 )
-@click.option("--no-git", is_flag=True, help="Make no git repository where there is none.")
+@click.option("--no-git", is_flag=True, help="Do not make a git repository if there is none.")
 @json_option
 def init(folder: Path, data: Path | None, recipe: Path | None, no_git: bool, as_json: bool) -> None:
-    """Make a project in an empty folder or in a git repository that exists.
+    """Make a project in FOLDER, which may be a git repository already.
 
-    It looks at the data, says what it recognised and what it is unsure of, and writes params.yaml,
-    dvc.yaml and what git and DVC need. What is there already is kept.
+    It looks at your data, prints what it recognised and where it is unsure, and writes params.yaml,
+    dvc.yaml and the files that git and DVC need. It keeps files that are there already.
 
     \b
     Examples:

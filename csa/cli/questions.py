@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 def score(first: str, second: str, workspace: str, as_json: bool) -> None:
     """Score how well two items belong together, such as an image (a file) and a text.
 
-    The score alone says little, so it is placed among the held-out pairs: the shares of true and of
-    mismatched pairs below it, conformal p-values, and a verdict at evaluate.alpha: match, mismatch,
-    undecided or neither.
+    A score alone says little, so it is compared with the held-out pairs. The answer has the shares
+    of true and of mismatched pairs that score lower, and a verdict: match, mismatch, undecided or
+    neither. The verdict keeps the error rate evaluate.alpha.
 
     \b
     Example:
@@ -42,7 +42,9 @@ def score(first: str, second: str, workspace: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("queries", metavar="[QUERY]...", nargs=-1)
-@click.option("-k", "--top", default=5, show_default=True, type=COUNT, help="How many results.")
+@click.option(
+    "-k", "--top", default=5, show_default=True, type=COUNT, help="How many results to show."
+)
 @click.option(
     "--save",
     metavar="FILE.png",
@@ -54,11 +56,11 @@ def score(first: str, second: str, workspace: str, as_json: bool) -> None:
 def search(
     queries: tuple[str, ...], top: int, save: Path | None, workspace: str, as_json: bool
 ) -> None:
-    """Search the data set across views: by a text for images, or by a file (image, audio, ...) for
-    texts.
+    """Search the data set across views: a text finds images, and an image finds texts.
 
-    Without QUERY, queries are read from standard input, one a line; encoders are loaded once. With
-    --json each query that is read gives a line; several on the command line give a list.
+    It prints the best results with their scores. Without QUERY it reads queries from standard
+    input, one a line, and loads the encoders once for all of them. With --json, each of these
+    queries gives a line of JSON; several queries on the command line give a list.
 
     \b
     Examples:
@@ -120,20 +122,25 @@ def _typed_queries() -> Iterator[str]:
 @click.command()
 @click.argument("files", nargs=-1, required=True)
 @click.option(
-    "-l", "--label", "given", metavar="LABEL", multiple=True, help="A candidate; repeatable."
+    "-l",
+    "--label",
+    "given",
+    metavar="LABEL",
+    multiple=True,
+    help="A label to choose from. Repeatable.",
 )
 @click.option(
     "--labels",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="A text file of candidates, one a line.",
+    help="A text file with labels to choose from, one a line.",
 )
 @click.option(
     "--template",
     metavar="TEXT",
     multiple=True,
-    help="How a label is put into words, with {label} in its place; several are averaged.  "
-    "[default: evaluate.prompts]",
+    help="The sentence for a label, with {label} in its place; the scores of several are averaged."
+    "  [default: evaluate.prompts]",
 )
 @click.option(
     "-k",
@@ -141,7 +148,7 @@ def _typed_queries() -> Iterator[str]:
     default=3,
     show_default=True,
     type=COUNT,
-    help="Labels shown for each file.",
+    help="How many labels to show for each file.",
 )
 @click.option(
     "--out",
@@ -168,12 +175,12 @@ def classify(
     workspace: str,
     as_json: bool,
 ) -> None:
-    """Label files without examples: zero-shot classification by labels of your own.
+    """Label files by labels of your own, without examples (zero-shot classification).
 
-    FILES are images (or recordings, scans, series: items of the view that is not texts), and
-    folders of them. Where even the best label scores less than true held-out pairs nearly ever do,
-    it is said that none fits; a file that is less like any training item than held-out ones are is
-    called unfamiliar.
+    FILES are images, or whatever the view beside the texts has, and folders of them. It prints the
+    best labels of each file with their scores. If even the best label scores lower than almost all
+    true pairs, it says that none fits. A file that is less similar to the training items than
+    held-out items are is called unfamiliar.
 
     \b
     Examples:

@@ -43,13 +43,14 @@ def models(workspace: str, as_json: bool) -> None:
     "--report",
     metavar="FILE.html",
     type=OutputFile(".html", ".htm"),
-    help="Write a page about it, with pictures.",
+    help="Write the comparison as a page with pictures.",
 )
 @json_option
 def compare(first: str, second: str, workspace: str, report: Path | None, as_json: bool) -> None:
     """Compare two versions query by query: paired differences with intervals, second minus first.
 
-    A version is a number, or one of the aliases champion and challenger.
+    A version is a number, or one of the aliases champion and challenger. Use it to see what a new
+    version gains, and on which queries.
 
     \b
     Examples:
@@ -82,11 +83,12 @@ def compare(first: str, second: str, workspace: str, report: Path | None, as_jso
 
 @click.command()
 @click.argument("version", type=COUNT)
-@click.option("--reason", required=True, help="Why, for the ledger.")
+@click.option("--reason", required=True, help="Why; the ledger keeps it.")
 @workspace_option
 def promote(version: int, reason: str, workspace: str) -> None:
-    """Make a version champion by hand, whatever the gate said; its artifact is checked, the ledger
-    tells who and why.
+    """Make a version the champion by hand, whatever the gate said.
+
+    Its files are checked first. The ledger keeps who did it and why.
 
     \b
     Example:
@@ -109,11 +111,12 @@ def promote(version: int, reason: str, workspace: str) -> None:
     type=COUNT,
     help="The version to go back to.  [default: the champion before]",
 )
-@click.option("--reason", required=True, help="Why, for the ledger.")
+@click.option("--reason", required=True, help="Why; the ledger keeps it.")
 @workspace_option
 def rollback(version: int | None, reason: str, workspace: str) -> None:
-    """Go back to the champion before this one. The gate will not promote again what was rolled
-    back.
+    """Go back to the champion before this one.
+
+    The gate does not promote again the version that was rolled back.
 
     \b
     Example:
@@ -130,13 +133,15 @@ def rollback(version: int | None, reason: str, workspace: str) -> None:
 
 
 @click.command()
-@click.option("--no", "refuse", is_flag=True, help="Keep the champion.")
-@click.option("--reason", default="", help="Why, for the ledger.")
-@click.option("--list", "only_list", is_flag=True, help="Only say which runs wait.")
+@click.option("--no", "refuse", is_flag=True, help="Say no: the champion stays.")
+@click.option("--reason", default="", help="Why; the ledger keeps it.")
+@click.option("--list", "only_list", is_flag=True, help="List the runs that wait, and answer none.")
 @workspace_option
 @json_option
 def approve(refuse: bool, reason: str, only_list: bool, workspace: str, as_json: bool) -> None:
-    """Answer a promotion that waits for a person (`gate.approval: true`): yes, or no with --no.
+    """Answer a promotion that waits for a person, because `gate.approval` is true.
+
+    The answer is yes, or no with --no. The waiting run then goes on.
 
     \b
     Examples:
@@ -170,12 +175,15 @@ def approve(refuse: bool, reason: str, only_list: bool, workspace: str, as_json:
 @click.option(
     "--verify",
     is_flag=True,
-    help="Check chain, registry, champion and the files of every version; 1 if a check fails.",
+    help="Check the chain of lines, the registry, the champion and the files of every version. The "
+    "exit code is 1 when a check fails.",
 )
 @workspace_option
 @json_option
 def ledger(verify: bool, workspace: str, as_json: bool) -> None:
-    """Show who made what champion, when and why: the same for every clone that shares the registry.
+    """Show who made which version the champion, when and why.
+
+    Every clone that shares the registry shows the same lines.
 
     \b
     Examples:
@@ -214,11 +222,11 @@ def ledger(verify: bool, workspace: str, as_json: bool) -> None:
 @workspace_option
 @json_option
 def lineage(thing: str, is_item: bool, workspace: str, as_json: bool) -> None:
-    """From a model down to data, code, parameters and environment; or from an item up to every
-    model that saw it.
+    """Show what a model was made from, or which models have seen an item.
 
-    THING is a model (models:/NAME@champion, models:/NAME/3, champion, 3, a run id) or an item (an
-    image's path, a text, a sha256, a pair's id).
+    THING is a model (champion, 3, models:/NAME@champion, models:/NAME/3 or a run id) or an item
+    (the path of an image, a text, a sha256 or the id of a pair). For a model it prints its data,
+    code, parameters and environment; for an item, the runs and versions that used it.
 
     \b
     Examples:

@@ -11,15 +11,21 @@ from csa.pipeline.workspace import Workspace
 
 
 @click.command()
-@click.option("--limit", type=COUNT, default=20, show_default=True, help="The newest so many runs.")
+@click.option(
+    "--limit",
+    type=COUNT,
+    default=20,
+    show_default=True,
+    help="How many runs to show, the newest first.",
+)
 @click.option(
     "--sql",
     metavar="QUERY",
-    help="Ask DuckDB yourself; tables: runs, metrics, queries, stages, executions.",
+    help="Ask a question in SQL. Tables: runs, metrics, queries, stages, executions.",
 )
 @json_option
 def metrics(limit: int, sql: str | None, as_json: bool) -> None:
-    """Show the metrics of every run, of all workspaces.
+    """Show the metrics of all runs in all workspaces.
 
     \b
     Examples:
@@ -40,11 +46,14 @@ def metrics(limit: int, sql: str | None, as_json: bool) -> None:
     "--out",
     metavar="FILE.html",
     type=OutputFile(".html", ".htm"),
-    help="Where to write.  [default: data/report.html]",
+    help="The file to write.  [default: data/report.html]",
 )
-@click.option("--open", "show", is_flag=True, help="Open it in the browser.")
+@click.option("--open", "show", is_flag=True, help="Open the report in the browser.")
 def report(workspace: str, out: Path | None, show: bool) -> None:
-    """Write the report of what a workspace holds: one HTML file that needs no network.
+    """Write the report of a workspace as one HTML file that needs no network.
+
+    It shows the figures with intervals, pictures of good and bad answers, the choices of the fit
+    and the model card. It prints the file's name.
 
     \b
     Examples:
@@ -67,9 +76,10 @@ def report(workspace: str, out: Path | None, show: bool) -> None:
 def choices(version: str | None, workspace: str, as_json: bool) -> None:
     """Print what a fit chose by cross-validation, as the section `fit:` of a params file.
 
-    A run with these lines in params.yaml, or in a recipe, chooses nothing anew: most of a fit's
-    time is the search. So retrain daily with the champion's choices, and with `auto` when the data
-    have grown. VERSION is a number or an alias; without it, the workspace's last fit.
+    With these lines in params.yaml, or in a recipe, a run does not choose again, which saves most
+    of a fit's time. So retrain daily with the champion's choices, and with `auto` when the data
+    have grown. VERSION is a number or an alias. Without VERSION it prints the choices of the
+    workspace's last fit.
 
     \b
     Examples:

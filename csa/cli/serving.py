@@ -11,13 +11,13 @@ from csa.cli.common import COUNT, SECONDS, json_option, workspace_option
 @click.command()
 @workspace_option
 @click.option("--alias", default="champion", show_default=True, help="The version that answers.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
 @click.option(
     "--port",
     default=8080,
     show_default=True,
     type=click.IntRange(0, 65535),
-    help="0 takes a free one.",
+    help="The port to listen at; 0 takes a free one.",
 )
 @click.option(
     "--follow",
@@ -25,20 +25,21 @@ from csa.cli.common import COUNT, SECONDS, json_option, workspace_option
     default=5.0,
     show_default=True,
     type=SECONDS,
-    help="How often to see whether the alias has moved.",
+    help="How often to look whether the alias has moved.",
 )
 @click.option(
     "--at-once",
     default=64,
     show_default=True,
     type=COUNT,
-    help="Requests answered or waiting; others get 429.",
+    help="How many requests may be answered or wait; others get status 429.",
 )
 def serve(workspace: str, alias: str, host: str, port: int, follow: float, at_once: int) -> None:
     """Answer over HTTP: a page to search, label and judge with, and an API (docs/serving.md).
 
-    When the alias moves, the version that it points at takes over and no request is lost. An
-    address that others reach needs a token in CSA_SERVE_TOKEN.
+    It prints its address and runs until you interrupt it. When the alias moves to another version,
+    that version takes over and no request is lost. If other machines can reach the address, set a
+    token in CSA_SERVE_TOKEN.
 
     \b
     Examples:
@@ -64,23 +65,29 @@ def serve(workspace: str, alias: str, host: str, port: int, follow: float, at_on
     "name",
     default="parquet",
     show_default=True,
-    help="Or lance, faiss, usearch, onnx, sentence-transformers, hub.",
+    help="parquet, lance, faiss, usearch, onnx, sentence-transformers or hub.",
 )
 @click.option(
     "--unit",
     is_flag=True,
-    help="Of parquet and lance: vectors of one length, for stores that know the cosine alone.",
+    help="For parquet and lance: write vectors of length 1, for stores that only have the cosine.",
 )
 @workspace_option
 @json_option
 def export(folder: Path, name: str, unit: bool, workspace: str, as_json: bool) -> None:
-    """Write what a workspace holds into a new FOLDER, in a format of another tool.
+    """Write the model, or its vectors, into a new FOLDER in the format of another tool.
 
-    parquet, lance: a table for each view with the items' vectors; inner products across tables are
-    the scores. faiss, usearch: an index for each view, with its recall. onnx: each view's
-    projection, and its encoder with it where torch can export that. sentence-transformers: a model
-    that SentenceTransformer loads, with its encoders' files where model.with_weights is set; hub:
-    the same as a repository for the Hub, with a licence (docs/serving.md).
+    It prints the files and how to read a score from them; docs/serving.md says more. The formats:
+
+    \b
+    parquet, lance         a table for each view, with the vectors of its items;
+                           inner products of vectors of two tables are scores
+    faiss, usearch         an index for each view; its recall is measured
+    onnx                   the projection of each view, and its encoder as well
+                           if torch can export it
+    sentence-transformers  a model that SentenceTransformer loads; it contains
+                           the encoders' files if model.with_weights is set
+    hub                    the same as a repository for the Hub, with a licence
 
     \b
     Examples:

@@ -5,39 +5,40 @@ from pathlib import Path
 
 import click
 
-from csa.cli.common import COUNT, json_option, recipe_arguments, workspace_option
+from csa.cli.common import COUNT, Count, json_option, recipe_arguments, workspace_option
 from csa.cli.outputs import OutputFile
 
 
 @click.command()
 @workspace_option
-@click.option("--top", default=20, show_default=True, type=COUNT, help="How many to show.")
+@click.option("--top", default=20, show_default=True, type=COUNT, help="How many pairs to show.")
 @click.option(
     "--page",
     metavar="FILE.html",
     type=OutputFile(".html", ".htm"),
-    help="Write them as a page with pictures.",
+    help="Write these pairs as a page with pictures.",
 )
 @click.option(
     "--drop",
     metavar="FILE.csv",
     type=OutputFile(".csv"),
-    help="Write those more likely wrong than not as a list.",
+    help="Write a list of the pairs that are more likely wrong than right.",
 )
 @click.option(
     "--trim",
     metavar="SHARE",
-    help="Refit without this share, or `auto`, and measure that on held-out pairs.",
+    help="Fit again without this share of the pairs, or `auto`, and measure it on held-out pairs.",
 )
 @json_option
 def suspects(
     workspace: str, top: int, page: Path | None, drop: Path | None, trim: str | None, as_json: bool
 ) -> None:
-    """Rank the training pairs by how mislabelled they look, each scored by a fit without it.
+    """Rank the training pairs by how mislabelled they look. Each is scored by a fit without it.
 
-    The whole ranking is data/suspects/suspects.parquet. Review the drop list, then save it as
-    exclude.csv (of a recipe: RECIPE.exclude.csv beside RECIPE.yaml): the next `csa run` leaves
-    those pairs out.
+    It prints the most suspect pairs, and writes the whole ranking to
+    data/suspects/suspects.parquet. To leave pairs out, review the list of --drop and save it as
+    exclude.csv (for a recipe, as RECIPE.exclude.csv beside RECIPE.yaml): the next `csa run` fits
+    without them.
 
     \b
     Examples:
@@ -61,34 +62,34 @@ def suspects(
     metavar="NAMES",
     default="csa,published,ridge,asif,procrustes",
     show_default=True,
-    help="Or cca.",
+    help="The methods to fit; cca is one more.",
 )
 @click.option(
     "--sizes",
     metavar="NUMBERS",
-    help="Numbers of training groups.  [default: 20, 50, 100, 300, ... all]",
+    help="How many training groups to fit on.  [default: 20, 50, 100, 300, ... all]",
 )
 @click.option(
     "--noise",
     metavar="SHARES",
     default="0,0.1,0.3,0.5,0.7,1",
     show_default=True,
-    help="Shares of shuffled pairs.",
+    help="Which shares of the pairs to shuffle.",
 )
 @click.option(
     "--noise-groups",
-    type=click.IntRange(10, 10**9),
-    help="Training groups of the noise sweep.  [default: 1,000 or all]",
+    type=Count(10, 10**9),
+    help="How many training groups to shuffle pairs of.  [default: 1,000 or all]",
 )
 @click.option(
     "--seeds",
     default=3,
     show_default=True,
     type=COUNT,
-    help="Random subsets of each size.",
+    help="How many random subsets of each size to fit on.",
 )
 @click.option(
-    "--unpaired", is_flag=True, help="Also with the workspace's unpaired items and labels."
+    "--unpaired", is_flag=True, help="Fit with the workspace's unpaired items and labels too."
 )
 @json_option
 def sweep(
@@ -101,12 +102,12 @@ def sweep(
     unpaired: bool,
     as_json: bool,
 ) -> None:
-    """Measure data efficiency and noise robustness of CSA and its baselines on a workspace's
-    features.
+    """Measure what more pairs bring and what wrong pairs cost, for CSA and for other methods.
 
-    Fits to random parts of the training pairs and to shuffled ones; measures on the held-out pairs.
-    Goes on where it stopped. Writes data/sweep: sweep.json, data_efficiency.png, noise.png. A group
-    is what is never split: an image with its captions.
+    It fits to random parts of the training pairs and to shuffled pairs, and measures on the
+    held-out pairs. It writes sweep.json, data_efficiency.png and noise.png to data/sweep. If it is
+    interrupted, the next call goes on. A group is what is never split, such as an image with its
+    captions.
 
     \b
     Examples:
@@ -141,14 +142,14 @@ def sweep(
     "candidates",
     metavar="VIEW=ENCODER",
     multiple=True,
-    help="A candidate; repeatable.  [default: the recipe's]",
+    help="An encoder to compare. Repeatable.  [default: the recipe's]",
 )
 @click.option(
     "--sample",
     type=COUNT,
     default=500,
     show_default=True,
-    help="Training pairs to embed, each of another group.",
+    help="How many training pairs to embed, each from another group.",
 )
 @json_option
 def advise(
@@ -159,12 +160,12 @@ def advise(
     sample: int,
     as_json: bool,
 ) -> None:
-    """Compare encoders on a sample of the pairs: which pair of them aligns best, before hours of
-    embedding.
+    """Compare encoders on a sample of the pairs, before you spend hours on embedding.
 
-    A candidate may carry settings: VIEW=ENCODER:layer=-2,pooling=cls, and be several encoders side
-    by side: VIEW=A+B. Only the sample is embedded, and it stays in the cache. Pairings are ranked
-    by retrieval inside held-out folds; those that the sample cannot tell from the best are named.
+    It embeds only the sample, ranks the pairs of encoders by retrieval in held-out folds, and names
+    those that the sample cannot tell from the best. An encoder may have settings
+    (VIEW=ENCODER:layer=-2,pooling=cls), and several encoders may stand side by side (VIEW=A+B). The
+    features stay in the cache for the next run.
 
     \b
     Examples:

@@ -12,21 +12,25 @@ from csa.masking import masked, masked_all
 
 @click.group()
 def remote() -> None:
-    """Where a team shares what it has computed: features, alignments, results. Every `csa run`
-    pulls from it and pushes to it.
+    """Name the places where a team shares features, alignments and results. Every `csa run` pulls
+    from them and pushes to them.
     """
 
 
 @remote.command("add")
 @click.argument("name")
 @click.argument("url")
-@click.option("--endpoint", metavar="URL", help="Of an S3 store that is not Amazon's.")
+@click.option("--endpoint", metavar="URL", help="The address of an S3 store that is not Amazon's.")
 @click.option(
-    "--local", is_flag=True, help="For this clone alone; else git carries .dvc/config to the team."
+    "--local",
+    is_flag=True,
+    help="Use it in this clone alone. Otherwise git carries it to the team in .dvc/config.",
 )
 def remote_add(name: str, url: str, endpoint: str | None, local: bool) -> None:
-    """Share through URL: a folder all can reach, or s3://bucket/path (extra `s3`; credentials as
-    for any S3 tool).
+    """Share results through URL.
+
+    URL is a folder that everyone can reach, or s3://bucket/path. S3 needs the extra `s3`, and takes
+    its credentials from where every S3 tool does. Commit .dvc/config afterwards.
 
     \b
     Examples:
@@ -81,7 +85,7 @@ def remote_list(as_json: bool) -> None:
 @remote.command("remove")
 @click.argument("name")
 def remote_remove(name: str) -> None:
-    """Forget a remote; what lies there stays.
+    """Stop using a remote. Its files stay where they are.
 
     \b
     Example:
@@ -94,22 +98,23 @@ def remote_remove(name: str) -> None:
     ws = main_workspace()
     prepare_environment(ws)
     sharing.remove_remote(ws, name)
-    click.echo(f"{name} is no remote any more")
+    click.echo(f"{name} is not a remote any more")
 
 
 @click.command()
 @click.argument("items", nargs=-1, required=True)
-@click.option("--reason", required=True, help="Why, for exclude.csv and the record.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--reason", required=True, help="Why; exclude.csv and the record keep it.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @workspace_option
 @json_option
 def forget(items: tuple[str, ...], reason: str, yes: bool, workspace: str, as_json: bool) -> None:
     """Forget items: remove them, and all that was made from them, from every cache here and on the
     remotes, and keep them out.
 
-    ITEMS are images' paths, texts or sha256. Registered versions that saw them are named, not
-    deleted; the next `csa run` makes one that never did. exclude.csv gets a line each: once it is
-    committed, your team's clones forget too.
+    ITEMS are paths of images, texts, or sha256. It prints what was removed and which registered
+    versions have seen the items; it does not delete those versions. The next `csa run` makes a
+    version that has not seen them. exclude.csv gets a line for each item: commit it, and the clones
+    of your team forget the items too.
 
     \b
     Examples:
@@ -142,8 +147,9 @@ def forget(items: tuple[str, ...], reason: str, yes: bool, workspace: str, as_js
 @click.argument("file", metavar="FILE.safetensors", type=OutputFile(".safetensors"))
 @workspace_option
 def moments(file: Path, workspace: str) -> None:
-    """Publish the moments of the training pairs: what a fit needs of them, and no item. Other teams
-    `csa merge` them.
+    """Write the moments of the training pairs, so that other teams can `csa merge` them.
+
+    Moments are the sums that a fit needs. They contain no item.
 
     \b
     Example:
@@ -172,10 +178,10 @@ def moments(file: Path, workspace: str) -> None:
 @workspace_option
 @json_option
 def merge(files: tuple[Path, ...], out: Path, workspace: str, as_json: bool) -> None:
-    """Fit on the sum of several teams' published moments: the fit on all their pairs, though nobody
-    shared any.
+    """Fit on the moments that several teams have published with `csa moments`.
 
-    Measured on the workspace's held-out pairs, beside its own alignment.
+    The result is the fit on the pairs of all teams, though nobody has shared a pair. It is measured
+    on the held-out pairs of the workspace, beside the workspace's own alignment.
 
     \b
     Example:
@@ -195,13 +201,12 @@ def merge(files: tuple[Path, ...], out: Path, workspace: str, as_json: bool) -> 
 
 @click.command()
 def key() -> None:
-    """Make your key, once, and print what your team puts into trusted-keys.toml to believe what you
-    compute.
+    """Make a key for signing what you share, and print its entry for trusted-keys.toml.
 
-    The key lies outside the project (`~/.config/csa/key`, or where CSA_KEY says) and is one of
-    OpenSSH: one that `ssh-keygen -t ed25519` made serves too. Every `csa run` signs with it what it
-    shares. Where a project has trusted-keys.toml, results come from a shared cache only if one of
-    its keys signed them.
+    Do this once. Every `csa run` signs with the key what it shares. A project that has
+    trusted-keys.toml takes results from a shared cache only if one of the keys in that file signed
+    them. The key lies outside the project, in ~/.config/csa/key or where CSA_KEY says. A key that
+    `ssh-keygen -t ed25519` made works too.
 
     \b
     Example:

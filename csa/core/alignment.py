@@ -296,8 +296,8 @@ def load(path: str | Path) -> Alignment:
     name, correction, bridge = (header.get(key) for key in ("score", "hubness", "bridge"))
     if not isinstance(name, str) or name not in SCORES:
         raise ArtifactError(
-            f"{path}: its score, {name!r}, is none of {', '.join(SCORES)}; the csa that wrote it "
-            f"knows it, or whoever added it to csa.core.scores.SCORES"
+            f"{path}: its score is {name!r}, but this csa knows {', '.join(SCORES)} alone; "
+            f"read it with the csa that wrote it, or add the score to csa.core.scores.SCORES"
         )
     try:
         x, y = (

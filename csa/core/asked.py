@@ -61,7 +61,7 @@ class Asked:
         return self.score == "auto" and self.shrinkage == "auto" and self.preparation == "auto"
 
     def given_shrinkage(self) -> Shrinkage | None:
-        """As named; None where it is to be chosen.
+        """As named; None if it is to be chosen.
 
         Raises:
             InputError: it is no number or pair in [0, 1].

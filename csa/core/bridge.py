@@ -37,7 +37,7 @@ class LabelBridge:
 
     Raises:
         FeatureError: not finite real matrices.
-        InputError: shapes that do not belong together, a temperature or a view that is none.
+        InputError: shapes that do not belong together, an impossible temperature or view.
 
     >>> head, texts = [[4.0, 0.0], [0.0, 4.0]], [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
     >>> bridge = LabelBridge(head, [0.0, 0.0], texts, temperature=1.0)

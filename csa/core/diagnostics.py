@@ -68,7 +68,7 @@ def training_correlations(decomposition: Decomposition, moments: Moments) -> Flo
     """Correlation of each canonical pair over the pairs it was fitted on.
 
     A_i' Sxy B_i / sqrt(A_i' Sxx A_i B_i' Syy B_i). Without shrinkage these are the canonical
-    correlations; with it, the singular values that order the pairs are none.
+    correlations; with it, the singular values that order the pairs are not correlations.
 
     Args:
         decomposition: of the pairs, r components.

@@ -93,7 +93,7 @@ def fit_moments(asked: Asked, moments: Moments, folds: list[Moments] | None) -> 
     """
     if asked.preparation not in ("auto", "raw", ("raw", "raw")) or asked.hubness is True:
         raise InputError(
-            "preparation and hubness need features, and moments are all there is; fit on features"
+            "preparation and hubness need features, but only moments were given; fit on features"
         )
     shrinkage = asked.given_shrinkage()
     if shrinkage is not None and asked.fixed_by_hand:

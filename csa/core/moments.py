@@ -276,8 +276,8 @@ class Moments:
         wrong = [name for name, shape in shapes.items() if not _is_sum(tensors[name], shape)]
         if wrong or not isinstance(n, int) or n < 0:
             raise ArtifactError(
-                f"{path}: its {(wrong or ['n'])[0]} is none of moments; the file is damaged or was "
-                f"made up: restore it, or compute it again"
+                f"{path}: its {(wrong or ['n'])[0]} cannot be that of moments; the file is damaged "
+                f"or was made up: restore it, or compute it again"
             )
         return cls(n=n, **{name: tensors[name] for name in shapes})
 

@@ -85,7 +85,7 @@ class Axes:
             most: number of axes.
 
         Returns:
-            At most so many axes.
+            At most this many axes.
 
         Raises:
             FeatureError: the items do not vary.

@@ -15,7 +15,7 @@ from csa.core.matrices import Array
 
 # Scores made at once: enough rows for the matrix product to run at full speed, 160 MB in float32.
 _BLOCK_SCORES = 40_000_000
-# A bound on the k-th best score comes from the maxima of groups of scores, of which one in so many
+# A bound on the k-th best score comes from the maxima of groups of scores; one score in this many
 # is looked at.
 _GROUPS = 1024
 _SAMPLE = 4

@@ -210,7 +210,7 @@ def solve_by_cholesky(
         limit: least reciprocal condition (1-norm, columns at unit variance) of either view.
 
     Returns:
-        The decomposition, or None where a view's reciprocal condition is under `limit`.
+        The decomposition, or None if a view's reciprocal condition is under `limit`.
     """
     if moments.n <= max(moments.shape) and min(shrinkage) == 0:
         return None

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Up to so many rows are worked on in one piece, as a product's last bits may depend on how many
+# Up to this many rows are worked on in one piece, as a product's last bits may depend on how many
 # rows it has; more go block by block, so that what is made on the way does not grow with them.
 WHOLE_ROWS = 50_000
 _BLOCK_ROWS = 8192

@@ -78,7 +78,7 @@ class Training:
         return replace(self, X=_prepared(prepare_x, self.X), Y=_prepared(prepare_y, self.Y))
 
     def sample(self, pairs: int) -> "Training":
-        """About so many of the pairs, whole groups in folds of their own; all if there are no
+        """About this many of the pairs, whole groups in folds of their own; all if there are no
         more.
         """
         if len(self.X) <= pairs:
@@ -92,7 +92,7 @@ class Training:
         ).sketched(self.dimensions)
 
     def sketched(self, dimensions: int | None) -> "Training":
-        """The same pairs, cross-fitted in so many principal dimensions."""
+        """The same pairs, cross-fitted in this many principal dimensions."""
         return replace(self, dimensions=dimensions)
 
     def some(self, rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:

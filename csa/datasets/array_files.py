@@ -246,8 +246,8 @@ def _read_parquet(path: Path, name: str, columns: str) -> NDArray[Any]:
     counting = [column for column in names if not columns and _counts(frame[column])]
     if counting:
         raise DataError(
-            f"{name}: column {counting[0]!r} names or counts the rows, so it is no dimension; "
-            f"say which columns are, in dataset.columns, such as VIEW: 'd*'"
+            f"{name}: column {counting[0]!r} names or counts the rows, so it is not a "
+            f"feature; say in dataset.columns which columns are, such as VIEW: 'd*'"
         )
     # A null becomes NaN, which is refused row by row.
     return frame.select(pl.all().cast(pl.Float32)).to_numpy()

@@ -95,7 +95,7 @@ def guess_columns(cells: Cells, roots: list[Path]) -> GuessedColumns:
 
 
 def _text(cell: Any) -> str:
-    """A cell as text; "" where nothing is there, or no text."""
+    """A cell as text; "" if nothing is there, or no text."""
     try:
         return (as_text(cell, "") or "").strip()
     except ItemError:
@@ -168,11 +168,13 @@ def _own_column(
         return
     if ours == "id" and len(set(given)) < len(cells[theirs]):
         if theirs == "id":
-            found.missing.append("a column of unique ids: id has the same cell twice, or none")
+            found.missing.append(
+                "a column of unique ids: two rows have the same id, or a row has none"
+            )
         return
     unknown = [cell for cell in given if part_of(cell, {}) is None]
     if ours == "split" and unknown:
-        found.unsure.append(f"column {theirs} holds {unknown[0]!r}, which is no known split")
+        found.unsure.append(f"column {theirs} holds {unknown[0]!r}, which is not a known split")
         if theirs != "split":
             return
     found.mapping.update({ours: theirs} if ours != theirs else {})

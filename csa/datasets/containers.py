@@ -160,7 +160,7 @@ def tar_members(path: Path, name: str, count: int | None = None) -> list[Member]
     Args:
         path: of the tar.
         name: what errors call it.
-        count: look at no more than so many members; None looks at all.
+        count: look at no more than this many members; None looks at all.
 
     Returns:
         Each with the place of its bytes.

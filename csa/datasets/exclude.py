@@ -24,7 +24,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Excluded:
-    """Pair id -> reason, and sha256 of an item -> reason; "" where none is given."""
+    """Pair id -> reason, and sha256 of an item -> reason; "" if none is given."""
 
     pairs: dict[str, str] = field(default_factory=dict)
     items: dict[str, str] = field(default_factory=dict)
@@ -63,7 +63,7 @@ def read_excluded(path: Path) -> Excluded:
             raise DataError(f"{path}: line {line} has no pair_id; remove the line, or give it one")
         if item and not _SHA256.fullmatch(item):
             raise DataError(
-                f"{path}: line {line}: item {item[:80]!r} is no sha256; `csa forget` "
+                f"{path}: line {line}: item {item[:80]!r} is not a sha256; `csa forget` "
                 f"writes such lines"
             )
         if pair_id:

@@ -19,7 +19,7 @@ class Glance:
 
     Args:
         root: the folder.
-        file: the one file that is meant, relative to the folder; "" where the folder is meant.
+        file: the one file that is meant, relative to the folder; "" if the folder is meant.
     """
 
     root: Path

@@ -104,7 +104,7 @@ def given_splits(rows: list[RawPair], params: DatasetParams) -> list[str | None]
         params: of the data set.
 
     Returns:
-        train, test or none for each row; None where the data set says nothing.
+        train, test or none for each row; None if the data set says nothing.
 
     Raises:
         DataError: names of splits that are unknown.

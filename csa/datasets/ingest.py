@@ -44,7 +44,7 @@ class ReadOptions:
         to_fit: whether there must be enough to train on and something held out, less the pairs that
             `exclude.csv` names; else it is only measured on. Items that `exclude.csv` names are
             left out of either.
-        sample: look at no more than so many rows, drawn at random; None looks at all.
+        sample: look at no more than this many rows, drawn at random; None looks at all.
     """
 
     progress: bool = True
@@ -64,7 +64,7 @@ def ingest(
         params: of the run.
         workspace_root: what a relative `dataset.path` is relative to.
         progress: show a progress bar, and print the notes, on standard error.
-        sample: look at no more than so many rows, drawn at random; None looks at all.
+        sample: look at no more than this many rows, drawn at random; None looks at all.
 
     Returns:
         The pairs, what was set aside, notes and the account.
@@ -192,8 +192,8 @@ def _check_arrays(dataset: DatasetParams, views: dict[str, ViewParams]) -> None:
     for view in dataset.arrays:
         if view not in views or views[view].modality != "array":
             raise DataError(
-                f"dataset.arrays has {view!r}, which is no view of modality array; remove it, or "
-                f"set the view's modality"
+                f"dataset.arrays has {view!r}, which is not a view of modality array; remove it, "
+                f"or set the view's modality"
             )
     for view, settings in views.items():
         if settings.modality == "array" and view not in dataset.arrays:

@@ -204,7 +204,7 @@ _NO_TEXTS = ("id", "key", "uid", "url", "split", "filename", "file_name", "img_i
 
 
 def _feature_kind(feature: Any) -> str:
-    """A modality with a feature of its own, class, text, or "" for what is none of these."""
+    """A modality with a feature of its own, class, text, or "" for anything else."""
     if isinstance(feature, list) and len(feature) == 1:
         feature = feature[0]
     if not isinstance(feature, dict):
@@ -253,7 +253,9 @@ def _clip_retrieval(glance: Glance, look: Look) -> Look:
     if tables:
         look.kind = "table"
         look.dataset["table"] = "metadata"
-        look.recognised.append(f"a row of {tables[0]} and its like for each row of features")
+        look.recognised.append(
+            f"a row of {tables[0]} and of the tables like it belongs to each row of features"
+        )
         names = read_cells(glance.root / tables[0], 1).columns
         look.dataset |= {"columns": {"id": "image_path"}} if "image_path" in names else {}
     return look

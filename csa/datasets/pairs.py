@@ -126,10 +126,10 @@ def build_pairs(
     counts = (len(unusable), len(rows) + len(aside))
     notes = found.notes + _notes(named, groups, counts, anchor, len(gone))
     if of_none:
-        notes.append(f"{len(of_none)} pairs are of a split that dataset.splits says none of")
+        notes.append(f"{len(of_none)} pairs are of a split that dataset.splits sets to none")
     notes += _spelt_notes(pairs, [view for view, is_text in texts.items() if is_text])
     passed = {
-        "of a split that dataset.splits says none of": of_none,
+        "of a split that dataset.splits sets to none": of_none,
         "with an item that is to be forgotten": [rows[i] for i in sorted(gone)],
     }
     return Built(pairs, used, unusable, passed, tuple(notes))

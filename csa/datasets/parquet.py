@@ -62,7 +62,7 @@ class ParquetFile:
             group: the row group.
 
         Returns:
-            The count; None where the footer does not say, or there is no such column.
+            The count; None if the footer does not say, or there is no such column.
         """
         with guarded(self._name, "Parquet"):
             for chunk in self._chunks([leaf], [group]):

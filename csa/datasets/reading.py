@@ -252,7 +252,7 @@ class Reading:
             What becomes of a record of that part.
         """
         if part == "none":
-            return LeftOut("of a part that dataset.splits says none of", tuple(files))
+            return LeftOut("of a part that dataset.splits sets to none", tuple(files))
         return LeftOut(f"of part {part}, {_UNTOUCHED}", tuple(files))
 
     def say_untouched(self, what: str) -> None:

@@ -28,7 +28,7 @@ class Layout:
         views: name of each view -> its modality, in order; the array views of `dataset.arrays` too.
         recognised: what was recognised and why, a sentence each.
         unsure: what a person should look at, a sentence each.
-        missing: what is missing for this layout; empty where it fits.
+        missing: what is missing for this layout; empty if it fits.
     """
 
     kind: DatasetKind

@@ -55,12 +55,12 @@ class RawPair:
         pair_id: unique in the data set.
         values: per view the text, the image's path relative to the data set's folder, or FILE#ROW
             of an array.
-        group: what must not be divided between train and test; None where the data set says
+        group: what must not be divided between train and test; None if the data set says
             nothing.
-        split: the data set's own name of the split, or None where the pair is to be placed by its
+        split: the data set's own name of the split, or None if the pair is to be placed by its
             group's hash.
         label: the class of the pair, if it has one.
-        mislabelled: whether the pair is known to be wrong; None where the data set says nothing.
+        mislabelled: whether the pair is known to be wrong; None if the data set says nothing.
         record: the number of the record that it is of, which `Reading.take` gives.
     """
 
@@ -89,7 +89,7 @@ class LeftOut:
 
 
 def given(cell: Any) -> Any:
-    """A cell, or None where nothing is there: null, NaN, a missing value of any library, or blanks.
+    """A cell, or None if nothing is there: null, NaN, a missing value of any library, or blanks.
 
     >>> given(float("nan")) is given("  ") is given(None) is None
     True
@@ -110,7 +110,7 @@ def as_text(cell: Any, what: str) -> str | None:
         what: names the cell in errors, such as "'text'".
 
     Returns:
-        The text, None where nothing is there.
+        The text, None if nothing is there.
 
     Raises:
         ItemError: a list, a structure or bytes, which are no text.
@@ -121,7 +121,7 @@ def as_text(cell: Any, what: str) -> str | None:
     if isinstance(cell, bool | int | float):
         return json.dumps(cell)
     if isinstance(cell, list | dict | bytes):
-        raise ItemError(f"{what} holds a {type(cell).__name__}, which is no text{_fields(cell)}")
+        raise ItemError(f"{what} holds a {type(cell).__name__}, which is not a text{_fields(cell)}")
     return str(cell)
 
 
@@ -147,7 +147,7 @@ def truth(cell: str | None, place: str) -> bool | None:
         place: says where, in errors.
 
     Returns:
-        The truth value, None where the cell is blank.
+        The truth value, None if the cell is blank.
 
     Raises:
         ItemError: anything else.
@@ -155,7 +155,7 @@ def truth(cell: str | None, place: str) -> bool | None:
     word = (cell or "").strip().lower()
     if word and word not in _TRUTH:
         raise ItemError(
-            f"{place}: {cell!r} is no truth value; write true or false, or leave the cell empty"
+            f"{place}: {cell!r} is not a truth value; write true or false, or leave the cell empty"
         )
     return _TRUTH.get(word)
 

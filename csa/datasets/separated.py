@@ -46,7 +46,7 @@ def read_separated(name: str, text: str, usual: str, count: int | None = None) -
         name: of the file, for errors.
         text: its content.
         usual: the separator that its ending promises.
-        count: no more than so many rows; None: all.
+        count: no more than this many rows; None: all.
 
     Returns:
         The table.

@@ -66,7 +66,7 @@ def telling(parts: Mapping[Key, Part]) -> dict[Key, Part]:
         parts: file or folder -> its part.
 
     Returns:
-        The same; only those that are none where all the others are of one part.
+        The same; only the unknown ones if all the others are of one part.
 
     >>> telling({"a.tar": "train", "b.tar": "train"}), telling({"a": "test", "b": "none"})
     ({}, {'b': 'none'})

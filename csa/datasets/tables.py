@@ -42,7 +42,7 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def text(self, name: str, row: int, cells: list[Any]) -> str | None:
-        """A cell as a text, None where nothing is there.
+        """A cell as a text, None if nothing is there.
 
         Args:
             name: of the column.
@@ -60,7 +60,7 @@ class Table:
         return as_text(cells[row], f"{self.where(row)}, {name!r}")
 
     def texts(self, name: str, bad: dict[int, ItemError]) -> list[str | None]:
-        """A column as texts, None where nothing is there.
+        """A column as texts, None if nothing is there.
 
         Args:
             name: of the column.
@@ -90,7 +90,7 @@ def read_cells(file: Path, count: int | None = None) -> Table:
 
     Args:
         file: of the table.
-        count: no more than so many rows; None: all.
+        count: no more than this many rows; None: all.
 
     Returns:
         The table; its columns are read when they are asked for.
@@ -117,7 +117,7 @@ def dig(cell: Any, fields: list[str]) -> Any:
         fields: names, from the outermost to the innermost.
 
     Returns:
-        What the field holds, a list where the cell is one; None where there is no such field.
+        What the field holds, a list where the cell is one; None if there is no such field.
     """
     for name in fields:
         if isinstance(cell, list):
@@ -188,7 +188,8 @@ def _read_json(file: Path, count: int | None) -> Table:
         records = json.loads(text)
     if not isinstance(records, list):
         raise DataError(
-            f"{file}: its top is no array; write an array of objects, or one object a line (.jsonl)"
+            f"{file}: it does not hold an array; write an array of objects, or one object a "
+            f"line (.jsonl)"
         )
     records = records[:count]
     faults = {

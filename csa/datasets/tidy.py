@@ -14,7 +14,7 @@ def tidy(row: RawPair, texts: dict[str, bool]) -> str:
         texts: view -> whether it is of texts.
 
     Returns:
-        Why the table cannot hold the row; "" where it can.
+        Why the table cannot hold the row; "" if it can.
     """
     given = row.values
     row.values = values = {
@@ -37,7 +37,7 @@ def tidy(row: RawPair, texts: dict[str, bool]) -> str:
 
 def _unwritable(written: str) -> str:
     """Why no table can hold the cells of a row: half of a surrogate pair, from an escape in JSON or
-    a file name in another encoding; "" where one can.
+    a file name in another encoding; "" if one can.
     """
     try:
         written.encode()

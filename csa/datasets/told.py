@@ -12,7 +12,7 @@ def account_lines(account: dict[str, Any]) -> list[str]:
     """The account as lines of text; no line for what there is nothing of.
 
     Args:
-        account: of `Ingested.account`; empty where the data set could not be read.
+        account: of `Ingested.account`; empty if the data set could not be read.
     """
     if not account:
         return []

@@ -26,7 +26,7 @@ SIZES = {
 flip_and_scale` adds.
 """
 
-# A batch goes through the network in so many images at a time: their feature maps fit the cache,
+# A batch goes through the network in this many images at a time: their feature maps fit the cache,
 # and it is half as fast again.
 _IMAGES_A_PASS = 2
 

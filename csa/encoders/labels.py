@@ -67,7 +67,7 @@ def head_of(view: ViewParams) -> Head | None:
         view: its encoder and how it is used.
 
     Returns:
-        None where the encoder was trained without labels, where the features are not what its head
+        None if the encoder was trained without labels, where the features are not what its head
         reads (another pooling or layer), or where the view has several encoders.
 
     Raises:

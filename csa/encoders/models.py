@@ -231,7 +231,7 @@ def load_model(auto: Any, files: ModelFiles, dtype: str) -> Any:
 
 
 def model_class(auto: Any, config: Any) -> Any:
-    """The class that an Auto class makes of a configuration, or None where it has none for it.
+    """The class that an Auto class makes of a configuration, or None if it has none for it.
 
     Args:
         auto: an Auto class of transformers.

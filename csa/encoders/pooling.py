@@ -47,7 +47,7 @@ def pool(
             map), mean_std appends their standard deviation, pooler is the model's own.
         layer: which layer; of several, each is brought to unit length, and they are put side by
             side.
-        mask: 1 for tokens, 0 for padding, shape (batch, length); None where there is no padding.
+        mask: 1 for tokens, 0 for padding, shape (batch, length); None if there is no padding.
 
     Returns:
         A tensor (batch, d).

@@ -36,7 +36,7 @@ class SentenceHead:
 
 
 def read_sentence_head(files: ModelFiles) -> SentenceHead | None:
-    """The head that the files describe; None where they are not of sentence-transformers.
+    """The head that the files describe; None if they are not of sentence-transformers.
 
     Raises:
         EncoderError: a module of a kind that is not known here.

@@ -143,7 +143,7 @@ def classify(
     number = {label: i for i, label in enumerate(classes.labels)}
     if missing := sorted(set(labels) - set(number)):
         raise DataError(
-            f"{len(missing)} labels of images are no candidate class, such as {missing[0]!r}"
+            f"{len(missing)} labels of images are not among the classes, such as {missing[0]!r}"
         )
     right = np.array([number[label] for label in labels], dtype=np.intp)
     queries, candidates = search_vectors(model, images, classes.features, images_first)

@@ -134,7 +134,7 @@ class PairCalibration:
 
     @classmethod
     def read(cls, file: Path) -> "PairCalibration | None":
-        """From the held-out pairs that `evaluate` wrote (pairs.parquet); None where nothing was
+        """From the held-out pairs that `evaluate` wrote (pairs.parquet); None if nothing was
         evaluated.
         """
         if not file.is_file():

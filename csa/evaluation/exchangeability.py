@@ -24,7 +24,7 @@ class Doubts:
     that they are.
 
     Attributes:
-        reasons: a sentence each; empty where nothing speaks against it.
+        reasons: a sentence each; empty if nothing speaks against it.
         ks: largest distance between the two distributions of group means (Kolmogorov-Smirnov).
         ks_p_value: of that distance between samples of one distribution.
     """
@@ -74,19 +74,18 @@ def doubts(
     reasons = []
     if len(means) < fewest_groups(alpha):
         reasons.append(
-            f"{len(means)} groups calibrate, and no p-value is below {1 / (len(means) + 1):.2g}: "
-            f"nothing can be rejected"
+            f"there are only {len(means)} groups to calibrate on, so no p-value can be below "
+            f"{1 / (len(means) + 1):.2g} and nothing can be rejected"
         )
     if sizes.max() / sizes.sum() > _TOO_LARGE:
         reasons.append(
-            f"one group holds {sizes.max() / sizes.sum():.0%} of what calibrates, and counts no "
-            f"more than any other"
+            f"one group holds {sizes.max() / sizes.sum():.0%} of the calibration scores, but it "
+            f"counts no more than any other group"
         )
     if test.pvalue < _SURELY:
         reasons.append(
-            f"scores of queries are distributed otherwise than those that calibrate "
-            f"(Kolmogorov-Smirnov {test.statistic:.2f}, "
-            f"p = {test.pvalue:.1g})"
+            f"the scores of the queries and the calibration scores have different distributions "
+            f"(Kolmogorov-Smirnov {test.statistic:.2f}, p = {test.pvalue:.1g})"
         )
     return Doubts(tuple(reasons), float(test.statistic), float(test.pvalue))
 

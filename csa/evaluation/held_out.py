@@ -106,7 +106,7 @@ class HeldOut:
             pairs: the whole pairs table; its rows of split `test` are taken.
             names: of the first and the second view.
             features: of the items of either view, by hash.
-            queries: at most so many groups are asked; None: all.
+            queries: at most this many groups are asked; None: all.
 
         Returns:
             The held-out pairs with the items of both views.
@@ -158,7 +158,7 @@ def asked_first(test: pl.DataFrame, queries: int | None) -> tuple[pl.DataFrame, 
 
     Args:
         test: held-out pairs, from `unique_test_pairs`.
-        queries: at most so many groups; None: all.
+        queries: at most this many groups; None: all.
 
     Returns:
         The pairs, those that are asked first, each part in its order; and how many are asked.
@@ -178,7 +178,7 @@ def evaluation_id(pairs: pl.DataFrame, names: tuple[str, str], queries: int | No
     Args:
         pairs: the whole pairs table.
         names: of the first and the second view, which are hashed too.
-        queries: at most so many groups are asked; None: all.
+        queries: at most this many groups are asked; None: all.
 
     Returns:
         64 hex digits.

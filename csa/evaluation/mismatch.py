@@ -89,7 +89,7 @@ def summarise_mismatch(pairs: pl.DataFrame, params: EvaluateParams) -> MismatchM
         params: bootstrap resamples, confidence level and seed.
 
     Returns:
-        The measures. `hard` is None where no pair has a hard stranger; `known` is None unless the
+        The measures. `hard` is None if no pair has a hard stranger; `known` is None unless the
         data set calls some pairs wrong and some right.
     """
     group = number_groups(pairs["group"])
@@ -111,7 +111,7 @@ def summarise_mismatch(pairs: pl.DataFrame, params: EvaluateParams) -> MismatchM
 def _known(
     pairs: pl.DataFrame, score: Float64, group: NDArray[np.intp], params: EvaluateParams
 ) -> KnownMismatchMetrics | None:
-    """Of the pairs that the data set calls wrong; None where it calls none wrong, or none
+    """Of the pairs that the data set calls wrong; None if it calls none wrong, or none
     right.
     """
     if "mislabelled" not in pairs.columns:
@@ -168,7 +168,7 @@ def nearest_strangers(view: HeldOutView, group: NDArray[np.intp]) -> NDArray[np.
         group: group number of each held-out pair.
 
     Returns:
-        Item numbers, shape (view.asking,); -1 where an item shares a group with all others.
+        Item numbers, shape (view.asking,); -1 if an item shares a group with all others.
     """
     vectors = unit(view.features)
     member = sparse.csr_array(

@@ -34,7 +34,7 @@ def recall_table(queries: pl.DataFrame) -> pl.DataFrame:
 
 def roc_table(pairs: pl.DataFrame) -> pl.DataFrame:
     """The share of wrong pairs found for each share of right pairs flagged: flagged,
-    random_strangers, hard_strangers. A kind of wrong pair that there is none of is empty.
+    random_strangers, hard_strangers. A kind of wrong pair that does not occur is empty.
 
     Args:
         pairs: the evaluation's table of pairs: score, stranger_score, hard_stranger_score.

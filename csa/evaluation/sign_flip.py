@@ -15,7 +15,7 @@ from scipy import special
 from csa.core.matrices import Float64
 
 EXACT_GROUPS = 16
-"""Up to so many groups every subset is looked at; beyond, subsets are drawn."""
+"""Up to this many groups every subset is looked at; beyond, subsets are drawn."""
 _BLOCK = 1 << 22
 # Means that differ by rounding alone are the same.
 _DECIMALS = 12

@@ -117,7 +117,7 @@ def _exportable(view: FrozenView) -> Encoder:
 
 
 def _network_of(encoder: Encoder, modality: str) -> _Network | None:
-    """The network that an encoder runs and what it gives to it; None where it runs none."""
+    """The network that an encoder runs and what it gives to it; None if it runs none."""
     from PIL import Image
 
     def leave(network: Callable[..., Any], _: str, **tensors: Any) -> Any:

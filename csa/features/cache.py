@@ -83,7 +83,7 @@ class FeatureCache:
         write_json(self._folder / "speed.json", {"items": items, "seconds": round(seconds, 3)})
 
     def seconds_per_item(self) -> float | None:
-        """As last noted; None where nothing was."""
+        """As last noted; None if nothing was."""
         try:
             noted = read_json(self._folder / "speed.json")
             return float(noted["seconds"]) / float(noted["items"])
@@ -125,7 +125,7 @@ def _write_batch(folder: Path, items: list[str], features: Float32) -> Path:
 
 
 def _read_batch(file: Path) -> dict[str, Float32] | None:
-    """A cache file's features by item; None where its bytes are not those it is named after."""
+    """A cache file's features by item; None if its bytes are not those it is named after."""
     try:
         content = file.read_bytes()
     except FileNotFoundError:

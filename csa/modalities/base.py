@@ -24,8 +24,8 @@ class Kind:
             its items are no files.
         members: endings (without the dot) of its members in a tar of samples; those of `suffixes`
             where it says nothing.
-        feature: the name of its feature in a Hugging Face data set; empty where there is none.
-        seen_as: the modality whose encoders take its items; empty where it has encoders of its own.
+        feature: the name of its feature in a Hugging Face data set; empty if there is none.
+        seen_as: the modality whose encoders take its items; empty if it has encoders of its own.
     """
 
     name: ClassVar[str]
@@ -54,7 +54,7 @@ class Kind:
         Raises:
             DataError: damaged, cut off, empty, or of another kind.
         """
-        raise DataError(f"{name}: items of modality {self.name} are no files; name another view")
+        raise DataError(f"{name}: items of modality {self.name} are not files; name another view")
 
     def holds(self, item: Any, name: str) -> bool:
         """Whether a decoded item is of this kind.

@@ -180,7 +180,7 @@ def with_white(name: str, white: int) -> str:
 
 
 def white_of(name: str) -> tuple[str, int | None]:
-    """The name of a picture's file, and the white that its value says; None where it says none."""
+    """The name of a picture's file, and the white that its value says; None if it says none."""
     match = _WHITE.fullmatch(name)
     return (match["file"], int(match["white"])) if match else (name, None)
 
@@ -215,7 +215,7 @@ def _read_header(file: BinaryIO) -> "Image":
 
 
 def _without_texts(file: BinaryIO) -> BinaryIO | None:
-    """A PNG without its chunks of text; None where it has none, or is no PNG."""
+    """A PNG without its chunks of text; None if it has none, or is no PNG."""
     file.seek(0)
     content = file.read()
     if not content.startswith(_PNG):

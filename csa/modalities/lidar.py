@@ -67,8 +67,8 @@ def decode_scan(file: BinaryIO, name: str) -> Scan:
     content = file.read()
     if len(content) % _POINT_BYTES:
         raise DataError(
-            f"{name}: {len(content):,} bytes is no whole number of points of {_POINT_BYTES}; "
-            "cut off, or not float32 x, y, z, reflectance"
+            f"{name}: {len(content):,} bytes cannot be divided into points of {_POINT_BYTES}; "
+            "fetch it again, or write float32 x, y, z, reflectance"
         )
     scan = np.frombuffer(content, dtype="<f4").reshape(-1, 4)
     if len(scan) < MIN_POINTS:
@@ -79,8 +79,8 @@ def decode_scan(file: BinaryIO, name: str) -> Scan:
     wrong = int(np.count_nonzero(~np.isfinite(scan).all(axis=1)))
     if wrong:
         raise DataError(
-            f"{name}: {wrong} of {len(scan)} points hold NaN or infinity; not float32 x, y, z, "
-            f"reflectance?"
+            f"{name}: {wrong} of {len(scan)} points hold NaN or infinity; does the file hold "
+            f"something else than float32 x, y, z, reflectance?"
         )
     _check_plausible(scan, name)
     return scan
@@ -92,9 +92,9 @@ def _check_plausible(scan: Scan, name: str) -> None:
     if low < 0 or high > 1 or farthest > MAX_METRES:
         raise DataError(
             f"{name}: reflectance from {low:g} to {high:g} and points up to {farthest:,.0f} m "
-            f"away; expected [0, 1] and at most {MAX_METRES:,} m. Does a point have others than "
-            f"x, y, z, reflectance (as of nuScenes, with five), or a reflectance up to 255? Write "
-            f"float32 x, y, z and reflectance / 255"
+            f"away; expected [0, 1] and at most {MAX_METRES:,} m. Does a point have other "
+            f"values than x, y, z, reflectance (nuScenes has five), or a reflectance up to 255? "
+            f"Write float32 x, y, z and reflectance / 255"
         )
 
 

@@ -1,7 +1,7 @@
 """`AnyToAny`: a CSA for every pair of views, their scores calibrated so that they can be added up
 over the pairs an item has.
 
-After Any2Any (Li et al. 2024, arXiv 2411.10513). Pairs of views of which no item has both are left
+After Any2Any (Li et al. 2024, arXiv 2411.10513). Pairs of views that no item has both of are left
 out.
 
 >>> import numpy as np

@@ -1,4 +1,4 @@
-"""Items seen in several named views, some of which an item may lack: a row of NaN says so."""
+"""Items in several named views. A row of NaN says that an item lacks a view."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -40,7 +40,7 @@ _PASSED_OVER = ("__pycache__", ".csa")  # as .dvcignore has it
 
 
 def stamp(ws: Workspace) -> str | None:
-    """One hash over the state of every file that DVC looks at; None where it cannot be told.
+    """One hash over the state of every file that DVC looks at; None if it cannot be told.
 
     Files are looked up, not read: of each, path, size, inode and the time of its last change.
     """
@@ -62,7 +62,7 @@ def stamp(ws: Workspace) -> str | None:
 
 
 def stamp_if_current(ws: Workspace) -> str | None:
-    """The stamp, if DVC says that all is up to date now; None where something is not, or DVC could
+    """The stamp, if DVC says that all is up to date now; None if something is not, or DVC could
     not be asked.
     """
     found = stamp(ws)
@@ -78,7 +78,7 @@ def note(project: Project, result: RetrainResult, seen: str | None) -> None:
     Args:
         project: what was run.
         result: what it came to.
-        seen: the stamp of files for which DVC said that all is up to date; None where it did not.
+        seen: the stamp of files for which DVC said that all is up to date; None if it did not.
     """
     ws = project.ws
     if seen is None or ws.home != ws.state.parent:  # a worktree lasts for one run
@@ -88,7 +88,7 @@ def note(project: Project, result: RetrainResult, seen: str | None) -> None:
 
 
 def nothing_to_do(project: Project) -> RetrainResult | None:
-    """What a run would come to, if it would change nothing; None where it has to be carried out.
+    """What a run would come to, if it would change nothing; None if it has to be carried out.
 
     Everything is up to date, shared and in DuckDB, the run is recorded, registered and gated, and
     the workspace has its report.

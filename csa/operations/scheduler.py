@@ -44,7 +44,7 @@ def answers(address: str) -> bool:
 
 
 def next_run(address: str) -> str | None:
-    """When a schedule of ours fires next, UTC, ISO 8601; None where none is scheduled or the server
+    """When a schedule of ours fires next, UTC, ISO 8601; None if none is scheduled or the server
     does not answer.
 
     Args:

@@ -19,55 +19,57 @@ def _limits(warn: float | None, refuse: float | None, description: str) -> Any:
 
 
 class ChecksParams(Section):
-    """What data must be like to be fitted on. Each is [warn, refuse]: a number beyond the first is
-    said, one beyond the second ends the run with exit code 1; null: never. None of them changes a
-    result."""
+    """What data must be like, so that a fit makes sense. Each value is [warn, refuse]: a run prints
+    a note when a number is beyond the first limit, and ends with exit code 1 when it is beyond the
+    second. A limit of null never applies. No check changes a result."""
 
-    fewest_groups: Limits = _limits(50, 10, "fewer training groups than this")
+    fewest_groups: Limits = _limits(50, 10, "the number of training groups; fewer are too few")
     duplicate_pairs: Limits = _limits(
-        0.2, 0.9, "share of training pairs that repeat another, item by item"
+        0.2, 0.9, "share of training pairs that have the same two items as another pair"
     )
     dead_features: Limits = _limits(0.0, 0.01, "share of items whose features are all zero")
     repeated_features: Limits = _limits(
-        0.05, 0.5, "share of items of a view whose features are another item's, number by number"
+        0.05, 0.5, "share of items of a view that have exactly the features of another item"
     )
     leakage: Limits = _limits(
         None,
         0.0,
-        "share of held-out groups, or of items that make groups, that are in training too",
+        "share of held-out groups, or of the items that make groups, that are among the training "
+        "pairs too",
     )
     near_duplicates: Limits = _limits(
         0.05,
         None,
-        "share of held-out items with a training item, or an unpaired one, at cosine 0.99 or more",
+        "share of held-out items that have a training item, or an unpaired one, at a cosine of "
+        "0.99 or more",
     )
     copied_items: Limits = _limits(
         0.02,
         0.1,
-        "share of held-out items that have the very features of a training item (the same pixels "
-        "in another file), or whose nearest one, at cosine 0.8 or more, looks the same from afar "
-        "or has the same text as they have, one that hardly any other group has",
+        "share of held-out items that are copies of a training item. A copy has exactly its "
+        "features (the same pixels in another file), or it has a cosine of 0.8 or more with it and "
+        "looks the same when both are made small, or has the same rare text",
     )
     lost_groups: Limits = _limits(
-        0.1, 0.5, "share of the champion's training groups that there are fewer now"
+        0.1, 0.5, "by which share the training groups are fewer than the champion's"
     )
     mismatched: Limits = _limits(
         0.05,
         0.3,
-        "share of new pairs that the champion surely finds mismatched (lower bound, beyond its "
-        "false alarms)",
+        "share of new pairs that the champion finds mismatched (the lower bound of the share, less "
+        "the champion's false alarms)",
     )
     mean_shift: Limits = _limits(
         0.2,
         1.0,
-        "how far training means moved since the champion, in its standard deviations, beyond "
-        "sampling noise",
+        "how far the means of the training features have moved since the champion, in its standard "
+        "deviations and beyond sampling noise",
     )
     covariance_shift: Limits = _limits(
         0.1,
         0.5,
-        "how far covariances moved since the champion, in nats per component, beyond sampling "
-        "noise",
+        "how far the covariances have moved since the champion, in nats per component and beyond "
+        "sampling noise",
     )
 
     @field_validator("*")
@@ -76,6 +78,6 @@ class ChecksParams(Section):
         warn, refuse = limits
         fewer = str(info.field_name).startswith("fewest_")
         if warn is not None and refuse is not None and (warn < refuse if fewer else warn > refuse):
-            order = "the first is the larger" if fewer else "the first is the smaller"
-            raise ValueError(f"[warn, refuse] in the wrong order: {order} of the two")
+            order = "larger" if fewer else "smaller"
+            raise ValueError(f"[warn, refuse] are in the wrong order: warn must be the {order} one")
         return limits

@@ -29,72 +29,74 @@ DatasetKind = Literal[
 
 
 class SplitParams(Section):
-    """How pairs without a split of their own are divided: by a hash of their group, so that
-    growth moves nobody.
+    """How pairs are divided if the data set has no split. A hash of the group decides, so that no
+    pair changes sides when the data grow.
     """
 
     test: float = Field(0.2, gt=0, lt=1, description="share of groups held out for evaluation")
-    seed: Seed = Field(0, description="changes which groups are held out")
+    seed: Seed = Field(0, description="another seed holds out other groups")
 
 
 class DatasetParams(Section):
-    """What to read and how its columns are called."""
+    """Which data set to read, and how."""
 
     kind: DatasetKind = Field(
-        "table", description="which reader; docs/datasets.md lists them with their layouts"
+        "table", description="the layout of the data set; docs/datasets.md describes each"
     )
     path: str = Field(
         "data/openmoji",
-        description="the data set's folder or file, relative to the workspace or absolute; no "
-        "address",
+        description="the data set's folder or file, relative to the workspace or absolute. It "
+        "cannot be an address on the web",
     )
     table: str | None = Field(
-        None, description="for a table inside the folder `path`: its file name"
+        None, description="the file name of the table, when `path` is a folder"
     )
     columns: dict[str, str] = Field(
         default_factory=dict,
-        description="our name -> the table's column, for id, group, split, label, mislabelled and "
-        "each view (default: same name)",
+        description="which column of the table is what: a mapping from id, group, split, label, "
+        "mislabelled or a view to the name of a column. A column of the same name needs no entry",
     )
     arrays: dict[str, str] = Field(
         default_factory=dict,
-        description="view -> file of precomputed features (.npy, .npz, .safetensors, .parquet), "
-        "row i for row i of the table",
+        description="a mapping from a view to a file of precomputed features (.npy, .npz, "
+        ".safetensors, .parquet). Its row i belongs to row i of the table",
     )
     unpaired: dict[str, str] = Field(
         default_factory=dict,
-        description="view -> items of it that have no partner, which the fit may use too: a folder "
-        "of files, a table, a .txt with a text a line, or a file of features; see docs/unpaired.md",
+        description="a mapping from a view to items without a partner, which the fit may use too: "
+        "a folder of files, a table, a .txt with one text a line, or a file of features "
+        "(docs/unpaired.md)",
     )
     language: str = Field(
         "en",
-        description="of the built-in data set's names: en, de, fr, ja or another the `emoji` "
-        "package has",
+        description="the language of the built-in data set's names: en, de, fr, ja or another one "
+        "that the `emoji` package has",
     )
     template: Template = Field(
         "a photo of a {label}",
-        description="readers of classes: the text paired with an item of class {label}",
+        description="for data sets of classes: the text that is paired with an item of class "
+        "{label}",
     )
     held_out: Literal["val", "test"] = Field(
         "val",
-        description="where a data set gives train, val and test: the part held out here; the "
-        "other is left untouched",
+        description="which part is held out, if the data set has the parts train, val and test. "
+        "The other one is not used",
     )
     splits: dict[str, Literal["train", "val", "test", "none"]] = Field(
         default_factory=dict,
-        description="name of a split in the data set -> train, val, test or none (neither trained "
-        "on nor held out), for names that are not known",
+        description="a mapping from the data set's own name of a split to train, val, test or "
+        "none; pairs of none are not used. Common names need no entry",
     )
     on_error: Literal["refuse", "quarantine"] = Field(
         "refuse",
-        description="an unusable row stops the run, or is set aside in data/quarantine.parquet "
-        "and counted",
+        description="what happens to a row that cannot be used: it stops the run, or it is set "
+        "aside in data/quarantine.parquet and counted",
     )
     max_image_pixels: int = Field(
         50_000_000,
         gt=0,
         le=10**10,
-        description="an image with more pixels is refused as a decompression bomb",
+        description="an image with more pixels than this is refused as a decompression bomb",
     )
     split: SplitParams = Field(default_factory=SplitParams)
 

@@ -10,30 +10,33 @@ Preparation = Literal["auto", "raw", "unit", "root", "kernel"]
 
 
 class FitParams(Section):
-    """The alignment. `auto` means: chosen by grouped cross-fitting inside the training pairs."""
+    """How the alignment is fitted. `auto` is chosen by cross-fitting on the training pairs."""
 
     score: Literal["auto", "likelihood_ratio", "normalised_likelihood_ratio", "canonical"] = Field(
-        "auto", description="similarity to use; one that is named is taken exactly so"
+        "auto", description="which similarity scores pairs"
     )
     shrinkage: Literal["auto"] | float | list[float] = Field(
         "auto",
-        description="auto, one number for both views, or [first view, second view]; each in [0, 1]",
+        description="how much the covariances are shrunk: auto, one number in [0, 1] for both "
+        "views, or [first view, second view]",
     )
     n_components: Literal["auto"] | Count = Field(
-        "auto", description="canonical dimensions the canonical score keeps"
+        "auto", description="how many canonical dimensions the canonical score keeps"
     )
     preparation: Preparation | list[Preparation] = Field(
         "auto",
-        description="what is done to features first: one name for both views, or [first view, "
-        "second view]",
+        description="how features are transformed before the fit: one name for both views, or "
+        "[first view, second view]",
     )
     hubness: Literal["auto"] | bool = Field(
-        "auto", description="correct the score for hubs: items that are near everything"
+        "auto",
+        description="whether the score is corrected for hubs, which are items that are near "
+        "everything",
     )
     folds: int = Field(
-        5, ge=2, le=1000, description="folds of the cross-fitting; a group is never split"
+        5, ge=2, le=1000, description="how many folds the cross-fitting has; a group is never split"
     )
-    seed: Seed = Field(0, description="shuffles groups into folds")
+    seed: Seed = Field(0, description="another seed puts groups into other folds")
 
     @field_validator("preparation")
     @classmethod
@@ -49,5 +52,5 @@ class FitParams(Section):
         if isinstance(value, list) and len(value) != 2:
             raise ValueError("a list of shrinkages has two numbers, one per view")
         if any(not isinstance(v, str) and not 0 <= v <= 1 for v in values):
-            raise ValueError("a shrinkage lies in [0, 1]")
+            raise ValueError("a shrinkage must lie in [0, 1]")
         return value

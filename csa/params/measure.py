@@ -13,24 +13,24 @@ Baseline = Literal[
 
 
 class PromptParams(Section):
-    """How a class is put into words: its vector is the mean of all its prompts' features."""
+    """The sentences for a class. The features of all its sentences are averaged."""
 
     templates: list[Template] = Field(
         default_factory=list,
-        description="sentences with {label} in place of the class; none: dataset.template for a "
-        "data set that is paired with it "
-        "(imagefolder and other readers of classes), else the paper's, `An image of {label}.`",
+        description="sentences with {label} in place of the class. Without any, data sets of "
+        "classes use their dataset.template, and others the paper's sentence, `An image of "
+        "{label}.`",
     )
     names: Literal["whole", "first", "each"] = Field(
         "whole",
-        description="of a label that lists names between commas: all of it, its first name, or a "
-        "prompt for each",
+        description="what to use of a label that lists several names between commas: the whole "
+        "label, its first name, or a sentence for each name",
     )
 
 
 class MultimodalParams(Section):
-    """A model of two towers, such as CLIP, that is measured beside CSA: nothing is fitted, its
-    own cosine is taken.
+    """A model with an image and a text tower, such as CLIP, that is measured beside CSA. It is not
+    fitted; its own cosine is the score.
     """
 
     encoder: str = Field(description="a transformers model id or a local folder")
@@ -50,35 +50,37 @@ class EvaluateParams(Section):
         1000,
         ge=100,
         le=1_000_000,
-        description="bootstrap resamples of groups for confidence intervals",
+        description="how many bootstrap resamples of groups the intervals use",
     )
     confidence: float = Field(0.95, gt=0.5, lt=1, description="confidence level of every interval")
-    seed: Seed = Field(0, description="of the bootstrap and of the mismatched pairs")
+    seed: Seed = Field(0, description="the seed of the bootstrap and of the mismatched pairs")
     queries: int = Field(
         10_000,
         ge=10,
-        description="at most so many groups of held-out pairs are asked, drawn by the hashes of "
-        "their names; the items of all are searched",
+        description="the most groups of held-out pairs that are used as queries. Hashes of their "
+        "names decide which; the items of all groups are searched",
     )
     prompts: PromptParams = Field(
         default_factory=PromptParams,
-        description="where held-out pairs carry labels: how classes are put into words",
+        description="the sentences for classes, if held-out pairs have labels",
     )
     baselines: list[Baseline] = Field(
         default_factory=list,
-        description="fitted on the same training pairs and measured beside CSA: asif, procrustes, "
-        "ridge_map, plain_cca, "
-        "canonical_published, raw_cosine (where both views have one dimension)",
+        description="methods that are fitted on the same training pairs and measured beside CSA: "
+        "asif, procrustes, ridge_map, plain_cca, canonical_published, raw_cosine. The last needs "
+        "views with the same number of dimensions",
     )
     multimodal: dict[str, MultimodalParams] = Field(
         default_factory=dict,
-        description="name -> a model of two towers (CLIP and its kin) measured beside CSA, "
+        description="a mapping from a name to a model such as CLIP that is measured beside CSA "
         "without a fit",
     )
     alpha: float = Field(
-        0.1, gt=0, lt=0.5, description="error rate of conformal verdicts and prediction sets"
+        0.1, gt=0, lt=0.5, description="the error rate of conformal verdicts and prediction sets"
     )
-    sheet_queries: int = Field(8, ge=1, le=50, description="queries shown on the retrieval sheet")
+    sheet_queries: int = Field(
+        8, ge=1, le=50, description="how many queries the retrieval sheet shows"
+    )
 
     @field_validator("multimodal")
     @classmethod
@@ -92,25 +94,25 @@ class EvaluateParams(Section):
 
 
 class TaskParams(Section):
-    """A further evaluation, on another data set than the one that was fitted on. Its own stage,
+    """A further evaluation, on another data set than that of the fit. It is a stage of its own,
     `task@NAME`.
     """
 
     kind: Literal["transfer", "out_of_context"] = Field(
         description="transfer: zero-shot classification of a labelled data set that was never "
-        "paired; out_of_context: of two "
-        "captions of an image, is the second misinformative"
+        "paired. out_of_context: finding captions that do not belong to their image, given another "
+        "caption"
     )
     dataset: DatasetParams = Field(
-        description="what is measured on; of out_of_context, a table with an image, caption1, "
-        "caption2 and out_of_context"
+        description="the data set to measure on. For out_of_context it is a table with the "
+        "columns image, caption1, caption2 and out_of_context"
     )
     prompts: PromptParams = Field(
-        default_factory=PromptParams, description="transfer: how classes are put into words"
+        default_factory=PromptParams, description="for transfer: the sentences for classes"
     )
     text_similarity: Literal["encoder", "canonical"] = Field(
         "encoder",
-        description="out_of_context: captions are compared by the cosine of the text encoder's "
-        "features, as the paper does, or "
-        "by what they say of the image",
+        description="for out_of_context: how two captions are compared. encoder takes the cosine "
+        "of the text encoder's features, as the paper does; canonical takes the cosine of their "
+        "canonical coordinates",
     )

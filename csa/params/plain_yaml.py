@@ -30,11 +30,11 @@ class _Loader(yaml.SafeLoader):
         try:
             value = super().construct_object(node, deep)
             if isinstance(value, int) and value.bit_length() > _MOST_BITS:
-                raise ValueError("a number of so many digits")
+                raise ValueError("a number with too many digits")
             return value
         except (yaml.YAMLError, RecursionError):
             raise
-        except Exception as error:  # PyYAML's AttributeError for a date that is none, and its kin
+        except Exception as error:  # PyYAML raises AttributeError for an impossible date
             said = f"{str(node.value)[:40]!r} is no value ({plain_words(error)})"
             raise yaml.constructor.ConstructorError(None, None, said, node.start_mark) from None
 
@@ -93,7 +93,9 @@ class _Examined:
             return self._sizes[id(node)]
         line = node.start_mark.line + 1
         if id(node) in self._open:
-            raise ParamsError(f"{self._source}: line {line}: an alias inside what it stands for")
+            raise ParamsError(
+                f"{self._source}: line {line}: an alias lies inside the part that it stands for"
+            )
         if depth > _DEEPEST:
             raise ParamsError(_too_deep(self._source))
         self._open.add(id(node))
@@ -101,8 +103,8 @@ class _Examined:
         self._open.discard(id(node))
         if total > _MOST_VALUES:
             raise ParamsError(
-                f"{self._source}: line {line}: its aliases stand for more than {_MOST_VALUES:,} "
-                f"values; write out what is meant"
+                f"{self._source}: line {line}: its aliases expand to more than {_MOST_VALUES:,} "
+                f"values; write the values out"
             )
         self._sizes[id(node)] = total
         return total
@@ -115,7 +117,7 @@ class _Examined:
             if "\0" in node.value:
                 line = node.start_mark.line + 1
                 raise ParamsError(
-                    f"{self._source}: line {line}: a text with a NUL character; remove it"
+                    f"{self._source}: line {line}: the text has a NUL character; remove it"
                 )
             return []
         return list(node.value)
@@ -128,7 +130,7 @@ class _Examined:
             line = key.start_mark.line + 1
             if key.value in first:
                 raise ParamsError(
-                    f"{self._source}: line {line}: `{key.value[:80]}` stands twice (first in line "
-                    f"{first[key.value]}); keep one of them"
+                    f"{self._source}: line {line}: `{key.value[:80]}` is there twice (first in "
+                    f"line {first[key.value]}); keep one of them"
                 )
             first[key.value] = line

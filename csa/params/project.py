@@ -12,9 +12,9 @@ class ComputeParams(Section):
 
     dask: str | None = Field(
         None,
-        description="null: threads of this machine; `local`: a Dask cluster on it; else a Dask "
-        "scheduler's address, which this machine has to allow (docs/threat-model.md); the variable "
-        "CSA_DASK goes before it",
+        description="null uses threads of this machine, `local` starts a Dask cluster on it, and "
+        "an address uses that Dask scheduler, if this machine allows it (docs/threat-model.md). "
+        "The variable CSA_DASK overrides it",
     )
 
 
@@ -24,12 +24,12 @@ class ModelParams(Section):
     name: str = Field(
         "csa-openmoji",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
-        description="registered model name in MLflow",
+        description="the name of the registered model in MLflow",
     )
     with_weights: bool = Field(
         False,
-        description="put the encoders' files into every registered version; else they are named "
-        "there by revision or hash, and looked for where the model is loaded",
+        description="whether every registered version contains the files of its encoders. If not, "
+        "it names them by revision or hash, and the machine that loads the model must have them",
     )
 
 
@@ -37,31 +37,33 @@ Event = Literal["promoted", "kept", "refused", "failed"]
 
 
 class NotifyParams(Section):
-    """Who is told what a run came to: a webhook, by a POST of JSON with `text`, `event` and
-    `execution`; or a service that apprise knows, in one line.
+    """Who is told how a run ended. A webhook gets a POST of JSON with `text`, `event` and
+    `execution`; a service that apprise knows gets one line.
     """
 
     url: str | None = Field(
         None,
         pattern=r"^[A-Za-z][A-Za-z0-9+.-]*://",
-        description="http(s):// of a webhook, or slack://, msteams://, mailto:// and whatever "
-        "else apprise sends to, which this machine has to allow; the variable CSA_NOTIFY_URL goes "
-        "before it, and keeps a secret",
+        description="the address of a webhook (http:// or https://) or of a service that apprise "
+        "knows (slack://, msteams://, mailto:// and others). This machine has to allow it. The "
+        "variable CSA_NOTIFY_URL overrides it, and is the place for an address with a secret",
     )
     events: list[Event] = Field(
         default_factory=lambda: list[Event](("promoted", "refused", "failed")),
-        description="what it is told of; kept is a run whose gate kept the champion",
+        description="which events are told; kept is a run whose gate kept the champion",
     )
 
 
 class CardParams(Section):
-    """The model card's own words, for the report; they change no result. What the run's facts
-    say is added to them.
+    """Your own words in the model card. They change no result; the report adds what it knows of
+    the run.
     """
 
     intended_use: str | None = Field(None, description="what the model is for, and for whom")
     limits: str | None = Field(
-        None, description="what it must not be used for, and what it is known to be bad at"
+        None, description="what the model must not be used for, and where it is known to be bad"
     )
-    contact: str | None = Field(None, description="who answers for it")
-    licence: str | None = Field(None, description="under which the model and its data may be used")
+    contact: str | None = Field(None, description="who is responsible for the model")
+    licence: str | None = Field(
+        None, description="the licence under which the model and its data may be used"
+    )

@@ -18,7 +18,7 @@ def load_yaml(path: Path) -> Any:
     """Parse one YAML file.
 
     Raises:
-        ParamsError: the file is missing, is none, or is not YAML as `parse_yaml` takes it.
+        ParamsError: the file is missing, is not a file, or is not YAML that `parse_yaml` reads.
     """
     return parse_yaml(read_text(path, "a params file or a recipe", ParamsError), str(path))
 

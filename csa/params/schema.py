@@ -63,7 +63,7 @@ class Params(Section):
         for name in views:
             if not _is_plain(name) or name in RESERVED_COLUMNS:
                 raise ValueError(
-                    f"{name[:80]!r} cannot name a view: use a plain word that is none of "
+                    f"{name[:80]!r} cannot name a view: use a plain word, but not "
                     f"{', '.join(RESERVED_COLUMNS)}"
                 )
             if name.removesuffix("_hash") in set(views) - {name}:
@@ -86,12 +86,14 @@ class Params(Section):
         for name in self.dataset.unpaired:
             if name not in self.views:
                 raise ValueError(
-                    f"dataset.unpaired has {name!r}, which is no view; the views are "
+                    f"dataset.unpaired has {name!r}, which is not a view; the views are "
                     f"{', '.join(self.views)}"
                 )
         for name, task in self.tasks.items():
             if task.dataset.unpaired:
-                raise ValueError(f"tasks.{name} is only measured on; move dataset.unpaired up")
+                raise ValueError(
+                    f"nothing is fitted in tasks.{name}; move unpaired to the section dataset"
+                )
         return self
 
     @property

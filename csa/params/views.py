@@ -75,7 +75,7 @@ class LidarParams(Section):
     @model_validator(mode="after")
     def _up_is_above_down(self) -> "LidarParams":
         if self.fov_up <= self.fov_down:
-            raise ValueError("fov_up must lie above fov_down")
+            raise ValueError("fov_up must be above fov_down")
         return self
 
 
@@ -90,26 +90,25 @@ class EncoderParams(Section):
         None, description="the commit of a hub model; required for a model id"
     )
     pooling: Pooling | None = Field(
-        None, description="cls, mean, mean_std or pooler; null takes the encoder's own default"
+        None, description="how states become one vector; null takes the encoder's own way"
     )
     layer: Layer = Field(
         -1,
-        description="hidden layer to pool; -1 is the last. Several, such as [0, -1]: each is "
-        "pooled and brought to unit length, "
-        "then all are put side by side",
+        description="the hidden layer to pool; -1 is the last. Of several, such as [0, -1], each "
+        "is pooled and brought to unit length, and all are put side by side",
     )
-    batch_size: Count = Field(32, description="items per forward pass")
-    dtype: Dtype = Field("float32", description="arithmetic of the forward pass")
+    batch_size: Count = Field(32, description="how many items a forward pass takes")
+    dtype: Dtype = Field("float32", description="the arithmetic of the forward pass")
     augment: Augment = Field(
         "none",
-        description="images: features averaged over the picture and its mirror image, and "
-        "(flip_and_scale, where the encoder has it) over two "
-        "sizes: better retrieval for two or five times the time",
+        description="for images: flip averages the features of the picture and of its mirror "
+        "image; flip_and_scale, which not every encoder has, averages over two sizes too. "
+        "Retrieval gets better, and takes two or five times the time",
     )
     backend: Backend = Field(
         "torch",
-        description="what runs the network: openvino (an extra; where the encoder has it: images, "
-        "texts, lidar scans) is several times as fast, in float32",
+        description="what runs the network. openvino is several times as fast; it needs an extra, "
+        "and works for images, texts and lidar scans in float32",
     )
 
     @model_validator(mode="after")
@@ -125,12 +124,10 @@ _OF_AN_ENCODER = tuple(EncoderParams.model_fields)
 
 
 class ViewParams(EncoderParams):
-    """One view of a pair and the frozen encoder, or the several, that turn its items into features.
+    """One view of a pair, and the frozen encoder or encoders that turn its items into features.
 
-    A view has one encoder, whose settings stand on the view itself, or a list `encoders`. What
-    stands on the view beside that list counts for each of them that does not say otherwise, except
-    `revision`. However it was written, a view is the same object and is dumped the same way: the
-    short form for one encoder, whole entries for several.
+    A view has one encoder, whose settings stand on the view itself, or a list `encoders`. A setting
+    beside that list counts for each encoder whose entry does not have it, except `revision`.
     """
 
     modality: Modality = Field(
@@ -142,14 +139,14 @@ class ViewParams(EncoderParams):
     )
     labels: str = Field(
         "auto",
-        description="beside unpaired items: what the encoder was trained to tell apart. auto: the "
-        "labels of its classifier, where it has one; none; or a text file with other words for "
-        "them, one a line",
+        description="the labels that the encoder was trained on, which help a fit with unpaired "
+        "items. auto takes those of its classifier, if it has one; none takes none; a text file "
+        "gives other words for them, one a line",
     )
     encoders: tuple[EncoderParams, ...] = Field(
         (),
-        description="instead of `encoder`: several that see the same items. The features of each "
-        "are brought to unit length and put side by side",
+        description="several encoders that see the same items, in place of `encoder`. The features "
+        "of each are brought to unit length and put side by side",
     )
 
     @property
@@ -257,7 +254,7 @@ def note_on_spelling(views: Any, source: str) -> str | None:
         source: the file it stands in.
 
     Returns:
-        One line that shows the new spelling; None where nothing is old.
+        One line that shows the new spelling; None if nothing is old.
     """
     for name, view in views.items() if isinstance(views, dict) else ():
         if isinstance(view, dict) and view.get("beside"):

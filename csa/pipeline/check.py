@@ -51,7 +51,7 @@ def looks_of(data: PipelineData, view: str) -> Callable[[list[str]], Array] | No
         view: its name.
 
     Returns:
-        A function of items' hashes, as `csa.checks.data_checks.Anchor` takes it; None where the
+        A function of items' hashes, as `csa.checks.data_checks.Anchor` takes it; None if the
         view's items are no pictures.
     """
     settings, dataset = data.params.views[view], data.params.dataset

@@ -178,7 +178,7 @@ class _Sources:
         return None
 
     def file(self, module: str) -> Path | None:
-        """The source file of a module; None where there is no such module."""
+        """The source file of a module; None if there is no such module."""
         if module not in self._files:
             path = self._package.parent.joinpath(*module.split("."))
             candidates = (path.with_suffix(".py"), path / "__init__.py")

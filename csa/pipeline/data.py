@@ -83,7 +83,7 @@ class PipelineData:
         return Training(X, Y, train["group"].to_numpy())
 
     def unpaired(self, view: str) -> Array | None:
-        """Features of a view's items that have no partner; None where the parameters name none.
+        """Features of a view's items that have no partner; None if the parameters name none.
 
         Raises:
             ArtifactError: a shard is missing or damaged.
@@ -115,7 +115,7 @@ class PipelineData:
 
     def beside_pairs(self) -> dict[str, Any]:
         """What a fit is given beside pairs, by the names that `csa.CSA.fit` has for it:
-        unpaired_x, unpaired_y and bridge; None each where there is none.
+        unpaired_x, unpaired_y and bridge; None each if there is none.
 
         Raises:
             ArtifactError: a file is missing or damaged.

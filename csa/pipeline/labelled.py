@@ -102,7 +102,7 @@ def held_out_labelled(
         prompts: templates, and which names of a class to use.
 
     Returns:
-        None where there are none, or where the views are no texts and something else.
+        None if there are none, or where the views are no texts and something else.
     """
     names = view_pair(views)
     labelled = pairs.filter(pl.col("label").is_not_null())
@@ -115,7 +115,7 @@ def held_out_labelled(
 
 
 def usual_template(dataset: DatasetParams) -> str:
-    """How a class is put into words where nothing else is said: as the data set's own classes
+    """How a class is put into words by default: as the data set's own classes
     are, or as in the paper.
     """
     return dataset.template if dataset.kind in TEMPLATE_KINDS else PAPER_TEMPLATE
@@ -173,7 +173,7 @@ def circular(alignment: Alignment, labelled: Labelled) -> str | None:
         labelled: images and classes.
 
     Returns:
-        One line, or None where nothing is wrong.
+        One line, or None if nothing is wrong.
     """
     names = alignment.notes.get("unpaired", {}).get("label_names") or []
     lemmas = {_spelt(lemma) for name in names for lemma in (name, *name.split(","))}

@@ -128,7 +128,11 @@ def _check_name(recipe: Path) -> None:
     if recipe.stem == MAIN or recipe.name.startswith("."):
         raise InputError(
             f"{recipe}: its workspace would be called {recipe.stem!r}, which "
-            + ("is the project's own" if recipe.stem == MAIN else "is no name of a folder here")
+            + (
+                "is the project's own"
+                if recipe.stem == MAIN
+                else "cannot be the name of a folder here"
+            )
             + "; rename the recipe"
         )
 

@@ -171,7 +171,7 @@ def advise(ws: Workspace, candidates: tuple[str, ...] = (), sample: int = 500) -
         DataError, EncoderError: the data set or an encoder is unusable.
     """
     if sample < MIN_SAMPLE:
-        raise InputError(f"a sample of {sample} pairs tells nothing; take at least {MIN_SAMPLE}")
+        raise InputError(f"a sample of {sample} pairs is too small; take at least {MIN_SAMPLE}")
     params = ws.params()
     named = named_candidates(params, candidates)
     # Rows are drawn before anything is opened: twice as many, since some are held out or of a group

@@ -43,7 +43,7 @@ class Classified:
         labels: of each file, the best first.
         scores: of these labels, shape (files, labels).
         p_match: p-value of "this file and its best label belong together" among the held-out pairs,
-            shape (files,); None where nothing was evaluated.
+            shape (files,); None if nothing was evaluated.
         p_familiar: p-value of "this file is as much like some training item as held-out ones are"
             (`csa.questions.familiar`), shape (files,).
         alpha: from which p_match on down it is said that none fits.
@@ -252,7 +252,7 @@ def _check(named: Sequence[str], modality: Modality, max_pixels: int) -> _Usable
     if len(unusable) == len(files):
         raise DataError(
             unusable[0][1]
-            + (f"; nor is any of the other {len(files) - 1} usable" if len(files) > 1 else "")
+            + (f"; neither is any of the other {len(files) - 1} usable" if len(files) > 1 else "")
         )
     usable = [(file, digest) for file, (digest, fault) in outcomes.items() if not fault]
     return _Usable([file for file, _ in usable], [digest for _, digest in usable], unusable)

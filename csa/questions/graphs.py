@@ -65,7 +65,7 @@ class Graph(Protocol):
     """A graph over index vectors, whichever library keeps it."""
 
     def found(self, queries: Array, k: int, width: int) -> NDArray[np.intp]:
-        """Rows of the gallery, shape (n, k), best first; -1 where nothing was found.
+        """Rows of the gallery, shape (n, k), best first; -1 if nothing was found.
 
         Args:
             queries: index vectors of the other view, shape (n, d).
@@ -120,10 +120,10 @@ def scored(queries: Array, gallery: Array, rows: NDArray[np.intp]) -> Array:
     Args:
         queries: index vectors, shape (n, d).
         gallery: index vectors of the other view, shape (m, d).
-        rows: of the gallery, shape (n, k); -1 where nothing was found.
+        rows: of the gallery, shape (n, k); -1 if nothing was found.
 
     Returns:
-        Scores, shape (n, k); -infinity where nothing was found.
+        Scores, shape (n, k); -infinity if nothing was found.
     """
     scores: Array = np.einsum("nd,nkd->nk", queries, gallery[rows])
     return np.where(rows < 0, -np.inf, scores)

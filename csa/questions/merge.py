@@ -114,8 +114,8 @@ class PublishedMoments:
             whole = False
         if not whole:
             raise ArtifactError(
-                f"{path}: damaged, or of another version of csa; have it published again by `csa "
-                f"moments`"
+                f"{path}: damaged, or of another version of csa; its team can write it again "
+                f"with `csa moments`"
             )
         return cls(encoders, folds, groups)
 

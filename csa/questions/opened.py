@@ -177,7 +177,8 @@ class Fitted:
         is_file = what_is(Path(value)) == "a file"
         if not is_file and names_a_file(value):
             raise InputError(
-                f"{value[:200]!r} reads as a file, but there is none; correct the path"
+                f"{value[:200]!r} looks like the name of a file, but there is no "
+                f"such file; correct the path"
             )
         modality = modality_of(value) if is_file else "text"
         for name, view in self.params.views.items():
@@ -185,5 +186,6 @@ class Fitted:
                 return name
         views = ", ".join(f"{name} ({view.modality})" for name, view in self.params.views.items())
         raise InputError(
-            f"{shown} reads as {modality}, but no view is of that modality; the views are {views}"
+            f"{shown} looks like a file of modality {modality}, but no view is of that modality; "
+            f"the views are {views}"
         )

@@ -164,7 +164,7 @@ def matches(fitted: Fitted, view: str, features: Array, top: int) -> list[list[d
 
 
 def _files_of(view: ViewParams, root: Path) -> ItemFiles | None:
-    """The files that a view's items lie in; None where they lie in the pairs table or in files of
+    """The files that a view's items lie in; None if they lie in the pairs table or in files of
     features.
     """
     return None if view.modality in ("text", "array") else ItemFiles(root, view.modality)

@@ -48,7 +48,7 @@ def worth(report: SweepReport) -> dict[int, list[float]]:
 
     Returns:
         Groups with unpaired items -> for each seed the groups without, at least as many and at
-        most as many as were measured; empty where one of the methods was not measured.
+        most as many as were measured; empty if one of the methods was not measured.
     """
     part = SweepPart("groups", report.data_efficiency)
     sizes = [size for size in part.places if part.at("csa", size)]

@@ -37,7 +37,7 @@ class Side:
         aliases: such as champion.
         queries: its per-query table.
         run: its run record as a mapping.
-        alignment: None where its encoders are not those of the workspace's features, so that it
+        alignment: None if its encoders are not those of the workspace's features, so that it
             cannot be asked.
     """
 
@@ -64,7 +64,7 @@ class Versus:
         slices: rows of slice, gain and at_most, the lowest first; none where they could not be
             told.
         confidence: of the intervals.
-        held_out: None where the workspace holds other pairs than both were measured on: then
+        held_out: None if the workspace holds other pairs than both were measured on: then
             nothing can be shown.
         loaders: of the items of each view.
         modalities: of each view.
@@ -238,7 +238,7 @@ def _changes(first: Side, second: Side) -> dict[str, Any]:
 
 def _differing(first: Any, second: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Leaves of two nested mappings that are not equal: dotted name, first value, second value;
-    None where there is none.
+    None if there is none.
     """
     if isinstance(first, dict) or isinstance(second, dict):
         first, second = first or {}, second or {}

@@ -1,5 +1,5 @@
 """What was measured beyond retrieval: classes, conformal decisions, other methods. Each gives
-None where it was not measured.
+None if it was not measured.
 """
 
 from statistics import fmean
@@ -138,7 +138,7 @@ def suspected(source: Source, show: tuple[Shower, Shower]) -> dict[str, Any] | N
         show: one for each view, in order.
 
     Returns:
-        The summary and the worst pairs; None where they were not looked for.
+        The summary and the worst pairs; None if they were not looked for.
     """
     if source.suspects is None:
         return None
@@ -179,7 +179,7 @@ def sweep(source: Source) -> dict[str, Any] | None:
 
 
 def _mean_recall(rows: list[SweepRow]) -> float | None:
-    """Recall at 1 of both directions and all subsets alike; None where the method was not
+    """Recall at 1 of both directions and all subsets alike; None if the method was not
     measured there.
     """
     return fmean(row.recall for row in rows) if rows else None

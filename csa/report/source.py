@@ -69,7 +69,7 @@ class Measured:
 
     @property
     def classification(self) -> ClassificationMetrics | None:
-        """Of images by classes; None where they carry no labels."""
+        """Of images by classes; None if they carry no labels."""
         if isinstance(self.metrics, OutOfContextTaskMetrics):
             return None
         return self.metrics.classification
@@ -102,10 +102,10 @@ class Source:
         loaders: of the items of each view, in order.
         further: classes and calibration of the held-out pairs.
         tasks: name -> what a further task measured.
-        sweep: sweep.json of these held-out pairs, or None where there is none.
+        sweep: sweep.json of these held-out pairs, or None if there is none.
         suspects: what was found of this alignment's training pairs, or None.
-        run: the run record as a mapping, or None where the run is not recorded.
-        registration: or None where it is not registered.
+        run: the run record as a mapping, or None if the run is not recorded.
+        registration: or None if it is not registered.
     """
 
     workspace: str

@@ -28,7 +28,7 @@ class TriedScore(Record):
 
     Attributes:
         score: its name.
-        n_components: None where the score weighs all.
+        n_components: None if the score weighs all.
         hubness_corrected: whether it was.
         held_out_mrr: mean reciprocal rank inside the folds.
     """
@@ -61,7 +61,7 @@ class TriedRound(Record):
 
 @dataclass(frozen=True)
 class Tried(Record):
-    """What was compared on held-out folds, in order; empty where everything was set by hand.
+    """What was compared on held-out folds, in order; empty if everything was set by hand.
 
     Attributes:
         recipes, scores: of the fit to the pairs.
@@ -148,29 +148,29 @@ class FitReport(Record):
 
     @property
     def nats(self) -> float | None:
-        """Mutual information of held-out canonical coordinates; None where no folds were held
+        """Mutual information of held-out canonical coordinates; None if no folds were held
         out.
         """
         return self.diagnostics.get("mutual_information_nats")
 
     @property
     def effective_dimension(self) -> float | None:
-        """Number of components that count; None where no folds were held out."""
+        """Number of components that count; None if no folds were held out."""
         return self.diagnostics.get("effective_dimension")
 
     @property
     def overfit_gap(self) -> float | None:
-        """Mean of in-sample correlation less weight; None where no folds were held out."""
+        """Mean of in-sample correlation less weight; None if no folds were held out."""
         return self.diagnostics.get("overfit_gap")
 
     @property
     def held_out_mrr(self) -> float | None:
-        """Mean reciprocal rank inside the folds; None where no folds were held out."""
+        """Mean reciprocal rank inside the folds; None if no folds were held out."""
         return self.diagnostics.get("held_out_mrr")
 
     @property
     def shared_signal(self) -> bool | None:
-        """Whether a shared signal was found; None where it was not looked for."""
+        """Whether a shared signal was found; None if it was not looked for."""
         found = self.diagnostics.get("shared_signal")
         return None if found is None else bool(found)
 

@@ -15,7 +15,7 @@ class Trimmed(Record):
     Attributes:
         share: of the training pairs that was left out.
         inside_folds_mrr: share that was tried -> gain in mean reciprocal rank in held-out folds;
-            empty where the share was given.
+            empty if the share was given.
         gain: metric -> paired difference over the held-out queries of both directions, refit less
             fit.
     """
@@ -63,7 +63,7 @@ class SuspectsSummary(Record):
         pairs: how many were scored.
         share_no_better_than_strangers: estimated share of mislabelled ones.
         more_likely_than_not: how many are more likely wrong than not.
-        trim: what a refit without the worst gained; None where none was asked for.
+        trim: what a refit without the worst gained; None if none was asked for.
         worst: the most suspect pairs, a row each.
     """
 

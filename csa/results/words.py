@@ -5,7 +5,7 @@ from csa.results.evaluation import RetrievalMetrics
 
 
 def arrow(direction: str) -> str:
-    """A direction for people; a name that is none stays as it is.
+    """A direction for people; any other name stays as it is.
 
     >>> arrow("image_to_text")
     'image → text'
@@ -80,7 +80,7 @@ def recall(k: int) -> str:
 
 
 def metric_name(metric: str) -> str:
-    """What a metric of queries is called; a name that is none stays as it is.
+    """What a metric of queries is called; any other name stays as it is.
 
     >>> [metric_name(name) for name in ("recall_at_5", "mrr", "map")]
     ['R@5', 'MRR', 'mAP']

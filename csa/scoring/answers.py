@@ -35,7 +35,7 @@ class Scores:
 
     Attributes:
         values: the similarities, shape (n,).
-        beside: what they say; None where nothing was evaluated.
+        beside: what they say; None if nothing was evaluated.
     """
 
     values: Float64
@@ -50,7 +50,7 @@ class Labelled:
         labels: of each item, the best first.
         scores: of these, shape (n, labels).
         p_match: p-value of "this item and this label belong together" among the held-out pairs,
-            shape (n, labels); None where nothing was evaluated.
+            shape (n, labels); None if nothing was evaluated.
         alpha: the labels whose p_match is above it are the conformal set.
     """
 

@@ -50,7 +50,7 @@ def answer(
     Args:
         scorer: of the model.
         columns: view -> its column; a cell is a text, the bytes of a file (or base64), a row of
-            features, or None where the row has no item of the view. One length for all.
+            features, or None if the row has no item of the view. One length for all.
         asked: what to do.
         limits: what is accepted in a cell.
 

@@ -34,7 +34,7 @@ class Limits:
 
 
 def features_in(cell: Any) -> Float64 | None:
-    """The features that a cell holds, shape (d,); None where it holds a raw item.
+    """The features that a cell holds, shape (d,); None if it holds a raw item.
 
     Args:
         cell: a list or an array of numbers, or anything else.
@@ -74,7 +74,7 @@ def item_in(cell: Any, modality: str, name: str, limits: Limits) -> Any:
         return _decoded(bytes(cell), modality, name, limits)
     if not isinstance(cell, str) or not cell.strip():
         raise InputError(
-            f"{name}: {_kind(cell)} is no item of modality {modality}; send the file's bytes "
+            f"{name}: {_kind(cell)} is not an item of modality {modality}; send the file's bytes "
             f"(base64 in JSON), or its features as a list of numbers"
         )
     return _named_or_encoded(cell, modality, name, limits)
@@ -82,7 +82,7 @@ def item_in(cell: Any, modality: str, name: str, limits: Limits) -> Any:
 
 def _text(cell: Any, name: str, limits: Limits) -> str:
     if not isinstance(cell, str):
-        raise InputError(f"{name}: {_kind(cell)} is no text; send a string")
+        raise InputError(f"{name}: {_kind(cell)} is not a text; send a string")
     if not cell.strip():
         raise InputError(f"{name}: the text is empty; say something")
     if len(cell) > limits.max_text:

@@ -42,7 +42,7 @@ class Scorer:
     Attributes:
         alignment: how features of the two views are compared.
         views: name -> the view and its frozen encoder, in order.
-        read_judge: gives the scores of held-out pairs, None where nothing was evaluated; called
+        read_judge: gives the scores of held-out pairs, None if nothing was evaluated; called
             when a question needs them.
         read_prompts: gives how labels are put into words.
         alpha: error rate of verdicts and sets where a question names none.
@@ -114,7 +114,7 @@ class Scorer:
 
     @cached_property
     def judge(self) -> "PairCalibration | None":
-        """Scores of held-out pairs; None where nothing was evaluated."""
+        """Scores of held-out pairs; None if nothing was evaluated."""
         return self.read_judge()
 
     @cached_property

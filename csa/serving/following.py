@@ -26,7 +26,7 @@ class Follower:
 
     Attributes:
         now: what answers.
-        trouble: why the alias cannot be followed at the moment; None where it can.
+        trouble: why the alias cannot be followed at the moment; None if it can.
         taken_over: how often another version, or a newer gallery, was taken over.
 
     Raises:

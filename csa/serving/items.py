@@ -34,7 +34,7 @@ def picture(answering: Answering, view: str, pair_id: str) -> bytes:
         item = decode_item(modality, file, value, answering.scorer.max_pixels)
     found = preview(item, value)
     if isinstance(found, str):
-        raise InputError(f"{view}: nothing of a {modality} can be shown to the eye")
+        raise InputError(f"{view}: items of modality {modality} cannot be shown as pictures")
     return _jpeg(found)
 
 
@@ -55,7 +55,7 @@ def sound(answering: Answering, view: str, pair_id: str) -> bytes:
     """
     value = _value(answering, view, pair_id)
     if answering.scorer.views[view].modality != "audio":
-        raise InputError(f"{view}: its items are no sounds")
+        raise InputError(f"{view}: its items are not sounds")
     with answering.files[view].open(value) as file:
         content = file.read(_MOST_SOUND + 1)
     if len(content) > _MOST_SOUND:
@@ -84,7 +84,7 @@ def tag(answering: Answering, view: str, pair_id: str) -> str:
 def _value(answering: Answering, view: str, pair_id: str) -> str:
     answering.scorer.view(view)
     if view not in answering.files:
-        raise InputError(f"{view}: its items are no files; they are in the answers themselves")
+        raise InputError(f"{view}: its items are not files; the answers hold the items themselves")
     return str(answering.pair(pair_id)[view])
 
 

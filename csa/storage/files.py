@@ -89,7 +89,7 @@ def refuse_pointer(content: bytes, name: str, what: str, container: str = "") ->
         content: of the file, or how it begins.
         name: what errors call it.
         what: its kind, for errors: image, audio, ...
-        container: the file that it was packed into; "" where it lies by itself.
+        container: the file that it was packed into; "" if it lies by itself.
 
     Raises:
         DataError: it is a pointer of Git LFS.
@@ -245,7 +245,7 @@ def walk(root: Path, limit: int | None = None) -> list[str]:
 
     Args:
         root: the folder.
-        limit: stop after about so many; None: never.
+        limit: stop after about this many; None: never.
 
     Returns:
         The paths, sorted.
@@ -290,8 +290,8 @@ def write_atomic(path: Path, content: bytes) -> None:
     temporary = path.with_name(f".{short}.{os.getpid()}.tmp")  # no longer than names may be
     if what_is(path) not in ("a file", "nothing"):
         raise WorkspaceError(
-            f"{path}: {what_is(path)} lies there, which is never replaced; move it, or give "
-            f"another name"
+            f"{path}: this is {what_is(path)}, and csa never replaces it; move it, or give another "
+            f"name"
         )
     _unfinished.add(temporary)
     try:

@@ -89,7 +89,7 @@ def test_moments_are_checked_alike(tmp_path, name):
     if name != "n":
         tensors[name] = np.full_like(tensors[name], np.inf)
     save_tensors(path, "moments", header | wrong, tensors)
-    with pytest.raises(ArtifactError, match=f"its {name} is none of moments"):
+    with pytest.raises(ArtifactError, match=f"its {name} cannot be that of moments"):
         Moments.load(path)
 
 

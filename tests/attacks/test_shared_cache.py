@@ -113,7 +113,7 @@ def test_wrong_features_of_the_right_items_are_not_taken(team, tmp_path, capfd):
     swap_shard(store, lambda frame: frame.with_columns(pl.col("features").reverse()))
     ws = team.teammate(tmp_path / "mate", store.root, "embed@image")
     seeding.from_the_team(Project(ws), "image")
-    assert "are not what the encoder gives here; none was taken" in capfd.readouterr().err
+    assert "differ from what the encoder gives here; none was used" in capfd.readouterr().err
     assert not known_features(team, ws)
 
 

@@ -88,13 +88,13 @@ def test_whatever_is_raised_is_one_line(call, monkeypatch, raised, said):
         (["metrics", "--limit", "0"], "'--limit': 0 is not in the range"),
         (["metrics", "--limit", "9" * 5000], "'--limit'"),
         (["search", "-k", "1" * 30, "x"], "not in the range"),
-        (["schedule", "--every", "nan"], "nan is no number"),
+        (["schedule", "--every", "nan"], "nan is not a number"),
         (["run", "--wait", "inf"], "not in the range"),
         (["nosuch\x1b]0;title\x07"], r"No such command 'nosuch\x1b]0;title\x07'; see `csa --help`"),
         (["-w"], "No such option"),
-        (["search", "\udcff"], "argument 2 is no UTF-8 text"),
-        (["classify", "a.png", "-l", "\udcff"], "argument 4 is no UTF-8 text"),
-        (["lineage", "\udcff"], "argument 2 is no UTF-8 text"),
+        (["search", "\udcff"], "argument 2 is not UTF-8 text"),
+        (["classify", "a.png", "-l", "\udcff"], "argument 4 is not UTF-8 text"),
+        (["lineage", "\udcff"], "argument 2 is not UTF-8 text"),
         (["compare", "9" * 5000, "2"], "no version or alias"),
         (["models", "-w", "../.."], "a name is one word"),
         (["models", "-w", "w" * 5000], "no workspace"),
@@ -152,10 +152,10 @@ def test_outputs_are_looked_at_before_the_work(refused, project, monkeypatch, en
     before = sorted(path.name for path in folder.iterdir())
     for name, said in {
         "x.txt": f"ends in {ending}",
-        f"pipe{ending}": "a pipe lies there, which is never replaced",
-        f"folder{ending}": "a folder lies there",
-        f"dead{ending}": "a link that leads nowhere lies there",
-        f"file/x{ending}": "is no folder",
+        f"pipe{ending}": "this is a pipe, and csa never replaces it",
+        f"folder{ending}": "this is a folder",
+        f"dead{ending}": "this is a link that leads nowhere",
+        f"file/x{ending}": "is not a folder",
         f"{'x' * 300}{ending}": "File name too long",
     }.items():
         assert said in refused(*OUTPUTS[ending], str(folder / name))

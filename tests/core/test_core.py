@@ -185,5 +185,7 @@ def test_an_alignment_of_another_version_is_said_to_be_one(tmp_path):
         csa.load(tmp_path / "b.safetensors")
     header, tensors = load_tensors(tmp_path / "a.safetensors", "alignment")
     save_tensors(tmp_path / "c.safetensors", "alignment", {**header, "score": "toy"}, tensors)
-    with pytest.raises(ArtifactError, match="its score, 'toy', is none of normalised_likelihood"):
+    with pytest.raises(
+        ArtifactError, match="its score is 'toy', but this csa knows normalised_likelihood"
+    ):
         csa.load(tmp_path / "c.safetensors")

@@ -314,7 +314,7 @@ def test_a_recipe_by_hand_is_followed():
     np.testing.assert_allclose(alignment.transform(X=X), (x - moments.mean_x) @ decomposition.A)
     assert alignment.hubness_corrected
     np.testing.assert_allclose(hand.weights_, decomposition.rho[:3])
-    with pytest.raises(InputError, match="moments are all there is"):
+    with pytest.raises(InputError, match="only moments were given"):
         csa.CSA(preparation="unit").fit_moments(Moments.from_arrays(X, Y))
 
 

@@ -171,7 +171,7 @@ def test_a_missing_value_written_out_is_kept_and_noted(tmp_path):
 
 def test_captions_as_structures(tmp_path):
     saved(tmp_path, text=[[{"raw": f"thing {i}", "sentid": i}] for i in range(N)])
-    refused(tmp_path, "which is no text; its texts are raw", kind="huggingface")
+    refused(tmp_path, "which is not a text; its texts are raw", kind="huggingface")
     result = read(tmp_path, kind="huggingface", columns={"text": "text.raw"})
     assert result.pairs["text"].to_list() == [f"thing {i}" for i in range(N)]
 
@@ -303,7 +303,7 @@ def test_splits_of_a_table_in_any_spelling(tmp_path):
     refused(tmp_path, "1 unknown split names: 'x_held' at row 19; .*dataset.splits")
     result = read(tmp_path, splits={"x_held": "none"})
     assert splits(result) == {"train": 12, "test": 6}
-    assert left_out(result)["rows of a split that dataset.splits says none of"] == 6
+    assert left_out(result)["rows of a split that dataset.splits sets to none"] == 6
 
 
 # Nothing is dropped or added

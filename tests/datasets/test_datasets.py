@@ -612,7 +612,7 @@ def test_views_and_arrays_must_match(arrays):
     )
     refused(
         arrays,
-        "dataset.arrays has 'z', which is no view",
+        "dataset.arrays has 'z', which is not a view",
         **(BOTH | {"arrays": {"x": "x.npy", "y": "y.npy", "z": "y.npy"}}),
     )
     refused(
@@ -860,4 +860,4 @@ def test_a_table_says_which_pairs_are_wrong(folder):
     assert pairs["mislabelled"].to_list() == [True, False, True, None, False] * (N // 5)
     assert "mislabelled" not in read(folder).pairs.columns
     table(folder, [*rows[:3], rows[3] + "perhaps", *rows[4:]], header="id,image,text,mislabelled")
-    refused(folder, r"row 4: 'perhaps' is no truth value")
+    refused(folder, r"row 4: 'perhaps' is not a truth value")

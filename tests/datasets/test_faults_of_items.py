@@ -223,11 +223,11 @@ def test_a_caption_that_is_missing(tmp_path, fault):
 
 
 @cases(
-    *(Fault(reader, edit, "is no text|without 'raw' as a text", 1 + (reader in TWO))
+    *(Fault(reader, edit, "is not a text|without 'raw' as a text", 1 + (reader in TWO))
       for value in (["a", "b"], {"raw": "a"}) for reader, edit in captioned(value)),
     Fault("webdataset",
           member("train-0.tar", "003.json", ("003.json", b'{"caption": {"en": "a"}}')),
-          "is no text"),
+          "is not a text"),
 )  # fmt: skip
 def test_a_structure_in_place_of_a_caption(tmp_path, fault):
     check_set_aside(tmp_path, fault)
@@ -296,7 +296,7 @@ def test_a_member_that_is_no_text_or_there_twice(tmp_path, fault):
     Fault("bare", swap("cc3m.tsv", "images/3.jpg", "https://x.org/3.jpg"), "address on the"),
     Fault("table-jsonl", both(
         records("pairs.jsonl", lambda rows: rows[3].update(mislabelled="maybe"))),
-        "no truth value"),
+        "not a truth value"),
 )  # fmt: skip
 def test_a_name_or_text_that_is_none(tmp_path, fault):
     check_set_aside(tmp_path, fault)

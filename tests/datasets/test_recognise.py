@@ -124,7 +124,7 @@ def test_a_split_column_of_unknown_names_and_missing_files_are_unsure(tmp_path):
     (tmp_path / "images" / "3.jpg").unlink()
     separated(tmp_path / "pairs.csv", rows(split=lambda i: ("train", "unsupervised")[i % 2]))
     layout = recognise(tmp_path)[0]
-    assert "column split holds 'unsupervised', which is no known split" in layout.unsure
+    assert "column split holds 'unsupervised', which is not a known split" in layout.unsure
     assert "1 of the first 20 files of column image are missing" in layout.unsure
 
 

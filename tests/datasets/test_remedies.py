@@ -368,7 +368,7 @@ CASES = [
         write("pairs.tsv", TABBED.replace("no. 5\n", 'no. 5""\n')),
     ),
     case(
-        "its top is no array; write an array",
+        "it does not hold an array; write an array",
         both(write("pairs.json", json.dumps({"rows": []})), settings(table="pairs.json")),
         write("pairs.json", json.dumps([{"a": f"x {i}", "b": f"y {i}"} for i in range(N)])),
     ),
@@ -490,7 +490,7 @@ CASES = [
         write("dataset_dict.json", json.dumps({"splits": ["train"]})),
     ),
     case(
-        "its features are no object",
+        "its features are not a JSON object",
         flat(HUB, arrow_set, write("dataset_info.json", '{"features": [1]}')),
         arrow_set,
     ),
@@ -518,7 +518,7 @@ CASES = [
         arrow_set,
     ),
     case(
-        "which is no item of a file; map another in",
+        "which cannot be read as an item; map another in",
         flat(HUB | {"columns": {"image": "text"}}, lambda f: hub(f, "a.parquet")),
         settings(columns={"image": "image"}),
         VIEWS,
@@ -570,7 +570,7 @@ CASES = [
         VIEWS,
     ),
     case(
-        "is no JSON object; correct dataset.columns",
+        "is not a JSON object; correct dataset.columns",
         lambda f: shard(f, samples("json", "[]")) | {"columns": {"text": "json.caption"}},
         both(good_shard, settings(columns={})),
         VIEWS,
@@ -698,7 +698,7 @@ CASES = [
     ),
     # Parameters
     case(
-        "stand for more than {} values",
+        "expand to more than {} values",
         both(
             texts,
             write(
@@ -713,12 +713,12 @@ CASES = [
         write("params.yaml", "fit: {folds: 5}\n"),
     ),
     case(
-        "a text with a NUL character; remove it",
+        "the text has a NUL character; remove it",
         both(texts, write("params.yaml", 'model: {name: "a\\0"}\n')),
         write("params.yaml", "model: {name: a}\n"),
     ),
     case(
-        "stands twice (first in line {}); keep one",
+        "is there twice (first in line {}); keep one",
         both(texts, write("params.yaml", "fit: {folds: 5}\nfit: {folds: 3}\n")),
         write("params.yaml", "fit: {folds: 3}\n"),
     ),
@@ -813,7 +813,7 @@ CASES = [
         write("3.bin", scan(3).tobytes()),
     ),
     item(
-        "is no whole number of points of {}; cut off, or not",
+        "cannot be divided into points of {}; fetch it again, or write",
         "lidar",
         scan(3).tobytes()[:-3],
         lambda i: scan(i).tobytes(),

@@ -125,10 +125,10 @@ def test_a_pool_that_cannot_be_read_says_why(tmp_path, settings, source, message
 
 
 def test_only_views_have_unpaired_items():
-    with pytest.raises(ParamsError, match="which is no view; the views are image, text"):
+    with pytest.raises(ParamsError, match="which is not a view; the views are image, text"):
         Params.from_mapping({"dataset": {"unpaired": {"sound": "x"}}})
     task = {"kind": "transfer", "dataset": {"unpaired": {"image": "x"}}}
-    with pytest.raises(ParamsError, match=r"tasks\.t is only measured on"):
+    with pytest.raises(ParamsError, match=r"nothing is fitted in tasks\.t"):
         Params.from_mapping({"tasks": {"t": task}})
 
 

@@ -129,7 +129,10 @@ def test_doubts_say_when_too_few_groups_calibrate_and_are_written_with_their_num
     nine, eight = np.linspace(0, 1, 9), np.linspace(0, 1, 8)
     assert not doubts(nine, np.arange(9), nine, np.arange(9), 0.1).reasons
     few = doubts(eight, np.arange(8), eight, np.arange(8), 0.1)
-    said = "8 groups calibrate, and no p-value is below 0.11: nothing can be rejected"
+    said = (
+        "there are only 8 groups to calibrate on, so no p-value can be below 0.11 and nothing can "
+        "be rejected"
+    )
     assert few.reasons == (said,)
     written = few.because("another").metrics
     assert written.doubtful and written.reasons == [*few.reasons, "another"]

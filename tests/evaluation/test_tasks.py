@@ -95,7 +95,7 @@ def test_images_go_to_the_most_similar_class_and_ties_count_against(images_first
     )
     assert found["predicted"].to_list() == ["a", "b", "a", "a"]
     assert found["rank"].to_list() == [1, 2, 2, 3] and found["top_1"].to_list() == [1, 0, 0, 0]
-    with pytest.raises(DataError, match="no candidate class, such as 'z'"):
+    with pytest.raises(DataError, match="not among the classes, such as 'z'"):
         classify(
             Dot(), images, ["a", "a", "b", "z"], classes([[1, 0], [0, 1], [-1, -1]]), images_first
         )

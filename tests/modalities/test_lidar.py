@@ -56,7 +56,7 @@ def test_a_scan_comes_back():
     ("content", "words"),
     [
         (b"", "a scan of 0 points"),
-        (cast([]).tobytes()[:-3], "no whole number of points"),
+        (cast([]).tobytes()[:-3], "cannot be divided into points"),
         (cast([]).tobytes()[: 16 * 5], "a scan of 5 points"),
         (np.full((20, 4), np.nan, "<f4").tobytes(), "20 of 20 points hold NaN"),
     ],
@@ -213,7 +213,7 @@ def test_the_fingerprint_covers_what_the_projection_uses_and_no_more():
 
 
 def test_lidar_settings_are_checked():
-    with pytest.raises(ParamsError, match="fov_up must lie above fov_down"):
+    with pytest.raises(ParamsError, match="fov_up must be above fov_down"):
         views = {
             "a": {"modality": "lidar", "encoder": "efficientnet-lite0", "lidar": {"fov_up": -30.0}}
         }

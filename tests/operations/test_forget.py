@@ -90,7 +90,7 @@ def test_a_list_with_items_keeps_its_other_lines_and_columns(tmp_path):
     )
     assert read_excluded(path) == Excluded({"p1": "a fish"}, {"0" * 64: "asked for"})
     path.write_text("item\nnot-a-hash\n")
-    with pytest.raises(DataError, match="line 2: item 'not-a-hash' is no sha256"):
+    with pytest.raises(DataError, match="line 2: item 'not-a-hash' is not a sha256"):
         read_excluded(path)
 
 

@@ -116,7 +116,7 @@ def test_a_damaged_object_of_the_shared_cache_is_named_and_computed_again(
     outcome = sharing.bring_up_to_date(Project(ws), "one")
     found = (repo.root / "data/f").read_bytes(), (repo.root / "data/d/e/g").read_bytes()
     assert found == made and outcome.status == "ran"
-    assert capsys.readouterr().err == f"note: {out} came damaged from team; computing one here\n"
+    assert capsys.readouterr().err == f"note: {out} arrived damaged from team; computing one here\n"
     assert stored.read_bytes() == whole, "the remote is mended"
     forget_locally(repo)
     assert sharing.bring_up_to_date(Project(ws), "one").status == "restored"

@@ -25,7 +25,7 @@ from csa.params.schema import Params
         ),
         ({"fit": {"folds": "five"}}, "'fit.folds': Input should be a valid integer, got 'five'"),
         ({"fit": {"folds": True}}, "fit.folds"),
-        ({"fit": {"shrinkage": 1.5}}, r"lies in \[0, 1\]"),
+        ({"fit": {"shrinkage": 1.5}}, r"must lie in \[0, 1\]"),
         ({"fit": {"shrinkage": [0.1]}}, "two numbers"),
         ({"dataset": {"split": {"test": 1.0}}}, "dataset.split.test"),
         (
@@ -162,25 +162,28 @@ VIEW = "{modality: text, encoder: x}"
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("fit: {folds: 3}\ndataset: {}\nfit: {}", "line 3: `fit` stands twice .first in line 1"),
-        ("fit:\n  seed: 1\n  folds: 3\n  seed: 2", "line 4: `seed` stands twice .first in line 2"),
+        ("fit: {folds: 3}\ndataset: {}\nfit: {}", "line 3: `fit` is there twice .first in line 1"),
+        (
+            "fit:\n  seed: 1\n  folds: 3\n  seed: 2",
+            "line 4: `seed` is there twice .first in line 2",
+        ),
         ("fit: {seed: 2024-13-45}", "fit.seed.*got '2024-13-45'"),
         ("fit: !!timestamp 2024-13-45", "'2024-13-45' is no value .month must be"),
         ("fit: !!timestamp x", "'x' is no value .* .line 1, column 6"),
         (f"fit: {{seed: {'1' * 5000}}}", "is no value .* .line 1, column 13"),
-        (f"fit: {{seed: 0x{'f' * 5000}}}", "a number of so many digits"),
+        (f"fit: {{seed: 0x{'f' * 5000}}}", "a number with too many digits"),
         ("[" * 5000, "nested more than 50 deep"),
         ("a: " + "[" * 60 + "]" * 60, "nested more than 50 deep"),
-        (aliases(8), "its aliases stand for more than 100,000 values"),
-        ("&a [*a]", "an alias inside what it stands for"),
-        ('model: {name: "a\\0b"}', "line 1: a text with a NUL"),
+        (aliases(8), "its aliases expand to more than 100,000 values"),
+        ("&a [*a]", "an alias lies inside the part that it stands for"),
+        ('model: {name: "a\\0b"}', "line 1: the text has a NUL"),
         ("a: 1\n---\nb: 2", "found another document"),
         ("fit: !!python/object/apply:os.system [ls]", "could not determine a constructor"),
         ("{[1]: 2}", "unhashable key"),
         ("checks: {leakage: [.nan, .nan]}", "leakage.0.*finite number"),
         ("gate: {margin: .inf}", "gate.margin.*finite number"),
-        ("checks: {leakage: [0.5, 0.1]}", "in the wrong order: the first is the smaller"),
-        ("checks: {fewest_groups: [5, 10]}", "in the wrong order: the first is the larger"),
+        ("checks: {leakage: [0.5, 0.1]}", "in the wrong order: warn must be the smaller"),
+        ("checks: {fewest_groups: [5, 10]}", "in the wrong order: warn must be the larger"),
         ("checks: {leakage: [-1, 0.1]}", "leakage.0.*greater than or equal to 0"),
         ("fit: {seed: -1}", "fit.seed.*greater than or equal to 0"),
         ("gate: {seed: 4294967296}", "gate.seed.*less than"),
@@ -228,7 +231,7 @@ def test_overrides_fill_an_empty_section_and_say_values_that_are_none():
     assert apply_overrides({"dataset": None}, ("dataset.path=x",)) == {"dataset": {"path": "x"}}
     for override, said in {
         "a=[" + "[" * 100: "nested|not valid",
-        "a={b: 1, b: 2}": "stands twice",
+        "a={b: 1, b: 2}": "is there twice",
         f"a={'9' * 5000}": "no value",
     }.items():
         with pytest.raises(ParamsError, match=said) as caught:

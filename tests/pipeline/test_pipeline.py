@@ -174,7 +174,7 @@ def test_many_queries_answer_as_each_alone(undisturbed):
     assert [json.loads(line) for line in typed.stdout.splitlines()] == alone
     assert (
         typed.returncode == 2
-        and "'gone.png' reads as a file" in typed.stderr
+        and "'gone.png' looks like the name of a file" in typed.stderr
         and "1 of the queries could" in typed.stderr
     )
     words = repo.run("search", *asked, "-k", "2").stdout.splitlines()
@@ -186,7 +186,10 @@ def test_many_queries_answer_as_each_alone(undisturbed):
     [
         (("score", "nothing.png", "a red star"), "'nothing.png': view 'image' takes images, and"),
         (("score", "shapes/images/red-star.png", "  "), "the text is empty"),
-        (("search", "shapes/images/read-star.png"), "reads as a file, but there is none"),
+        (
+            ("search", "shapes/images/read-star.png"),
+            "looks like the name of a file, but there is no such file",
+        ),
         (("status", "-w", "nowhere"), "no workspace 'nowhere'"),
         (("choices", "77"), "has no version 77"),
         (("run", "nowhere.yaml"), "nowhere.yaml: no such file"),

@@ -251,7 +251,7 @@ ACTS = [
     Act("not a CSA file, or damaged", write("x", b"damaged"), saved("x", "alignment"), model),
     Act("written in another format version; compute it again", older, saved("x", "alignment"),
         model),
-    Act("{} lies there, which is never replaced; move it, or give another name",
+    Act("this is {}, and csa never replaces it; move it, or give another name",
         lambda folder: (folder / "x").mkdir(), named("y"),
         lambda folder, name: write_atomic(folder / name, b"x")),
     Act("cannot be written ({}); give a shorter name", named("x"), named("y" * 255),
@@ -293,7 +293,7 @@ ACTS = [
     Act("a decompression bomb, or constant data; nothing of it was read. Write it again",
         forged, lambda folder: np.savez_compressed(folder / "x.npz", np.ones((9, 2))),
         lambda folder, name: open_array(folder / "x.npz", "x.npz")),
-    Act("items of modality {} are no files; name another view", png, named("image"),
+    Act("items of modality {} are not files; name another view", png, named("image"),
         lambda folder, name: load_file(
             str(folder / "0.png"), "array" if name == "x" else name, 10_000)),
     Act("an address in a file that git carries is not trusted; set {} on this machine, or allow it",

@@ -168,7 +168,7 @@ def _text_field(record: Any, name: str) -> str:
     """A field that must be a text.
 
     Raises:
-        ItemError: it is not there, or is none.
+        ItemError: it is not there, or is not a text.
     """
     value = record.get(name) if isinstance(record, dict) else None
     if not isinstance(value, str):
@@ -188,7 +188,7 @@ def _entries(record: Any, name: str) -> list[Any]:
 
 
 def _place_of(reading: Reading, below: Any, name: str) -> tuple[str | None, list[str]]:
-    """Where an image lies, None where it is nowhere, and the folders that were looked in."""
+    """Where an image lies, None if it is nowhere, and the folders that were looked in."""
     below = below.strip("/") if isinstance(below, str) else ""
     folders = [below, *(f"{folder}/{below}" for folder in _FOLDERS)] if below else list(_FOLDERS)
     candidates = [f"{folder}/{name}".removeprefix("./").replace("/./", "/") for folder in folders]

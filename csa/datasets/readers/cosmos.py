@@ -105,7 +105,7 @@ def _image(record: dict[str, Any], place: str) -> str:
 
 
 def _captions(record: dict[str, Any], place: str) -> tuple[dict[str, str | None], str | None]:
-    """Captions by name, and whether they are out of context (None where nothing is said)."""
+    """Captions by name, and whether they are out of context (None if nothing is said)."""
     if "articles" in record:
         return _articles(record["articles"], place), None
     captions = {name: as_text(record.get(name), name) for name in _CAPTIONS}
@@ -116,7 +116,7 @@ def _articles(articles: Any, place: str) -> dict[str, str | None]:
     if not isinstance(articles, list) or not all(
         isinstance(one, dict) and "caption" in one for one in articles
     ):
-        raise ItemError(f"{place}: 'articles' is no list of captions; {_EXPECTED}")
+        raise ItemError(f"{place}: 'articles' is not a list of captions; {_EXPECTED}")
     return {
         f"caption{k}": as_text(article["caption"], "caption")
         for k, article in enumerate(articles, start=1)

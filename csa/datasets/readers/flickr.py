@@ -88,7 +88,7 @@ def read_flickr(reading: Reading) -> None:
 
 
 def captions_of(files: Sequence[str]) -> str | None:
-    """The file of captions nearest to the top; None where there is none.
+    """The file of captions nearest to the top; None if there is none.
 
     Args:
         files: of the data set.
@@ -163,7 +163,7 @@ def _separated(text: str, separator: str, numbered: bool, counts: Counter[str]) 
 
 
 def _read_splits(reading: Reading) -> dict[str, str]:
-    """Image name -> "train" or "test", empty where there are no split files."""
+    """Image name -> "train" or "test", empty if there are no split files."""
     lists = [name for name in reading.files if name.endswith("Images.txt")]
     files = {
         kind: next((name for name in lists if name.endswith(f"{kind}Images.txt")), None)

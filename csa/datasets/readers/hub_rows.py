@@ -44,7 +44,7 @@ class Part:
     """The rows of one split.
 
     Args:
-        name: of the split; None where it is the whole data set.
+        name: of the split; None if it is the whole data set.
         split: ours, or None.
         features: column -> its feature, as the library datasets describes it.
         columns: view -> column.
@@ -129,7 +129,7 @@ def media_fields(kind: Any, name: str) -> set[str]:
     names = {kind.field(i).name for i in range(kind.num_fields)} if types.is_struct(kind) else set()
     if not names & {"bytes", "path"}:
         raise DataError(
-            f"column {name!r} holds {kind}, which is no item of a file; map another in "
+            f"column {name!r} holds {kind}, which cannot be read as an item; map another in "
             f"dataset.columns"
         )
     return names & {"bytes", "path"}
@@ -209,7 +209,7 @@ def _column(reading: Reading, name: str, features: dict[str, Any], owner: str) -
 
 
 def kind_of(feature: Any) -> str:
-    """The name of a feature's type, such as Image; "" where it says none."""
+    """The name of a feature's type, such as Image; "" if it says none."""
     return str(feature.get("_type", "")) if isinstance(feature, dict) else ""
 
 

@@ -76,7 +76,7 @@ def _pass_over(reading: Reading, name: str, part: Part) -> None:
     rule = reading.untouched(part).what
     reading.pass_over(f"files of {name}/, {rule}", reading.below(name))
     if part == "none":
-        reading.notes.append(f"{name}/ is not read: dataset.splits says none of it")
+        reading.notes.append(f"{name}/ is not read: dataset.splits sets it to none")
         return
     scratch = Reading(reading.params, reading.views, reading.path)
     _read_part(scratch, name, None)
@@ -110,7 +110,9 @@ def _read_part(reading: Reading, name: str | None, split: str | None) -> None:
     info = load_json(reading.open(f"{folder}dataset_info.json"))
     features = (info.get("features") if isinstance(info, dict) else None) or {}
     if not isinstance(features, dict):
-        raise DataError(f"{reading.opened}: its features are no object; write the data set again")
+        raise DataError(
+            f"{reading.opened}: its features are not a JSON object; write the data set again"
+        )
     part = part_of_features(reading, (name, split), features, folder or "the data set")
     state = load_json(reading.open(f"{folder}state.json"))
     chosen = _indices(reading, state, folder)
@@ -141,7 +143,7 @@ def _arrow_files(state: Any, key: str, reading: Reading, folder: str) -> list[st
 
 
 def _indices(reading: Reading, state: Any, folder: str) -> list[int] | None:
-    """The rows that a saved index chooses, counted over all files; None where there is none."""
+    """The rows that a saved index chooses, counted over all files; None if there is none."""
     keys = ("_indices_data_files", "_indices_files")
     key = next((key for key in keys if isinstance(state, dict) and state.get(key)), None)
     if key is None:

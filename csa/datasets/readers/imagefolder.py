@@ -117,7 +117,7 @@ def images_of_classes(reading: Reading) -> list[ClassImage]:
 
 
 def _parts(reading: Reading, images: dict[str, tuple[str, ...]]) -> dict[str, Part]:
-    """Top folder -> its part, empty where the top folders are classes.
+    """Top folder -> its part, empty if the top folders are classes.
 
     Raises:
         DataError: some are splits, and another that holds folders of images is of unknown name.
@@ -147,7 +147,7 @@ def _in_splits(
         if part is None or len(path) < 3:
             reading.pass_over("images in no class's folder", [name])
         elif part == "none":
-            reading.pass_over(f"images of {top}/, which dataset.splits says none of", [name])
+            reading.pass_over(f"images of {top}/, which dataset.splits sets to none", [name])
         elif top not in annotated or not classes:
             found.append((name, below, part))
         elif path[-1] in annotated[top]:
@@ -167,7 +167,7 @@ def _annotations(reading: Reading, top: str) -> dict[str, str]:
 
 
 def _class_names(reading: Reading) -> dict[str, str]:
-    """Folder name -> label, empty where there is no class file."""
+    """Folder name -> label, empty if there is no class file."""
     name = next((name for name in _CLASS_FILES if name in reading.names), None)
     if name is None:
         return {}

@@ -32,7 +32,7 @@ def read_table(reading: Reading) -> None:
 
     Raises:
         DataError: no such table or column, a damaged table, an unknown encoding, an array of
-            another length, or a truth value that is none.
+            another length, or something that is not a truth value.
     """
     files = _find_tables(reading)
     parts = Parts(files, [read_cells(reading.open(file)) for file in files])
@@ -197,7 +197,7 @@ def _map_columns(reading: Reading, table: Table) -> dict[str, str]:
     for ours in given:
         if ours not in known and ours not in reading.params.arrays:
             raise DataError(
-                f"dataset.columns names {ours!r}, which is none of "
+                f"dataset.columns names {ours!r}, but the keys it can have are "
                 f"{', '.join(known)}{_nearest(ours, known)}"
             )
     columns = {}

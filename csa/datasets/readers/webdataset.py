@@ -81,7 +81,7 @@ class Shard:
     """Where members lie.
 
     Attributes:
-        name: of the tar; "" where the members are files of the data set.
+        name: of the tar; "" if the members are files of the data set.
         split: ours, or None.
         classes: names of classes in the order of their numbers.
         read: the text of a member.
@@ -110,7 +110,7 @@ class _Sample:
         count: how many members there are; more than `members` where an ending came again.
         twice: the member whose ending came again.
         used: endings that a view or the label read.
-        row: what was read; None where the sample was set aside.
+        row: what was read; None if the sample was set aside.
     """
 
     members: dict[str, Member] = field(default_factory=dict)
@@ -255,7 +255,7 @@ def _pair(reading: Reading, shard: Shard, where: tuple[str, str], sample: _Sampl
 
 
 def _class_name(label: str | None, classes: list[str], place: str) -> str | None:
-    """The name of a class that may be given by its number; None where there is no label."""
+    """The name of a class that may be given by its number; None if there is no label."""
     label = (label or "").strip()
     if not classes or not label.isdecimal():
         return label or None
@@ -286,7 +286,7 @@ def _text(
     except (ValueError, RecursionError, MemoryError) as error:
         raise ItemError(f"{place}: member {ending} is not JSON ({plain_words(error)})") from None
     if not isinstance(content, dict):
-        raise ItemError(f"{place}: member {ending} is no JSON object; correct dataset.columns")
+        raise ItemError(f"{place}: member {ending} is not a JSON object; correct dataset.columns")
     cell = content.get(field_name, dig(content, field_name.split(".")))
     return as_text(cell, f"{place}: {found}")
 

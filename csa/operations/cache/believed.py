@@ -30,7 +30,7 @@ def noted(ws: Workspace, wanted: Made) -> Made | None:
         wanted: the question; its answer does not count.
 
     Returns:
-        The note; None where there is none.
+        The note; None if there is none.
     """
     try:
         return Made.of(read_json(_file(ws, wanted)))

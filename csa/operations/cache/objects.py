@@ -31,7 +31,7 @@ class Made:
     """A stage that ran once: an entry of the run cache, or of dvc.lock.
 
     Attributes:
-        entry: its path in the store; "" where it is in none.
+        entry: its path in the store; "" if it is in none.
         command: of the stage.
         params: what it read of the parameters: file -> key -> value.
         deps, outs: path -> MD5.
@@ -60,7 +60,7 @@ class Made:
             ValueError: it has not the form of an entry; the message says what is odd.
         """
         if not isinstance(written, dict) or not written.keys() <= _OF_ENTRY:
-            raise ValueError("it is no entry of a run cache")
+            raise ValueError("it is not an entry of a run cache")
         command, params = written.get("cmd"), written.get("params") or {}
         if not isinstance(command, str) or not isinstance(params, dict):
             raise ValueError("its command or its parameters are of another kind")
@@ -84,10 +84,12 @@ def _items(listed: Any) -> dict[str, str]:
     found: dict[str, str] = {}
     for item in listed:
         if not isinstance(item, dict) or not item.keys() <= _OF_ITEM:
-            raise ValueError(f"it says more of an input or output than it may: {str(item)[:80]!r}")
+            raise ValueError(
+                f"an input or output has fields that it may not have: {str(item)[:80]!r}"
+            )
         path, oid = item.get("path"), item.get("md5")
         if not isinstance(path, str) or not isinstance(oid, str) or not _OID.fullmatch(oid):
-            raise ValueError(f"it names an input or output without an MD5: {str(item)[:80]!r}")
+            raise ValueError(f"an input or output has no MD5: {str(item)[:80]!r}")
         if path in found:
             raise ValueError(f"it names {path!r} twice")
         found[path] = oid
@@ -142,7 +144,7 @@ class Store:
             return bytes(file.read(length))
 
     def entry(self, path: str) -> Made | None:
-        """One entry of the run cache; None where it has not the form of one.
+        """One entry of the run cache; None if it has not the form of one.
 
         Args:
             path: where it lies.
@@ -179,7 +181,7 @@ class Store:
         return self._known[oid]
 
     def whole(self, oid: str) -> bytes | None:
-        """An object's bytes; None where it is gone, or its bytes are not those it is named
+        """An object's bytes; None if it is gone, or its bytes are not those it is named
         after.
         """
         if not self.has(oid):
@@ -191,7 +193,7 @@ class Store:
         return content if _md5(content) == oid.removesuffix(".dir") else None
 
     def has(self, oid: str) -> bool:
-        """Whether a file of that name is there; a pipe or a folder in its place is none."""
+        """Whether a file of that name is there; a pipe or a folder in its place does not count."""
         try:
             return bool(self.fs.info(self.path(oid))["type"] == "file")
         except (OSError, KeyError):

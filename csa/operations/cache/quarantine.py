@@ -98,10 +98,10 @@ class Quarantine:
                     continue
                 if place.fetch(oid, target):
                     return target
-                self.damaged.append(f"{path} came damaged from {name}")
+                self.damaged.append(f"{path} arrived damaged from {name}")
             except Exception as error:  # whatever a storage's own library raises
                 self.silent.setdefault(name, type(error).__name__)
-        raise GoneError(f"{path} is whole in no cache")
+        raise GoneError(f"no cache has {path} whole")
 
     def release(self) -> None:
         """Move what was fetched, and found good, into this machine's cache."""

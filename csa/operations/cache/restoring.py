@@ -140,7 +140,7 @@ def _restore(ws: Workspace, repo: Any, stage: Any) -> Restored:
 
 
 def _question(stage: Any) -> Made | None:
-    """What is asked of the caches, its entry the folder of answers among DVC's; None where DVC has
+    """What is asked of the caches, its entry the folder of answers among DVC's; None if DVC has
     no hash of some input.
     """
     from dvc.stage.serialize import to_single_stage_lockfile  # type: ignore[import-untyped]
@@ -202,8 +202,8 @@ def _signed(
                 yield made, files
     if unsigned and not good:
         print(
-            f"note: {name} lies signed in the shared cache, but by nobody whom {FILE} trusts to "
-            f"compute; computing it here",
+            f"note: the shared cache has a signed result of {name}, but {FILE} does not trust its "
+            f"signer; computing it here",
             file=sys.stderr,
         )
 
@@ -256,7 +256,8 @@ def _tell_unproven(ws: Workspace, name: str, wanted: Made, held: Quarantine) -> 
         if known:
             print(
                 f"note: {place} has a result of {name} for these inputs, but no dvc.lock here "
-                f"names it, so it is computed here; get the team's dvc.lock, or sign (`csa key`)",
+                f"names it, so csa computes it here; pull the team's dvc.lock, or let the team "
+                f"sign its results (`csa key`)",
                 file=sys.stderr,
             )
 

@@ -108,7 +108,7 @@ def from_the_team(project: Project, view: str) -> None:
 
 
 def _wanted(project: Project, view: str) -> _Wanted | None:
-    """What the item cache lacks; None where it lacks nothing, or nothing could be done with it."""
+    """What the item cache lacks; None if it lacks nothing, or nothing could be done with it."""
     try:
         pairs = read_pairs(project.ws.pairs)
         encoder = load_view_encoder(project.params.views[view])
@@ -176,7 +176,7 @@ def _table(shard: Path) -> FeatureTable:
     items = _items_of(shard)
     features = _column(shard, "features", pl.Array).to_numpy()
     if features.dtype != np.float32 or features.ndim != 2 or not np.isfinite(features).all():
-        raise ArtifactError("a shard holds something else than finite float32 features")
+        raise ArtifactError("a shard does not hold finite float32 features")
     return FeatureTable(items, features)
 
 
@@ -207,11 +207,12 @@ def _compare(wanted: _Wanted, drawn: list[str], theirs: Float32) -> None:
     here = wanted.encoder.encode([load(wanted.items[item]) for item in drawn])
     if here.shape != theirs.shape:
         raise ArtifactError(
-            f"they have {theirs.shape[1]} numbers an item, the encoder here gives {here.shape[1]}; "
-            f"none was taken"
+            f"they have {theirs.shape[1]} numbers an item, but the encoder here gives "
+            f"{here.shape[1]}; none of them was used"
         )
     off = np.linalg.norm(here - theirs, axis=1) > _TOLERANCE * np.linalg.norm(here, axis=1)
     if off.any():
         raise ArtifactError(
-            f"{int(off.sum())} of {len(drawn)} are not what the encoder gives here; none was taken"
+            f"{int(off.sum())} of {len(drawn)} differ from what the encoder gives here; none "
+            f"was used"
         )

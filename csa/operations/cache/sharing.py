@@ -53,7 +53,7 @@ def add_remote(ws: Workspace, name: str, url: str, endpoint: str | None, local: 
     """
     folder, name = ws.root / ".dvc", name.lower()  # as DVC has names
     if not name.strip():
-        raise InputError("a remote without a name is none; call it team, for instance")
+        raise InputError("a remote needs a name, such as team")
     if "://" not in url and not Path(url).is_absolute():
         url = os.path.relpath(ws.root / url, folder)  # as DVC keeps it
 

@@ -60,7 +60,7 @@ def publish(key: Key, made: Made, here: Store, there: Store) -> None:
 
 def claims(wanted: Made, there: Store, keys: list[Trusted]) -> Iterator[tuple[Made, Files | None]]:
     """Answers to a question that lie signed on a remote: each with the sha256 of its files, or with
-    None where nobody who is trusted has signed it.
+    None if nobody who is trusted has signed it.
 
     Args:
         wanted: the question.

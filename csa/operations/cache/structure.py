@@ -49,15 +49,17 @@ def files_of(command: str, path: str, content: bytes) -> dict[str, str]:
         found = {entry["relpath"]: entry["md5"] for entry in listed}
         plain = all(entry.keys() == {"relpath", "md5"} for entry in listed)
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise ArtifactError(f"the list of files of {path} is none") from None
+        raise ArtifactError(f"the list of files of {path} cannot be read") from None
     if not plain or len(found) != len(listed):
-        raise ArtifactError(f"the list of files of {path} says more of a file than its name")
+        raise ArtifactError(f"the list of files of {path} has more about a file than its name")
     for name, md5 in found.items():
         if not isinstance(md5, str) or not _MD5.fullmatch(md5) or not _plain(name):
-            raise ArtifactError(f"the list of files of {path} names {name!r}, a place outside it")
+            raise ArtifactError(
+                f"the list of files of {path} names {name!r}, which lies outside it"
+            )
     folders = {str(above) for name in found for above in PurePosixPath(name).parents}
     if folders & found.keys():
-        raise ArtifactError(f"the list of files of {path} has a file that is a folder too")
+        raise ArtifactError(f"the list of files of {path} has one name as a file and as a folder")
     _check_names(command, path, found)
     return found
 

@@ -66,7 +66,7 @@ def look_again(ws: Workspace, items: set[str]) -> Purged | None:
         items: sha256 of each item's content, all of them forgotten already.
 
     Returns:
-        What was removed; None where nothing has come back.
+        What was removed; None if nothing has come back.
     """
     memory = _memory(ws)
     with _reached(ws) as caches:
@@ -117,7 +117,7 @@ class _Caches:
         return next((found for store in held if (found := store.content(path, oid))), {})
 
     def table(self, oid: str) -> pl.DataFrame | None:
-        """An object as a table; None where it is none, gone or damaged."""
+        """An object as a table; None if it is something else, gone or damaged."""
         if oid not in self._tables:
             content = self.whole(oid)
             try:

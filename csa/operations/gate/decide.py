@@ -43,7 +43,7 @@ class Proposal:
 
     Attributes:
         decision: verdict, reason, numbers.
-        question: what was asked, as the ledger keeps it; None where there is nothing to write,
+        question: what was asked, as the ledger keeps it; None if there is nothing to write,
             because it was decided before.
         approval: whether a person has to agree first.
     """
@@ -189,7 +189,7 @@ def _asked(line: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class _Contest:
-    """A challenger's run against the champion, None where there is none yet."""
+    """A challenger's run against the champion, None if there is none yet."""
 
     project: Project
     run: RunRecord
@@ -262,7 +262,7 @@ class _Contest:
 
 
 def _what_differs(run: RunRecord, champion: Version) -> list[str]:
-    """Why a champion cannot be measured on a run's held-out pairs; empty where it can."""
+    """Why a champion cannot be measured on a run's held-out pairs; empty if it can."""
     encoders = json.loads(champion.tags.get("encoders", "{}"))
     differing = [
         f"the encoder of {view}"

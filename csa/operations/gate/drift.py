@@ -105,7 +105,7 @@ def _same_encoders(project: Project, champion: Version) -> bool:
 
 
 def _report(project: Project, champion: Version) -> FitReport | None:
-    """The champion's fit.json, from its run record or the registry; None where neither has one of
+    """The champion's fit.json, from its run record or the registry; None if neither has one of
     this version.
     """
     run_id = champion.tags.get("run_id", "")

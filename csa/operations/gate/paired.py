@@ -30,7 +30,7 @@ class Decision:
     Attributes:
         verdict: promote or keep (the champion).
         reason: one sentence for people.
-        gain: challenger minus champion, mean over both directions; None where nothing was compared.
+        gain: challenger minus champion, mean over both directions; None if nothing was compared.
         low, high: its confidence interval.
         evidence: what else was measured, such as the slices; JSON-able.
     """

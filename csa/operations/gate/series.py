@@ -51,7 +51,7 @@ class Terms:
 
     Attributes:
         number: which challenger of its champion on these pairs it is; 1 for the first.
-        must_go: why the champion should not stay, as a clause; None where it may.
+        must_go: why the champion should not stay, as a clause; None if it may.
     """
 
     number: int = 1

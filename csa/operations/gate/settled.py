@@ -69,7 +69,7 @@ def recall(project: Project, run: RunRecord) -> Settled | None:
 
 
 def version_of(ws: Workspace, run: RunRecord) -> int | None:
-    """The version that the run was last registered as, as noted here; None where nothing was
+    """The version that the run was last registered as, as noted here; None if nothing was
     noted.
 
     Args:
@@ -77,7 +77,7 @@ def version_of(ws: Workspace, run: RunRecord) -> int | None:
         run: its record.
 
     Returns:
-        The version's number; None where nothing was noted.
+        The version's number; None if nothing was noted.
     """
     path = _path(ws, run)
     return int(read_json(path)["version"]) if path.is_file() else None

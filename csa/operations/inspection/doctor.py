@@ -65,7 +65,7 @@ def requirements_of(package: str, extra: str) -> list[Requirement]:
         extra: whose requirements count beside those that always do.
 
     Returns:
-        One a package, those whose bounds are known to matter first; empty where the package was
+        One a package, those whose bounds are known to matter first; empty if the package was
         not installed but lies on the path.
     """
     order = list(_WHY)

@@ -42,14 +42,14 @@ _EFFICIENCY = 0.6  # of the speed of one large product, which a whole forward pa
 
 
 def published_items(recipe: str, modality: Modality) -> int | None:
-    """Items of a data set that is not here; None where it has no known size.
+    """Items of a data set that is not here; None if it has no known size.
 
     Args:
         recipe: its name, which is that of the data set.
         modality: of the view.
 
     Returns:
-        Their number; None where the data set has no known size.
+        Their number; None if the data set has no known size.
     """
     return _PUBLISHED.get(recipe, {}).get(modality)
 

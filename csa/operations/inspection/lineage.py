@@ -198,7 +198,7 @@ def hashes_of(project: Project, item: str) -> set[str]:
         item: as a person names it.
 
     Returns:
-        Hashes (sha256); empty where nothing is known of the item.
+        Hashes (sha256); empty if nothing is known of the item.
     """
     if is_hash(item):
         return {item}
@@ -241,7 +241,7 @@ def _record_of(registry: Registry, version: Version) -> RunRecord:
         return RunRecord(**downloads.run_json(registry, version))
     except TypeError as error:
         raise ArtifactError(
-            f"version {version.version}: its run.json is no run record of this version of csa "
+            f"version {version.version}: its run.json is not a run record of this version of csa "
             f"({error})"
         ) from None
 

@@ -60,11 +60,11 @@ class Plan:
     Attributes:
         workspace: its name.
         stages: stage -> `up to date`, `out of date` or `follows` (runs if what it reads changes).
-        views: what embedding would compute, an entry for each encoder of a view; empty where the
+        views: what embedding would compute, an entry for each encoder of a view; empty if the
             data set cannot be read.
         last_seconds: how long the other stages took when they last ran here.
         problems: what stands in the way, one line each.
-        data: the account of the data set (docs/artifacts.md, account.json); empty where it cannot
+        data: the account of the data set (docs/artifacts.md, account.json); empty if it cannot
             be read.
     """
 
@@ -331,7 +331,7 @@ def _plan_pool(project: Project, view: str, whole: ViewEncoder) -> list[ViewPlan
 def _guess_view(
     ws: Workspace, view: str, settings: ViewParams, items: list[tuple[str, str]] | None
 ) -> list[ViewPlan]:
-    """What an encoder of a view would cost whose data or model is not here; empty where nothing
+    """What an encoder of a view would cost whose data or model is not here; empty if nothing
     is known of it.
     """
     count = estimates.published_items(ws.name, settings.modality) if items is None else len(items)

@@ -173,7 +173,7 @@ def _bytes(path: Path) -> int:
 
 
 def _metrics(ws: Workspace) -> dict[str, Any] | None:
-    """The metrics as JSON; None where nothing was evaluated, or by another version of csa."""
+    """The metrics as JSON; None if nothing was evaluated, or by another version of csa."""
     try:
         return EvaluationMetrics.read(ws.metrics).as_dict()
     except ArtifactError:

@@ -49,7 +49,7 @@ def history(ws: Workspace, model: str) -> list[Line]:
 
 
 def objection(ws: Workspace) -> str | None:
-    """Why a move of this person would not count for others; None where it would.
+    """Why a move of this person would not count for others; None if it would.
 
     Args:
         ws: whose keys are trusted.

@@ -179,7 +179,7 @@ def history(path: Path, model: str) -> list[Line]:
         model: whose lines.
 
     Returns:
-        The lines; empty where there is no ledger.
+        The lines; empty if there is no ledger.
     """
     return in_order([line for line in entries(path) if line["model"] == model])
 

@@ -29,7 +29,7 @@ class Check:
 
 
 def note(project: Project) -> str | None:
-    """What a person should know when registry and ledger disagree; None where all is well or
+    """What a person should know when registry and ledger disagree; None if all is well or
     nothing is registered.
 
     It moves nothing: the next gate, promotion or rollback makes it good.

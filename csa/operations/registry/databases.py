@@ -15,7 +15,7 @@ _BESIDE = ("-wal", "-shm", "-journal")
 
 
 def damage(database: Path) -> str | None:
-    """What SQLite says is wrong with a file; None where it is sound, missing, empty, or locked
+    """What SQLite says is wrong with a file; None if it is sound, missing, empty, or locked
     by another process.
     """
     if not database.is_file() or not database.stat().st_size:
@@ -53,7 +53,7 @@ def mend_prefect(ws: Workspace) -> str | None:
     and no result.
 
     Returns:
-        What to tell; None where nothing was wrong.
+        What to tell; None if nothing was wrong.
     """
     database = ws.prefect_home / "prefect.db"
     found = damage(database)

@@ -129,11 +129,11 @@ def kept_fit_report(registry: Registry, run_id: str, version: Version | None) ->
 
     Args:
         registry: where it may be registered.
-        run_id: of the run; "" where none is known.
+        run_id: of the run; "" if none is known.
         version: that the run made, if it made one.
 
     Returns:
-        Choices and diagnostics of the fit; None where there is neither.
+        Choices and diagnostics of the fit; None if there is neither.
     """
     here = registry.ws.runs / (run_id or "none") / "fit.json"
     if here.is_file():

@@ -123,7 +123,7 @@ def _copy_encoder(part: ViewParams, folder: Path) -> None:
     files = find_model(part, sorted(BUILTIN))
     if not any(files.folder.glob("*.safetensors")):
         raise EncoderError(
-            f"encoder {part.encoder!r}: its weights are no safetensors, and a registered model "
+            f"encoder {part.encoder!r}: its weights are not safetensors, and a registered model "
             f"carries no pickle; save it again with save_pretrained, or set model.with_weights to "
             f"false"
         )

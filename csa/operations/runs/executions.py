@@ -52,7 +52,7 @@ class Execution:
         outcome: done; refused, by a check of the data; failed; or interrupted.
         seconds, cpu_seconds: wall time, and processor time of this process and all it started,
             stages included.
-        run_id, version, verdict: what it came to; None where it came to nothing.
+        run_id, version, verdict: what it came to; None if it came to nothing.
         message: the gate's reason, or the error.
         stages: stage -> status; of those that ran here also seconds, cpu_seconds, peak_megabytes,
             and items computed and reused.
@@ -128,7 +128,7 @@ def executions_file(ws: Workspace) -> Path:
 
 
 def last(ws: Workspace) -> dict[str, Any] | None:
-    """The workspace's newest execution; None where nothing ran yet. A line that a killed process
+    """The workspace's newest execution; None if nothing ran yet. A line that a killed process
     left unfinished is no line.
     """
     path = executions_file(ws)

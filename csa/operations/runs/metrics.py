@@ -183,7 +183,7 @@ def metrics_table(ws: Workspace, limit: int) -> pl.DataFrame:
 
     Args:
         ws: whose database.
-        limit: at most so many runs.
+        limit: at most this many runs.
 
     Returns:
         The rows; none where no run is on record.
@@ -221,7 +221,7 @@ def flatten(
         prefix: before every name.
 
     Yields:
-        One tuple an estimate; low and high are None where it has no interval.
+        One tuple an estimate; low and high are None if it has no interval.
     """
     for key, value in metrics.items():
         if isinstance(value, dict) and "value" in value:

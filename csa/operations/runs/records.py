@@ -170,7 +170,7 @@ def read_record(ws: Workspace, run_id: str) -> RunRecord:
 
 
 def record_of(project: Project) -> RunRecord | None:
-    """The record of what the workspace holds now, found by its files; None where that is not
+    """The record of what the workspace holds now, found by its files; None if that is not
     recorded.
     """
     ws = project.ws

@@ -61,7 +61,7 @@ def place() -> Path:
 
 
 def own_key() -> Key | None:
-    """The key of this person, None where there is none.
+    """The key of this person, None if there is none.
 
     Raises:
         WorkspaceError: there is a file, but no Ed25519 key without a passphrase in it.
@@ -81,7 +81,7 @@ def own_key() -> Key | None:
             f"without a passphrase in {KEY_VARIABLE}"
         ) from None
     if not isinstance(private, Ed25519PrivateKey):
-        raise WorkspaceError(f"{path}: no Ed25519 key; `ssh-keygen -t ed25519` makes one")
+        raise WorkspaceError(f"{path}: not an Ed25519 key; `ssh-keygen -t ed25519` makes one")
     return Key(private)
 
 

@@ -34,7 +34,7 @@ class Trusted:
         key: public, without a name.
         may: what it is trusted for.
         since, until: the first day on which a signature counts, and the first on which it does not;
-            None where it is not bounded.
+            None if it is not bounded.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Trusted:
 
 
 def trusted_keys(ws: Workspace) -> list[Trusted] | None:
-    """The keys that a project trusts; None where it has no trusted-keys.toml, so that nothing is
+    """The keys that a project trusts; None if it has no trusted-keys.toml, so that nothing is
     signed.
 
     Raises:
@@ -73,7 +73,7 @@ def trusted_keys(ws: Workspace) -> list[Trusted] | None:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         said = str(error) if isinstance(error, InputError) else repr(error)
         raise InputError(
-            f"{path}: not as it has to be ({said}); an entry is what `csa key` prints"
+            f"{path}: an entry cannot be used ({said}); write it as `csa key` prints it"
         ) from None
 
 
@@ -90,7 +90,7 @@ def signer(
         when: the time, ISO 8601, as signed.
 
     Returns:
-        The trusted key; None where it is nobody's.
+        The trusted key; None if it is nobody's.
     """
     try:
         day = datetime.fromisoformat(when).astimezone(UTC).date()
@@ -106,8 +106,8 @@ def _read(entry: dict[str, Any]) -> Trusted:
         raise ValueError(f"no such key: {', '.join(sorted(unknown))}")
     may = frozenset(entry["may"])
     if not may or not may <= set(get_args(May)):
-        raise ValueError(f"may is {sorted(may)}, of {', '.join(get_args(May))}")
+        raise ValueError(f"may is {sorted(may)}; it can hold {', '.join(get_args(May))}")
     bounds = [entry.get(key) for key in ("since", "until")]
     if not all(bound is None or type(bound) is date for bound in bounds):
-        raise ValueError("since and until are days, such as 2026-01-01")
+        raise ValueError("since and until must be days, such as 2026-01-01")
     return Trusted(str(entry["name"]), plain(entry["public_key"]), may, *bounds)
