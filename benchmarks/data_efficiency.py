@@ -14,18 +14,16 @@ measured before it was there (they have no mrr) counted equal captions of two im
 
 import argparse
 import json
-import platform
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import scipy
 from threadpoolctl import threadpool_limits
 
 import csa
 from benchmarks.contrastive_head import ContrastiveHead
+from benchmarks.measure import about
 from csa.baselines import ASIF, PlainCCA, Procrustes, RidgeMap
 from csa.core.scores import CanonicalScore, component_grid
 from csa.evaluation.held_out import HeldOut
@@ -100,14 +98,9 @@ def measure(name: str, n: int, seed: int, data: SweepData) -> None:
     }
     if name == "default":
         row["recipe"] = model.alignment_.facts()
-    about = {
-        "machine": platform.processor() or platform.machine(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-    }
     RESULTS.parent.mkdir(exist_ok=True)
     command = "python -m benchmarks.data_efficiency"
-    write_json(RESULTS, {"command": command, **about, "rows": [*results["rows"], row]})
+    write_json(RESULTS, {**about(command), "rows": [*results["rows"], row]})
     recalls = [found.recall_at_1.value for found in scores.values()]
     print(
         f"{name:34} n={n:5} seed={seed} {recalls[0]:.3f}/{recalls[1]:.3f} {seconds:.1f} s",

@@ -90,21 +90,30 @@ def features(n: int, p: int, q: int, shared: int = 64) -> tuple[Any, Any]:
 def record(name: str, result: dict[str, Any]) -> None:
     """Write benchmarks/results/<name>.json and print the result."""
     RESULTS.mkdir(exist_ok=True)
-    about = {
-        "claim": sys.modules["__main__"].__doc__.splitlines()[0]
-        if sys.modules["__main__"].__doc__
-        else name,
-        "command": shlex.join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]]),
+    command = shlex.join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]])
+    said = {**about(command), **result}
+    (RESULTS / f"{name}.json").write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(result, indent=2))
+
+
+def about(command: str) -> dict[str, Any]:
+    """What CLAIMS.md says of a result: what was measured by which command and commit, and where.
+
+    A commit with `+` had changes that were not committed.
+    """
+    words = sys.modules["__main__"].__doc__
+    described = ["git", "-C", str(RESULTS), "describe", "--always", "--exclude=*", "--dirty=+"]
+    commit = subprocess.run(described, capture_output=True, text=True, check=True).stdout.strip()
+    return {
+        "claim": words.splitlines()[0] if words else command,
+        "command": command,
+        "commit": commit,
         "seed": SEED,
         "threads": 1,
         "machine": _machine(),
         "versions": {package: metadata.version(package) for package in ("numpy", "scipy")}
         | {"python": platform.python_version()},
     }
-    (RESULTS / f"{name}.json").write_text(
-        json.dumps(about | result, indent=2) + "\n", encoding="utf-8"
-    )
-    print(json.dumps(result, indent=2))
 
 
 def _machine() -> dict[str, Any]:

@@ -12,7 +12,6 @@ benchmarks/results/retrain_cost.json.
 
 import argparse
 import json
-import platform
 import shutil
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from typing import Any
 import polars as pl
 import yaml
 
+from benchmarks.measure import about
 from csa.params.schema import Params
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_json
@@ -72,7 +72,6 @@ def main() -> None:
     full, again, fixed = costs
     result = {
         "command": f"python -m benchmarks.retrain_cost --workspace {options.workspace}",
-        "machine": platform.processor() or platform.machine(),
         "items": len(items),
         "new_items": len(new),
         "full": _cost(full),
@@ -81,8 +80,9 @@ def main() -> None:
         "retrain_with_fixed_choices": _cost(fixed),
         "share_of_cpu_with_fixed_choices": round(fixed["cpu_seconds"] / full["cpu_seconds"], 4),
     }
-    known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    write_json(RESULTS, known | {options.workspace: result})
+    known = json.loads(RESULTS.read_text())["workspaces"] if RESULTS.exists() else {}
+    command = "python -m benchmarks.retrain_cost --workspace NAME"
+    write_json(RESULTS, {**about(command), "workspaces": known | {options.workspace: result}})
     print(json.dumps(result, indent=2))
 
 

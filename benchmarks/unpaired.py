@@ -11,18 +11,16 @@ on where it stopped.
 
 import argparse
 import json
-import platform
 import resource
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 
 import csa
+from benchmarks.measure import about
 from benchmarks.unpaired_features import Features, features
 from csa.core.matrices import Array
 from csa.core.search import best_ranks
@@ -143,14 +141,9 @@ def measure(key: tuple[str, int, int], data: Features, path: Path) -> None:
         **measured(model, data),
         "unpaired": model.alignment_.notes.get("unpaired"),
     }
-    about: dict[str, Any] = {
-        "command": "python -m benchmarks.unpaired FLICKR8K FOLDER",
-        "machine": platform.processor() or platform.machine(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-    }
     path.parent.mkdir(exist_ok=True)
-    write_json(path, {**about, "rows": [*results["rows"], row]})
+    command = "python -m benchmarks.unpaired FLICKR8K FOLDER"
+    write_json(path, {**about(command), "rows": [*results["rows"], row]})
     recalls = f"{row['image_to_text_r1']:.1f}/{row['text_to_image_r1']:.1f}"
     account = row["unpaired"] or {}
     said = {

@@ -1,9 +1,9 @@
 """Write what is made from the code, its tests and measurements: docs/cli.md, docs/parameters.md,
-docs/tested.md, and the measured parts of docs/results.md and the README.
+docs/tested.md, CLAIMS.md, and the measured parts of docs/results.md and the README.
 
 python -m docs.generate            write them
-python -m docs.generate --check    exit 1 if a page on disk is not what the code says, or a promise
-                                   names no test that is there
+python -m docs.generate --check    exit 1 if a page on disk is not what the code says, if a promise
+                                   names no test that is there, or a number has no home
 """
 
 import inspect
@@ -20,6 +20,7 @@ from pydantic_core import PydanticUndefined
 from csa.cli import main as cli
 from csa.cli.commands import SECTIONS
 from csa.params.schema import Params
+from docs.claims import claims_page
 from docs.measured import headline, measured
 from docs.tested import faults, promises, tested
 
@@ -158,13 +159,14 @@ _NAMES: dict[Any, tuple[str, str]] = {
     bool: ("yes or no", "answers"),
     type(None): ("null", "null"),
 }
-_BEGIN, _END = "<!-- measured: make docs -->", "<!-- end of measured -->"
+_BEGIN, _END = "<!-- made by make docs -->", "<!-- end of what is made -->"
 PAGES = {
     "cli.md": cli_page,
     "parameters.md": parameters_page,
     "tested.md": tested,
     "results.md": page_with("results.md", measured),
     "../README.md": page_with("../README.md", headline),
+    "../CLAIMS.md": claims_page,  # the last, as it reads the pages
 }
 
 
@@ -176,7 +178,11 @@ def main(arguments: list[str]) -> int:
         return 1
     drifted = []
     for name, make in PAGES.items():
-        page, path = make().rstrip() + "\n", FOLDER / name
+        try:
+            page, path = make().rstrip() + "\n", FOLDER / name
+        except ValueError as error:
+            print(f"{name} cannot be made:", error, sep="\n", file=sys.stderr)
+            return 1
         if "--check" not in arguments:
             path.write_text(page, encoding="utf-8")
         elif not path.is_file() or path.read_text(encoding="utf-8") != page:
