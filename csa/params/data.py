@@ -53,50 +53,50 @@ class DatasetParams(Section):
     )
     columns: dict[str, str] = Field(
         default_factory=dict,
-        description="which column of the table is what: a mapping from id, group, split, label, "
-        "mislabelled or a view to the name of a column. A column of the same name needs no entry",
+        description="the table's columns. It maps id, group, split, label, mislabelled or a view "
+        "to the name of a column; a column of the same name needs no entry",
     )
     arrays: dict[str, str] = Field(
         default_factory=dict,
-        description="a mapping from a view to a file of precomputed features (.npy, .npz, "
-        ".safetensors, .parquet). Its row i belongs to row i of the table",
+        description="files of precomputed features. It maps a view to a .npy, .npz, .safetensors "
+        "or .parquet, whose row i belongs to row i of the table",
     )
     unpaired: dict[str, str] = Field(
         default_factory=dict,
-        description="a mapping from a view to items without a partner, which the fit may use too: "
-        "a folder of files, a table, a .txt with one text a line, or a file of features "
+        description="items without a partner, which the fit may use too. It maps a view to a "
+        "folder of files, a table, a .txt with one text a line, or a file of features "
         "(docs/unpaired.md)",
     )
     language: str = Field(
         "en",
-        description="the language of the built-in data set's names: en, de, fr, ja or another one "
-        "that the `emoji` package has",
+        description="the language of the built-in data set's names. It is en, de, fr, ja or "
+        "another one that the `emoji` package has",
     )
     template: Template = Field(
         "a photo of a {label}",
-        description="for data sets of classes: the text that is paired with an item of class "
-        "{label}",
+        description="the text of an item of class {label}. It is for data sets of classes",
     )
     held_out: Literal["val", "test"] = Field(
         "val",
-        description="which part is held out, if the data set has the parts train, val and test. "
-        "The other one is not used",
+        description="the part that is held out. It counts if the data set has the parts train, "
+        "val and test; the other part is not used",
     )
     splits: dict[str, Literal["train", "val", "test", "none"]] = Field(
         default_factory=dict,
-        description="a mapping from the data set's own name of a split to train, val, test or "
-        "none; pairs of none are not used. Common names need no entry",
+        description="what the data set's own splits are. It maps such a name to train, val, test "
+        "or none, whose pairs are not used; common names need no entry",
     )
     on_error: Literal["refuse", "quarantine"] = Field(
         "refuse",
-        description="what happens to a row that cannot be used: it stops the run, or it is set "
+        description="what happens to a row that cannot be used. It stops the run, or it is set "
         "aside in data/quarantine.parquet and counted",
     )
     max_image_pixels: int = Field(
         50_000_000,
         gt=0,
         le=10**10,
-        description="an image with more pixels than this is refused as a decompression bomb",
+        description="the most pixels that an image may have. A larger one is refused as a "
+        "decompression bomb",
     )
     split: SplitParams = Field(default_factory=SplitParams)
 

@@ -17,8 +17,8 @@ class FitParams(Section):
     )
     shrinkage: Literal["auto"] | float | list[float] = Field(
         "auto",
-        description="how much the covariances are shrunk: auto, one number in [0, 1] for both "
-        "views, or [first view, second view]",
+        description="how much the covariances are shrunk. It is auto, one number in [0, 1] for "
+        "both views, or [first view, second view]",
     )
     n_components: Literal["auto"] | Count = Field(
         "auto", description="how many canonical dimensions the canonical score keeps"

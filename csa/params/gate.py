@@ -20,8 +20,8 @@ class GateParams(Section):
         0.95,
         gt=0.5,
         lt=1,
-        description="the confidence level of the gain's interval for the first challenger of a "
-        "champion. Later challengers on the same pairs are judged more strictly",
+        description="the confidence level of the gain's interval. It holds for a champion's first "
+        "challenger; later ones on the same pairs are judged more strictly",
     )
     bootstrap: int = Field(
         2000,
@@ -35,7 +35,7 @@ class GateParams(Section):
     )
     slices: list[str] = Field(
         default_factory=lambda: ["direction", "label", "caption_length", "group_size"],
-        description="parts of the held-out queries that are also compared one by one: direction, "
+        description="the parts of the queries that are also compared. Each is direction, "
         "caption_length, group_size, or a column of the pairs table such as label, with a slice "
         "for each value",
     )
@@ -43,17 +43,17 @@ class GateParams(Section):
         0.01,
         ge=0,
         lt=1,
-        description="a challenger is not promoted if it is surely worse than this on a slice. The "
-        "test is corrected for the number of slices",
+        description="the most that a challenger may surely lose on a slice. The test is corrected "
+        "for the number of slices",
     )
     max_megabytes: float | None = Field(
-        None, gt=0, description="a larger registered model is not promoted; null sets no limit"
+        None, gt=0, description="the largest registered model that is promoted; null sets no limit"
     )
     max_milliseconds: float | None = Field(
         None,
         gt=0,
-        description="a model that needs longer for 1,000 scores, in the best of many rounds, is "
-        "not promoted; null sets no limit",
+        description="the longest time for 1,000 scores. A model that is slower in the best of "
+        "many rounds is not promoted; null sets no limit",
     )
     approval: bool = Field(
         False,
@@ -65,6 +65,6 @@ class GateParams(Section):
     )
     outside_moves: Literal["accept", "repair"] = Field(
         "accept",
-        description="what happens when somebody moves the champion by hand in MLflow: `accept` "
-        "writes the move to the ledger, `repair` moves the champion back",
+        description="what happens to a champion that somebody moved in MLflow. `accept` writes "
+        "the move to the ledger, `repair` moves the champion back",
     )

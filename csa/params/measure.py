@@ -23,8 +23,8 @@ class PromptParams(Section):
     )
     names: Literal["whole", "first", "each"] = Field(
         "whole",
-        description="what to use of a label that lists several names between commas: the whole "
-        "label, its first name, or a sentence for each name",
+        description="which names of a label to use, if it lists several between commas. It is the "
+        "whole label, its first name, or a sentence for each name",
     )
 
 
@@ -66,14 +66,14 @@ class EvaluateParams(Section):
     )
     baselines: list[Baseline] = Field(
         default_factory=list,
-        description="methods that are fitted on the same training pairs and measured beside CSA: "
-        "asif, procrustes, ridge_map, plain_cca, canonical_published, raw_cosine. The last needs "
-        "views with the same number of dimensions",
+        description="methods that are measured beside CSA. They are fitted on the same training "
+        "pairs: asif, procrustes, ridge_map, plain_cca, canonical_published, and raw_cosine, "
+        "which needs views with the same number of dimensions",
     )
     multimodal: dict[str, MultimodalParams] = Field(
         default_factory=dict,
-        description="a mapping from a name to a model such as CLIP that is measured beside CSA "
-        "without a fit",
+        description="models such as CLIP that are measured beside CSA. It maps a name to a model; "
+        "nothing is fitted",
     )
     alpha: float = Field(
         0.1, gt=0, lt=0.5, description="the error rate of conformal verdicts and prediction sets"

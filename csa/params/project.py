@@ -28,8 +28,8 @@ class ModelParams(Section):
     )
     with_weights: bool = Field(
         False,
-        description="whether every registered version contains the files of its encoders. If not, "
-        "it names them by revision or hash, and the machine that loads the model must have them",
+        description="whether versions contain the files of their encoders. If not, they name them "
+        "by revision or hash, and the machine that loads the model must have them",
     )
 
 

@@ -101,8 +101,8 @@ class EncoderParams(Section):
     dtype: Dtype = Field("float32", description="the arithmetic of the forward pass")
     augment: Augment = Field(
         "none",
-        description="for images: flip averages the features of the picture and of its mirror "
-        "image; flip_and_scale, which not every encoder has, averages over two sizes too. "
+        description="which variants of an image are averaged. flip takes the picture and its "
+        "mirror image; flip_and_scale, which not every encoder has, takes two sizes of both. "
         "Retrieval gets better, and takes two or five times the time",
     )
     backend: Backend = Field(
