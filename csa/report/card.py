@@ -7,6 +7,7 @@ import numpy as np
 from csa.evaluation.plots import strangers
 from csa.report.html import decimal
 from csa.report.source import Source
+from csa.results.fit import UnpairedAccount
 
 _FEW_GROUPS = 300
 _WIDE_GAP = 0.3
@@ -65,6 +66,8 @@ def _limits(source: Source) -> list[str]:
             f"The {fit.pairs:,} training pairs are {fit.groups:,} independent groups; pairs "
             f"of one group repeat an item."
         )
+    if fit.unpaired is not None:
+        limits += unpaired_words(fit.unpaired, source.params.view_names)
     if source.quarantine.height:
         limits.append(
             f"{source.quarantine.height:,} unusable rows were set aside and are in no number here."
@@ -75,6 +78,38 @@ def _limits(source: Source) -> list[str]:
             "that commit."
         )
     return limits
+
+
+def unpaired_words(account: UnpairedAccount, views: tuple[str, str]) -> list[str]:
+    """What unpaired items and an encoder's labels mean for whoever judges the model.
+
+    Args:
+        account: of the fit.
+        views: names of the first and the second view.
+
+    Returns:
+        A sentence or two for each of the pool and the labels; empty if no item was in the pool.
+    """
+    pool = " and ".join(
+        f"{count:,} unpaired items of view {view}"
+        for view, count in zip(views, account.items, strict=True)
+        if count
+    )
+    if not pool:
+        return []
+    if not account.used:
+        return [f"{pool} were tried and not used: held-out pairs are not found better with them."]
+    said = [f"The fit has learned from {pool} too."]
+    if not account.checked_on_true_pairs:
+        said[0] += " There were no pairs to check that they help."
+    if account.learned_from_labels:
+        names = account.label_names or []
+        shown = f", such as {', '.join(names[:3])}" if names else ""
+        said.append(
+            f"It has also learned from {len(names) or 'the'} labels of an encoder{shown}. A "
+            f"classification of such classes measures what that encoder already knew."
+        )
+    return said
 
 
 def _threshold(source: Source) -> str:
