@@ -70,7 +70,7 @@ def compare(first: str, second: str, workspace: str, report: Path | None, as_jso
     else:
         click.echo(
             f"version {result.first} and version {result.second}, {result.queries:,} held-out "
-            f"queries, both directions alike"
+            f"queries, mean of both directions"
         )
         print_frame(result.table, False, "")
     if report is not None:
