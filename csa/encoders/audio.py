@@ -78,31 +78,27 @@ class AudioEncoder(PretrainedEncoder):
         import torch
 
         key = prepared[0][0]
-        values = torch.from_numpy(np.stack([array for _, array, _ in prepared])).to(
-            getattr(torch, self._dtype)
-        )
-        inputs: dict[str, Any] = {key: values, **self._inner}
+        inputs = {key: torch.from_numpy(np.stack([array for _, array, _ in prepared])).float()}
         if self._kind == "clap":
             # The extractor would call one recording of a batch long at random, so that its fusion
             # layer is exercised.
             inputs["is_longer"] = torch.zeros((len(prepared), 1), dtype=torch.bool)
-        with torch.inference_mode():
-            output = self._call(**inputs)
-            mask = (
-                self._mask(output, [samples for _, _, samples in prepared])
-                if self._kind == "whisper"
-                else None
-            )
-            features: Float32 = self._pool(output, mask).float().numpy()
-        return features
+        if self._kind == "whisper":  # states of a recording's own length: two hops a state
+            hops = 2 * self._extract.hop_length
+            inputs["own"] = torch.tensor([max(1, -(-n // hops)) for _, _, n in prepared])
+        return self.run(self._network, "torch", **inputs)
 
-    def _mask(self, output: Any, samples: list[int]) -> Any:
-        """1 for states of a recording's own length, (batch, time): two hops a state."""
-        import torch
+    def _network(self, own: Any = None, **inputs: Any) -> Any:
+        output = self._call(**inputs, **self._inner)
+        return self._pool(output, None if own is None else _first(own, output))
 
-        states = output.last_hidden_state.shape[1]
-        own = torch.tensor([max(1, -(-n // (2 * self._extract.hop_length))) for n in samples])
-        return (torch.arange(states) < own.unsqueeze(1)).long()
+
+def _first(own: Any, output: Any) -> Any:
+    """1 for the first `own` states of each recording, (batch, time)."""
+    import torch
+
+    states = torch.arange(output.last_hidden_state.shape[1], device=own.device)
+    return (states < own.unsqueeze(1)).long()
 
 
 def _window(extract: Any) -> float:

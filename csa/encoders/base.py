@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from csa.core.matrices import Float32
+from csa.encoders.device import Device
 from csa.errors import EncoderError
 from csa.params.views import EncoderParams, ViewParams
 
@@ -24,7 +25,7 @@ class Encoder(ABC):
     Every forward pass has one of few fixed shapes (short batches are filled up, items of one batch
     have one padded length) and runs in one thread. So an item's features are the same bits alone,
     in company, after a resumed run, and on any number of cores; several batches at once keep all
-    cores busy.
+    cores busy. Of a GPU, see `csa.encoders.device`.
 
     Args:
         description: as the attribute; a value may be a function, which is called when the
@@ -34,8 +35,11 @@ class Encoder(ABC):
 
     Attributes:
         batch_size: items in a forward pass.
-        origin: what loads it again in another process, a function and the view that it takes; the
-            registry writes it.
+        origin: what loads it again in another process, a function and what it takes; the registry
+            writes it.
+        device: where its network runs, if it has one.
+        dtype: what the network multiplies in.
+        on_device: whether it has a network that torch runs, on any device.
         augments: values of `augment` that this kind of encoder has.
         backends: values of `backend` that this kind of encoder has.
         cached: whether features are worth keeping in the item cache; not where they are only read
@@ -45,11 +49,14 @@ class Encoder(ABC):
     augments: ClassVar[tuple[str, ...]] = ("none",)
     backends: ClassVar[tuple[str, ...]] = ("torch",)
     cached = True
-    origin: tuple[Callable[[ViewParams], "Encoder"], ViewParams] | None = None
+    on_device: ClassVar[bool] = False
+    dtype = "float32"
+    origin: tuple[Callable[[ViewParams, str], "Encoder"], ViewParams, str] | None = None
 
     def __init__(self, description: Mapping[str, Any], batch_size: int):
         self._described = description
         self.batch_size = batch_size
+        self.device = Device()
         self._loading = threading.Lock()
         self._compiled: Callable[..., Float32] | None = None
 
@@ -91,8 +98,17 @@ class Encoder(ABC):
                 f"encoder {self.fingerprint} was not loaded from a view, so no other process can "
                 f"load it again; use csa.encoders.registry.load_encoder"
             )
-        load, view = self.origin
-        return load, (view,)
+        load, *given = self.origin
+        return load, tuple(given)
+
+    def place(self, device: Device) -> None:
+        """Have the network run on a device; before the weights are loaded."""
+        self.device = device
+
+    @property
+    def runs_on(self) -> str:
+        """The device's name; cpu for an encoder without a network that torch runs there."""
+        return self.device.name if self.on_device else "cpu"
 
     @abstractmethod
     def prepare(self, item: Any) -> Any:
@@ -128,14 +144,11 @@ class Encoder(ABC):
             Features, shape (batch, d), float32.
 
         Raises:
-            EncoderError: OpenVINO is not installed, or cannot run such a network.
+            EncoderError: OpenVINO is not installed, or cannot run such a network; one item does not
+                fit into a GPU's memory.
         """
-        import torch
-
         if backend == "torch":
-            with torch.inference_mode():
-                features: Float32 = network(**tensors).float().numpy()
-            return features
+            return self.device.run(network, tensors, self.dtype)
         with self._loading:
             if self._compiled is None:
                 from csa.encoders.openvino import Compiled
@@ -192,11 +205,17 @@ def _compute_in_one_thread() -> None:
 
 
 def options_of(view: ViewParams) -> dict[str, str]:
-    """What a description says of backend and augmentation; nothing of their defaults, so that
-    features made before are found.
+    """What a description says of backend, augmentation and arithmetic; nothing of their defaults,
+    so that features made before are found.
     """
-    given: dict[str, str] = {"backend": view.backend, "augment": view.augment}
-    return {name: value for name, value in given.items() if value not in ("torch", "none")}
+    arithmetic = "plain" if view.dtype == "float32" else "autocast"
+    given: dict[str, str] = {
+        "backend": view.backend,
+        "augment": view.augment,
+        "arithmetic": arithmetic,
+    }
+    defaults = ("torch", "none", "plain")
+    return {name: value for name, value in given.items() if value not in defaults}
 
 
 def batches(lengths: list[int], batch_size: int) -> list[list[int]]:

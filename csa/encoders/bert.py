@@ -14,23 +14,26 @@ class Bert:
 
     Args:
         folder: with config.json and model.safetensors, as `save_pretrained` writes them.
+        device: where the weights go, as torch calls it.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, device: str = "cpu"):
         from safetensors.torch import load_file
 
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        self._weights: dict[str, Any] = load_file(folder / "model.safetensors")
+        loaded = load_file(folder / "model.safetensors")
+        self._weights: dict[str, Any] = {name: one.to(device) for name, one in loaded.items()}
         self._heads = config["num_attention_heads"]
         self._layers = range(config["num_hidden_layers"])
         self._epsilon = config["layer_norm_eps"]
 
-    def states(self, ids: Any, mask: Any) -> Any:
+    def states(self, ids: Any, mask: Any = None) -> Any:
         """The last layer's states, shape (batch, length, d).
 
         Args:
             ids: of the tokens, shape (batch, length).
-            mask: 1 for tokens, 0 for padding, shape (batch, length).
+            mask: 1 for tokens, 0 for padding, shape (batch, length); None without any padding:
+                torch then takes a faster kernel that knows no mask.
 
         Returns:
             States, shape (batch, length, d).
@@ -41,8 +44,7 @@ class Bert:
         table = "embeddings.{}_embeddings.weight".format
         states = weights[table("word")][ids] + weights[table("token_type")][0]
         states = self._norm(states + weights[table("position")][:length], "embeddings.LayerNorm")
-        # Without padding torch takes a faster kernel that knows no mask.
-        seen = None if mask.all() else mask.bool()[:, None, None].expand(-1, 1, length, -1)
+        seen = None if mask is None else mask.bool()[:, None, None].expand(-1, 1, length, -1)
         for layer in self._layers:
             name = f"encoder.layer.{layer}"
             mixed = self._linear(

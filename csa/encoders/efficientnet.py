@@ -26,8 +26,8 @@ SIZES = {
 flip_and_scale` adds.
 """
 
-# A batch goes through the network in this many images at a time: their feature maps fit the cache,
-# and it is half as fast again.
+# On a processor a batch goes through the network in so many images at a time: their feature maps
+# fit the cache, and it is half as fast again.
 _IMAGES_A_PASS = 2
 
 
@@ -39,13 +39,14 @@ class EfficientNetLite(Encoder):
     image: its mirror image, and a larger size as well.
     """
 
+    on_device = True
     augments: ClassVar[tuple[str, ...]] = ("none", "flip", "flip_and_scale")
     backends: ClassVar[tuple[str, ...]] = ("torch", "openvino")
 
     def __init__(self, view: ViewParams):
         self.check(view)
         super().__init__(self._describe(view), view.batch_size)
-        self._name, self._dtype, self._backend = view.encoder, view.dtype, view.backend
+        self._name, self.dtype, self._backend = view.encoder, view.dtype, view.backend
         self._mirrored = view.augment != "none"
         self._sizes = SIZES[view.encoder][: 2 if view.augment == "flip_and_scale" else 1]
 
@@ -94,7 +95,12 @@ class EfficientNetLite(Encoder):
             torch.load(_weights_file(self._name), map_location="cpu", weights_only=True)
         )
         net.eval().requires_grad_(False)
-        return net.to(memory_format=torch.channels_last, dtype=getattr(torch, self._dtype))
+        return net.to(self.device.name, memory_format=torch.channels_last)
+
+    @property
+    def runs_on(self) -> str:
+        """See `Encoder.runs_on`; OpenVINO runs networks on the processor."""
+        return super().runs_on if self._backend == "torch" else "cpu"
 
     def prepare(self, item: Any) -> Any:
         """Pixels of one RGB image in each size, shape (size, size, 3), uint8."""
@@ -108,20 +114,17 @@ class EfficientNetLite(Encoder):
     def _pass(self, prepared: list[Any]) -> Float32:
         import torch
 
-        even = prepared + prepared[-1:] * (len(prepared) % _IMAGES_A_PASS)
-        parts = (
-            np.stack(even[i : i + _IMAGES_A_PASS]) for i in range(0, len(even), _IMAGES_A_PASS)
-        )
+        size = _IMAGES_A_PASS if self.runs_on == "cpu" else len(prepared)
+        even = prepared + prepared[-1:] * (-len(prepared) % size)
+        parts = (np.stack(even[i : i + size]) for i in range(0, len(even), size))
         passes = [
             self.run(self._network, self._backend, pixels=torch.from_numpy(part)) for part in parts
         ]
         return np.concatenate(passes)[: len(prepared)]
 
     def _network(self, pixels: Any) -> Any:
-        import torch
-
         # Channels last is what the stacked pixels are already.
-        scaled = (pixels.permute(0, 3, 1, 2).to(getattr(torch, self._dtype)) - 127) / 128
+        scaled = (pixels.permute(0, 3, 1, 2).float() - 127) / 128
         features = self._net.extract_features(scaled).mean((2, 3))
         return (
             (features + self._net.extract_features(scaled.flip(-1)).mean((2, 3))) / 2

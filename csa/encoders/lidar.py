@@ -5,6 +5,7 @@ from typing import Any
 
 from csa.core.matrices import Float32
 from csa.encoders.base import Encoder
+from csa.encoders.device import Device
 from csa.modalities.lidar import Sensor, project
 from csa.params.views import LidarParams
 
@@ -27,6 +28,15 @@ class LidarEncoder(Encoder):
         super().__init__(
             {**inner.description, "modality": "lidar", "projection": projection}, inner.batch_size
         )
+
+    def place(self, device: Device) -> None:
+        """See `Encoder.place`."""
+        self._inner.place(device)
+
+    @property
+    def runs_on(self) -> str:
+        """See `Encoder.runs_on`."""
+        return self._inner.runs_on
 
     def load(self) -> None:
         """See `Encoder.load`."""

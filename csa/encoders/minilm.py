@@ -2,7 +2,7 @@
 import as torch, and a question to a model would wait for it.
 """
 
-from functools import cached_property
+from functools import cached_property, partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,6 +26,8 @@ class MiniLM(Encoder):
         files: of the model, in the layout of sentence-transformers.
         view: how it is used; `serves` must say yes to it.
     """
+
+    on_device = True
 
     def __init__(self, files: ModelFiles, view: ViewParams):
         self._files, self._pooling, self._longest = (
@@ -58,7 +60,7 @@ class MiniLM(Encoder):
 
     @cached_property
     def _bert(self) -> Bert:
-        return Bert(self._files.folder)
+        return Bert(self._files.folder, self.device.name)
 
     @cached_property
     def _tokenizer(self) -> Any:
@@ -88,8 +90,9 @@ class MiniLM(Encoder):
             torch.tensor([values(ids) + [0] * n for ids, n in zip(prepared, missing, strict=True)])
             for values in (list, lambda ids: [1] * len(ids))
         )
-        return self.run(self._network, "torch", ids=ids, mask=mask)
+        network = partial(self._network, padded=any(missing))
+        return self.run(network, "torch", ids=ids, mask=mask)
 
-    def _network(self, ids: Any, mask: Any) -> Any:
-        states = SimpleNamespace(last_hidden_state=self._bert.states(ids, mask))
+    def _network(self, ids: Any, mask: Any, padded: bool) -> Any:
+        states = SimpleNamespace(last_hidden_state=self._bert.states(ids, mask if padded else None))
         return pool(self._files.name, states, self._pooling, -1, mask)

@@ -195,13 +195,12 @@ def load_pretrained(auto: Any, files: ModelFiles, what: str, **options: Any) -> 
         ) from None
 
 
-def load_model(auto: Any, files: ModelFiles, dtype: str) -> Any:
-    """The model, frozen, in evaluation mode.
+def load_model(auto: Any, files: ModelFiles) -> Any:
+    """The model, frozen, in evaluation mode, its weights in float32 whatever it is to multiply in.
 
     Args:
         auto: the Auto class that loads it.
         files: of the model.
-        dtype: of its weights, as torch names it, such as float32.
 
     Returns:
         The model. Its attribute `csa_has_pooler` is false where the files lack weights of its
@@ -213,10 +212,9 @@ def load_model(auto: Any, files: ModelFiles, dtype: str) -> Any:
     """
     import torch
 
-    loaded = load_pretrained(
-        auto, files, "model", dtype=getattr(torch, dtype), output_loading_info=True
+    model, report = load_pretrained(
+        auto, files, "model", dtype=torch.float32, output_loading_info=True
     )
-    model, report = loaded
     # A pooling head that a checkpoint never had is random, and only an error where it would be
     # used: see `has_pooler`.
     missing = sorted(key for key in report["missing_keys"] if not _is_pooler(key))

@@ -28,6 +28,8 @@ class PretrainedEncoder(Encoder):
         described: what else the features depend on.
     """
 
+    on_device = True
+
     def __init__(
         self,
         files: ModelFiles,
@@ -39,12 +41,8 @@ class PretrainedEncoder(Encoder):
     ):
         from transformers import AutoModel
 
-        self._files, self._layer, self._dtype, self._backend = (
-            files,
-            view.layer,
-            view.dtype,
-            view.backend,
-        )
+        self._files, self._layer, self._backend = files, view.layer, view.backend
+        self.dtype = view.dtype
         self._modality = view.modality
         self._two_towers = hasattr(model_class(AutoModel, config), f"get_{view.modality}_features")
         self._auto = AutoModel if self._two_towers else auto
@@ -62,6 +60,11 @@ class PretrainedEncoder(Encoder):
         super().__init__(description, batch_size)
 
     @property
+    def runs_on(self) -> str:
+        """See `Encoder.runs_on`; OpenVINO runs networks on the processor."""
+        return super().runs_on if self._backend == "torch" else "cpu"
+
+    @property
     def files(self) -> ModelFiles:
         """Of the model."""
         return self._files
@@ -73,7 +76,7 @@ class PretrainedEncoder(Encoder):
     @cached_property
     def _call(self) -> Any:
         """What is called: the model, or its tower, loaded when features are first needed."""
-        model = load_model(self._auto, self._files, self._dtype)
+        model = load_model(self._auto, self._files).to(self.device.name)
         check_pooling(self._files.name, model, self._pooling, self._layer)
         if not self._two_towers:
             return self._encoder_of(model)

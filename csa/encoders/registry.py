@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from csa.encoders.base import Encoder
+from csa.encoders.device import Device, device_name
 from csa.encoders.models import ModelFiles, find_model, set_offline_defaults
 from csa.encoders.several import ViewEncoder
 from csa.errors import EncoderError
@@ -18,34 +19,50 @@ from csa.modalities.registry import MODALITIES
 from csa.params.views import LidarParams, ViewParams
 
 
-def load_view_encoder(view: ViewParams) -> ViewEncoder:
+def load_view_encoder(view: ViewParams, device: str = "cpu") -> ViewEncoder:
     """The encoder of a view, or the several that its list `encoders` asks for.
+
+    Args:
+        view: whose items.
+        device: where networks run, see `csa.encoders.device.Device`.
+
+    Returns:
+        The encoder.
 
     Raises:
         EncoderError: as of `load_encoder`.
     """
-    return ViewEncoder([load_encoder(part) for part in view.parts])
+    return ViewEncoder([load_encoder(part, device) for part in view.parts])
 
 
-def load_encoder(view: ViewParams) -> Encoder:
+def load_encoder(view: ViewParams, device: str = "cpu") -> Encoder:
     """The one encoder that a view names, ready to encode.
+
+    Args:
+        view: whose items.
+        device: where its network runs, see `csa.encoders.device.Device`; the same for every view
+            of a project.
+
+    Returns:
+        The encoder. Another process that it is sent to looks for the device there.
 
     Raises:
         EncoderError: an unknown name, files that are missing or of another modality, an option the
-            encoder does not have.
+            encoder does not have; a GPU that is asked for by name and is not there.
     """
     set_offline_defaults()
     encoder = _make(view)
-    encoder.origin = (shared_encoder, view)
+    encoder.place(Device(device if device == "auto" else device_name(device)))
+    encoder.origin = (shared_encoder, view, device)
     return encoder
 
 
 @lru_cache(maxsize=2)
-def shared_encoder(view: ViewParams) -> Encoder:
+def shared_encoder(view: ViewParams, device: str) -> Encoder:
     """The encoder of a view that this process uses for all batches sent to it: an encoder is
     pickled as its parameters.
     """
-    return load_encoder(view)
+    return load_encoder(view, device)
 
 
 def first_encoder(modality: str) -> str:

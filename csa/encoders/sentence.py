@@ -20,7 +20,7 @@ class SentenceHead:
 
     Attributes:
         pooling: mean or cls.
-        steps: modules applied to pooled vectors in order.
+        steps: torch's modules, applied to pooled vectors in order.
         description: JSON-able, for the fingerprint.
     """
 
@@ -31,8 +31,13 @@ class SentenceHead:
     def apply(self, pooled: Any) -> Any:
         """Pooled vectors (batch, d) to features (batch, k)."""
         for step in self.steps:
-            pooled = step(pooled)
+            pooled = step(pooled.float())
         return pooled
+
+    def to(self, device: str) -> None:
+        """Put the weights of the modules there."""
+        for step in self.steps:
+            step.to(device)
 
 
 def read_sentence_head(files: ModelFiles) -> SentenceHead | None:
@@ -59,7 +64,7 @@ def read_sentence_head(files: ModelFiles) -> SentenceHead | None:
                 steps.append(step)
                 description.append(["Dense", facts])
             elif kind == "Normalize":
-                steps.append(_normalize)
+                steps.append(_normalize())
                 description.append(["Normalize"])
             elif kind != "Transformer":
                 raise EncoderError(
@@ -140,7 +145,7 @@ def _dense(files: ModelFiles, folder: Path) -> tuple[Any, dict[str, Any]]:
         "bias": config.get("bias", True),
         "activation": activation,
     }
-    return lambda pooled: layer(pooled.float()), facts
+    return layer, facts
 
 
 def _dense_weights(folder: Path) -> dict[str, Any]:
@@ -156,7 +161,11 @@ def _dense_weights(folder: Path) -> dict[str, Any]:
     return weights
 
 
-def _normalize(pooled: Any) -> Any:
+def _normalize() -> Any:
     import torch
 
-    return torch.nn.functional.normalize(pooled, dim=-1)
+    class Normalize(torch.nn.Module):
+        def forward(self, pooled: Any) -> Any:
+            return torch.nn.functional.normalize(pooled, dim=-1)
+
+    return Normalize()

@@ -73,6 +73,12 @@ class TextEncoder(PretrainedEncoder):
         )
         return self.run(self._network, self._backend, **tokens)
 
+    def load(self) -> None:
+        """See `Encoder.load`; the head is there from the start."""
+        super().load()
+        if self._head is not None:
+            self._head.to(self.device.name)
+
     def _network(self, **tokens: Any) -> Any:
         pooled = self._pool(self._call(**tokens, **self._inner), tokens["attention_mask"])
         return self._head.apply(pooled) if self._head else pooled

@@ -49,7 +49,7 @@ class VisionEncoder(PretrainedEncoder):
                 f"({sorted(shapes)[:3]}); "
                 "set a fixed size in its preprocessor_config.json"
             )
-        pixels = torch.from_numpy(np.stack(prepared)).to(getattr(torch, self._dtype))
+        pixels = torch.from_numpy(np.stack(prepared)).float()
         return self.run(self._network, self._backend, pixel_values=pixels)
 
     def _network(self, pixel_values: Any) -> Any:

@@ -72,15 +72,25 @@ class WhisperTiny(Encoder):
     def _model(self) -> Any:
         import ctranslate2
 
+        kind, _, number = self.runs_on.partition(":")
         # One core a batch and as many batches at once as there are cores: the result does not
         # depend on how many those are.
         return ctranslate2.models.Whisper(
             str(_folder()),
-            device="cpu",
+            device=kind,
+            device_index=int(number or 0),
             compute_type="float32",
             intra_threads=1,
-            inter_threads=cores(),
+            inter_threads=cores() if kind == "cpu" else 1,
         )
+
+    @property
+    def runs_on(self) -> str:
+        """See `Encoder.runs_on`; CTranslate2 knows NVIDIA's GPUs alone."""
+        import ctranslate2
+
+        name, gpus = self.device.name, ctranslate2.get_cuda_device_count()
+        return name if name.startswith("cuda") and gpus else "cpu"
 
     def prepare(self, item: Any) -> Any:
         """Log-mel features (80, 3000) and the number of states that the recording fills."""

@@ -70,25 +70,30 @@ class FeatureCache:
         """
         self._file_of.update(dict.fromkeys(items, _write_batch(self._folder, items, features)))
 
-    def note_speed(self, items: int, seconds: float) -> None:
+    def note_speed(self, items: int, seconds: float, device: str = "cpu") -> None:
         """Remember how long encoding took, for estimates.
 
         Args:
             items: how many were encoded.
             seconds: how long that took.
+            device: where, as torch calls it.
 
         Raises:
             WorkspaceError: the file cannot be written.
         """
-        write_json(self._folder / "speed.json", {"items": items, "seconds": round(seconds, 3)})
+        write_json(self._speed(device), {"items": items, "seconds": round(seconds, 3)})
 
-    def seconds_per_item(self) -> float | None:
-        """As last noted; None if nothing was."""
+    def seconds_per_item(self, device: str = "cpu") -> float | None:
+        """As last noted of a device; None if nothing was."""
         try:
-            noted = read_json(self._folder / "speed.json")
+            noted = read_json(self._speed(device))
             return float(noted["seconds"]) / float(noted["items"])
         except (ArtifactError, KeyError, TypeError, ValueError, ZeroDivisionError):
             return None
+
+    def _speed(self, device: str) -> Path:
+        kind = device.partition(":")[0]
+        return self._folder / ("speed.json" if kind == "cpu" else f"speed-{kind}.json")
 
 
 def forget_items(root: Path, items: set[str]) -> int:

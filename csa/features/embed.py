@@ -84,7 +84,7 @@ def embed(encoder: Encoder, items: Items, cache: FeatureCache, dask: str | None 
             cache.write(names, features)
             rows.update(zip(names, features, strict=True))
         if len(missing) >= _ENOUGH_BATCHES * encoder.batch_size:
-            cache.note_speed(len(missing), time.perf_counter() - started)
+            cache.note_speed(len(missing), time.perf_counter() - started, encoder.runs_on)
     return Embedded(
         np.stack([rows[item] for item, _ in items.rows]),
         len(missing),

@@ -5,7 +5,7 @@ They go through the item cache like all others, so none is computed twice.
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from csa.core.matrices import Array
 from csa.encoders.registry import load_view_encoder
 from csa.features.embed import Items, embed_view
 from csa.features.shards import FeatureTable
+from csa.params.project import ComputeParams
 from csa.params.views import ViewParams
 
 
@@ -22,7 +23,7 @@ class Embedder:
     """What computes or finds features: the item cache, and where batches are computed."""
 
     cache: Path
-    dask: str | None = None
+    compute: ComputeParams = field(default_factory=ComputeParams)
 
     def items(self, view: ViewParams, items: Items) -> FeatureTable:
         """Features of items by a view's encoder.
@@ -38,7 +39,8 @@ class Embedder:
             EncoderError: no such encoder.
             DataError, FeatureError: an item cannot be loaded or encoded.
         """
-        done = embed_view(load_view_encoder(view), items, self.cache, self.dask)
+        encoder = load_view_encoder(view, self.compute.device)
+        done = embed_view(encoder, items, self.cache, self.compute.dask)
         return FeatureTable([item for item, _ in items.rows], done.features)
 
     def texts(self, view: ViewParams, texts: list[str], title: str) -> Array:

@@ -18,13 +18,14 @@ ALLOWED_VARIABLE = "CSA_ADDRESSES"
 ALLOWED_FILE = ".csa/addresses"
 """The same, a line each, beside the project; git ignores it."""
 
-_OF_MACHINE = {("compute", "dask"): "CSA_DASK", ("notify", "url"): "CSA_NOTIFY_URL"}
+_ADDRESSES = {("compute", "dask"): "CSA_DASK", ("notify", "url"): "CSA_NOTIFY_URL"}
+_OF_MACHINE = _ADDRESSES | {("compute", "device"): "CSA_DEVICE"}
 _NO_ADDRESS = (None, "local")
 
 
 def of_this_machine(mapping: Any, path: Path) -> Any:
-    """Parameters with the addresses that this machine's environment gives; others are held against
-    what it allows.
+    """Parameters with the addresses and the device that this machine's environment gives; other
+    addresses are held against what it allows.
 
     Args:
         mapping: sections of a params.yaml.
@@ -42,7 +43,8 @@ def of_this_machine(mapping: Any, path: Path) -> Any:
             mapping[section] = {**(stated or {}), key: given}
             continue
         address = stated.get(key) if isinstance(stated, dict) else None
-        if isinstance(address, str) and address not in _NO_ADDRESS:
+        is_address = (section, key) in _ADDRESSES and isinstance(address, str)
+        if is_address and address not in _NO_ADDRESS:
             _check(address, f"{section}.{key}", variable, path)
     return mapping
 

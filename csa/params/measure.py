@@ -6,6 +6,7 @@ from pydantic import Field, field_validator
 
 from csa.params.base import Count, Section, Seed, Template
 from csa.params.data import DatasetParams
+from csa.params.views import Dtype
 
 Baseline = Literal[
     "asif", "procrustes", "ridge_map", "plain_cca", "canonical_published", "raw_cosine"
@@ -38,9 +39,7 @@ class MultimodalParams(Section):
         None, description="the commit of a hub model; required for a model id"
     )
     batch_size: Count = Field(32, description="items per forward pass")
-    dtype: Literal["float32", "bfloat16"] = Field(
-        "float32", description="arithmetic of the forward pass"
-    )
+    dtype: Dtype = Field("float32", description="what the forward pass multiplies in, as a view's")
 
 
 class EvaluateParams(Section):

@@ -1,15 +1,29 @@
 """Sections of a project that change no result: `compute`, `model`, `notify` and `card`."""
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from csa.params.base import Section
 
 
-class ComputeParams(Section):
-    """Where batches are computed. It changes no result, so no stage depends on it."""
+def _known_device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:[0-9]{1,3})?", value):
+        raise ValueError("use auto, cpu, cuda, cuda:N (the GPU of that number) or mps")
+    return value
 
+
+class ComputeParams(Section):
+    """Where batches are computed. It changes no result, so no stage depends on it; what a network
+    multiplies in does, and is the view's `dtype`.
+    """
+
+    device: Annotated[str, AfterValidator(_known_device)] = Field(
+        "auto",
+        description="where encoders run: auto (a GPU where torch sees one), cpu, cuda, cuda:N or "
+        "mps; the variable CSA_DEVICE goes before it",
+    )
     dask: str | None = Field(
         None,
         description="null uses threads of this machine, `local` starts a Dask cluster on it, and "

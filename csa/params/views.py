@@ -28,7 +28,7 @@ Modality = Annotated[str, AfterValidator(_known_modality)]
 Pooling = Literal["cls", "mean", "mean_std", "pooler"]
 
 
-Dtype = Literal["float32", "bfloat16"]
+Dtype = Literal["float32", "float16", "bfloat16"]
 
 
 Augment = Literal["none", "flip", "flip_and_scale"]
@@ -98,7 +98,11 @@ class EncoderParams(Section):
         "is pooled and brought to unit length, and all are put side by side",
     )
     batch_size: Count = Field(32, description="how many items a forward pass takes")
-    dtype: Dtype = Field("float32", description="the arithmetic of the forward pass")
+    dtype: Dtype = Field(
+        "float32",
+        description="the arithmetic of the forward pass; float16 and bfloat16 are torch's "
+        "autocast, for GPUs",
+    )
     augment: Augment = Field(
         "none",
         description="which variants of an image are averaged. flip takes the picture and its "

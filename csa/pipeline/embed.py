@@ -34,7 +34,7 @@ def embed_stage(ws: Workspace, view: str) -> dict[str, Any]:
         .select(f"{view}_hash", view)
         .unique(f"{view}_hash", keep="first", maintain_order=True)
     )
-    encoder = load_view_encoder(params.views[view])
+    encoder = load_view_encoder(params.views[view], params.compute.device)
     load_item = item_loader(
         params.views[view], dataset_root(params.dataset, ws.root), params.dataset.max_image_pixels
     )

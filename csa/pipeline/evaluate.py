@@ -60,7 +60,7 @@ def evaluate_stage(ws: Workspace) -> dict[str, Any]:
         labelled = None
     own, embedder = (
         Contender("csa", alignment, params.views, own=True),
-        Embedder(ws.cache, params.compute.dask),
+        Embedder(ws.cache, params.compute),
     )
     classification = None
     if labelled is not None:
@@ -99,7 +99,7 @@ def _measure_contenders(
     measured beside.
     """
     params = data.params
-    embedder, measured = Embedder(data.ws.cache, params.compute.dask), {}
+    embedder, measured = Embedder(data.ws.cache, params.compute), {}
     for contender in contenders(params.evaluate, params.fit, params.views, data.training):
         theirs = held_out
         if not contender.own:

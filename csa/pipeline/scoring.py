@@ -64,5 +64,7 @@ def _views(ws: Workspace, params: Params, alignment: Alignment) -> dict[str, Fro
     views = {}
     for (name, view), dimension in zip(params.views.items(), alignment.dimensions, strict=True):
         index = read_json(ws.features(name) / "index.json")
-        views[name] = FrozenView(name, view, index["encoder"], index["fingerprint"], dimension)
+        views[name] = FrozenView(
+            name, view, index["encoder"], index["fingerprint"], dimension, params.compute.device
+        )
     return views

@@ -96,7 +96,7 @@ def _transfer(ws: Workspace, params: Params, task: TaskParams, name: str) -> Tra
         raise InputError(f"task {name!r}: {objection}")
     own, embedder = (
         Contender("csa", alignment, params.views, own=True),
-        Embedder(ws.cache, params.compute.dask),
+        Embedder(ws.cache, params.compute),
     )
     source = _Source(task.dataset, ws.root, embedder)
     images = source.images(labelled, own)
@@ -183,7 +183,7 @@ def _out_of_context(
         )
     known = np.array([value for value in out if value is not None], dtype=np.bool_)
     asked = _Asked(image, text, known, number_groups(labelled["group"]))
-    source = _Source(dataset, ws.root, Embedder(ws.cache, params.compute.dask))
+    source = _Source(dataset, ws.root, Embedder(ws.cache, params.compute))
 
     def similarities(contender: Contender) -> Similarities:
         features = {

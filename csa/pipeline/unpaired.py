@@ -49,7 +49,8 @@ def unpaired_stage(ws: Workspace, view: str) -> dict[str, Any]:
             f"dataset.unpaired.{view}: no item is left of {found.account['found']}, as all are "
             f"among the pairs, repeated or unusable; name other items"
         )
-    encoder, items = load_view_encoder(settings), found.items.select(f"{view}_hash", view)
+    encoder = load_view_encoder(settings, params.compute.device)
+    items = found.items.select(f"{view}_hash", view)
     load_item = item_loader(settings, found.root, params.dataset.max_image_pixels)
     asked = Items(items.rows(), load_item, f"embed unpaired {view}")
     result = embed_view(encoder, asked, ws.cache, params.compute.dask)
@@ -60,7 +61,7 @@ def unpaired_stage(ws: Workspace, view: str) -> dict[str, Any]:
     head = _labels(ws, settings)
     other = next(name for name in params.views if name != view)
     if head is not None and params.views[other].modality == "text":
-        embedder = Embedder(ws.cache, params.compute.dask)
+        embedder = Embedder(ws.cache, params.compute)
         tensors = {
             "weights": head.weights,
             "bias": head.bias,

@@ -193,7 +193,7 @@ def advise(ws: Workspace, candidates: tuple[str, ...] = (), sample: int = 500) -
         rows = [row[item] for item in pairs[f"{view}_hash"]]
         of_view: dict[str, Array] = {}
         for name, settings in encoders.items():
-            encoder = load_view_encoder(settings)
+            encoder = load_view_encoder(settings, params.compute.device)
             load_item = item_loader(
                 settings, dataset_root(params.dataset, ws.root), params.dataset.max_image_pixels
             )

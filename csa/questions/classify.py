@@ -165,7 +165,7 @@ def classify_files(
     modality, most = params.views[view].modality, params.dataset.max_image_pixels
     usable = _check(named, modality, most)
     load_item = partial(load_file, modality=modality, max_pixels=most)
-    embedder = Embedder(ws.cache, params.compute.dask)
+    embedder = Embedder(ws.cache, params.compute)
     # of equal files the first one named is read
     items = dict(zip(reversed(usable.hashes), reversed(usable.files), strict=True))
     features = embedder.items(

@@ -29,6 +29,7 @@ class FrozenView:
         description: of the encoder that the model was fitted with.
         fingerprint: of that encoder.
         dimension: d of its features.
+        device: where the encoder's network runs, see `csa.encoders.device.Device`.
     """
 
     name: str
@@ -36,18 +37,20 @@ class FrozenView:
     description: dict[str, Any]
     fingerprint: str
     dimension: int
+    device: str = "auto"
     _encoder: ViewEncoder | None = None
     _loading: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
-    def of(cls, known: dict[str, Any]) -> "FrozenView":
-        """A view as `as_dict` wrote it."""
+    def of(cls, known: dict[str, Any], device: str = "auto") -> "FrozenView":
+        """A view as `as_dict` wrote it; its encoder runs on a device of this machine."""
         return cls(
             known["name"],
             ViewParams.model_validate(known["params"]),
             known["description"],
             known["fingerprint"],
             known["dimension"],
+            device,
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -74,7 +77,7 @@ class FrozenView:
         """
         with self._loading:
             if self._encoder is None:
-                encoder = load_view_encoder(self.params)
+                encoder = load_view_encoder(self.params, self.device)
                 self.compare(encoder)
                 self._encoder = encoder
             return self._encoder

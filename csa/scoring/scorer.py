@@ -59,8 +59,15 @@ class Scorer:
     about: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, folder: Path) -> "Scorer":
+    def read(cls, folder: Path, device: str = "auto") -> "Scorer":
         """Open a folder that `write` made.
+
+        Args:
+            folder: its files.
+            device: where encoders run, see `csa.encoders.device.Device`.
+
+        Returns:
+            The scorer.
 
         Raises:
             ArtifactError: a file is missing, damaged, or of another version of csa.
@@ -69,7 +76,9 @@ class Scorer:
         try:
             return cls(
                 alignment=load(folder / ALIGNMENT),
-                views={name: FrozenView.of(view) for name, view in settings["views"].items()},
+                views={
+                    name: FrozenView.of(view, device) for name, view in settings["views"].items()
+                },
                 read_judge=partial(_judge, folder if settings["calibrated"] else None),
                 read_prompts=partial(PromptParams.model_validate, settings["prompts"]),
                 alpha=float(settings["alpha"]),

@@ -85,7 +85,7 @@ class Answering:
         ws = project.ws
         state = gallery_state(ws)
         with checked_model(project.registry, version) as folder:
-            scorer = Scorer.read(folder / "artifacts")
+            scorer = Scorer.read(folder / "artifacts", project.params.compute.device)
             _ = scorer.judge, scorer.prompts  # what is read when asked for is read now
             encoders = _encoders(scorer, folder / "artifacts", before)
         fitted = Fitted.open(ws, scorer)

@@ -85,6 +85,18 @@ def test_the_machine_gives_an_address_or_allows_it(
     assert getattr(getattr(ws.params(), section), key) == address
 
 
+def test_the_machine_names_the_device(tmp_path, monkeypatch):
+    """It is no address, so what params.yaml says needs no leave; the variable goes before it."""
+    ws = bare_workspace(tmp_path, {})
+    written(ws, "compute", "device", "cuda:1")
+    assert ws.params().compute.device == "cuda:1"
+    monkeypatch.setenv("CSA_DEVICE", "cpu")
+    assert ws.params().compute.device == "cpu"
+    monkeypatch.setenv("CSA_DEVICE", "gpu")
+    with pytest.raises(ParamsError, match=r"compute\.device': use auto, cpu"):
+        ws.params()
+
+
 @pytest.mark.parametrize("of", ["dataset", "a task"])
 @pytest.mark.parametrize("path", ["http://{}/x", "s3://bucket/x", "remote://team/x", "http:/{}/x"])
 def test_a_data_set_is_on_this_machine(tmp_path, listener, path, of):

@@ -253,3 +253,11 @@ def test_a_damaged_shard_is_never_read(tmp_path, damage):
         first.write_bytes(bytes(content) if damage == "flip" else second.read_bytes())
     with pytest.raises(ArtifactError, match=r"shard is (missing|damaged).*csa run"):
         FeatureTable.read(tmp_path)
+
+
+def test_a_speed_is_that_of_a_device(tmp_path):
+    cache = FeatureCache(tmp_path, "letters-0")
+    assert cache.seconds_per_item("cuda:1") is None
+    cache.note_speed(100, 50.0)
+    cache.note_speed(100, 1.0, "cuda:1")
+    assert (cache.seconds_per_item(), cache.seconds_per_item("cuda")) == (0.5, 0.01)

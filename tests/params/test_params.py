@@ -27,6 +27,13 @@ from csa.params.schema import Params
         ({"fit": {"folds": True}}, "fit.folds"),
         ({"fit": {"shrinkage": 1.5}}, r"must lie in \[0, 1\]"),
         ({"fit": {"shrinkage": [0.1]}}, "two numbers"),
+        *(
+            (
+                {"compute": {"device": bad}},
+                f"'compute.device': use auto, cpu, .* or mps, got '{bad}'",
+            )
+            for bad in ("gpu", "cuda:", "cuda:x", "CPU", "meta", "")
+        ),
         ({"dataset": {"split": {"test": 1.0}}}, "dataset.split.test"),
         (
             {"views": {"image": {"modality": "image", "encoder": "x"}}},

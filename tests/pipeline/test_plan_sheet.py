@@ -12,7 +12,7 @@ COLOURS = [(40 * (i // 4) + 20, 60 * (i % 4) + 20, 5 * i) for i in range(24)]
 
 def plan(tmp_path, monkeypatch, params, sheet):
     ws = Workspace(tmp_path / "project", tmp_path / ".csa")
-    ws.root.mkdir()
+    ws.root.mkdir(parents=True)
     ws.params_file.write_text(params)
     for name, answer in (("ensure_repo", None), ("stages", ["ingest"]), ("status", {"ingest": []})):
         monkeypatch.setattr(f"csa.operations.cache.dvc.{name}", lambda ws, answer=answer: answer)
@@ -44,3 +44,22 @@ def test_what_is_not_drawn_yet_is_said(tmp_path, monkeypatch):
     result = plan(tmp_path, monkeypatch, "{}", tmp_path / "sheet.png")
     assert any("drawn by stage demo; csa run draws them" in one for one in result.problems)
     assert not (tmp_path / "sheet.png").exists()
+
+
+def test_a_plan_names_the_device(tmp_path, monkeypatch):
+    """And says in one line that torch does not see it."""
+    (tmp_path / "data").mkdir()
+    lines = ["question,answer", *(f"what is {i},it is {i}" for i in range(8))]
+    (tmp_path / "data" / "pairs.csv").write_text("\n".join(lines))
+    view = "{modality: text, encoder: minilm-l6-v2, batch_size: 4}"
+    params = (
+        f"dataset: {{path: {tmp_path / 'data'}}}\nviews: {{question: {view}, answer: {view}}}\n"
+    )
+    monkeypatch.setenv("CSA_DEVICE", "cpu")
+    here = plan(tmp_path / "a", monkeypatch, params, None)
+    assert [view.device for view in here.views] == ["cpu", "cpu"] and not here.problems
+    assert "8 to encode with minilm-l6-v2 on cpu, about" in str(here)
+    monkeypatch.setenv("CSA_DEVICE", "cuda:99")
+    there = plan(tmp_path / "b", monkeypatch, params, None)
+    said = "compute.device is cuda:99, and torch "
+    assert len(there.problems) == 2 and all(one.startswith(said) for one in there.problems)

@@ -72,7 +72,7 @@ def from_restored(project: Project, view: str) -> None:
         view: which.
     """
     try:
-        encoder = load_view_encoder(project.params.views[view])
+        encoder = load_view_encoder(project.params.views[view], project.params.compute.device)
     except CSAError:  # a machine without the encoder can still fit
         return
     table = FeatureTable.read(project.ws.features(view))
@@ -111,7 +111,7 @@ def _wanted(project: Project, view: str) -> _Wanted | None:
     """What the item cache lacks; None if it lacks nothing, or nothing could be done with it."""
     try:
         pairs = read_pairs(project.ws.pairs)
-        encoder = load_view_encoder(project.params.views[view])
+        encoder = load_view_encoder(project.params.views[view], project.params.compute.device)
     except CSAError:  # the stage says so
         return None
     cache = FeatureCache(project.ws.cache, encoder.fingerprint)

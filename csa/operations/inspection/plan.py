@@ -37,7 +37,8 @@ class ViewPlan:
     """One view: how many items there are, how many the cache holds, and how long the rest takes
     (None: unknown).
 
-    `basis` says what the numbers rest on where they were neither counted nor timed here.
+    `basis` says what the numbers rest on where they were neither counted nor timed here; `device`
+    is where the rest is encoded, as torch calls it, None where that was not looked at.
     """
 
     view: str
@@ -46,6 +47,7 @@ class ViewPlan:
     cached: int
     seconds: float | None
     basis: str = ""
+    device: str | None = None
 
     @property
     def missing(self) -> int:
@@ -89,10 +91,11 @@ class Plan:
         for view in self.views:
             time_left = "" if not view.missing else f", about {_duration(view.seconds)}"
             basis = f" ({view.basis})" if view.basis else ""
+            on = f" on {view.device}" if view.device else ""
             lines.append(
                 f"  {view.view}: {view.items:,} items, {view.cached:,} in the cache, "
                 f"{view.missing:,} to encode "
-                f"with {view.encoder}{time_left}{basis}"
+                f"with {view.encoder}{on}{time_left}{basis}"
             )
         running = [stage for stage, state in self.stages.items() if state != "up to date"]
         if not running:
@@ -146,7 +149,7 @@ def make_plan(project: Project, sheet: Path | None = None) -> Plan:
             )
     problems += _missing_towers(project.params)
     for view, settings in project.params.views.items():
-        found, missing = _encoders_at_hand(view, settings)
+        found, missing = _encoders_at_hand(view, settings, project.params.compute.device)
         problems += missing
         try:
             planned = (
@@ -178,7 +181,9 @@ def make_plan(project: Project, sheet: Path | None = None) -> Plan:
     return Plan(ws.name, stages, views, last, problems, account)
 
 
-def _encoders_at_hand(view: str, settings: ViewParams) -> tuple[list[Encoder], list[str]]:
+def _encoders_at_hand(
+    view: str, settings: ViewParams, device: str
+) -> tuple[list[Encoder], list[str]]:
     """The encoders of a view that are on this machine, and why others are not."""
     found, problems = [], []
     for part in settings.parts:
@@ -188,7 +193,7 @@ def _encoders_at_hand(view: str, settings: ViewParams) -> tuple[list[Encoder], l
                     f"model {part.encoder} (view {view}) is not on this machine; the first run "
                     f"downloads it"
                 )
-            found.append(load_encoder(part))
+            found.append(load_encoder(part, device))
         except CSAError as error:
             problems.append(" ".join(str(error).split()))
     return found, problems
@@ -296,7 +301,7 @@ def _plan_encoder(
     missing = [(item, value) for item, value in items if item not in cache and item not in together]
     if not missing:
         return ViewPlan(view, name, len(items), len(items), None)
-    per_item = cache.seconds_per_item()
+    per_item = cache.seconds_per_item(encoder.runs_on)
     if per_item is None and missing[0][0]:
         per_item = _trial(project, view, encoder, missing)
     return ViewPlan(
@@ -305,6 +310,7 @@ def _plan_encoder(
         len(items),
         len(items) - len(missing),
         None if per_item is None else per_item * len(missing),
+        device=encoder.runs_on,
     )
 
 
@@ -321,10 +327,13 @@ def _plan_pool(project: Project, view: str, whole: ViewEncoder) -> list[ViewPlan
         cache, items = FeatureCache(project.ws.cache, encoder.fingerprint), found[f"{view}_hash"]
         missing = sum(item not in cache and item not in together for item in items)
         missing *= encoder.cached
-        per_item = cache.seconds_per_item()
+        device = encoder.runs_on if missing else None
+        per_item = cache.seconds_per_item(device or "cpu")
         seconds = None if per_item is None or not missing else per_item * missing
         name = str(encoder.description["encoder"])
-        plans.append(ViewPlan(f"unpaired {view}", name, len(items), len(items) - missing, seconds))
+        cached = len(items) - missing
+        plan = ViewPlan(f"unpaired {view}", name, len(items), cached, seconds, device=device)
+        plans.append(plan)
     return plans
 
 

@@ -60,6 +60,7 @@ def log_model(ws: Workspace, run: RunRecord, metrics: EvaluationMetrics) -> Any:
                 "weights": {view: Path(at).name for view, at in carried.items()},
                 "encoders": {},
                 "files_from": None,
+                "device": None,
             },
             signature=_signature(scorer),
             input_example=_example(scorer),

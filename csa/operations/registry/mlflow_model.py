@@ -2,6 +2,7 @@
 files that hold no code. Nothing is unpickled.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,14 +27,16 @@ class AlignmentModel(PythonModel):
     """Pairs, items or their features in; scores, vectors, results or labels out.
 
     `mlflow.pyfunc.load_model(..., model_config=...)` takes `files_from`, a folder whose items may
-    be named by path (none by default), and `encoders`, view -> folder of its encoder's files.
+    be named by path (none by default), `encoders`, view -> folder of its encoder's files, and
+    `device`, where encoders run (auto, cpu, cuda, cuda:N or mps); the variable CSA_DEVICE too.
     """
 
     def load_context(self, context: Any) -> None:
         """Read the model's files."""
         folder = Path(context.artifacts["alignment"]).parent
-        self.scorer = Scorer.read(folder)
         config = context.model_config or {}
+        device = config.get("device") or os.environ.get("CSA_DEVICE", "auto")
+        self.scorer = Scorer.read(folder, device)
         for view, name in config.get("weights", {}).items():
             self.scorer.view(view).weights_from(folder / name)
         for view, name in (config.get("encoders") or {}).items():
