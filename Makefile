@@ -3,7 +3,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: run install test test-lowest check docs site tutorials wheel sbom alone bench mutants mutations fuzz faults clean
+.PHONY: run install test test-lowest check docs site tutorials wheel sbom alone bench bench-gpu mutants mutations fuzz faults clean
 
 run: $(STAMP)
 	$(BIN)/csa run
@@ -74,6 +74,10 @@ bench: $(STAMP)
 	for name in moment_rate streaming_memory crossfit_cost asif precision; do \
 		env -u OPENBLAS_CORETYPE -u OPENBLAS_L2_SIZE $(BIN)/python -m benchmarks.$$name || exit 1; \
 	done
+
+# What a GPU makes of embedding, moments and search: eight minutes at most, installs nothing, writes gpu.json.
+bench-gpu:
+	$(BIN)/python -m benchmarks.gpu
 
 # Small faults in a copy of the method and the gate: do the tests notice? Minutes, so not part of `test`.
 mutants: $(STAMP)

@@ -110,13 +110,14 @@ def about(command: str) -> dict[str, Any]:
         "commit": commit,
         "seed": SEED,
         "threads": 1,
-        "machine": _machine(),
+        "machine": machine(),
         "versions": {package: metadata.version(package) for package in ("numpy", "scipy")}
         | {"python": platform.python_version()},
     }
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """The processor, how many cores it has, and the library that multiplies."""
     cpuinfo = Path("/proc/cpuinfo")
     models = [
         line.split(":")[1].strip()

@@ -68,6 +68,25 @@ class Accumulator:
         self._xx, self._yy, self._xy = np.zeros((p, p)), np.zeros((q, q)), np.zeros((p, q))
         self._use(np.dtype(np.float32 if single else np.float64))
 
+    @classmethod
+    def of_sums(cls, rows: int, single: bool, *sums: Array) -> "Accumulator":
+        """What was added up elsewhere, by the same rules; nothing is to be added.
+
+        Args:
+            rows: how many pairs.
+            single: whether products were made in float32.
+            sums: the provisional mean, and about it sums and sums of squares, all of shape
+                (p + q,), and of products, shapes (p, p), (q, q) and (p, q).
+
+        Returns:
+            An accumulator that gives the result.
+        """
+        shift, values, squares, xx, yy, xy = sums
+        total = cls(len(xx), len(yy), single, rows=1)
+        total._flushed, total._shift = rows, shift
+        total._sums, total._squares, total._xx, total._yy, total._xy = values, squares, xx, yy, xy
+        return total
+
     def _use(self, dtype: np.dtype[Any]) -> None:
         rows = buffer_rows(self.p, self.q, dtype)
         rows = rows if self._rows_limit is None else min(rows, max(self._rows_limit, 1))

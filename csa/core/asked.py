@@ -51,6 +51,17 @@ class Asked:
         return self.published and (self.n_components != "auto" or not SCORES[self.score].truncated)
 
     @property
+    def features_changed(self) -> bool:
+        """Whether a preparation or a correction is asked for by name, which needs features."""
+        raw = self.preparation in ("auto", "raw", ("raw", "raw"))
+        return not raw or self.hubness is True
+
+    @property
+    def of_moments(self) -> bool:
+        """Whether moments are all that a fit needs."""
+        return self.fixed_by_hand and not self.features_changed
+
+    @property
     def published(self) -> bool:
         """Whether the named score is to be weighted by in-sample correlations."""
         return self.score != "auto" and SCORES[self.score].in_sample and self.shrinkage != "auto"

@@ -15,6 +15,7 @@ from csa.core.held import Held
 from csa.core.hubness import HubnessCorrection
 from csa.core.matrices import Array, check_pairs, check_varies
 from csa.core.moments import Moments
+from csa.core.on_device import on_gpu
 from csa.core.preparation import Preparation
 from csa.core.routes import decompose
 from csa.core.scores import LikelihoodRatioScore, Score
@@ -34,9 +35,7 @@ _log = logging.getLogger(__name__)
 _MRR_SCATTER = 0.2
 
 
-def fit_pairs(
-    asked: Asked, X: ArrayLike, Y: ArrayLike, groups: ArrayLike | None
-) -> tuple[Alignment, Tried]:
+def fit_pairs(asked: Asked, X: Any, Y: Any, groups: ArrayLike | None) -> tuple[Alignment, Tried]:
     """Fit on paired features.
 
     Args:
@@ -53,6 +52,8 @@ def fit_pairs(
         InputError: groups of another shape.
     """
     tried: Tried = {"recipes": [], "scores": []}
+    if asked.of_moments and on_gpu(X, Y) and len(X) > max(X.shape[1], Y.shape[1]):
+        return fit_moments(asked, Moments.from_arrays(X, Y), None), tried
     x, y = check_pairs(X, Y)
     labels = np.arange(len(x)) if groups is None else np.asarray(groups)
     if labels.shape != (len(x),):
@@ -91,12 +92,12 @@ def fit_moments(asked: Asked, moments: Moments, folds: list[Moments] | None) -> 
     Raises:
         InputError: something is asked for, or left on "auto", that moments cannot decide.
     """
-    if asked.preparation not in ("auto", "raw", ("raw", "raw")) or asked.hubness is True:
+    if asked.features_changed:
         raise InputError(
             "preparation and hubness need features, but only moments were given; fit on features"
         )
     shrinkage = asked.given_shrinkage()
-    if shrinkage is not None and asked.fixed_by_hand:
+    if asked.of_moments and shrinkage is not None:
         decomposition = solve(moments, shrinkage)
         score = asked.candidates(Held.unscaled(decomposition.rho))[0]
         alignment = Alignment.of(moments, decomposition, shrinkage, score)

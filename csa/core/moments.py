@@ -6,9 +6,10 @@ of means and scatter matrices).
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,7 +21,9 @@ from csa.core.accumulate import (
     release_pages,
     worth_single,
 )
+from csa.core.device_sums import accumulated
 from csa.core.matrices import Array, Float64, check_features, check_pairs, paired_matrices
+from csa.core.on_device import on_gpu
 from csa.errors import ArtifactError, FeatureError, InputError
 from csa.storage.container import load_tensors, save_tensors
 
@@ -70,7 +73,7 @@ class Moments:
 
         Args:
             X: first view, shape (n, p): numpy, torch or anything that numpy reads, of any real
-                type.
+                type. Torch tensors on an NVIDIA GPU are summed up there.
             Y: second view, shape (n, q); row i belongs to row i of X.
             precision: "auto" multiplies large sets of float32, float16 or bfloat16 features in
                 float32, if their measured conditioning shows that no canonical correlation moves by
@@ -87,8 +90,38 @@ class Moments:
         >>> m.n, m.mean_y.tolist(), m.cxy.tolist()
         (2, [3.0], [[4.0]])
         """
+        if on_gpu(X, Y):
+            there = cls.of_tensors(X, Y, precision)
+            if there is not None:
+                return there
         x, y = paired_matrices(X, Y)
         return cls._of_rows(x, y, None, _may_be_single(x, y, precision))[0]
+
+    @classmethod
+    def of_tensors(cls, X: Any, Y: Any, precision: Precision = "auto") -> "Moments | None":
+        """Moments of paired torch tensors, summed up on the device where they lie; `from_arrays`
+        calls it for tensors on a GPU.
+
+        Args:
+            X: first view, shape (n, p).
+            Y: second view, shape (n, q), on the same device.
+            precision: as of `from_arrays`.
+
+        Returns:
+            Moments of the n pairs; None where they are of no use: other numbers of rows, numbers
+            that are not real, or not finite.
+        """
+        kinds = [tensor.is_floating_point() for tensor in (X, Y)]
+        if not all(kinds) or not len(X) or len(X) != len(Y):
+            return None
+        p, q = X.shape[1], Y.shape[1]
+        single = _may_be_single(X, Y, precision) and worth_single(p, q, len(X))
+        for in_single in (True, False) if single else (False,):
+            total = accumulated(X, Y, in_single)
+            if total is not None:
+                with suppress(PrecisionError):
+                    return cls(*total.result())
+        return None
 
     @classmethod
     def of_folds(
@@ -286,7 +319,7 @@ def _is_sum(values: Array, shape: tuple[int, ...]) -> bool:
     return values.dtype.kind == "f" and values.shape == shape and bool(np.isfinite(values).all())
 
 
-def _may_be_single(x: Array, y: Array, precision: Precision) -> bool:
+def _may_be_single(x: Any, y: Any, precision: Precision) -> bool:
     if precision not in ("auto", "float64"):
         raise InputError(f"precision must be 'auto' or 'float64', got {precision!r}")
     return precision == "auto" and max(x.dtype.itemsize, y.dtype.itemsize) <= 4

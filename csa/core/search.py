@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csa.core.matrices import Array
+from csa.core.on_device import best_there, on_gpu
 
 # Scores made at once: enough rows for the matrix product to run at full speed, 160 MB in float32.
 _BLOCK_SCORES = 40_000_000
@@ -30,13 +31,16 @@ def top_k(left: Array, right: Array, k: int) -> tuple[NDArray[np.intp], NDArray[
 
     Args:
         left: index vectors of queries, shape (n, d).
-        right: index vectors of the gallery, shape (m, d).
+        right: index vectors of the gallery, shape (m, d). Where both are torch tensors on a GPU,
+            scores are made there.
         k: how many; at most m are returned.
 
     Returns:
         (rows, scores), both (n, min(k, m)), best first; equal scores in gallery order.
     """
     k = min(k, len(right))
+    if k and len(left) and on_gpu(left, right):
+        return best_there(left, right, k)
     rows, values = (
         np.empty((len(left), k), dtype=np.intp),
         np.empty((len(left), k), np.result_type(left, right)),

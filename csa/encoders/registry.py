@@ -61,6 +61,13 @@ def load_encoder(view: ViewParams, device: str = "cpu") -> Encoder:
 def shared_encoder(view: ViewParams, device: str) -> Encoder:
     """The encoder of a view that this process uses for all batches sent to it: an encoder is
     pickled as its parameters.
+
+    Args:
+        view: whose items.
+        device: where its network runs; auto is what this process sees.
+
+    Returns:
+        The encoder, the same one for the same view.
     """
     return load_encoder(view, device)
 

@@ -43,7 +43,15 @@ class FrozenView:
 
     @classmethod
     def of(cls, known: dict[str, Any], device: str = "auto") -> "FrozenView":
-        """A view as `as_dict` wrote it; its encoder runs on a device of this machine."""
+        """A view as `as_dict` wrote it.
+
+        Args:
+            known: what was written.
+            device: where its encoder runs.
+
+        Returns:
+            The view.
+        """
         return cls(
             known["name"],
             ViewParams.model_validate(known["params"]),

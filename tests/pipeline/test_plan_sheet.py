@@ -49,7 +49,7 @@ def test_what_is_not_drawn_yet_is_said(tmp_path, monkeypatch):
 def test_a_plan_names_the_device(tmp_path, monkeypatch):
     """And says in one line that torch does not see it."""
     (tmp_path / "data").mkdir()
-    lines = ["question,answer", *(f"what is {i},it is {i}" for i in range(8))]
+    lines = ["question,answer", *(f"what is {i},it is {i}" for i in range(24))]
     (tmp_path / "data" / "pairs.csv").write_text("\n".join(lines))
     view = "{modality: text, encoder: minilm-l6-v2, batch_size: 4}"
     params = (
@@ -57,8 +57,9 @@ def test_a_plan_names_the_device(tmp_path, monkeypatch):
     )
     monkeypatch.setenv("CSA_DEVICE", "cpu")
     here = plan(tmp_path / "a", monkeypatch, params, None)
-    assert [view.device for view in here.views] == ["cpu", "cpu"] and not here.problems
-    assert "8 to encode with minilm-l6-v2 on cpu, about" in str(here)
+    assert not here.problems
+    assert [view.device for view in here.views] == ["cpu", "cpu"]
+    assert "24 to encode with minilm-l6-v2 on cpu, about" in str(here)
     monkeypatch.setenv("CSA_DEVICE", "cuda:99")
     there = plan(tmp_path / "b", monkeypatch, params, None)
     said = "compute.device is cuda:99, and torch "
