@@ -3,7 +3,14 @@ cluster, by the same code.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    CancelledError,
+    Executor,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
@@ -12,7 +19,7 @@ from numpy.typing import ArrayLike
 
 from csa.core.moments import Moments
 from csa.core.threads import cores
-from csa.errors import FeatureError, InputError
+from csa.errors import FeatureError, InputError, WorkspaceError
 from csa.extras import needed_for
 
 T = TypeVar("T")
@@ -52,7 +59,8 @@ def as_finished(
     """Run every task on the pool; tasks come with their results as they finish, with only a few in
     hand at a time.
 
-    An error in a task is raised here, and what is still waiting is cancelled.
+    An error in a task is raised here, and what is still waiting is cancelled. So is what waits when
+    a cluster's scheduler is gone, or a task has taken several of its workers along.
 
     Args:
         pool: from `workers`.
@@ -61,6 +69,9 @@ def as_finished(
 
     Yields:
         A task and its result, in the order in which they finish.
+
+    Raises:
+        WorkspaceError: the cluster is gone, or its workers die of a task.
     """
     window = _AHEAD * int(getattr(pool, "_max_workers", 1) or 1)
     running: dict[Future[R], T] = {}
@@ -72,10 +83,27 @@ def as_finished(
             if not running:
                 return
             for future in wait(running, return_when=FIRST_COMPLETED).done:
-                yield running.pop(future), future.result()
+                yield running.pop(future), _result(future)
     finally:
         for future in running:
             future.cancel()
+
+
+def _result(future: Future[R]) -> R:
+    kept = "what came back is kept, so run again"
+    try:
+        return future.result()
+    except CancelledError:
+        raise WorkspaceError(
+            f"compute.dask: the scheduler went away; start it, or set compute.dask to null: {kept}"
+        ) from None
+    except Exception as error:
+        if type(error).__name__ != "KilledWorker":  # of Dask, which need not be installed
+            raise
+        raise WorkspaceError(
+            f"compute.dask: several workers died one after the other of the same batch, most "
+            f"likely for want of memory; give them more, or the view a smaller batch_size: {kept}"
+        ) from None
 
 
 def moments_of_parts(

@@ -17,6 +17,7 @@ import pytest
 
 from csa.core.streams import ParquetPairs
 from csa.encoders.registry import load_encoder
+from csa.errors import WorkspaceError
 from csa.features.cache import FeatureCache
 from csa.features.compute import moments_of_parts, workers
 from csa.features.embed import Items, embed
@@ -30,10 +31,11 @@ IN_HAND = 2 * WORKERS
 ROOT, SUPPORT = Path(__file__).parents[2], Path(counted.__file__).parent
 
 
-@pytest.fixture
-def cluster(tmp_path):
-    """(address, worker processes)."""
-    file, started = tmp_path / "scheduler.json", []
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """(address, scheduler and workers)."""
+    folder = tmp_path_factory.mktemp("cluster")
+    file, started = folder / "scheduler.json", []
     env = os.environ | {
         "PYTHONPATH": os.pathsep.join(map(str, (ROOT, SUPPORT))),
         "OPENBLAS_NUM_THREADS": "1",
@@ -41,14 +43,14 @@ def cluster(tmp_path):
 
     def start(*words):
         command = [sys.executable, "-m", "dask", *words, "--no-dashboard"]
-        log = (tmp_path / f"{len(started)}.log").open("w")
-        started.append(subprocess.Popen(command, env=env, cwd=tmp_path, stdout=log, stderr=log))
+        log = (folder / f"{len(started)}.log").open("w")
+        started.append(subprocess.Popen(command, env=env, cwd=folder, stdout=log, stderr=log))
 
     try:
         start("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file))
         for _ in range(WORKERS):
             start("worker", "--scheduler-file", str(file), "--nthreads", "1", "--no-nanny")
-        yield address_in(file, started), started[1:]
+        yield address_in(file, started), started
     finally:
         for process in started:
             process.kill()
@@ -78,32 +80,33 @@ class KillsOne(FeatureCache):
     def write(self, items, features):
         super().write(items, features)
         self._left -= 1
-        if not self._left:
+        if not self._left and self._process is not None:
             self._process.kill()
             self._process.wait()
 
 
-def test_a_killed_worker_costs_its_batches_and_no_bits(cluster, tmp_path):
-    address, processes = cluster
+def embedded(folder, dask, process=None):
+    """Features of all items, and how often each was made; a process is killed in the middle."""
     encoder = load_encoder(ViewParams(modality="series", encoder="rocket", batch_size=BATCH))
     values = [str(i) for i in range(ITEMS)]
     rows = [(hashlib.sha256(value.encode()).hexdigest(), value) for value in values]
+    folder.mkdir(exist_ok=True)
+    cache = KillsOne(folder / "cache", encoder.fingerprint, process)
+    load = partial(counted.load, folder=str(folder))
+    return embed(encoder, Items(rows, load, "embed"), cache, dask)
 
-    def embedded(where, cache, dask):
-        (tmp_path / where).mkdir()
-        load = partial(counted.load, folder=str(tmp_path / where))
-        return embed(encoder, Items(rows, load, "embed"), cache, dask)
 
-    here = embedded("here", FeatureCache(tmp_path / "a", encoder.fingerprint), None)
-    cache = KillsOne(tmp_path / "b", encoder.fingerprint, processes[0])
-    there = embedded("there", cache, address)
-    assert processes[0].poll() is not None and there.computed == ITEMS
+def test_a_killed_worker_costs_its_batches_and_no_bits(cluster, tmp_path):
+    address, (_, first, *others) = cluster
+    here = embedded(tmp_path / "here", None)
+    there = embedded(tmp_path / "there", address, first)
+    assert first.poll() is not None and there.computed == ITEMS
     assert there.features.tobytes() == here.features.tobytes()
 
     notes = [line.split() for line in (tmp_path / "there" / "loads").read_text().splitlines()]
-    assert {int(pid) for pid, _ in notes} == {process.pid for process in processes}
+    assert {int(pid) for pid, _ in notes} == {process.pid for process in (first, *others)}
     made = Counter(value for _, value in notes)
-    assert made.keys() == set(values)
+    assert len(made) == ITEMS
     again = sum(made.values()) - ITEMS
     assert again <= IN_HAND * BATCH, "only what was in hand is made again"
 
@@ -114,6 +117,14 @@ def test_a_killed_worker_costs_its_batches_and_no_bits(cluster, tmp_path):
         over_here = moments_of_parts(pool, parts)
     for name in ("mean_x", "mean_y", "cxx", "cyy", "cxy"):
         assert getattr(over_there, name).tobytes() == getattr(over_here, name).tobytes()
+
+
+def test_a_scheduler_that_is_killed_is_one_line_and_what_came_back_is_kept(cluster, tmp_path):
+    address, (scheduler, *_) = cluster
+    with pytest.raises(WorkspaceError, match="the scheduler went away; start it, or set compute"):
+        embedded(tmp_path / "there", address, scheduler)
+    again = embedded(tmp_path / "there", None)
+    assert again.reused >= 6 * BATCH and again.computed + again.reused == ITEMS
 
 
 def shards(folder, features):

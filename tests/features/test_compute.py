@@ -12,7 +12,7 @@ import pytest
 from csa.core.moments import Moments
 from csa.encoders.registry import load_encoder
 from csa.encoders.rocket import Rocket
-from csa.errors import EncoderError, FeatureError, InputError
+from csa.errors import EncoderError, FeatureError, InputError, WorkspaceError
 from csa.features.cache import FeatureCache
 from csa.features.compute import as_finished, moments_of_parts, workers
 from csa.features.embed import Items, embed
@@ -92,6 +92,16 @@ def test_an_error_in_a_task_is_raised_and_the_rest_is_dropped():
     with workers() as pool, pytest.raises(FeatureError, match="three"):
         list(as_finished(pool, work, range(1000)))
     assert len(done) < 100
+
+
+def test_workers_that_die_of_a_batch_are_one_clear_error():
+    killed = pytest.importorskip("distributed.scheduler").KilledWorker
+
+    def work(number):
+        raise killed(f"batch {number}", None, 3)
+
+    with workers() as pool, pytest.raises(WorkspaceError, match=r"several workers died .* memory"):
+        list(as_finished(pool, work, range(3)))
 
 
 def test_no_scheduler_is_one_clear_error(monkeypatch):
