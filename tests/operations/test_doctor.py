@@ -27,7 +27,16 @@ def test_this_installation_is_sound():
     result = CliRunner().invoke(main, ["doctor", "--json"])
     checks = {check["name"]: check["ok"] for check in json.loads(result.output)}
     assert result.exit_code == 0 and all(checks.values())
-    assert {"fastapi", "sqlalchemy", "encoders", "state folder"} <= checks.keys()
+    assert {"fastapi", "sqlalchemy", "encoders", "device", "state folder"} <= checks.keys()
+
+
+def test_the_device_is_named_or_missed(monkeypatch):
+    monkeypatch.setenv("CSA_DEVICE", "cpu")
+    check = doctor._guarded("device", doctor._device)
+    assert check.ok and check.found == "compute.device: cpu; networks run on cpu"
+    monkeypatch.setenv("CSA_DEVICE", "cuda:99")
+    check = doctor._guarded("device", doctor._device)
+    assert not check.ok and check.remedy.startswith("compute.device is cuda:99, and torch")
 
 
 def test_a_failed_check_is_exit_code_1_with_its_remedy(monkeypatch):

@@ -162,6 +162,17 @@ def test_a_giant_model_on_imagenet_takes_hours(monkeypatch):
     assert estimates.seconds_per_item("somebody/unknown") is None
 
 
+def test_a_guess_follows_the_device(monkeypatch):
+    assert estimates._on_device("cpu", side=64) > 0
+    monkeypatch.setattr(estimates, "_operations_per_second", lambda: 100e9)
+    monkeypatch.setattr(estimates, "_on_device", lambda device: 100e12)
+    monkeypatch.setattr(estimates, "device_name", lambda asked: asked)
+    here, there = (
+        estimates.seconds_per_item("facebook/dinov2-giant", device) for device in ("cpu", "cuda")
+    )
+    assert here / there == pytest.approx(1000)
+
+
 def test_a_name_too_long_is_no_recipe():
     with pytest.raises(InputError, match="no such file, and no recipe of that name"):
         find_recipe(Path("x" * 5000))

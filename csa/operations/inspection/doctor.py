@@ -53,6 +53,7 @@ def diagnose() -> list[Check]:
         _guarded("state folder", _state),
         _git(),
         _guarded("encoders", _encoders),
+        _guarded("device", _device),
     ]
     return [python, *_requirements(), *rest]
 
@@ -141,6 +142,16 @@ def _git() -> Check:
     return Check(
         "git", found, "found" if found else "not found", "install git: DVC and lineage need it"
     )
+
+
+def _device() -> str:
+    from csa.encoders.device import device_name
+
+    try:
+        asked = Workspace.find().params().compute.device
+    except CSAError:  # said of the workspace
+        asked = "auto"
+    return f"compute.device: {asked}; networks run on {device_name(asked)}"
 
 
 def _encoders() -> str:

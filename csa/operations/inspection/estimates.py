@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from csa.core.threads import cores
+from csa.encoders.device import device_name
 from csa.params.views import Modality
 
 # Recipe -> items a view of that modality has when the data set is whole, as its authors say.
@@ -54,14 +55,25 @@ def published_items(recipe: str, modality: Modality) -> int | None:
     return _PUBLISHED.get(recipe, {}).get(modality)
 
 
-def seconds_per_item(encoder: str) -> float | None:
-    """A guess from the model's size and this machine's speed; None for a model of unknown size."""
+def seconds_per_item(encoder: str, device: str = "cpu") -> float | None:
+    """A guess from the model's size and the speed of this machine's device.
+
+    Args:
+        encoder: its name.
+        device: where it would run, as parameters say it.
+
+    Returns:
+        Seconds; None for a model of unknown size.
+
+    Raises:
+        EncoderError: torch sees no such device.
+    """
     size = _MODELS.get(encoder)
-    return (
-        None
-        if size is None
-        else 2 * size.parameters * size.tokens / (_EFFICIENCY * _operations_per_second())
-    )
+    if size is None:
+        return None
+    name = device_name(device)
+    speed = _operations_per_second() if name == "cpu" else _on_device(name)
+    return 2 * size.parameters * size.tokens / (_EFFICIENCY * speed)
 
 
 def basis(encoder: str) -> str:
@@ -77,6 +89,19 @@ def _operations_per_second(side: int = 1024) -> float:
     with threadpool_limits(1):
         best = min(_timed(A) for _ in range(3))
     return cores() * 2 * side**3 / best
+
+
+def _on_device(device: str, side: int = 4096) -> float:
+    """Of a GPU, from products of single precision."""
+    import torch
+
+    A = torch.ones(side, side, device=device)
+    best = float("inf")
+    for _ in range(4):  # the first chooses a kernel
+        started = time.perf_counter()
+        _ = (A @ A)[0, 0].item()
+        best = min(best, time.perf_counter() - started)
+    return 2 * side**3 / best
 
 
 def _timed(A: np.ndarray[tuple[int, int], np.dtype[np.float32]]) -> float:

@@ -28,7 +28,6 @@ from csa.operations.opened import Project
 from csa.params.schema import Params
 from csa.params.views import ViewParams
 from csa.pipeline.recipes import DEMO
-from csa.pipeline.workspace import Workspace
 from csa.storage.files import read_json
 
 
@@ -163,7 +162,7 @@ def make_plan(project: Project, sheet: Path | None = None) -> Plan:
         views += planned or [
             guess
             for part in settings.parts
-            for guess in _guess_view(ws, view, part, items.get(view))
+            for guess in _guess_view(project, view, part, items.get(view))
         ]
         if view in project.params.dataset.unpaired and not missing:
             try:
@@ -338,15 +337,19 @@ def _plan_pool(project: Project, view: str, whole: ViewEncoder) -> list[ViewPlan
 
 
 def _guess_view(
-    ws: Workspace, view: str, settings: ViewParams, items: list[tuple[str, str]] | None
+    project: Project, view: str, settings: ViewParams, items: list[tuple[str, str]] | None
 ) -> list[ViewPlan]:
     """What an encoder of a view would cost whose data or model is not here; empty if nothing
     is known of it.
     """
-    count = estimates.published_items(ws.name, settings.modality) if items is None else len(items)
+    name, device = project.ws.name, project.params.compute.device
+    count = estimates.published_items(name, settings.modality) if items is None else len(items)
     if count is None:
         return []
-    per_item = estimates.seconds_per_item(settings.encoder)
+    try:
+        per_item = estimates.seconds_per_item(settings.encoder, device)
+    except EncoderError:  # said of the encoders
+        per_item = None
     basis = ["items as published"] if items is None else []
     basis += [f"time: {estimates.basis(settings.encoder)}"] if per_item is not None else []
     return [
