@@ -157,7 +157,7 @@ def _run_stage(project: Project, stage: str) -> StageOutcome:
     if sys.stderr.isatty():
         print(f"  {stage:<14}running", end="\r", file=sys.stderr, flush=True)
     outcome = sharing.bring_up_to_date(project, stage)
-    print(f"  {stage:<14}{outcome.status} in {outcome.seconds:.1f} s", file=sys.stderr)
+    print(f"  {stage:<13} {outcome.status} in {outcome.seconds:.1f} s", file=sys.stderr)
     return outcome
 
 

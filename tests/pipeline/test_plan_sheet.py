@@ -1,5 +1,7 @@
 """`csa plan --sheet`: twelve pairs of a data set as they will be fitted."""
 
+from dataclasses import replace
+
 import numpy as np
 from PIL import Image
 
@@ -60,6 +62,8 @@ def test_a_plan_names_the_device(tmp_path, monkeypatch):
     assert not here.problems
     assert [view.device for view in here.views] == ["cpu", "cpu"]
     assert "24 to encode with minilm-l6-v2 on cpu, about" in str(here)
+    long = replace(here, stages={"embed@question": "out of date"})
+    assert "  embed@question out of date" in str(long)
     monkeypatch.setenv("CSA_DEVICE", "cuda:99")
     there = plan(tmp_path / "b", monkeypatch, params, None)
     said = "compute.device is cuda:99, and torch "

@@ -85,7 +85,7 @@ class Plan:
 
     def __str__(self) -> str:
         lines = [f"workspace {self.workspace}"]
-        lines += [f"  {stage:<14}{state}" for stage, state in self.stages.items()]
+        lines += [f"  {stage:<13} {state}" for stage, state in self.stages.items()]
         lines += account_lines(self.data)
         for view in self.views:
             time_left = "" if not view.missing else f", about {_duration(view.seconds)}"

@@ -47,11 +47,11 @@ def status_text(state: dict[str, Any]) -> str:
     lines = [f"workspace {state['workspace']}  {state['folder']}"]
     for stage, record in state["stages"].items():
         what = "out of date" if stage in state["out_of_date"] else "up to date"
-        lines.append(f"  {stage:<14}{what:<13}{_cost_text(record)}")
+        lines.append(f"  {stage:<13} {what:<13}{_cost_text(record)}")
     if state["metrics"]:
         metrics = EvaluationMetrics.of(state["metrics"], "metrics")
         lines += [
-            f"  {arrow(direction):<14}{recall_line(found, (1,))}"
+            f"  {arrow(direction):<13} {recall_line(found, (1,))}"
             for direction, found in metrics.retrieval.items()
         ]
     lines += [f"  {name:<14}{text}" for name, text in _around(state) if text]

@@ -84,7 +84,7 @@ def summary_text(project: Project, result: RetrainResult) -> str:
         ),
         f"  alignment   {_alignment_text(fit, first, second)}",
         *(
-            f"  {arrow(direction):<14}{recall_line(found)}   median rank "
+            f"  {arrow(direction):<13} {recall_line(found)}   median rank "
             f"{found.median_rank.value:g} of {metrics.gallery(direction):,}"
             for direction, found in metrics.retrieval.items()
         ),
