@@ -146,6 +146,7 @@ def prepare():
     if sys.argv[0] != "csa.cli":
         return
     from matplotlib.figure import Figure
+    from undrawn import draw_nothing
 
     from csa.flows import retrain
     from csa.operations import run, steps
@@ -162,7 +163,7 @@ def prepare():
     steps.PAUSE_SECONDS = sharing._PAUSE_SECONDS = 0
     dvc.PAUSES = restoring.PAUSES = (0.1, 0.2, 0.5)
     leftovers._WRITTEN_SECONDS = 0.01
-    Figure.savefig = _draw_nothing
+    Figure.savefig = draw_nothing
 
 
 def _place(file, name):
@@ -171,10 +172,6 @@ def _place(file, name):
     if name not in known:
         file.write_text("".join(f"{line}\n" for line in [*known, name]))
     return [*known, name].index(name)
-
-
-def _draw_nothing(figure, file, format, **_):
-    file.write('<svg viewBox="0 0 1 1"/>' if format == "svg" else b"a picture")
 
 
 def warm():

@@ -10,7 +10,9 @@ from html.parser import HTMLParser
 import numpy as np
 import polars as pl
 import pytest
+from matplotlib.figure import Figure
 from measured import CLASSIFICATION, DETECTION, ONE, OUT_OF_CONTEXT, RETRIEVAL
+from undrawn import draw_nothing
 from workspaces import HOSTILE, STAGES, make_report_workspace, two_versions
 
 import csa
@@ -46,6 +48,11 @@ from csa.results.task import (
     TransferredCalibration,
 )
 from csa.storage.files import read_json, write_json
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    monkeypatch.setattr(Figure, "savefig", draw_nothing)
 
 
 @pytest.fixture(scope="module")
@@ -377,7 +384,7 @@ def test_tasks_are_shown_beside_the_held_out_pairs(ws):
     assert page.count("Task cosmos") == 1  # no table of contenders, whose measures are others
 
 
-def test_a_fit_set_by_hand_says_so(tmp_path):
+def test_a_fit_set_by_hand_says_so(undrawn, tmp_path):
     ws = make_report_workspace(
         tmp_path / "repo",
         fit={"score": "canonical", "shrinkage": 0.0, "n_components": 3, "hubness": False},
@@ -395,7 +402,7 @@ def test_a_fit_set_by_hand_says_so(tmp_path):
         "all that was chosen",
     ],
 )
-def test_a_fit_set_by_hand_in_part_has_a_reason_for_the_rest(tmp_path, asked):
+def test_a_fit_set_by_hand_in_part_has_a_reason_for_the_rest(undrawn, tmp_path, asked):
     if asked == "all that was chosen":
         asked = csa.load(
             make_report_workspace(tmp_path / "auto", fit={"hubness": True}).alignment
@@ -409,7 +416,7 @@ def test_a_fit_set_by_hand_in_part_has_a_reason_for_the_rest(tmp_path, asked):
     assert bool(why_score) == (asked.get("score", "auto") == "auto")
 
 
-def test_views_with_nothing_in_common_are_called_so_first(tmp_path):
+def test_views_with_nothing_in_common_are_called_so_first(undrawn, tmp_path):
     ws = make_report_workspace(tmp_path / "repo", noise=1e6)
     text = " ".join("".join(Reader(write_report(ws).read_text(encoding="utf-8")).text).split())
     said = text.index("Held-out folds do not show that the two views have anything in common.")

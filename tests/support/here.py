@@ -1,9 +1,11 @@
-"""A run in this process and without Prefect, for tests that are about neither: the stages are
-processes of DVC's as ever, and what a run imports is imported already.
+"""A run in this process, without Prefect and with empty figures, for tests that are about none of
+these: the stages are processes of DVC's as ever, and what a run imports is imported already.
 """
 
 import pytest
 import warm
+from matplotlib.figure import Figure
+from undrawn import draw_nothing
 
 from csa.operations.inspection.summary import summary_json
 from csa.operations.opened import Project
@@ -16,6 +18,7 @@ def run_here(ws):
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
         patch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        patch.setattr(Figure, "savefig", draw_nothing)
         project = Project(ws)
         with only_run(ws), warm.processes():
             return summary_json(project, run(project))
