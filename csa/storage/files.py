@@ -316,6 +316,9 @@ def unwritable(path: Path, error: OSError, what: str = "") -> WorkspaceError:
         path: the file or folder.
         error: what the system says.
         what: a name of what it holds, such as "the demo", where the path does not say it.
+
+    Returns:
+        The error, with its remedy.
     """
     subject = f"{what} " if what else ""
     why = error.strerror or "another process has held its lock for a minute"
