@@ -182,6 +182,19 @@ def _prove_footer(path: Path) -> None:
         file.shut = True
         with contextlib.suppress(_PageAskedError):
             opened.read_row_groups(list(range(opened.metadata.num_row_groups)), use_threads=False)
+        _prove_types(opened.metadata)
+
+
+def _prove_types(metadata: Any) -> None:
+    """A column has one type: where a row group names another, its statistics end the process."""
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        for i in range(group.num_columns):
+            chunk, wanted = group.column(i), metadata.schema.column(i).physical_type
+            if chunk.physical_type != wanted:
+                raise ValueError(
+                    f"column {chunk.path_in_schema} is {wanted}, and {chunk.physical_type} in a "
+                    f"row group"
+                )
 
 
 def _prove_notes(fields: Iterable[Any]) -> None:
