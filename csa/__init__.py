@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from csa.multiview.any_to_any import AnyToAny
     from csa.multiview.gcca import GCCA
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "CSA",
     "GCCA",
