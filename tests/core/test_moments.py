@@ -118,6 +118,21 @@ def test_float32_is_used_where_it_is_harmless_and_only_there(always_worth_float3
     assert always_worth_float32 == [True, False]
 
 
+def test_the_choice_of_precision_depends_on_no_unit_and_on_no_mean(
+    always_worth_float32, monkeypatch
+):
+    monkeypatch.setattr(accumulate, "_MAX_ROWS", 1000)
+    for condition in (1, 1e4):
+        X, Y = adversarial("signal last", 5000, 60, 40, condition, np.random.default_rng(1))
+        X[1000:] += 0.5 * X.std(axis=0)  # what came first has another mean
+        blocks = [(X[i : i + 1000], Y[i : i + 1000]) for i in range(0, 5000, 1000)]
+        for unit in (1e-8, 1, 1e4):
+            csa.Moments.from_blocks(
+                [(np.float32(unit * x), np.float32(unit * y)) for x, y in blocks]
+            )
+    assert always_worth_float32 == [True] * 3 + [False] * 3
+
+
 def test_float32_products_would_have_been_wrong_where_they_are_refused(
     always_worth_float32, monkeypatch
 ):
