@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -34,7 +35,15 @@ from csa.cli.common import COUNT, SECONDS, json_option, workspace_option
     type=COUNT,
     help="How many requests may be answered or wait; others get status 429.",
 )
-def serve(workspace: str, alias: str, host: str, port: int, follow: float, at_once: int) -> None:
+@click.option(
+    "--exact",
+    metavar="ITEMS",
+    default=200_000,
+    show_default=True,
+    type=click.IntRange(0),
+    help="Galleries up to so many items are searched exactly, larger ones by an index of FAISS.",
+)
+def serve(workspace: str, **asked: Any) -> None:
     """Answer over HTTP: a page to search, label and judge with, and an API (docs/serving.md).
 
     It prints its address and runs until you interrupt it. When the alias moves to another version,
@@ -55,7 +64,7 @@ def serve(workspace: str, alias: str, host: str, port: int, follow: float, at_on
     from csa.serving.server import Served
     from csa.serving.server import serve as serve_workspace
 
-    serve_workspace(ws, Served(alias, host, port, follow, at_once))
+    serve_workspace(ws, Served(**asked))
 
 
 @click.command()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from csa.core.matrices import Array, Float64
@@ -13,6 +14,12 @@ from csa.features.shards import FeatureTable
 
 UNFAMILIAR = 0.01
 """P-value of `Familiar` from which on an item is called unlike what was trained on."""
+
+MOST = 20_000
+"""Training items that a new item is compared with, and held-out items that say what is usual.
+Of more, so many are drawn: a p-value holds whichever training items were drawn beforehand."""
+
+_SEED = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,8 +47,10 @@ class Familiar:
             What new items are compared with.
         """
         train, test = (
-            pairs.filter(pl.col("split") == split).unique(
-                f"{view}_hash", keep="first", maintain_order=True
+            _drawn(
+                pairs.filter(pl.col("split") == split).unique(
+                    f"{view}_hash", keep="first", maintain_order=True
+                )
             )
             for split in ("train", "test")
         )
@@ -60,3 +69,12 @@ class Familiar:
         """
         nearest: Float64 = (unit(features) @ self.known).max(axis=1)
         return self.usual.p_value(nearest)
+
+
+def _drawn(items: pl.DataFrame) -> pl.DataFrame:
+    """At most `MOST` rows, in order."""
+    if items.height <= MOST:
+        return items
+    rows = np.random.default_rng(_SEED).permutation(items.height)[:MOST]
+    drawn: pl.DataFrame = items[np.sort(rows).tolist()]
+    return drawn

@@ -1,9 +1,8 @@
 """A registered version that answers, with the workspace's gallery, all of it in memory."""
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import numpy as np
 import polars as pl
 
 from csa.core.matrices import Array
-from csa.core.preparation import unit
 from csa.datasets.containers import ItemFiles
 from csa.datasets.roots import dataset_root
 from csa.errors import ArtifactError, InputError
@@ -20,14 +18,14 @@ from csa.operations.opened import Project
 from csa.operations.registry.downloads import checked_model
 from csa.operations.registry.versions import Version
 from csa.pipeline.workspace import Workspace
-from csa.questions.opened import Fitted, Gallery
+from csa.questions.opened import Fitted
 from csa.scoring.cells import Limits, features_in, item_in
 from csa.scoring.scorer import Scorer
 from csa.serving.batches import SharedBatches
+from csa.serving.galleries import Galleries
 
 _DECODING = threading.BoundedSemaphore(4)  # a decoded picture is large; four at a time
 _MOST_LABELS = 1000  # of a list to choose from
-_SUBSETS = 4  # of the galleries, kept for the filters that were used last
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +34,7 @@ class Answering:
 
     Attributes:
         version: of the registry.
-        fitted: the version's model over the workspace's gallery.
+        galleries: the version's model over the workspace's gallery, and how it is searched.
         encoders: of each view whose items can be encoded.
         state: of the gallery's files when they were read; see `gallery_state`.
         limits: what is accepted in the place of an item.
@@ -45,7 +43,7 @@ class Answering:
     """
 
     version: Version
-    fitted: Fitted
+    galleries: Galleries
     encoders: dict[str, SharedBatches]
     state: tuple[int, ...]
     limits: Limits
@@ -58,13 +56,23 @@ class Answering:
         return self.version.version
 
     @property
+    def fitted(self) -> Fitted:
+        """The version's model over the workspace's gallery."""
+        return self.galleries.fitted
+
+    @property
     def scorer(self) -> Scorer:
         """The version's model."""
         return self.fitted.scorer
 
     @classmethod
     def load(
-        cls, project: Project, version: Version, limits: Limits, before: "Answering | None"
+        cls,
+        project: Project,
+        version: Version,
+        limits: Limits,
+        exact: int,
+        before: "Answering | None",
     ) -> "Answering":
         """Load a version beside the one that answers.
 
@@ -72,6 +80,7 @@ class Answering:
             project: whose registry has it.
             version: which.
             limits: what is accepted in the place of an item.
+            exact: items of a gallery up to which it is searched exactly.
             before: what answers now; encoders that both use are not loaded twice.
 
         Returns:
@@ -97,8 +106,8 @@ class Answering:
                     f"{version.version} takes those of {view.fingerprint}; run `csa run` with its "
                     f"parameters, or promote a version that fits the workspace"
                 )
-            fitted.gallery(name)
             fitted.familiar(name, np.ones((1, view.dimension)))  # learned now, not at a request
+        galleries = Galleries.of(fitted, exact)
         if gallery_state(ws) != state:
             raise ArtifactError(f"{ws.data}: was written while it was read; is a run under way?")
         root = dataset_root(fitted.params.dataset, ws.root)
@@ -108,7 +117,7 @@ class Answering:
             if view.modality not in ("text", "array")
         }
         places = {pair: row for row, pair in enumerate(fitted.pairs["pair_id"].to_list())}
-        return cls(version, fitted, encoders, state, limits, files, places)
+        return cls(version, galleries, encoders, state, limits, files, places)
 
     def pair(self, pair_id: str) -> dict[str, Any]:
         """A row of the pairs table.
@@ -141,7 +150,8 @@ class Answering:
         for i, cell in enumerate(cells):
             row = features_in(cell)
             if row is not None:
-                rows[i] = frozen.checked(i, row)
+                # as encoders give them and shards hold them, so that answers are those of offline
+                rows[i] = frozen.checked(i, row).astype(np.float32)
                 continue
             with _DECODING:
                 item = item_in(cell, frozen.modality, f"{view} {i}", self.limits)
@@ -150,33 +160,6 @@ class Answering:
             encoded = self.encoders[view].encode(list(prepared.values()))
             rows.update(zip(prepared, encoded, strict=True))
         return np.stack([rows[i] for i in range(len(cells))])
-
-    def gallery(self, view: str, keep: tuple[tuple[str, str], ...], alike: bool) -> Gallery:
-        """The items of a view that are searched.
-
-        Args:
-            view: its name.
-            keep: (column, value) that a pair must have.
-            alike: whether vectors are at unit length, for queries of the same view.
-
-        Returns:
-            A pair of every item that is left, and the items' index vectors.
-        """
-        return self._galleries(view, keep, alike) if keep or alike else self.fitted.gallery(view)
-
-    @cached_property
-    def _galleries(self) -> Callable[..., Gallery]:
-        """The galleries of the filters that were used last."""
-        return lru_cache(maxsize=_SUBSETS)(self._subset)
-
-    def _subset(self, view: str, keep: tuple[tuple[str, str], ...], alike: bool) -> Gallery:
-        whole = self.fitted.gallery(view)
-        rows = np.arange(whole.pairs.height)
-        if keep:
-            kept = pl.all_horizontal(pl.col(column) == value for column, value in keep)
-            rows = np.flatnonzero(whole.pairs.select(kept.fill_null(False)).to_series())
-        vectors = whole.vectors[rows]
-        return Gallery(whole.pairs[rows.tolist()], unit(vectors) if alike else vectors)
 
     def vectors_of_pair(self, view: str, pair_id: str) -> Array:
         """Index vectors of the item that a pair has in a view, shape (1, k).
@@ -215,6 +198,7 @@ class Answering:
                     "encoder": str(view.description.get("encoder", "")),
                     "features": view.dimension,
                     "gallery": self.fitted.gallery(name).pairs.height,
+                    "search": self.galleries.about(name),
                 }
                 for name, view in scorer.views.items()
             },

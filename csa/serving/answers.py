@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from csa.core.preparation import unit
-from csa.core.search import top_k
 from csa.errors import InputError
 from csa.questions.familiar import UNFAMILIAR
 from csa.questions.score import judged
@@ -97,17 +95,16 @@ def search(answering: Answering, given: asked.Search) -> Answer:
         for column, value in (("split", given.split), ("label", given.label))
         if value is not None
     )
-    gallery = answering.gallery(into, keep, alike)
     # one more where the item itself is among them
     most = given.top + (given.like is not None and alike)
-    rows, scores = top_k(unit(vectors) if alike else vectors, gallery.vectors, most)
+    rows, scores = answering.galleries.nearest(into, vectors, most, keep, alike)
+    pairs = answering.fitted.gallery(into).pairs
     results = []
     for places, values, p in zip(rows, scores, p_familiar, strict=True):
         found = [
-            {"score": float(value), **shown(answering, pair)}
-            for value, pair in zip(
-                values, gallery.pairs[places.tolist()].iter_rows(named=True), strict=True
-            )
+            {"score": value, **shown(answering, pairs.row(place, named=True))}
+            for place, value in zip(places.tolist(), values.tolist(), strict=True)
+            if place >= 0
         ]
         if given.like is not None and alike:
             found = [one for one in found if one["pair"] != given.like.pair]

@@ -32,9 +32,9 @@ class _Request:
 class SharedBatches:
     """An encoder for many threads: a thread that finds it free works for all that wait.
 
-    A forward pass has the fit's batch size, or a smaller power of two where that gives the same
-    bits: the first pass of each smaller shape is computed both ways. So nobody gets other numbers
-    than offline, and one item alone does not cost a whole batch.
+    A forward pass has the fit's batch size, or the least size that holds the items and gives the
+    same bits: the first pass of each smaller size is computed both ways. So nobody gets other
+    numbers than offline, and one item alone does not cost a whole batch.
 
     Args:
         encoder: what encodes.
@@ -145,17 +145,16 @@ class SharedBatches:
 
     def _pass(self, number: int, prepared: list[Any], length: int) -> Float32:
         part = self._encoder.parts[number]
-        size = 1 << (len(prepared) - 1).bit_length()
-        if size >= part.batch_size:
-            return part.encode_batch(prepared, length)
-        shape = (number, size, length)
-        small = _with_batch_size(part, size)
-        if self._same_bits.get(shape):
-            return small.encode_batch(prepared, length)
-        rows = part.encode_batch(prepared, length)
-        if shape not in self._same_bits:
-            self._same_bits[shape] = np.array_equal(small.encode_batch(prepared, length), rows)
-        return rows
+        for size in range(len(prepared), part.batch_size):
+            shape = (number, size, length)
+            small = _with_batch_size(part, size)
+            if self._same_bits.get(shape):
+                return small.encode_batch(prepared, length)
+            if shape not in self._same_bits:
+                rows = part.encode_batch(prepared, length)
+                self._same_bits[shape] = np.array_equal(small.encode_batch(prepared, length), rows)
+                return rows
+        return part.encode_batch(prepared, length)
 
 
 def _with_batch_size(part: Encoder, size: int) -> Encoder:

@@ -9,6 +9,7 @@ from csa.operations.registry.versions import Version
 from csa.pipeline.workspace import Workspace
 from csa.scoring.cells import Limits
 from csa.serving.answering import Answering, gallery_state
+from csa.serving.galleries import EXACT
 
 _log = logging.getLogger("csa.serving")
 
@@ -23,6 +24,7 @@ class Follower:
         ws: whose model and gallery.
         alias: which is followed.
         limits: what is accepted in the place of an item.
+        exact: items of a gallery up to which it is searched exactly.
 
     Attributes:
         now: what answers.
@@ -34,8 +36,9 @@ class Follower:
         ArtifactError, EncoderError: the version cannot answer here.
     """
 
-    def __init__(self, ws: Workspace, alias: str, limits: Limits) -> None:
-        self._project, self._alias, self._limits = Project(ws), alias, limits
+    def __init__(self, ws: Workspace, alias: str, limits: Limits, exact: int = EXACT) -> None:
+        self._project, self._alias = Project(ws), alias
+        self._limits, self._exact = limits, exact
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
         self.trouble: str | None = None
@@ -93,7 +96,7 @@ class Follower:
             )
         if before is not None and _same(before, version, project.ws):
             return before
-        return Answering.load(project, version, self._limits, before)
+        return Answering.load(project, version, self._limits, self._exact, before)
 
 
 def _same(before: Answering, version: Version, ws: Workspace) -> bool:

@@ -17,6 +17,7 @@ from csa.pipeline.workspace import Workspace
 from csa.scoring.cells import Limits
 from csa.serving.app import application
 from csa.serving.following import Follower
+from csa.serving.galleries import EXACT
 from csa.serving.guard import Door
 from csa.serving.patience import configured
 
@@ -37,6 +38,7 @@ class Served:
         host, port: where; port 0 takes a free one.
         follow: seconds between two looks at the alias.
         at_once: requests that are answered or wait for it.
+        exact: items of a gallery up to which it is searched exactly.
     """
 
     alias: str = "champion"
@@ -44,6 +46,7 @@ class Served:
     port: int = 8080
     follow: float = 5.0
     at_once: int = 64
+    exact: int = EXACT
 
 
 def serve(ws: Workspace, asked: Served) -> None:
@@ -59,11 +62,11 @@ def serve(ws: Workspace, asked: Served) -> None:
         ArtifactError, EncoderError: the version cannot answer here.
     """
     door = _door(asked)
+    logging.basicConfig(level=logging.WARNING, format="csa serve: %(message)s")
     with _listening(asked) as listening:
         most = min(ws.params().dataset.max_image_pixels, _PIXELS)
-        follower = Follower(ws, asked.alias, Limits(most, _CHARACTERS))
+        follower = Follower(ws, asked.alias, Limits(most, _CHARACTERS), asked.exact)
         follower.start(asked.follow)
-        logging.basicConfig(level=logging.WARNING, format="csa serve: %(message)s")
         config = configured(application(follower, door), door.seconds)
         _end_by_signals()
         host, port = listening.getsockname()[:2]
@@ -73,6 +76,14 @@ def serve(ws: Workspace, asked: Served) -> None:
             f"http://{shown}:{port}",
             flush=True,
         )
+        for view in follower.now.scorer.names:
+            told = follower.now.galleries.about(view)
+            if not told["exact"]:
+                print(
+                    f"{view}: {told['items']:,} items by an index, recall at 10 "
+                    f"{told['recall_at_10']:.3f}",
+                    flush=True,
+                )
         uvicorn.Server(config).run(sockets=[listening])
 
 

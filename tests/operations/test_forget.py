@@ -161,6 +161,8 @@ def test_after_forgetting_the_fit_is_that_of_data_that_never_had_the_items(
     train = pl.read_parquet(repo.ws.pairs).filter(pl.col("split") == "train")
     image, text = train["image"][0], train["text"][1]
     hashes = [train["image_hash"][0], train["text_hash"][1]]
+    (repo.ws.state / "indexes" / "main").mkdir(parents=True)
+    (repo.ws.state / "indexes" / "main" / "as-of-csa-serve.faiss").write_text(text)
     assert len(everything_that_names(repo, store, hashes=hashes, words=[text])) > 10
 
     refused = repo.run("forget", "no such thing", "--reason", "x", "--yes")

@@ -91,3 +91,21 @@ def test_an_item_that_cannot_be_encoded_is_its_own_requests_fault(encoder):
     assert isinstance(second, DataError)
     np.testing.assert_array_equal(first, encoder.encode(requests[0]))
     np.testing.assert_array_equal(third, encoder.encode(requests[2]))
+
+
+def test_one_item_alone_costs_no_whole_batch(encoder):
+    shared, sizes = SharedBatches(encoder, 1), []
+    for _ in range(6):  # sizes are tried, the smallest first
+        shared.encode([shared.prepare("a dog")])
+    (part,) = encoder.parts
+    forward = type(part).forward
+
+    def counted(part, prepared, length):
+        sizes.append(len(prepared))
+        return forward(part, prepared, length)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(part), "forward", counted)
+        rows = shared.encode([shared.prepare("a dog")])
+    np.testing.assert_array_equal(rows, encoder.encode(["a dog"]))
+    assert sizes[0] < encoder.parts[0].batch_size / 2

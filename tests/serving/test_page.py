@@ -15,7 +15,7 @@ def browser():
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory, browser, local_registry):
-    ws = shapes_workspace(tmp_path_factory.mktemp("page") / "repo", ("canonical",))
+    ws = shapes_workspace(tmp_path_factory.mktemp("page") / "repo", ({"score": "canonical"},))
     with serving(ws.root) as client:
         client.ws = ws
         yield client

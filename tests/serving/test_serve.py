@@ -19,7 +19,7 @@ from csa.operations.ledger.moves import promote
 from csa.operations.opened import Project
 from csa.questions.opened import Fitted
 from csa.questions.score import score_pair
-from csa.questions.search import Searcher
+from csa.questions.search import matches
 
 pytestmark = pytest.mark.usefixtures("local_registry")
 TOKEN = "a-token-of-many-characters"
@@ -27,14 +27,18 @@ TOKEN = "a-token-of-many-characters"
 
 @pytest.fixture(scope="module")
 def shapes(tmp_path_factory):
-    """Version 1 (canonical) is champion; the workspace holds version 2 (likelihood ratio)."""
+    """Version 1 (canonical) is champion; the workspace holds version 2 (likelihood ratio of kernel
+    and root, corrected for hubness).
+    """
     return shapes_workspace(tmp_path_factory.mktemp("serve") / "repo")
 
 
 @pytest.fixture(scope="module")
 def served(shapes):
-    """A server that follows the challenger, which is what the workspace holds."""
-    with serving(shapes.root, "--alias", "challenger") as client:
+    """A server that follows the challenger, which is what the workspace holds. Its galleries of 64
+    items count as large, and those of a split do not.
+    """
+    with serving(shapes.root, "--alias", "challenger", "--exact", "60") as client:
         yield SimpleNamespace(ws=shapes, client=client)
 
 
@@ -62,12 +66,14 @@ def test_scores_are_those_of_csa_score(served):
 
 
 def test_results_are_those_of_csa_search(served):
-    searcher = Searcher(served.ws)
+    fitted = Fitted.open(served.ws)
+    assert fitted.alignment.hubness is not None and fitted.alignment.prepare_x.name == "kernel"
     for view, cell, query in (
         ("text", "a green star", "a green star"),
         ("image", encoded(served.ws), str(picture(served.ws))),
     ):
-        wanted = searcher.find(query, 7).found
+        features = fitted.encode(view, fitted.read(view, query))
+        (wanted,) = matches(fitted, view, features, 7)
         status, told, _ = served.client.ask(
             "/v1/search", {"query": {view: [cell]}, "top": 7, "into": None}
         )
@@ -76,7 +82,7 @@ def test_results_are_those_of_csa_search(served):
         assert [one["pair"] for one in results] == [one["pair"] for one in wanted]
         assert [one["rank"] for one in results] == list(range(1, 8))
         scores = [one["score"] for one in results]
-        assert scores == pytest.approx([one["score"] for one in wanted], abs=5.1e-5)  # rounded
+        assert scores == pytest.approx([one["score"] for one in wanted], abs=1e-6)
 
 
 def test_inner_products_of_vectors_are_scores_and_features_are_taken(served):
@@ -88,7 +94,7 @@ def test_inner_products_of_vectors_are_scores_and_features_are_taken(served):
     product = np.dot(vectors["image"][0], vectors["text"][0])
     assert product == pytest.approx(found["scores"][0]["score"], abs=1e-9)
     features = fitted.encode("text", text)[0].tolist()
-    again = served.client.ask("/v1/embed", {"items": {"text": [features]}})[1]["vectors"]
+    again = served.client.ask("/v1/embed", {"items": {"text": [features] * 2}})[1]["vectors"]
     np.testing.assert_allclose(again["text"][0], vectors["text"][0], rtol=1e-9)
     np.testing.assert_array_equal(vectors["text"][0], vectors["text"][1])
 
@@ -159,6 +165,9 @@ def test_what_operators_ask(served):
     assert b'csa_requests_total{path="/v1/score",status="200"}' in figures
     about = served.client.ask("/v1/model")[1]
     assert about["model"] == "shapes" and about["score"] == "likelihood_ratio"
+    searched = about["views"]["image"]["search"]
+    assert searched.pop("recall_at_10") >= 0.98
+    assert searched == {"items": 64, "exact": False, "width": 64}
     assert 0 <= about["evaluated"]["retrieval"]["image_to_text"]["recall_at_1"]["value"] <= 1
     paths = served.client.ask("/openapi.json")[1]["paths"]
     assert {"/v1/embed", "/v1/score", "/v1/search", "/v1/classify", "/v1/model"} <= set(paths)

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("local_registry")
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    ws = shapes_workspace(tmp_path_factory.mktemp("faults") / "repo", ("canonical",))
+    ws = shapes_workspace(tmp_path_factory.mktemp("faults") / "repo", ({"score": "canonical"},))
     with serving(ws.root) as client:
         client.ws = ws
         yield client

@@ -32,8 +32,12 @@ PARAMS = SHAPES_PARAMS | {
 }
 
 
-def shapes_workspace(root, scores=("canonical", "likelihood_ratio")):
-    """64 pictures with a caption each, and a version for each of the scores; the first is champion,
+KERNEL = {"score": "likelihood_ratio", "preparation": ["kernel", "root"], "hubness": True}
+"""A fit with all that is not linear."""
+
+
+def shapes_workspace(root, fits=({"score": "canonical"}, KERNEL)):
+    """64 pictures with a caption each, and a version for each of the fits; the first is champion,
     and the workspace holds the last.
     """
     ws = bare_workspace(root, PARAMS)
@@ -41,8 +45,8 @@ def shapes_workspace(root, scores=("canonical", "likelihood_ratio")):
     ran = {"ingest": ingest_stage(ws)}
     for view in ("image", "text"):
         ran[f"embed@{view}"] = embed_stage(ws, view)
-    for score in scores:
-        write_params(ws, PARAMS | {"fit": {"score": score}})
+    for fit in fits:
+        write_params(ws, PARAMS | {"fit": fit})
         as_run(ws, costs=ran | {"fit": fit_stage(ws), "evaluate": evaluate_stage(ws)})
         run, _ = record_run(Project(ws), STAGES)
         register(Project(ws).registry, run)

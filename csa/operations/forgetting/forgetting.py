@@ -22,6 +22,7 @@ from csa.operations.forgetting.purge import look_again, purge
 from csa.operations.inspection import lineage
 from csa.operations.opened import Project
 from csa.pipeline.workspace import Workspace
+from csa.questions.stored_graphs import folder_of
 
 _BESIDE_STAGES = (
     "report.html",
@@ -175,6 +176,7 @@ def _carry_out(
     held = [one for one in _workspaces(repository) if _holds(one, hashes)]
     for one in held:
         _empty(one)
+    _remove(folder_of(repository))  # an index holds a vector of every item
     purged = purge(repository, hashes)
     removed |= {"workspaces": len(held), **purged.removed}
     forgotten.note(
