@@ -81,6 +81,11 @@ def serve(workspace: str, **asked: Any) -> None:
     is_flag=True,
     help="For parquet and lance: write vectors of length 1, for stores that only have the cosine.",
 )
+@click.option(
+    "--linear",
+    is_flag=True,
+    help="Of sentence-transformers and hub: its own modules alone, by a linear fit.",
+)
 @workspace_option
 @json_option
 def export(folder: Path, name: str, unit: bool, workspace: str, as_json: bool) -> None:
@@ -97,6 +102,14 @@ def export(folder: Path, name: str, unit: bool, workspace: str, as_json: bool) -
     sentence-transformers  a model that SentenceTransformer loads; it contains
                            the encoders' files if model.with_weights is set
     hub                    the same as a repository for the Hub, with a licence
+def export(folder: Path, name: str, workspace: str, as_json: bool, **choices: bool) -> None:
+    """Write what a workspace holds into a new FOLDER, in a format of another tool.
+
+    parquet, lance: a table for each view with the items' vectors; inner products across tables are
+    the scores. faiss, usearch: an index for each view, with its recall. onnx: each view's
+    projection, and its encoder with it where torch can export that. sentence-transformers: a model
+    that SentenceTransformer loads, of its own modules where the fit is linear and else with code of
+    csa; hub: the same as a repository for the Hub, with a licence (docs/serving.md).
 
     \b
     Examples:
@@ -109,12 +122,12 @@ def export(folder: Path, name: str, unit: bool, workspace: str, as_json: bool) -
     from csa.exporting.formats import export as export_workspace
     from csa.pipeline.recipes import existing_workspace
 
-    told = export_workspace(existing_workspace(workspace), folder, name, Options(unit))
+    told = export_workspace(existing_workspace(workspace), folder, name, Options(**choices))
     if as_json:
         click.echo(json.dumps(told, indent=2))
         return
     if name in ("sentence-transformers", "hub"):
-        click.echo(f"{folder}: SentenceTransformer({str(folder)!r}, trust_remote_code=True)")
+        _say_of_model(folder, told)
         return
     if name == "onnx":
         for view, about in told["views"].items():
@@ -132,6 +145,20 @@ def export(folder: Path, name: str, unit: bool, workspace: str, as_json: bool) -
             click.echo(f"  score = {about['score_of_inner_product']:.6g} x inner product")
     if told.get("score_of_cosine") is not None:
         click.echo(f"score = {told['score_of_cosine']:.6g} x cosine")
+
+
+def _say_of_model(folder: Path, told: dict[str, Any]) -> None:
+    trust = "" if told["plain"] else ", trust_remote_code=True"
+    click.echo(f"{folder}: SentenceTransformer({str(folder)!r}{trust})")
+    if not told["plain"]:
+        click.echo(f"  with code of csa, as {told['because']}")
+    if "price" in told:
+        for direction, found in told["price"]["recall_at_1"].items():
+            click.echo(
+                f"  {direction.replace('_to_', ' to ')}: R@1 {found['linear']:.4f} by a linear "
+                f"fit, {found['fit']:.4f} by the fit, on {told['price']['held_out_pairs']:,} "
+                f"held-out pairs"
+            )
 
 
 COMMANDS = (serve, export)

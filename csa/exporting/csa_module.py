@@ -14,13 +14,15 @@ import torch
 from sentence_transformers.base.modules import InputModule
 
 _ITEMS = "csa_items"
+_ROLES = ("query", "document")  # tasks of `encode_query` and `encode_document`, of either view
 _FILES = ("csa.zip", "alignment.safetensors", "calibration.safetensors", "scoring.json")
 
 
 class CSAModule(InputModule):
     """Texts and items of the other view in, index vectors out; their dot products are the scores.
 
-    `encode(items)` sees by the items which view they are of; where both views are of one kind,
+    `encode(items)` sees by the items which view they are of, also as {"image": picture} or
+    {"audio": {"array": samples, "sampling_rate": rate}}; where both views are of one kind,
     `encode(items, task=VIEW)` says it.
     """
 
@@ -74,8 +76,7 @@ class CSAModule(InputModule):
 
     def preprocess(self, inputs: Any, prompt: str | None = None, **told: Any) -> dict[str, Any]:
         """Items with the view that they are of."""
-        views = [told.get("task") or self._view_of(item) for item in inputs]
-        return {_ITEMS: list(zip(views, inputs, strict=True))}
+        return {_ITEMS: [self._seen(item, told.get("task")) for item in inputs]}
 
     def forward(self, features: dict[str, Any], **_: Any) -> dict[str, Any]:
         """Index vectors, float32, in order."""
@@ -90,13 +91,35 @@ class CSAModule(InputModule):
         features["sentence_embedding"] = torch.stack(ordered)
         return features
 
-    def _view_of(self, item: Any) -> str:
-        text = isinstance(item, str)
-        views = self.scorer.views.items()
-        able = [name for name, view in views if (view.modality == "text") == text]
+    def _seen(self, item: Any, task: str | None) -> tuple[str, Any]:
+        """The view that an item is of, and the item as the view's encoder takes it."""
+        if task not in (None, *_ROLES, *self.scorer.names):
+            raise ValueError(f"task is {task!r}; it is one of {', '.join(self.scorer.names)}")
+        modality = "text" if isinstance(item, str) else None
+        if isinstance(item, dict) and len(item) == 1:
+            ((modality, item),) = item.items()
+        able = [
+            name
+            for name, view in self.scorer.views.items()
+            if (view.modality != "text" if modality is None else view.modality == modality)
+        ]
+        if task in able:
+            able = [str(task)]
         if len(able) != 1:
             raise ValueError(
-                f"{len(able)} views take an item like this ({type(item).__name__}); say task=VIEW, "
-                f"one of {', '.join(self.scorer.names)}"
+                f"{len(able)} views take an item like this ({modality or type(item).__name__}); "
+                f"say task=VIEW, one of {', '.join(self.scorer.names)}"
             )
-        return str(able[0])
+        return able[0], _as_taken(item)
+
+
+def _as_taken(item: Any) -> Any:
+    """A picture in RGB; a sound with its rate as a recording of one channel."""
+    if isinstance(item, dict) and {"array", "sampling_rate"} <= item.keys():
+        import numpy as np
+
+        samples = np.asarray(item["array"], dtype=np.float32)
+        samples = samples if samples.ndim == 1 else samples.mean(axis=int(np.argmin(samples.shape)))
+        recording = importlib.import_module("csa.modalities.audio").Recording
+        return recording(samples, int(item["sampling_rate"]))
+    return item.convert("RGB") if getattr(item, "mode", "RGB") != "RGB" else item

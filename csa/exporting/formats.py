@@ -21,9 +21,12 @@ class Options:
     Attributes:
         unit: whether a gallery's vectors are brought to one length, for stores that know the
             cosine alone.
+        linear: whether a model for sentence-transformers is made of its plain modules, by a linear
+            fit where the fit is none.
     """
 
     unit: bool = False
+    linear: bool = False
 
 
 FORMATS: dict[str, Callable[[Fitted, Path, Options], dict[str, Any]]] = {
@@ -32,8 +35,10 @@ FORMATS: dict[str, Callable[[Fitted, Path, Options], dict[str, Any]]] = {
     "faiss": lambda fitted, folder, _: write_faiss(fitted, folder),
     "usearch": lambda fitted, folder, _: write_usearch(fitted, folder),
     "onnx": lambda fitted, folder, _: write_onnx(fitted, folder),
-    "sentence-transformers": lambda fitted, folder, _: write_embedding_model(fitted, folder),
-    "hub": lambda fitted, folder, _: write_repository(fitted, folder),
+    "sentence-transformers": lambda fitted, folder, options: write_embedding_model(
+        fitted, folder, options.linear
+    ),
+    "hub": lambda fitted, folder, options: write_repository(fitted, folder, options.linear),
 }
 """Name -> what writes a fit into a folder, and says what it wrote."""
 

@@ -80,7 +80,7 @@ def _with_encoder(view: FrozenView, projection: Any, path: Path) -> dict[str, An
 
     if view.modality == "array" or len(view.encoder.parts) != 1:
         return {"left_out": "features from files, or several encoders side by side"}
-    encoder = _exportable(view)
+    encoder = exportable(view)
     caught = _network_of(encoder, view.modality)
     if caught is None:
         return {"left_out": "the encoder is no torch network of pictures or texts"}
@@ -103,9 +103,18 @@ def _with_encoder(view: FrozenView, projection: Any, path: Path) -> dict[str, An
     }
 
 
-def _exportable(view: FrozenView) -> Encoder:
+def exportable(view: FrozenView) -> Encoder:
     """The view's encoder, not shared with anybody, or one with the same features that torch can
     trace.
+
+    Args:
+        view: with one encoder.
+
+    Returns:
+        The encoder.
+
+    Raises:
+        EncoderError: it is not on this machine, or another one than that of the fit.
     """
     part = view.params.parts[0]
     encoder = load_encoder(part)

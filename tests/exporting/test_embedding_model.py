@@ -36,6 +36,9 @@ print(json.dumps({
     "csa": csa.__file__,
     "similarity": model.similarity(left, right).tolist(),
     "told": float(abs(model.encode(texts, task="text") - right).max()),
+    "asked": float(abs(model.encode_query([{"text": text} for text in texts]) - right).max()),
+    "named": float(abs(model.encode_document([{"image": i} for i in images], batch_size=8)
+        - left).max()),
     "again": float(abs(second.encode(texts) - right).max()),
     "dimension": model.get_embedding_dimension() == left.shape[1],
 }))
@@ -70,6 +73,7 @@ def test_similarities_are_the_scores(ws, tmp_path):
     told = json.loads(done.stdout.splitlines()[-1])
     assert told["csa"].startswith(str(folder / "0_CSA" / "csa.zip"))
     assert told["dimension"] and told["again"] == told["told"] == 0
+    assert told["asked"] == told["named"] == 0
     left, right = (
         fitted.scorer.vectors(view, fitted.features(view).rows(pairs[f"{view}_hash"].to_list()))
         for view in ("image", "text")
