@@ -7,10 +7,13 @@ so it is imported only where there is something to do.
 
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from csa.flows import server, watching
 from csa.flows.environment import end_orphaned_servers
+from csa.flows.stage_graph import Followed
 from csa.masking import masked_errors
 from csa.operations import finished
 from csa.operations.forgetting import forgetting
@@ -71,9 +74,15 @@ def _as_flow(project: Project) -> RetrainResult:
 
     @flow(name=approval.FLOW, flow_run_name="{workspace_root}", validate_parameters=False)
     def retrain(workspace_root: str) -> RetrainResult:
-        with masked_errors():
-            result = run(project, _as_task, approval.ask)
-        _as_task(Step("show", "show", lambda: _show(project, result)))
+        followed = Followed(_as_task)
+        try:
+            with masked_errors():
+                result = run(project, followed, approval.ask)
+        except Exception as error:
+            _show(partial(watching.show_failure, project, followed.became, str(error)))
+            raise
+        show = partial(watching.show_in_prefect, project, result)
+        _as_task(Step("show", "show", lambda: _show(show)))
         return result
 
     return retrain(str(project.ws.root))
@@ -101,9 +110,9 @@ def _may_pass(task: Any, run: Any, state: Any) -> bool:
     return may_pass(state.result(raise_on_failure=False))
 
 
-def _show(project: Project, result: RetrainResult) -> None:
+def _show(put: Callable[[], None]) -> None:
     """Put what came of it on the run's page in Prefect; if that fails, the run has not."""
     try:
-        watching.show_in_prefect(project, result)
+        put()
     except Exception as error:  # whatever a server or its database says
         print(f"  note: no artifacts in Prefect ({type(error).__name__})", file=sys.stderr)

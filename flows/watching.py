@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from csa.flows.stage_graph import mermaid, needs
 from csa.masking import masked
 from csa.operations import stopping
 from csa.operations.opened import Project
@@ -127,7 +128,6 @@ def show_in_prefect(project: Project, result: RetrainResult) -> None:
     from prefect.artifacts import create_markdown_artifact
 
     ws, decision = project.ws, result.decision
-    key = re.sub(r"[^a-z0-9]+", "-", project.model.lower()).strip("-")
     text = summary_markdown(project, result)
     spectrum = ws.pictures / "spectrum.png"
     # inside the summary: as an image artifact its address, the whole picture, is shown as text
@@ -138,12 +138,32 @@ def show_in_prefect(project: Project, result: RetrainResult) -> None:
             f"correlations](data:image/png;base64,{base64.b64encode(spectrum.read_bytes()).decode()})"
         )
     create_markdown_artifact(
-        text, key=f"{key}-summary", description=f"{decision.verdict}: {decision.reason}"
+        text, key=_key(project), description=f"{decision.verdict}: {decision.reason}"
     )
 
 
+def show_failure(project: Project, became: dict[str, str], said: str) -> None:
+    """Put on the page of a run that failed how far it came; call it inside the flow.
+
+    Args:
+        project: what was run.
+        became: stage -> what became of it.
+        said: the error's message, without secrets.
+    """
+    from prefect.artifacts import create_markdown_artifact
+
+    if became:
+        text = f"{mermaid(needs(project.ws), became)}\n\n```\n{said}\n```"
+        create_markdown_artifact(text, key=_key(project), description="failed")
+
+
+def _key(project: Project) -> str:
+    """Of the artifact: Prefect shows the newest of a key, and its history."""
+    return re.sub(r"[^a-z0-9]+", "-", project.model.lower()).strip("-") + "-summary"
+
+
 def summary_markdown(project: Project, result: RetrainResult) -> str:
-    """The run in one table for each: gate, retrieval, stages.
+    """The run in one table for each: gate, retrieval, stages; and the stage graph.
 
     Args:
         project: what was run.
@@ -174,6 +194,8 @@ def summary_markdown(project: Project, result: RetrainResult) -> str:
             f"Gate: **{decision.verdict}**: {decision.reason}",
             "",
             *_table(rows),
+            "",
+            mermaid(needs(ws), {outcome.stage: outcome.status for outcome in result.outcomes}),
             "",
             *_table(stages),
             "",

@@ -178,23 +178,33 @@ def test_the_report_is_in_the_workspace_and_in_mlflow(ws):
     assert ws.report.read_text(encoding="utf-8") == page
 
 
-def test_the_runs_page_in_prefect_shows_what_came_of_it(ws, monkeypatch):
+def newest_summary(ws):
+    """The artifact of the last run on its page in Prefect."""
     from prefect.client.orchestration import get_client
 
+    with get_client(sync_client=True) as client:
+        body = {"sort": "UPDATED_DESC", "limit": 1}
+        (found,) = client.request("POST", "/artifacts/filter", json=body).json()
+    assert found["key"] == f"{ws.params().model.name}-summary" and found["type"] == "markdown"
+    assert found["flow_run_id"] is not None
+    return found
+
+
+def test_the_runs_page_in_prefect_shows_what_came_of_it(ws, monkeypatch):
     from csa.flows.retrain import run_retrain
 
     monkeypatch.setattr(finished, "nothing_to_do", lambda project: None)
     run_retrain(Project(ws))
-    with get_client(sync_client=True) as client:
-        body = {"sort": "UPDATED_DESC", "limit": 1}
-        found = {
-            one["key"]: one for one in client.request("POST", "/artifacts/filter", json=body).json()
-        }
-    key = ws.params().model.name
-    summary = found[f"{key}-summary"]
-    assert summary["type"] == "markdown" and summary["flow_run_id"] is not None
+    summary = newest_summary(ws)
     assert all(part in summary["data"] for part in ("| image → text |", "Gate: **", "| fit | "))
     assert "](data:image/png;base64," in summary["data"]
+    graph = summary["data"].partition("```mermaid")[2].partition("```")[0]
+    place = dict(re.findall(r'(s\d)\["([\w-]+)<br>unchanged"\]', graph))
+    arrows = {(place[a], place[b]) for a, b in re.findall(r"(s\d) --> (s\d)", graph)}
+    assert arrows == {
+        *((name, "fit") for name in ("ingest", "embed-image", "embed-text")),
+        ("fit", "evaluate"),
+    }
 
 
 def test_a_failing_stage_is_one_error_and_changes_nothing(ws):
@@ -210,6 +220,9 @@ def test_a_failing_stage_is_one_error_and_changes_nothing(ws):
         with pytest.raises(StageError, match=r"^row 3: empty caption$"):
             run_retrain(Project(ws))
         assert recorded_runs(ws) == runs and ws.ledger.read_bytes() == lines
+        shown = newest_summary(ws)["data"]
+        assert '["ingest<br>failed"]:::failed' in shown and "row 3: empty caption" in shown
+        assert shown.count("<br>not reached") >= 2 and "classDef failed" in shown
     finally:
         (ws.root / "made" / "bad").unlink()
         (ws.root / "made" / "data" / "pairs.parquet").write_bytes(pairs)
