@@ -22,6 +22,7 @@ from csa.pipeline.workspace import Workspace
     "--sql",
     metavar="QUERY",
     help="Ask a question in SQL. Tables: runs, metrics, queries, stages, executions.",
+    help="Ask DuckDB yourself; its tables and views: docs/artifacts.md.",
 )
 @json_option
 def metrics(limit: int, sql: str | None, as_json: bool) -> None:

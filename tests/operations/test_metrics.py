@@ -1,9 +1,11 @@
 """Run records and the metrics database, with real DuckDB."""
 
+import re
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import duckdb
 import polars as pl
@@ -12,7 +14,7 @@ from workspaces import STAGES, make_workspace
 
 from csa.errors import ArtifactError, InputError, WorkspaceError
 from csa.operations.opened import Project
-from csa.operations.runs import executions, metrics
+from csa.operations.runs import executions, metrics, tables
 from csa.operations.runs.records import file_sha256, read_record, record_run, recorded_runs
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import read_json, write_json
@@ -246,7 +248,7 @@ def test_records_of_other_kinds_do_not_stop_the_rest(ws):
 def test_a_database_and_records_of_before_average_precision_are_taken_in(ws):
     first, _ = record_run(Project(ws), STAGES)
     with duckdb.connect(str(ws.duckdb)) as con:
-        con.execute(metrics._TABLES)
+        con.execute(tables.SCHEMA)
         for column in ("average_precision", "precision_at_5", "average_precision_at_r"):
             con.execute(f"ALTER TABLE queries DROP COLUMN {column}")
         con.execute("CREATE TABLE tables_version AS SELECT 'of before' AS version")
@@ -265,3 +267,33 @@ def test_a_database_and_records_of_before_average_precision_are_taken_in(ws):
     assert sorted(found.rows()) == sorted(
         [(first.run_id, None, None, 160), (second.run_id, 0.25, None, 160)]
     )
+
+
+def test_the_docs_name_every_table_view_and_column(ws):
+    record, _ = record_run(Project(ws), STAGES)
+    metrics.publish(ws, record.run_id)
+    page = (Path(__file__).parents[2] / "docs" / "artifacts.md").read_text(encoding="utf-8")
+    section = page.partition("\n## metrics.duckdb")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| .*? \| (.*) \|$", section, re.MULTILINE)
+    for name, said in rows:
+        columns = metrics.query(ws, f"SELECT * FROM {name}").columns
+        if said != "as `runs`":
+            assert set(re.findall(r"`(\w+)`", said)) - {"image_to_text"} == set(columns), name
+    known = metrics.query(ws, "SELECT table_name AS name FROM information_schema.tables")["name"]
+    assert {name for name, _ in rows} == set(known) - {"tables_version"}
+    (example,) = re.findall(r"```sql\n(.*?)```", section, re.DOTALL)
+    assert len(metrics.query(ws, example.strip().removesuffix(";"))) == 2
+
+
+def test_views_say_what_the_tables_say(ws):
+    record, _ = record_run(Project(ws), STAGES)
+    metrics.publish(ws, record.run_id)
+    expected = read_json(ws.metrics)["retrieval"]
+    for row in metrics.query(ws, "SELECT * FROM retrieval").iter_rows(named=True):
+        told = expected.pop(row["direction"])
+        assert row["recall_at_1"] == told["recall_at_1"]["value"]
+        assert (row["mrr"], row["mrr_low"]) == (told["mrr"]["value"], told["mrr"]["low"])
+    assert not expected
+    costs = metrics.query(ws, "SELECT * FROM costs").row(0, named=True)
+    assert costs["seconds"] == sum(metrics.query(ws, "SELECT seconds FROM stages")["seconds"])
+    assert metrics.query(ws, "SELECT run_id FROM newest")["run_id"].to_list() == [record.run_id]

@@ -5,7 +5,6 @@ DuckDB lets one process in at a time while someone writes, so every call here co
 work and leaves.
 """
 
-import hashlib
 import re
 import sys
 import time
@@ -17,7 +16,7 @@ import duckdb
 import polars as pl
 
 from csa.errors import ArtifactError, InputError, WorkspaceError
-from csa.operations.runs import executions
+from csa.operations.runs import executions, tables
 from csa.operations.runs.records import TASKS_FILE, file_sha256, read_record, recorded_runs
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import plain_words, read_json
@@ -30,33 +29,6 @@ _LOCKED = """
 SET python_enable_replacements = false; SET enable_external_access = false;
 SET lock_configuration = true
 """
-_QUERY_COLUMNS = {
-    "direction": "VARCHAR",
-    "query": "VARCHAR",
-    "group": "VARCHAR",
-    "rank": "BIGINT",
-    "gallery": "BIGINT",
-    "recall_at_1": "DOUBLE",
-    "recall_at_5": "DOUBLE",
-    "recall_at_10": "DOUBLE",
-    "mrr": "DOUBLE",
-    "average_precision": "DOUBLE",
-    "precision_at_5": "DOUBLE",
-    "average_precision_at_r": "DOUBLE",
-}
-_TABLES = f"""
-CREATE TABLE runs (run_id VARCHAR PRIMARY KEY, created VARCHAR, workspace VARCHAR, model VARCHAR,
-    views VARCHAR, train_pairs BIGINT, test_pairs BIGINT, git_commit VARCHAR, git_dirty BOOLEAN,
-    params_hash VARCHAR, evaluation_id VARCHAR, alignment_sha256 VARCHAR, params VARCHAR);
-CREATE TABLE metrics (run_id VARCHAR, name VARCHAR, value DOUBLE, low DOUBLE, high DOUBLE);
-CREATE TABLE queries (run_id VARCHAR,
-    {", ".join(f'"{name}" {kind}' for name, kind in _QUERY_COLUMNS.items())});
-CREATE TABLE stages (run_id VARCHAR, stage VARCHAR, seconds DOUBLE, record VARCHAR,
-    cpu_seconds DOUBLE, peak_megabytes DOUBLE, computed BIGINT, reused BIGINT, bytes BIGINT);
-"""
-_VERSION = hashlib.sha256(_TABLES.encode()).hexdigest()[:16]
-"""Of the tables. A file that has other tables is deleted and written anew."""
-
 _FILL_RUNS = """
 INSERT INTO runs BY NAME
 SELECT r.run_id, r.created, r.workspace, r.model,
@@ -100,7 +72,7 @@ WHERE e.type = 'OBJECT' AND json_exists(e.value, '$.value')
 _FILL_QUERIES = f"""
 INSERT INTO queries BY NAME
 SELECT parse_path(filename)[-2] AS run_id,
-    COLUMNS(lambda name: name IN ({", ".join(f"'{name}'" for name in _QUERY_COLUMNS)}))
+    COLUMNS(lambda name: name IN ({", ".join(f"'{name}'" for name in tables.OF_QUERIES)}))
 FROM read_parquet($files, filename = true, union_by_name = true, hive_partitioning = false)
 """
 
@@ -126,8 +98,8 @@ def rebuild(ws: Workspace) -> None:
 
 
 def query(ws: Workspace, sql: str) -> pl.DataFrame:
-    """The answer to a question in SQL; tables: runs, metrics, queries, stages, executions. Nothing
-    can be changed by it.
+    """The answer to a question in SQL; tables: runs, metrics, queries, stages, executions; views:
+    retrieval, newest, costs (docs/artifacts.md). Nothing can be changed by it.
 
     Args:
         ws: whose database.
@@ -156,7 +128,8 @@ def query(ws: Workspace, sql: str) -> pl.DataFrame:
     except duckdb.Error as error:
         said = " ".join(str(error).split())
         raise InputError(
-            f"SQL: {said}; tables are runs, metrics, queries, stages and executions"
+            f"SQL: {said}; tables are runs, metrics, queries, stages and executions, views "
+            f"retrieval, newest and costs"
         ) from None
 
 
@@ -190,23 +163,26 @@ def metrics_table(ws: Workspace, limit: int) -> pl.DataFrame:
     """
     chosen = {"r1": "recall_at_1", "r10": "recall_at_10", "mrr": "mrr"}
     columns = [
-        f"round(max(value) FILTER (name = 'retrieval.' || {way} || '.{metric}'), 4) AS "
-        f"{short}_{side}"
+        f"round({side}.{metric}, 4) AS {short}_{side}"
         for short, metric in chosen.items()
-        for side, way in (("forward", "forward"), ("back", "back"))
+        for side in ("forward", "back")
     ]
     return query(
         ws,
         f"""
         WITH listed AS (
-            SELECT *, replace(views, ',', '_to_') AS forward,
-                split_part(views, ',', 2) || '_to_' || split_part(views, ',', 1) AS back
+            SELECT *, replace(views, ',', '_to_') AS way,
+                split_part(views, ',', 2) || '_to_' || split_part(views, ',', 1) AS way_back
             FROM runs ORDER BY created DESC, run_id LIMIT {int(limit)}
         )
-        SELECT run_id, created, workspace, views, train_pairs + test_pairs AS pairs,
-            {", ".join(columns)},
-            round(max(value) FILTER (name = 'mismatch.auc'), 4) AS auc
-        FROM listed LEFT JOIN metrics USING (run_id) GROUP BY ALL ORDER BY created DESC, run_id
+        SELECT listed.run_id, listed.created, listed.workspace, views,
+            train_pairs + test_pairs AS pairs,
+            {", ".join(columns)}, round(auc.value, 4) AS auc
+        FROM listed
+        LEFT JOIN retrieval forward ON (forward.run_id, forward.direction) = (listed.run_id, way)
+        LEFT JOIN retrieval back ON (back.run_id, back.direction) = (listed.run_id, way_back)
+        LEFT JOIN metrics auc ON (auc.run_id, auc.name) = (listed.run_id, 'mismatch.auc')
+        ORDER BY listed.created DESC, listed.run_id
         """,
     )
 
@@ -331,13 +307,13 @@ def _transaction(
 
 def _prepare(con: duckdb.DuckDBPyConnection, read_only: bool) -> None:
     """Make the tables in a new file; those of an old one have to be of this version."""
-    tables = {row[0] for row in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
-    if not tables and not read_only:
-        version = f"CREATE TABLE tables_version AS SELECT '{_VERSION}' AS version;"
-        con.execute(f"BEGIN; {_TABLES} {version} COMMIT")
-    elif "tables_version" not in tables or con.execute(
+    found = {row[0] for row in con.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    if not found and not read_only:
+        version = f"CREATE TABLE tables_version AS SELECT '{tables.VERSION}' AS version;"
+        con.execute(f"BEGIN; {tables.SCHEMA} {version} COMMIT")
+    elif "tables_version" not in found or con.execute(
         "SELECT version FROM tables_version"
-    ).fetchall() != [(_VERSION,)]:
+    ).fetchall() != [(tables.VERSION,)]:
         raise _OutdatedError
 
 
