@@ -5,12 +5,9 @@ models that hide a pickle.
 import os
 import pickle
 import resource
-import signal
 import sqlite3
 import subprocess
 import sys
-import time
-import urllib.request
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,20 +17,16 @@ import pytest
 from click.testing import CliRunner
 from own_project import environment
 from small_repo import SmallRepo
-from workspaces import STAGES, gate, make_workspace
+from waiting import wait_for
+from workspaces import STAGES, make_workspace
 
-import csa
 from csa.cli import main as cli
 from csa.errors import ArtifactError, RegistryError, StageError, WorkspaceError
 from csa.flows import retrain, schedule
-from csa.flows.server import free_port
-from csa.operations.environment import prepare_environment
-from csa.operations.inspection import lineage
-from csa.operations.ledger import ledger, moves, standing
+from csa.operations.ledger import standing
 from csa.operations.opened import Project
 from csa.operations.registry import databases, downloads
 from csa.operations.registry.registering import register
-from csa.operations.registry.versions import versions_table
 from csa.operations.runs.records import record_run
 
 SUPPORT = Path(__file__).parents[1] / "support"
@@ -262,11 +255,11 @@ def test_a_run_ends_tidily_when_the_schedule_that_started_it_is_killed(tmp_path)
     )
     mark = tmp_path / "mark"
     with subprocess.Popen([sys.executable, "-c", parent, child, str(mark)]) as process:
-        _await(lambda: mark.is_file() and mark.read_text() == "started")
+        wait_for(lambda: mark.is_file() and mark.read_text() == "started")
         (started,) = psutil.Process(process.pid).children()
         process.kill()
-    _await(lambda: mark.read_text() == "ended")
-    _await(lambda: not started.is_running() or started.status() == psutil.STATUS_ZOMBIE)
+    wait_for(lambda: mark.read_text() == "ended")
+    wait_for(lambda: not started.is_running() or started.status() == psutil.STATUS_ZOMBIE)
 
 
 def test_a_killed_or_crashed_run_is_tried_again_and_a_refused_one_is_not(
@@ -306,120 +299,6 @@ def test_a_killed_or_crashed_run_is_tried_again_and_a_refused_one_is_not(
         outcome("kill", "kill", "kill")
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory):
-    """The address of a real `mlflow server`, as a team has it."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    port = free_port()
-    command = [
-        sys.executable,
-        "-m",
-        "mlflow",
-        "server",
-        "--host",
-        "127.0.0.1",
-        "--port",
-        str(port),
-        "--workers",
-        "1",
-    ]
-    command += [
-        "--backend-store-uri",
-        f"sqlite:///{folder / 'mlflow.db'}",
-        "--artifacts-destination",
-        str(folder / "artifacts"),
-    ]
-    environment = {key: value for key, value in os.environ.items() if key != "MLFLOW_TRACKING_URI"}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
-        )
-    try:
-        _await(
-            lambda: (
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5).status == 200
-            ),
-            120,
-        )
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def history(ws, make):
-    """Register two fits and let the gate decide; roll back; what registry, ledger and downloads
-    then say.
-    """
-    said = []
-    for seed, quality in ((0, 0.3), (1, 0.9)):
-        make(seed, quality)
-        run, _ = record_run(Project(ws), STAGES)
-        registered = register(Project(ws).registry, run)
-        decision = gate(
-            Project(ws),
-            run,
-            registered.version,
-            lambda alignment: pytest.fail("same held-out pairs"),
-        )
-        said.append(
-            (
-                registered.version,
-                registered.created,
-                decision.verdict,
-                Project(ws).registry.champion().version,
-            )
-        )
-    version = Project(ws).registry.champion()
-    said.append(csa.load(downloads.alignment_file(Project(ws).registry, version)).n_pairs)
-    said.append(downloads.verify_model(Project(ws).registry, version) > 0)
-    moves.rollback(Project(ws), None, "to see it go back")
-    said.append(Project(ws).registry.champion().version)
-    said.append(
-        [
-            (line["verdict"], line["from"], line["to"])
-            for line in ledger.history(ws.ledger, ws.params().model.name)
-        ]
-    )
-    facts = lineage.of_model(Project(ws), "champion")
-    said.append(
-        (
-            facts["registered"]["version"],
-            facts["data"]["pairs"],
-            [one["verdict"] for one in facts["registered"]["ledger"]],
-        )
-    )
-    said.append(
-        versions_table(Project(ws).registry.versions()).drop("created", strict=False).columns
-    )
-    return said
-
-
-def test_a_registry_behind_a_server_says_what_a_local_one_says(
-    served, tmp_path, monkeypatch, capsys
-):
-    monkeypatch.setattr(os, "environ", os.environ.copy())  # what commands set is gone afterwards
-    prepare_environment(make_workspace(tmp_path / "first" / "repo"))
-    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
-        monkeypatch.delenv(name)
-    found = []
-    for address in (None, served):
-        root = tmp_path / ("local" if address is None else "served") / "repo"
-        monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        if address:
-            monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-        ws = make_workspace(root)
-        found.append(
-            history(
-                ws,
-                lambda seed, quality, root=root: make_workspace(root, seed=seed, quality=quality),
-            )
-        )
-    assert found[0] == found[1]
-    assert [verdict for verdict, *_ in found[1][5]] == ["promote", "promote", "rollback"]
-    assert capsys.readouterr().out == "", "where --json prints"
-
-
 class Bomb:
     """What a pickle can do to whoever loads it."""
 
@@ -456,15 +335,3 @@ def test_a_model_that_hides_a_pickle_is_refused_and_not_loaded(tmp_path, monkeyp
     with pytest.raises(ArtifactError):
         downloads.alignment_file(Project(ws).registry, version)
     assert not (tmp_path / "exploded").exists()
-
-
-def _await(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            if condition():
-                return
-        except OSError:
-            pass
-        assert time.monotonic() < deadline, "it did not come"
-        time.sleep(0.1)
