@@ -21,8 +21,7 @@ from csa.pipeline.workspace import Workspace
 @click.option(
     "--sql",
     metavar="QUERY",
-    help="Ask a question in SQL. Tables: runs, metrics, queries, stages, executions.",
-    help="Ask DuckDB yourself; its tables and views: docs/artifacts.md.",
+    help="Ask a question in SQL; docs/artifacts.md lists the tables and views.",
 )
 @json_option
 def metrics(limit: int, sql: str | None, as_json: bool) -> None:

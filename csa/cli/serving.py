@@ -40,8 +40,8 @@ from csa.cli.common import COUNT, SECONDS, json_option, workspace_option
     metavar="ITEMS",
     default=200_000,
     show_default=True,
-    type=click.IntRange(0),
-    help="Galleries up to so many items are searched exactly, larger ones by an index of FAISS.",
+    type=COUNT,
+    help="How many items a gallery may have to be searched exactly; FAISS searches larger ones.",
 )
 def serve(workspace: str, **asked: Any) -> None:
     """Answer over HTTP: a page to search, label and judge with, and an API (docs/serving.md).
@@ -84,11 +84,11 @@ def serve(workspace: str, **asked: Any) -> None:
 @click.option(
     "--linear",
     is_flag=True,
-    help="Of sentence-transformers and hub: its own modules alone, by a linear fit.",
+    help="For sentence-transformers and hub: fit again if the fit is not linear, to need no code.",
 )
 @workspace_option
 @json_option
-def export(folder: Path, name: str, unit: bool, workspace: str, as_json: bool) -> None:
+def export(folder: Path, name: str, workspace: str, as_json: bool, **choices: bool) -> None:
     """Write the model, or its vectors, into a new FOLDER in the format of another tool.
 
     It prints the files and how to read a score from them; docs/serving.md says more. The formats:
@@ -99,17 +99,9 @@ def export(folder: Path, name: str, unit: bool, workspace: str, as_json: bool) -
     faiss, usearch         an index for each view; its recall is measured
     onnx                   the projection of each view, and its encoder as well
                            if torch can export it
-    sentence-transformers  a model that SentenceTransformer loads; it contains
-                           the encoders' files if model.with_weights is set
+    sentence-transformers  a model that SentenceTransformer loads: of its own modules
+                           if the fit is linear, otherwise with code of csa
     hub                    the same as a repository for the Hub, with a licence
-def export(folder: Path, name: str, workspace: str, as_json: bool, **choices: bool) -> None:
-    """Write what a workspace holds into a new FOLDER, in a format of another tool.
-
-    parquet, lance: a table for each view with the items' vectors; inner products across tables are
-    the scores. faiss, usearch: an index for each view, with its recall. onnx: each view's
-    projection, and its encoder with it where torch can export that. sentence-transformers: a model
-    that SentenceTransformer loads, of its own modules where the fit is linear and else with code of
-    csa; hub: the same as a repository for the Hub, with a licence (docs/serving.md).
 
     \b
     Examples:

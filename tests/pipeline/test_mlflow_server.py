@@ -74,7 +74,7 @@ def served(tmp_path_factory):
         process.wait()
 
 
-def test_the_webhook_of_the_docs_tells_of_a_new_champion(served, monkeypatch):
+def test_the_webhook_of_the_docs_tells_of_a_new_champion(served):
     from mlflow import MlflowClient
 
     page = Path(__file__).parents[2] / "docs" / "how-to" / "message-to-slack.md"
@@ -90,13 +90,12 @@ def test_the_webhook_of_the_docs_tells_of_a_new_champion(served, monkeypatch):
         def log_message(self, *_):
             pass
 
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", served)
     with HTTPServer(("127.0.0.1", 0), Receiver) as receiver:
-        thread = threading.Thread(target=receiver.serve_forever)
-        thread.start()
+        threading.Thread(target=receiver.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{receiver.server_port}/csa"
-        exec(code.replace("https://hooks.example.org/csa", address), {})
-        client = MlflowClient()
+        code = code.replace("https://hooks.example.org/csa", address)
+        exec(code.replace("http://localhost:5000", served), {})
+        client = MlflowClient(served)
         client.create_registered_model("hooked")
         client.create_model_version("hooked", "s3://bucket/elsewhere")
 
@@ -105,11 +104,8 @@ def test_the_webhook_of_the_docs_tells_of_a_new_champion(served, monkeypatch):
             time.sleep(0.5)
             return told
 
-        try:
-            wait_for(arrived, 60)
-        finally:
-            receiver.shutdown()
-            thread.join()
+        wait_for(arrived, 60)
+        receiver.shutdown()
     found = told[0]
     assert (found["entity"], found["action"]) == ("model_version_alias", "created")
     assert found["data"] == {"name": "hooked", "alias": "champion", "version": "1"}

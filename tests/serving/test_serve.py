@@ -129,7 +129,7 @@ def test_labels_with_the_conformal_set(served):
     rows = told["found"][0]["labels"]
     assert status == 200 and {row["label"] for row in rows} == set(labels)
     scores = [score_pair(served.ws, str(picture(served.ws)), row["label"]).score for row in rows]
-    assert [row["score"] for row in rows] == pytest.approx(scores, abs=1e-6)
+    assert [row["score"] for row in rows] == pytest.approx(scores, rel=1e-6)
     assert scores == sorted(scores, reverse=True)
     assert all(row["in_set"] == (row["p_match"] > told["alpha"]) for row in rows)
     noise = np.random.default_rng(0).normal(size=(2, 1280)).tolist()
