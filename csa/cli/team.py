@@ -53,8 +53,8 @@ def remote_add(name: str, url: str, endpoint: str | None, local: bool) -> None:
     click.echo(f"{name}: {masked(sharing.remotes(ws)[name])} ({where})")
     if not local and trusted_keys(ws) is None:
         say(
-            f"whoever can write to {name} is believed about features (docs/threat-model.md); `csa "
-            f"key` makes a key to sign with"
+            f"whoever can write to {name} can give you wrong features (docs/threat-model.md); with "
+            f"a key of `csa key` your team can sign what it shares"
         )
 
 

@@ -73,8 +73,8 @@ class SuspectsAnswer:
         first, second = self.views
         lines = [
             f"{self.table.height:,} training pairs, each scored by a fit without it; "
-            f"{_about(self.share)} look no better than "
-            f"two strangers, {self.dropped.height:,} of them more likely than not"
+            f"{_about(self.share)} look no better than two strangers, and for "
+            f"{self.dropped.height:,} of them this is more likely than not"
         ]
         for row in self.table.head(self.top).to_dicts():
             lines.append(
