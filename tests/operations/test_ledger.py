@@ -150,6 +150,7 @@ def test_lines_dropped_from_the_end_are_missed_and_given_back(clones):
     ada, _ = clones
     for number in range(3):
         team_ledger.append(Project(ada), facts(number))
+        assert team_ledger.meet(Project(ada), MODEL).notes == ()
     whole = ada.ledger.read_bytes()
     ada.ledger.write_bytes(b"".join(whole.splitlines(keepends=True)[:1]))
     meeting = team_ledger.meet(Project(ada), MODEL)
