@@ -84,7 +84,7 @@ def tell(settings: NotifyParams, execution: Execution) -> str | None:
 
 def _post(url: str, event: str, execution: Execution) -> tuple[str, bool]:
     """What went wrong, empty if nothing did, and whether trying again can help."""
-    body = {"text": f"csa {event}: {execution}", "event": event, "execution": execution.as_dict()}
+    body = {"text": f"csa: {execution}", "event": event, "execution": execution.as_dict()}
     try:
         request = urllib.request.Request(
             url, json.dumps(body).encode(), {"Content-Type": "application/json"}

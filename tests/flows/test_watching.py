@@ -153,7 +153,7 @@ def test_a_webhook_is_told_what_it_asked_for(ws, hook):
     assert watching.tell(settings, done) is None
     assert told.told[0]["event"] == "promoted" and told.told[0]["execution"]["version"] == 3
     assert told.told[0]["text"].startswith(
-        "csa promoted: birds: promote: better: mrr +0.1 (61 s, 80 s of processor time; no stage"
+        "csa: birds: promote: better: mrr +0.1 (61 s, 80 s of processor time; no stage"
     )
     done.verdict = "keep"
     assert watching.tell(settings, done) is None and len(told.told) == 1, "kept was not asked for"
