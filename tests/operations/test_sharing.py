@@ -60,7 +60,7 @@ def test_any_name_and_folder_of_a_remote_is_kept_and_what_dvc_cannot_take_loses_
     text = config.read_bytes()
     wrongs = [("x", "nonsense://here"), (" ", str(store)), ("q'x", str(store)), ("x", "50%(d)s")]
     for wrong, url in wrongs:
-        with pytest.raises(InputError, match=r"choose another one|without a name"):
+        with pytest.raises(InputError, match=r"choose another one|needs a name"):
             sharing.add_remote(ws, wrong, url, None, local=False)
         assert config.read_bytes() == text
     sharing.remove_remote(ws, name)
