@@ -322,9 +322,10 @@ def unwritable(path: Path, error: OSError, what: str = "") -> WorkspaceError:
     """
     subject = f"{what} " if what else ""
     why = error.strerror or "another process has held its lock for a minute"
-    long = error.errno == errno.ENAMETOOLONG
-    remedy = "give a shorter name" if long else "free space or fix its permissions"
-    return WorkspaceError(f"{path}: {subject}cannot be written ({why}); {remedy}")
+    cannot = f"{path}: {subject}cannot be written ({why})"
+    if error.errno == errno.ENAMETOOLONG:
+        return WorkspaceError(f"{cannot}; give a shorter name")
+    return WorkspaceError(f"{cannot}; free space or fix its permissions")
 
 
 def remove_unfinished() -> None:

@@ -119,7 +119,7 @@ def test_a_linear_fit_is_plain_modules_and_similarities_are_the_scores(ws, monke
     pairs = fitted.pairs.gather_every(9)
     found = similarities(ws, tmp_path / "model", tmp_path / "again", pairs)
     expected = scores(fitted, fitted.alignment, pairs)
-    np.testing.assert_allclose(found, expected, atol=1e-6 * max(1, np.abs(expected).max()))
+    np.testing.assert_allclose(found, expected, atol=5e-6 * max(1, np.abs(expected).max()))
     files = [path for path in (tmp_path / "model").rglob("*") if path.is_file()]
     assert not {path.suffix for path in files} & {".py", ".zip", ".bin", ".pkl", ".pt"}
     card = (tmp_path / "model" / "README.md").read_text()
@@ -141,7 +141,7 @@ def test_another_fit_is_made_linear_and_the_price_is_said(not_linear_ws, monkeyp
     pairs = fitted.pairs.gather_every(9)
     found = similarities(ws, tmp_path / "model", tmp_path / "again", pairs)
     expected = scores(fitted, linear, pairs)
-    np.testing.assert_allclose(found, expected, atol=1e-6 * max(1, np.abs(expected).max()))
+    np.testing.assert_allclose(found, expected, atol=5e-6 * max(1, np.abs(expected).max()))
 
 
 def test_modules_that_give_other_similarities_are_not_written(ws, monkeypatch, tmp_path):
