@@ -26,7 +26,7 @@ def services():
 def takes(command, words):
     """Refuse words that a click command does not take; nothing is carried out."""
     name, *rest = words
-    context = click.Context(command)
+    context = click.Context(command, **command.context_settings)
     found = command.get_command(context, name)
     assert found is not None, name
     found.make_context(name, rest, parent=context)
