@@ -1,13 +1,9 @@
 """An export that sentence-transformers loads, in a process that has no other code of ours."""
 
-import json
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import yaml
+from exports import told_alone
 from huggingface_hub import ModelCard
 from served import PARAMS
 from small_repo import make_shapes
@@ -58,19 +54,7 @@ def test_similarities_are_the_scores(ws, tmp_path):
     export(ws, folder, "sentence-transformers", Options())
     fitted = Fitted.open(ws)
     pairs = fitted.pairs.head(6)
-    pictures = [str(ws.root / "shapes" / name) for name in pairs["image"]]
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    done = subprocess.run(
-        [sys.executable, "-c", ALONE, folder, tmp_path / "again"],
-        input=json.dumps([pictures, pairs["text"].to_list()]),
-        cwd=tmp_path,
-        env=kept | {"HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
+    told = told_alone(ALONE, ws, folder, tmp_path / "again", pairs)
     assert told["csa"].startswith(str(folder / "0_CSA" / "csa.zip"))
     assert told["dimension"] and told["again"] == told["told"] == 0
     assert told["asked"] == told["named"] == 0

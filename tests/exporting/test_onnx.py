@@ -7,13 +7,11 @@ from dataclasses import replace
 import numpy as np
 import onnxruntime
 import pytest
-import tiny_models
 import torch
 from click.testing import CliRunner
+from exports import tiny_workspace
 from factory import shared_signal
-from small_repo import SHAPES_PARAMS, make_shapes
 from transformers import AutoTokenizer
-from workspaces import bare_workspace, run_stages
 
 import csa
 from csa.cli import main
@@ -26,18 +24,8 @@ from csa.questions.opened import Fitted
 
 @pytest.fixture(scope="module")
 def ws(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("onnx")
-    tiny_models.vit(folder / "vit")
-    tiny_models.bert(folder / "bert")
-    views = {
-        "image": {"modality": "image", "encoder": str(folder / "vit"), "batch_size": 8},
-        "text": {"modality": "text", "encoder": str(folder / "bert"), "batch_size": 8},
-    }
     fit = {"score": "likelihood_ratio", "preparation": ["root", "unit"], "hubness": True}
-    made = bare_workspace(folder / "repo", SHAPES_PARAMS | {"views": views, "fit": fit})
-    make_shapes(made.root / "shapes")
-    run_stages(made)
-    return made
+    return tiny_workspace(tmp_path_factory.mktemp("onnx"), fit)
 
 
 def told_by(path, **inputs):

@@ -2,22 +2,17 @@
 scores.
 """
 
-import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny_models
 from click.testing import CliRunner
+from exports import tiny_workspace, told_alone
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 from served import KERNEL
-from small_repo import SHAPES_PARAMS, make_shapes
-from workspaces import bare_workspace, run_stages, write_params
+from workspaces import write_params
 
 from csa.cli import main
 from csa.errors import EncoderError
@@ -52,17 +47,7 @@ CANONICAL = {"score": "canonical", "preparation": ["unit", "raw"]}
 
 @pytest.fixture(scope="module")
 def ws(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("plain")
-    tiny_models.vit(folder / "vit")
-    tiny_models.bert(folder / "bert")
-    views = {
-        "image": {"modality": "image", "encoder": str(folder / "vit"), "batch_size": 8},
-        "text": {"modality": "text", "encoder": str(folder / "bert"), "batch_size": 8},
-    }
-    made = bare_workspace(folder / "repo", SHAPES_PARAMS | {"views": views, "fit": CANONICAL})
-    make_shapes(made.root / "shapes")
-    run_stages(made)
-    return made
+    return tiny_workspace(tmp_path_factory.mktemp("plain"), CANONICAL)
 
 
 @pytest.fixture
@@ -88,19 +73,7 @@ def exported(ws, monkeypatch, *arguments):
 
 def similarities(ws, folder, again, pairs):
     """What the folder gives in a process without this package, and after it was saved again."""
-    pictures = [str(ws.root / "shapes" / name) for name in pairs["image"]]
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    done = subprocess.run(
-        [sys.executable, "-c", ALONE, folder, again],
-        input=json.dumps([pictures, pairs["text"].to_list()]),
-        cwd=again.parent,
-        env=kept | {"HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
+    told = told_alone(ALONE, ws, folder, again, pairs)
     assert told["again"] == told["similarity"]
     return told["similarity"]
 

@@ -202,7 +202,7 @@ def main():
         forks.Popen.address = options.serve
         forks.serve(options.serve, prepare, warm)
         return 0
-    sys.path[:0] = [str(bench.HERE.parents[1]), str(bench.HERE.parent / "support")]
+    sys.path.insert(0, str(bench.HERE.parents[1]))
     place = "/dev/shm" if Path("/dev/shm").is_dir() else None
     with (
         tempfile.TemporaryDirectory() as os.environ[FIRST_USE],
