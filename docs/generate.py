@@ -19,6 +19,7 @@ from pydantic_core import PydanticUndefined
 
 from csa.cli import main as cli
 from csa.cli.commands import SECTIONS
+from csa.cli.guesses import GUESSES
 from csa.params.schema import Params
 from docs.claims import claims_page
 from docs.measured import headline, measured
@@ -43,6 +44,12 @@ def cli_page() -> str:
             context = click.Context(command, info_name=name, parent=parent, terminal_width=100)
             help_text = "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
             lines += [f"### csa {name}", "", "```", help_text, "```", ""]
+    lines += ["## What other tools call it", "", "An error names the right command, too.", ""]
+    lines += ["| you know the word from | you type | here it is |", "|---|---|---|"]
+    lines += [
+        f"| {guess.known_from} | {', '.join(f'`{word}`' for word in guess.words)} | {guess.here} |"
+        for guess in GUESSES
+    ]
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ import click
 
 import csa
 from csa.cli import pipeline, project, questions, registry, results, serving, studies, team
+from csa.cli.guesses import meant
 from csa.cli.net import Group
 
 SECTIONS = {
@@ -57,6 +58,15 @@ SECTIONS = {
 
 class Sections(Group):
     """A group whose help has its commands in sections."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click's; a word of another tool is told what does it here."""
+        here = meant(args[0])
+        if here is not None:
+            raise click.UsageError(f"No such command {args[0]!r}; {here} does this", ctx)
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands, section by section."""

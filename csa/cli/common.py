@@ -68,6 +68,7 @@ def recipe_arguments(command: Callable[..., Any]) -> Callable[..., Any]:
         help="Read this folder or file, in place of the recipe's dataset.path.",
     )(command)
     command = click.option(
+        "-S",
         "--set",
         "overrides",
         metavar="KEY=VALUE",

@@ -28,7 +28,7 @@ class OutputFile(click.ParamType[Path]):
     def convert(self, value: Any, param: Any, ctx: Any) -> Path:
         """The path, if it can be written."""
         path = Path(value)
-        what = param.opts[0] if isinstance(param, click.Option) else "output"
+        what = max(param.opts, key=len) if isinstance(param, click.Option) else "output"
         if path.suffix.lower() not in self._endings:
             raise InputError(
                 f"{what} {value!r}: csa cannot write this kind of file; give a name that ends in "

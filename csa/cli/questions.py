@@ -151,6 +151,7 @@ def _typed_queries() -> Iterator[str]:
     help="How many labels to show for each file.",
 )
 @click.option(
+    "-o",
     "--out",
     metavar="FILE.csv",
     type=OutputFile(".csv"),
@@ -185,8 +186,8 @@ def classify(
     \b
     Examples:
       csa classify data/openmoji/images/1F98A.png -l "a fox" -l "a car" -l "a house"
-      csa classify photos/ --labels classes.txt --template "a photo of a {label}" --out labels.csv
-      -w flickr8k
+      csa classify photos/ --labels classes.txt --template "a photo of a {label}" \\
+        --out labels.csv -w flickr8k
     """
     from csa.pipeline.recipes import existing_workspace
     from csa.questions.classify import classify_files, read_labels

@@ -83,7 +83,7 @@ def compare(first: str, second: str, workspace: str, report: Path | None, as_jso
 
 @click.command()
 @click.argument("version", type=COUNT)
-@click.option("--reason", required=True, help="Why; the ledger keeps it.")
+@click.option("-m", "--reason", required=True, help="Why; the ledger keeps it.")
 @workspace_option
 def promote(version: int, reason: str, workspace: str) -> None:
     """Make a version the champion by hand, whatever the gate said.
@@ -111,7 +111,7 @@ def promote(version: int, reason: str, workspace: str) -> None:
     type=COUNT,
     help="The version to go back to.  [default: the champion before]",
 )
-@click.option("--reason", required=True, help="Why; the ledger keeps it.")
+@click.option("-m", "--reason", required=True, help="Why; the ledger keeps it.")
 @workspace_option
 def rollback(version: int | None, reason: str, workspace: str) -> None:
     """Go back to the champion before this one.
@@ -134,7 +134,7 @@ def rollback(version: int | None, reason: str, workspace: str) -> None:
 
 @click.command()
 @click.option("--no", "refuse", is_flag=True, help="Say no: the champion stays.")
-@click.option("--reason", default="", help="Why; the ledger keeps it.")
+@click.option("-m", "--reason", default="", help="Why; the ledger keeps it.")
 @click.option("--list", "only_list", is_flag=True, help="List the runs that wait, and answer none.")
 @workspace_option
 @json_option

@@ -12,6 +12,7 @@ from csa.pipeline.workspace import Workspace
 
 @click.command()
 @click.option(
+    "-n",
     "--limit",
     type=COUNT,
     default=20,
@@ -43,6 +44,7 @@ def metrics(limit: int, sql: str | None, as_json: bool) -> None:
 @click.command()
 @workspace_option
 @click.option(
+    "-o",
     "--out",
     metavar="FILE.html",
     type=OutputFile(".html", ".htm"),

@@ -14,6 +14,7 @@ from csa.cli.common import COUNT, SECONDS, json_option, workspace_option
 @click.option("--alias", default="champion", show_default=True, help="The version that answers.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen at.")
 @click.option(
+    "-p",
     "--port",
     default=8080,
     show_default=True,

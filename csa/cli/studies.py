@@ -11,7 +11,9 @@ from csa.cli.outputs import OutputFile
 
 @click.command()
 @workspace_option
-@click.option("--top", default=20, show_default=True, type=COUNT, help="How many pairs to show.")
+@click.option(
+    "-k", "--top", default=20, show_default=True, type=COUNT, help="How many pairs to show."
+)
 @click.option(
     "--page",
     metavar="FILE.html",
@@ -171,8 +173,8 @@ def advise(
     Examples:
       csa advise --view text=minilm-l6-v2 --view text=minilm-l6-v2:layer=0/-1
       csa advise --view image=efficientnet-lite0 --view image=efficientnet-lite0+efficientnet-lite2
-      csa advise recipes/flickr8k.yaml --data ~/flickr8k --view image=efficientnet-lite0 --view
-      image=/models/dinov2
+      csa advise recipes/flickr8k.yaml --data ~/flickr8k --view image=efficientnet-lite0 \\
+        --view image=/models/dinov2
     """
     from csa.pipeline.recipes import open_workspace
     from csa.questions.advise import advise as give_advice

@@ -103,7 +103,7 @@ def remote_remove(name: str) -> None:
 
 @click.command()
 @click.argument("items", nargs=-1, required=True)
-@click.option("--reason", required=True, help="Why; exclude.csv and the record keep it.")
+@click.option("-m", "--reason", required=True, help="Why; exclude.csv and the record keep it.")
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @workspace_option
 @json_option
@@ -169,6 +169,7 @@ def moments(file: Path, workspace: str) -> None:
 @click.command()
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
+    "-o",
     "--out",
     required=True,
     metavar="FILE.safetensors",

@@ -85,8 +85,8 @@ def test_whatever_is_raised_is_one_line(call, monkeypatch, raised, said):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["metrics", "--limit", "0"], "'--limit': 0 is not in the range"),
-        (["metrics", "--limit", "9" * 5000], "'--limit'"),
+        (["metrics", "--limit", "0"], "'-n' / '--limit': 0 is not in the range"),
+        (["metrics", "--limit", "9" * 5000], "'-n' / '--limit'"),
         (["search", "-k", "1" * 30, "x"], "not in the range"),
         (["schedule", "--every", "nan"], "nan is not a number"),
         (["run", "--wait", "inf"], "not in the range"),
