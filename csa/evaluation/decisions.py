@@ -21,13 +21,14 @@ from csa.evaluation.conformal import (
     right_gaps,
     set_sizes,
 )
+from csa.evaluation.evaluation import Evaluation
 from csa.evaluation.exchangeability import doubts
 from csa.evaluation.held_out import HeldOut
-from csa.evaluation.vectors import HeldOutVectors
 from csa.params.measure import EvaluateParams
 from csa.results.estimate import Estimate, Value
 from csa.results.evaluation import (
     ConformalMetrics,
+    EvaluationMetrics,
     ExchangeabilityMetrics,
     PairVerdictMetrics,
     SetMetrics,
@@ -93,6 +94,7 @@ class SetQueries:
         left, right: index vectors of queries (n, k) and candidates (m, k).
         relevant: (query rows, candidate rows) of all right answers.
         groups: group label of each query, n of them.
+        behind: gap of each query, shape (n,), where it is known already; see `right_gaps`.
     """
 
     kind: str
@@ -100,22 +102,23 @@ class SetQueries:
     right: Any
     relevant: tuple[NDArray[np.intp], NDArray[np.intp]]
     groups: Any
+    behind: Float64 | None = None
 
 
 def measure_decisions(
-    vectors: HeldOutVectors, held_out: HeldOut, pairs: pl.DataFrame, params: EvaluateParams
+    measured: Evaluation[EvaluationMetrics], held_out: HeldOut, params: EvaluateParams
 ) -> Decisions:
     """Verdicts on pairs and prediction sets of retrieval.
 
     Args:
-        vectors: index vectors of the held-out items.
+        measured: what `csa.evaluation.evaluation.evaluate` found.
         held_out: the held-out pairs.
-        pairs: their scores, from `csa.evaluation.mismatch.score_held_out_pairs`.
         params: alpha, confidence level and seed.
 
     Returns:
         Metrics at alpha, the calibration curve, and a verdict on each pair.
     """
+    vectors, pairs = measured.vectors, measured.pairs
     verdicts, curve = _measure_verdicts(pairs, params)
     retrieval = {}
     first, second = held_out.views
@@ -126,7 +129,8 @@ def measure_decisions(
     for source, (view, other, left, right) in enumerate(sides):
         direction, asking = f"{view.name}_to_{other.name}", view.asking
         relevant = held_out.relevant(source)
-        queries = SetQueries(direction, left[:asking], right, relevant, view.groups[:asking])
+        gaps = measured.gaps[source]
+        queries = SetQueries(direction, left[:asking], right, relevant, view.groups[:asking], gaps)
         retrieval[direction], points = measure_sets(queries, params)
         curve += points
     group = number_groups(pairs["group"])
@@ -153,7 +157,9 @@ def measure_sets(
     Returns:
         The sets at alpha, and a point of the calibration curve for each alpha.
     """
-    behind = right_gaps(queries.left, queries.right, queries.relevant)
+    behind = queries.behind
+    if behind is None:
+        behind = right_gaps(queries.left, queries.right, queries.relevant)
     group, alphas = number_groups(queries.groups), _alphas(params)
     halves = _halvings(int(group.max()) + 1, params.seed)
     gaps = np.empty((len(halves), len(alphas)))

@@ -6,9 +6,10 @@ from typing import Generic, TypeVar
 import polars as pl
 
 from csa.core.alignment import Alignment
+from csa.core.matrices import Float64
 from csa.evaluation.held_out import HeldOut
 from csa.evaluation.mismatch import score_held_out_pairs, summarise_mismatch
-from csa.evaluation.retrieval import rank_queries, summarise, summarise_paper
+from csa.evaluation.retrieval import ranked_with_gaps, summarise, summarise_paper
 from csa.evaluation.vectors import HeldOutVectors, PairScorer
 from csa.params.measure import EvaluateParams
 from csa.results.evaluation import (
@@ -32,12 +33,15 @@ class Evaluation(Generic[M]):
             `csa.evaluation.mismatch.score_held_out_pairs`.
         metrics: summary with confidence intervals.
         vectors: index vectors of the held-out items.
+        gaps: how far the best right answer of each query is behind the best of all, of either
+            direction, see `csa.evaluation.conformal.right_gaps`.
     """
 
     queries: pl.DataFrame
     pairs: pl.DataFrame
     metrics: M
     vectors: HeldOutVectors
+    gaps: tuple[Float64, Float64]
 
 
 def evaluate(
@@ -72,7 +76,7 @@ def evaluate(
         mismatch_hard=measured.mismatch_hard,
         mismatch_known=measured.mismatch_known,
     )
-    return Evaluation(result.queries, result.pairs, metrics, result.vectors)
+    return Evaluation(result.queries, result.pairs, metrics, result.vectors, result.gaps)
 
 
 def _asked(held_out: HeldOut) -> AskedCounts | None:
@@ -99,7 +103,7 @@ def measure(
         DataError: all held-out pairs belong to one group.
     """
     vectors = HeldOutVectors.of(model, held_out)
-    queries = rank_queries(vectors, held_out)
+    queries, gaps = ranked_with_gaps(vectors, held_out)
     pairs = score_held_out_pairs(vectors, held_out, params.seed)
     wrong = summarise_mismatch(pairs, params)
     metrics = ModelMetrics(
@@ -109,4 +113,4 @@ def measure(
         mismatch_hard=wrong.hard,
         mismatch_known=wrong.known,
     )
-    return Evaluation(queries, pairs, metrics, vectors)
+    return Evaluation(queries, pairs, metrics, vectors, gaps)

@@ -43,15 +43,34 @@ def rank_queries(vectors: HeldOutVectors, held_out: HeldOut) -> pl.DataFrame:
         recall_at_1, recall_at_5, recall_at_10, mrr, and for the rest of the two protocols
         average_precision, precision_at_5 and average_precision_at_r.
     """
+    return ranked_with_gaps(vectors, held_out)[0]
+
+
+def ranked_with_gaps(
+    vectors: HeldOutVectors, held_out: HeldOut
+) -> tuple[pl.DataFrame, tuple[Float64, Float64]]:
+    """Rank every query of both directions, and say how far its best right answer is behind the best
+    of all: both are seen in the same scores.
+
+    Args:
+        vectors: index vectors of the held-out items.
+        held_out: which of them belong together.
+
+    Returns:
+        The table of `rank_queries`, and of either direction the gaps as
+        `csa.evaluation.conformal.right_gaps` has them, shape (queries,).
+    """
     left, right = vectors.left, vectors.right
-    return pl.concat([_rank(held_out, 0, left, right), _rank(held_out, 1, right, left)])
+    there, gaps = _rank(held_out, 0, left, right)
+    back, gaps_back = _rank(held_out, 1, right, left)
+    return pl.concat([there, back]), (gaps, gaps_back)
 
 
 def relevant_positions(
     left: Any, right: Any, relevant: tuple[NDArray[np.intp], NDArray[np.intp]]
-) -> list[NDArray[np.int64]]:
-    """Where each query's relevant gallery rows stand, from 1, ascending; a tie with an irrelevant
-    row counts against it.
+) -> tuple[list[NDArray[np.int64]], Float64]:
+    """Where each query's relevant gallery rows stand, from 1, ascending, and how far the best of
+    them is behind the best of all; a tie with an irrelevant row counts against it.
 
     Args:
         left: index vectors of queries, shape (n, d), dense or sparse.
@@ -60,17 +79,20 @@ def relevant_positions(
             at least one.
 
     Returns:
-        For each query the positions of its relevant rows, one a row.
+        For each query the positions of its relevant rows, one a row; and its gap, in units of the
+        score, shape (n,).
     """
     order = np.argsort(relevant[0], kind="stable")
     gallery = np.split(
         relevant[1][order], np.cumsum(np.bincount(relevant[0], minlength=left.shape[0]))[:-1]
     )
 
-    def of_block(block: slice, scores: Float64) -> list[NDArray[np.int64]]:
-        return [_places(row, mine) for row, mine in zip(scores, gallery[block], strict=True)]
+    def of_block(block: slice, scores: Float64) -> list[tuple[NDArray[np.int64], float]]:
+        rows = zip(scores, gallery[block], strict=True)
+        return [(_places(row, mine), row.max() - row[mine].max()) for row, mine in rows]
 
-    return [places for block in each_block(left, right, of_block) for places in block]
+    found = [query for block in each_block(left, right, of_block) for query in block]
+    return [places for places, _ in found], np.array([gap for _, gap in found])
 
 
 def _places(scores: Float64, relevant: NDArray[np.intp]) -> NDArray[np.int64]:
@@ -85,12 +107,12 @@ def _places(scores: Float64, relevant: NDArray[np.intp]) -> NDArray[np.int64]:
     return places[::-1].astype(np.int64)
 
 
-def _rank(held_out: HeldOut, source: int, left: Any, right: Any) -> pl.DataFrame:
+def _rank(held_out: HeldOut, source: int, left: Any, right: Any) -> tuple[pl.DataFrame, Float64]:
     queries, gallery = held_out.views[source], held_out.views[1 - source]
     asking = queries.asking
-    positions = relevant_positions(left[:asking], right, held_out.relevant(source))
+    positions, gaps = relevant_positions(left[:asking], right, held_out.relevant(source))
     ranks = np.array([places[0] for places in positions])
-    return pl.DataFrame(
+    table = pl.DataFrame(
         {
             "direction": [f"{queries.name}_to_{gallery.name}"] * len(ranks),
             "query": queries.items[:asking],
@@ -106,6 +128,7 @@ def _rank(held_out: HeldOut, source: int, left: Any, right: Any) -> pl.DataFrame
             ],
         }
     )
+    return table, gaps
 
 
 def _average_precision(places: NDArray[np.int64], within: int | None = None) -> float:

@@ -45,7 +45,7 @@ def evaluate_stage(ws: Workspace) -> dict[str, Any]:
     params, pairs, alignment = data.params, data.pairs, load(ws.alignment)
     held_out = data.held_out()
     result = evaluate(alignment, held_out, params.evaluate)
-    decisions = measure_decisions(result.vectors, held_out, result.pairs, params.evaluate)
+    decisions = measure_decisions(result, held_out, params.evaluate)
     conformal, curve = decisions.metrics, decisions.curve
     folder = ws.evaluation
     folder.mkdir(parents=True, exist_ok=True)

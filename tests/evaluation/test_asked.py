@@ -94,7 +94,7 @@ def test_what_is_asked_is_part_of_the_evaluations_name(data):
 def test_measures_and_decisions_take_what_is_asked(data):
     held_out, params = asked(data, 15), EvaluateParams(bootstrap=100)
     result = measure(Dot(), held_out, params)
-    decisions = measure_decisions(result.vectors, held_out, result.pairs, params)
+    decisions = measure_decisions(result, held_out, params)
     assert decisions.metrics.groups == 15 and len(decisions.pairs) == len(result.pairs)
     assert decisions.metrics.retrieval["image_to_text"].candidates == len(held_out.views[1].items)
     recall = result.metrics.retrieval["image_to_text"].recall_at_1.value

@@ -9,6 +9,7 @@ from lookups import Dot, Features
 from scipy import sparse
 from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
+from csa.evaluation.conformal import right_gaps
 from csa.evaluation.detection import Ranked, detection_estimates
 from csa.evaluation.held_out import HeldOut
 from csa.evaluation.mismatch import nearest_strangers, score_held_out_pairs, summarise_mismatch
@@ -134,7 +135,8 @@ def test_positions_count_ties_against_the_query(form):
         np.concatenate([relevant[1], np.zeros(20, dtype=int)]),
     )
     pairs = np.unique(np.stack(relevant), axis=1)
-    positions = relevant_positions(form(left), form(right), (pairs[0], pairs[1]))
+    positions, gaps = relevant_positions(form(left), form(right), (pairs[0], pairs[1]))
+    assert gaps.tolist() == right_gaps(left, right, (pairs[0], pairs[1])).tolist()
     scores = left @ right.T
     for query in range(20):
         own = pairs[1][pairs[0] == query]
