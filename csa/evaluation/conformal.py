@@ -201,7 +201,10 @@ def set_sizes(left: Any, right: Any, gaps: Float64) -> NDArray[np.intp]:
     """
 
     def of_block(_: slice, scores: Float64) -> NDArray[np.intp]:
-        behind = scores.max(axis=1, keepdims=True) - scores
-        return np.stack([np.count_nonzero(behind <= gap, axis=1) for gap in gaps], axis=1)
+        sizes = np.empty((len(scores), len(gaps)), dtype=np.intp)
+        for row, mine in zip(scores, sizes, strict=True):  # a row stays in the processor's cache
+            behind = row.max() - row
+            mine[:] = [np.count_nonzero(behind <= gap) for gap in gaps]
+        return sizes
 
     return np.concatenate(each_block(left, right, of_block))
