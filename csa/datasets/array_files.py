@@ -9,7 +9,7 @@ import re
 import struct
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,11 +20,18 @@ from numpy.typing import NDArray
 from csa.datasets.containers import inside
 from csa.datasets.parquet import ParquetFile
 from csa.datasets.reading import Reading
+from csa.datasets.table_parts import by_numbers
 from csa.errors import DataError
 from csa.storage.files import plain_words, refuse_bomb, refuse_pointer_at, what_is
 
 _NPY = b"\x93NUMPY"
-_INDEX_NAMES = re.compile(r"(?i)(.*[._ -])?(id|ids|idx|index|row|rowid|unnamed: \d+)|__.*__")
+_INDEX_NAMES = re.compile(
+    r"(?i:(.*[._ -])?(id|ids|idx|index|row|rowid|uid|uuid|imgid|imageid|itemid|sampleid|sentid|key"
+    r"|label|labels|class|target|group|split|fold|unnamed: \d+)|__.*__)|.*[a-z](Id|ID|Idx|Index)"
+)
+_COLUMNS = "say in dataset.columns which columns are, such as VIEW: 'd*'"
+_LOOKED_AT = 1000
+_DISTINCT = 20
 
 
 def open_array(path: Path, name: str, columns: str = "") -> NDArray[Any]:
@@ -76,7 +83,38 @@ def open_array(path: Path, name: str, columns: str = "") -> NDArray[Any]:
         raise DataError(
             f"{name}: features are of type {array.dtype}; expected real numbers, such as float32"
         )
+    if suffix != ".parquet":
+        _refuse_identifiers(array, name, [])
     return array
+
+
+def _refuse_identifiers(array: NDArray[Any], name: str, names: list[str]) -> None:
+    """Refuse a column that counts the rows, or that holds whole numbers of which none comes twice
+    where other columns do not.
+
+    Raises:
+        DataError: there is one; it would be a dimension of both views, and align them falsely.
+    """
+    if len(array) < 3 or array.shape[1] < 2:
+        return
+    with np.errstate(invalid="ignore"):
+        head = np.asarray(array[:_LOOKED_AT], np.float64)
+        whole = (head == np.rint(head)).all(axis=0)
+        counts = whole & (np.abs(head[1] - head[0]) == 1)
+    distinct = whole & (not whole.all() and len(array) >= _DISTINCT)
+    for k in np.flatnonzero(counts | distinct):
+        if len(np.unique(head[:, k])) < len(head):
+            continue
+        column = np.asarray(array[:, k], np.float64)
+        counting = bool((np.abs(np.diff(column)) == 1).all())
+        if counting or (distinct[k] and len(np.unique(column)) == len(column)):
+            shown = ", ".join(f"{value:.0f}" for value in column[:3])
+            called = f"column {names[k]!r}" if names else f"column {k}, counted from 0,"
+            remedy = _COLUMNS if names else f"write the file without its column {k}"
+            raise DataError(
+                f"{name}: {called} names or counts the rows ({shown}), so it is not a feature; "
+                f"{remedy}"
+            )
 
 
 class ArrayRows:
@@ -110,7 +148,12 @@ class ArrayRows:
             return np.ascontiguousarray(array[int(row)], dtype="<f4")
 
 
-def array_rows(reading: Reading, height: int | None, owner: str) -> dict[str, list[str | None]]:
+def array_rows(
+    reading: Reading,
+    height: int | None,
+    owner: str,
+    tables: Sequence[tuple[str, int]] = (),
+) -> dict[str, list[str | None]]:
     """The FILE#ROW values of every view in `dataset.arrays`.
 
     A folder in place of a file holds parts, which are read in the order of their numbers.
@@ -119,6 +162,7 @@ def array_rows(reading: Reading, height: int | None, owner: str) -> dict[str, li
         reading: of the data set.
         height: how many rows each must have; None: as many as the first has.
         owner: what has that many rows, for errors.
+        tables: the parts of a table that the rows are of, each with its number of rows.
 
     Returns:
         View -> the value of each row.
@@ -127,12 +171,10 @@ def array_rows(reading: Reading, height: int | None, owner: str) -> dict[str, li
         DataError: a file is unusable, or its number of rows differs.
     """
     values: dict[str, list[str | None]] = {}
+    parts = {owner: list(tables)}
     for view, name in reading.params.arrays.items():
-        values[view] = [
-            f"{part}#{row}"
-            for part, count in _parts(reading, name, reading.params.columns.get(view, ""))
-            for row in range(count)
-        ]
+        parts[name] = _parts(reading, name, reading.params.columns.get(view, ""))
+        values[view] = [f"{part}#{row}" for part, count in parts[name] for row in range(count)]
         count = len(values[view])
         if height is None:
             height, owner = count, name
@@ -141,7 +183,35 @@ def array_rows(reading: Reading, height: int | None, owner: str) -> dict[str, li
                 f"{name} has {count} rows but {owner} has {height}; row i of each belongs "
                 f"together, so the counts must agree"
             )
+    _compare_parts(reading, {name: found for name, found in parts.items() if len(found) > 1})
     return values
+
+
+def _compare_parts(reading: Reading, parts: dict[str, list[tuple[str, int]]]) -> None:
+    """Refuse parts that belong to others, and note where their sizes differ.
+
+    Raises:
+        DataError: there are as many of them, with other numbers.
+    """
+    (first, mine), *others = parts.items() or [("", [])]
+    for other, theirs in others:
+        ours, found = ([_numbers(part) for part, _ in one] for one in (mine, theirs))
+        if len(ours) == len(found) and ours != found:
+            at = next(k for k, (one, two) in enumerate(zip(ours, found, strict=True)) if one != two)
+            raise DataError(
+                f"{theirs[at][0]} would be read with {mine[at][0]}, as parts are missing in "
+                f"{first} or in {other}; row i of each belongs together, so fetch the missing parts"
+            )
+        if [count for _, count in mine] != [count for _, count in theirs]:
+            reading.notes.append(
+                f"the parts of {first} and of {other} have different numbers of rows; row i of all "
+                f"parts of one is taken to belong to row i of all parts of the other"
+            )
+
+
+def _numbers(name: str) -> list[int]:
+    """The numbers in the name of a part, by which it comes among its like."""
+    return by_numbers(name.partition("!")[0])[0]
 
 
 def _parts(reading: Reading, name: str, columns: str) -> list[tuple[str, int]]:
@@ -152,7 +222,7 @@ def _parts(reading: Reading, name: str, columns: str) -> list[tuple[str, int]]:
     files = [file for file in reading.below(name) if Path(file).suffix.lower() in _ENDINGS]
     if not files:
         raise DataError(f"{name}: a folder without {', '.join(_ENDINGS)}; correct dataset.arrays")
-    files.sort(key=lambda file: [int(part) for part in re.findall(r"\d+", Path(file).name)])
+    files.sort(key=by_numbers)
     arrays = {file: open_array(reading.open(file), file, columns) for file in files}
     widths = {array.shape[1] for array in arrays.values()}
     if len(widths) > 1:
@@ -243,14 +313,17 @@ def _read_parquet(path: Path, name: str, columns: str) -> NDArray[Any]:
             f"{', '.join(map(str, frame.dtypes[:5]))}; dataset.columns can name the columns that "
             f"are dimensions, such as 'd*'"
         )
-    counting = [column for column in names if not columns and _counts(frame[column])]
-    if counting:
+    named = [] if columns else [column for column in names if _INDEX_NAMES.fullmatch(column)]
+    if named and len(names) > 1:
         raise DataError(
-            f"{name}: column {counting[0]!r} names or counts the rows, so it is not a "
-            f"feature; say in dataset.columns which columns are, such as VIEW: 'd*'"
+            f"{name}: column {named[0]!r} names or counts the rows, or says their class, so it is "
+            f"not a feature; {_COLUMNS}"
         )
     # A null becomes NaN, which is refused row by row.
-    return frame.select(pl.all().cast(pl.Float32)).to_numpy()
+    array = frame.select(pl.all().cast(pl.Float32)).to_numpy()
+    if not columns:
+        _refuse_identifiers(array, name, names)
+    return array
 
 
 def _chosen(file: str, names: list[str], columns: str) -> list[str]:
@@ -263,15 +336,6 @@ def _chosen(file: str, names: list[str], columns: str) -> list[str]:
             f"{file}: no column is called {columns!r}; the columns are {', '.join(names[:9])}"
         )
     return chosen
-
-
-def _counts(column: pl.Series) -> bool:
-    """Whether a column is an identifier: called so, or whole numbers that go up by one."""
-    if _INDEX_NAMES.fullmatch(column.name):
-        return True
-    if not column.dtype.is_integer() or len(column) < 3 or column.null_count():
-        return False
-    return bool((column.cast(pl.Int128).diff().drop_nulls() == 1).all())
 
 
 def _stack(name: str, rows: pl.Series) -> NDArray[Any]:

@@ -7,12 +7,13 @@ record of a file of many series.
 """
 
 import io
+import os
 import re
 import tarfile
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate, islice
 from pathlib import Path, PurePath
@@ -40,6 +41,7 @@ _ROW = re.compile(
 )
 
 _ROW_GROUPS = 2
+_BLOCK = 1 << 20
 
 
 class ItemFiles:
@@ -155,7 +157,7 @@ class Member:
 
 
 def tar_members(path: Path, name: str, count: int | None = None) -> list[Member]:
-    """Every file in an uncompressed tar, in its order; a name may be there twice.
+    """Every file in an uncompressed tar, in its order; a name may be there twice. Links are files.
 
     Args:
         path: of the tar.
@@ -166,28 +168,60 @@ def tar_members(path: Path, name: str, count: int | None = None) -> list[Member]
         Each with the place of its bytes.
 
     Raises:
-        DataError: missing, damaged or compressed.
+        DataError: missing, damaged or compressed, or two tars in one file.
     """
     with guarded(name, "an uncompressed tar"), open_item(path, name, "tar") as file:
         size = path.stat().st_size
         try:
             with tarfile.open(fileobj=file, mode="r:") as tar:
-                members = [
-                    Member(member.name.removeprefix("./"), member.offset_data, member.size)
-                    for member in islice(tar, count)
-                    if member.isfile()
-                ]
+                found = _members(islice(tar, count))
+                ends = tar.offset
         except tarfile.TarError as error:
             raise DataError(
                 f"{name}: not readable as an uncompressed tar ({plain_words(error)}); fetch it "
                 f"again, or decompress it"
             ) from None
-    if any(member.offset + member.size > size for member in members):
+        if count is None:
+            _check_end(file, ends, name)
+    if any(member.offset + member.size > size for member in found):
         raise DataError(
             f"{name}: not readable as an uncompressed tar (its last member is cut off); fetch it "
             f"again"
         )
-    return members
+    return found
+
+
+def _members(entries: Iterable[tarfile.TarInfo]) -> list[Member]:
+    """Files; a link has the bytes of the member it names, or none where there is no such one."""
+    found: list[Member] = []
+    places: dict[str, Member] = {}
+    for entry in entries:
+        name = entry.name.removeprefix("./")
+        if entry.islnk() or entry.issym():
+            folder = PurePath(name).parent if entry.issym() else PurePath()
+            target = places.get(os.path.normpath(folder / entry.linkname))
+            member = replace(target, name=name) if target else Member(name, 0, 0)
+        elif entry.isfile():
+            member = Member(name, entry.offset_data, entry.size)
+        else:
+            continue
+        found.append(member)
+        places[os.path.normpath(name)] = member
+    return found
+
+
+def _check_end(file: BinaryIO, ends: int, name: str) -> None:
+    """Refuse what lies behind the last member: tarfile stops without a word at a damaged header,
+    and where one tar was put behind another.
+    """
+    file.seek(ends)
+    while block := file.read(_BLOCK):
+        if block.count(0) < len(block):
+            raise DataError(
+                f"{name}: there is more behind its last member, because of a damaged member or a "
+                f"second tar; fetch it again, or unpack it with tar --ignore-zeros -xf and pack "
+                f"it again"
+            )
 
 
 def _open_tar(path: Path, name: str) -> Callable[[str], BinaryIO]:

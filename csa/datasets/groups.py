@@ -50,6 +50,21 @@ def splits_of(
     ]
 
 
+def one_spelling(named: list[str | None]) -> tuple[list[str | None], int]:
+    """Groups whose number is written in two ways, 3 and 3.0, as one.
+
+    Args:
+        named: the group of each row, as the data set has it.
+
+    Returns:
+        The same in one spelling, and how many groups had two.
+    """
+    short = {name: name.removesuffix(".0") for name in named if name and name.endswith(".0")}
+    there = set(named)
+    twice = {name: plain for name, plain in short.items() if plain in there and plain.isdecimal()}
+    return ([twice.get(name, name) if name else name for name in named], len(twice))
+
+
 def merge_groups(named: list[str], items: list[str]) -> list[str]:
     """Join groups that share an item.
 

@@ -18,6 +18,7 @@ from csa.datasets.reading import Reading
 from csa.datasets.registry import reader_of
 from csa.datasets.roots import dataset_path
 from csa.datasets.rows import RawPair
+from csa.datasets.written import unfold
 from csa.errors import DataError
 from csa.params.data import DatasetParams
 from csa.params.schema import Params
@@ -156,6 +157,7 @@ def read_rows(dataset: DatasetParams, views: dict[str, ViewParams], path: Path) 
     reading = Reading(dataset, views, path)
     with guarded(str(path), f"a data set of kind {dataset.kind}"):
         reader_of(dataset.kind)(reading)
+        reading.notes += unfold(reading.rows, views)
     return reading
 
 

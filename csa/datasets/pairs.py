@@ -13,14 +13,14 @@ import polars as pl
 
 from csa.datasets.building import Building
 from csa.datasets.checking import hash_items
-from csa.datasets.groups import SHOWN, given_splits, merge_groups, splits_of
+from csa.datasets.groups import SHOWN, given_splits, merge_groups, one_spelling, splits_of
 from csa.datasets.rows import RawPair
 from csa.datasets.tidy import escaped, tidy
+from csa.datasets.written import spelt_notes, written_notes
 from csa.errors import DataError
 from csa.params.views import ViewParams
 
 MIN_TRAINING_PAIRS = 10
-_SPELT = frozenset({"nan", "none", "null", "<na>", "n/a"})
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +116,8 @@ def build_pairs(
         (view for view, settings in views.items() if settings.modality != "text"), next(iter(views))
     )
     items = [found.hashes[anchor][i] for i in good]
-    named = [rows[i].group or item for i, item in zip(good, items, strict=True)]
+    spelt, twice = one_spelling([rows[i].group for i in good])
+    named = [group or item for group, item in zip(spelt, items, strict=True)]
     groups = merge_groups(named, items)
     used = [rows[i] for i in good]
     splits = splits_of(used, groups, [given[i] for i in good], building.params)
@@ -124,10 +125,13 @@ def build_pairs(
     if building.to_fit:
         _check_sizes(pairs, building, len(unusable), given)
     counts = (len(unusable), len(rows) + len(aside))
-    notes = found.notes + _notes(named, groups, counts, anchor, len(gone))
+    notes = found.notes + [
+        f"{twice} groups are written in two ways, such as 3 and 3.0; each is read as one"
+    ] * bool(twice)
+    notes += _notes(named, groups, counts, anchor, len(gone))
     if of_none:
         notes.append(f"{len(of_none)} pairs are of a split that dataset.splits sets to none")
-    notes += _spelt_notes(pairs, [view for view, is_text in texts.items() if is_text])
+    notes += _notes_of_cells(pairs, used, [view for view, is_text in texts.items() if is_text])
     passed = {
         "of a split that dataset.splits sets to none": of_none,
         "with an item that is to be forgotten": [rows[i] for i in sorted(gone)],
@@ -218,19 +222,6 @@ def _check_sizes(
             )
 
 
-def _spelt_notes(pairs: pl.DataFrame, texts: list[str]) -> list[str]:
-    """Texts that are perhaps a missing value written out; they are kept as they are."""
-    notes = []
-    for view in texts:
-        found = [text for text in pairs[view] if text.lower() in _SPELT]
-        if found:
-            notes.append(
-                f"{len(found)} texts of view {view!r} are {found[0]!r}, perhaps a missing value "
-                f"written out; they are kept as texts"
-            )
-    return notes
-
-
 def quarantine_table(
     set_aside: list[tuple[RawPair, str]], views: dict[str, ViewParams]
 ) -> pl.DataFrame:
@@ -255,6 +246,19 @@ def quarantine_table(
     return pl.DataFrame(
         found, schema=dict.fromkeys(("row", "pair_id", "reason", *views), pl.String)
     )
+
+
+def _notes_of_cells(pairs: pl.DataFrame, used: list[RawPair], texts: list[str]) -> list[str]:
+    """What is said of texts, groups and splits that are perhaps not what they seem."""
+    notes = [note for view in texts for note in written_notes(view, pairs[view].to_list())]
+    groups = [row.group for row in used if row.group]
+    notes += spelt_notes("groups", groups, "all of them are one group")
+    placed = sum(row.split is None for row in used)
+    if 0 < placed < len(used):
+        notes.append(
+            f"{placed} of {len(used)} pairs have no split; they are divided by dataset.split.test"
+        )
+    return notes
 
 
 def _notes(

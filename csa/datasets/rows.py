@@ -2,9 +2,10 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from csa.modalities.registry import MODALITIES
 from csa.params.views import Modality, ViewParams
 from csa.storage.files import guarded, read_whole
 
+_ADDRESS = re.compile(r"\s*(?:[a-z][a-z0-9+.-]+://|data:[a-z]+/[a-z0-9+.-]+[;,])", re.IGNORECASE)
 _TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -74,6 +76,25 @@ class RawPair:
     record: int = field(default=-1, compare=False)
 
 
+def one_a_text(row: RawPair, view: str, texts: Sequence[str]) -> list[RawPair]:
+    """A row for each of several texts.
+
+    Args:
+        row: as it was found.
+        view: of the texts.
+        texts: of the row; where there is none, one row without a text is left.
+
+    Returns:
+        Rows of the same record, called ID#0, ID#1 and so on.
+    """
+    return [
+        replace(
+            row, pair_id=row.pair_id and f"{row.pair_id}#{k}", values={**row.values, view: text}
+        )
+        for k, text in enumerate(texts or [""])
+    ]
+
+
 @dataclass(frozen=True)
 class LeftOut:
     """What becomes of a row that a rule of the reader leaves out.
@@ -130,13 +151,20 @@ def _fields(cell: Any) -> str:
     inner = cell[0] if isinstance(cell, list) and cell else cell
     if not isinstance(inner, dict):
         return "; write one row a text" if isinstance(cell, list) else ""
+    if isinstance(inner.get("bytes"), bytes):
+        return "; items that lie in cells are read with dataset.kind: huggingface"
     texts = [str(name) for name, value in inner.items() if isinstance(value, str)]
     return f"; its texts are {', '.join(texts)}: name one in dataset.columns" if texts else ""
 
 
 def is_address(cell: str) -> bool:
-    """Whether a cell is an address on the web."""
-    return cell.strip().lower().startswith(("http://", "https://"))
+    """Whether a cell is an address on the web, in a bucket or of a file, or a file written out as
+    one.
+
+    >>> is_address("https://x.org/1.jpg"), is_address("s3://x/1.jpg"), is_address("a/b.jpg")
+    (True, True, False)
+    """
+    return _ADDRESS.match(cell) is not None
 
 
 def truth(cell: str | None, place: str) -> bool | None:

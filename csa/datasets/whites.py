@@ -43,10 +43,18 @@ def white_notes(view: str, deep: Deep) -> list[str]:
         A sentence for each white.
     """
     peaks: dict[int, list[float]] = {}
+    modes: dict[int, set[str]] = {}
     for value, white in whites_of(deep).items():
-        peaks.setdefault(white, []).append(deep[value][1])
+        mode, peak = deep[value]
+        peaks.setdefault(white, []).append(peak)
+        modes.setdefault(white, set()).add(mode)
     return [
         f"{len(found)} pictures of view {view!r} have more than 8 bits, with values up to "
         f"{max(found):,.6g}; {white:,} is taken for white in them"
+        + (
+            "; of colours only the upper 8 bits are read, so write them as 8 bits"
+            if modes[white] & {"RGB", "RGBA"}
+            else ""
+        )
         for white, found in peaks.items()
     ]

@@ -57,9 +57,10 @@ _DECODER_ERRORS = (
 _HEADER_LOCK = threading.Lock()
 WHITES = (1, 255, 1023, 4095, 16383, 65535)
 """Values of white: of floating point, and of 8, 10, 12, 14 and 16 bits."""
-DEEP = "deep grey"
+DEEP = "deep"
 """Key of `Image.info` of a decoded picture that had more than 8 bits: (its mode, its peak)."""
 _WHITE = re.compile(r"(?P<file>.+)\?white=(?P<white>\d+)", re.DOTALL)
+_DEEP_TILE = re.compile(r";16[BLN]\b")  # as Pillow calls colours of 16 bits a band
 _CELLS = 16
 NO_LOOK = np.zeros(3 * _CELLS * _CELLS, np.float32)
 """What a picture that cannot be looked at looks like; one of one colour as well."""
@@ -143,7 +144,8 @@ def decode_image(file: BinaryIO, name: str, max_pixels: int) -> "Image":
         image = _read_header(file)
         pixels = image.width * image.height
         if pixels <= max_pixels:
-            return _to_rgb(ImageOps.exif_transpose(image), white_of(name)[1])
+            is_deep = any(_DEEP_TILE.search(str(tile[3])) for tile in getattr(image, "tile", ()))
+            return _to_rgb(ImageOps.exif_transpose(image), white_of(name)[1], is_deep)
     except UnidentifiedImageError:
         size = file.seek(0, 2)
         content = (
@@ -232,16 +234,49 @@ def _without_texts(file: BinaryIO) -> BinaryIO | None:
     return io.BytesIO(b"".join(kept)) if dropped else None
 
 
-def _to_rgb(image: "Image", white: int | None) -> "Image":
+def _to_rgb(image: "Image", white: int | None, is_deep: bool) -> "Image":
     from PIL import Image
 
     if image.mode.startswith("I") or image.mode == "F":
         return _deep_grey_to_rgb(image, white)
+    deep: tuple[str, float] | None = None
+    if is_deep:
+        image, deep = _deep_colours(image, white)
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         layered = image.convert("RGBA")
         canvas = Image.new("RGBA", layered.size, "white")
-        return Image.alpha_composite(canvas, layered).convert("RGB")
-    return image.convert("RGB")
+        if layered.getchannel("A").getextrema() != (0, 0):  # nothing to see is no transparency
+            layered = Image.alpha_composite(canvas, layered)
+        picture = layered.convert("RGB")
+    else:
+        picture = image.convert("RGB")
+    if deep:
+        picture.info[DEEP] = deep
+    return picture
+
+
+def _deep_colours(image: "Image", white: int | None) -> tuple["Image", tuple[str, float]]:
+    """Colours of 16 bits at the brightness that `white` says, with their mode and their peak.
+    Pillow keeps the upper 8 bits alone.
+
+    Raises:
+        ValueError: there is nothing in those.
+    """
+    colours = len(image.getbands()) - (image.mode in ("RGBA", "LA"))
+    peak = max(high for _, high in _extrema(image)[:colours])
+    if not peak:
+        raise ValueError("its colours of 16 bits fill no more than 8; write them as 8 bits")
+    if white:
+        scale = WHITES[-1] / white
+        levels = [min(255, round(level * scale)) for level in range(256)] * colours
+        image = image.point([*levels, *range(256)] if colours < len(image.getbands()) else levels)
+    return image, (image.mode, peak * 257.0)
+
+
+def _extrema(image: "Image") -> list[tuple[int, int]]:
+    """The least and the greatest value of each band."""
+    found: Any = image.getextrema()
+    return [found] if len(image.getbands()) == 1 else list(found)
 
 
 def _deep_grey_to_rgb(image: "Image", white: int | None) -> "Image":

@@ -7,7 +7,9 @@ import datetime
 import io
 import json
 import struct
+import tarfile
 import zipfile
+import zlib
 
 import numpy as np
 import polars as pl
@@ -782,3 +784,199 @@ def test_notes_that_are_no_text_are_passed_over_or_one_line(tmp_path, capfd, pla
     else:
         assert len(read(tmp_path, views, table="pairs.parquet").pairs) == N
     assert "panicked" not in capfd.readouterr().err
+
+
+# Texts that are none
+
+
+@pytest.mark.parametrize("write", [json.dumps, str, lambda texts: str(np.array(texts))])
+def test_lists_that_were_written_into_a_cell(tmp_path, write):
+    pictures(tmp_path)
+    texts = [[f"thing {i}", f"a {i}, so it's said"] for i in range(N)]
+    records = [{**row, "text": write(texts[i])} for i, row in enumerate(rows())]
+    separated(tmp_path / "pairs.csv", [*records[:-1], {**records[-1], "text": "[laughs]"}])
+    result = read(tmp_path)
+    assert result.pairs["text"][:2].to_list() == texts[0] and len(result.pairs) == 2 * N - 1
+    assert result.pairs["pair_id"][:3].to_list() == ["1#0", "1#1", "2#0"]
+    assert result.account["groups"] == N and result.account["records"]["rows"]["used"] == N
+    assert "23 texts of view 'text' are lists written out" in result.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (lambda i: str({"raw": f"thing {i}"}), "structures written out, such as \"{'raw'"),
+        (lambda i: str([{"raw": f"thing {i}"}]), "structures written out"),
+        (lambda i: str(f"thing {i}".encode()), "bytes written out"),
+        (lambda i: i, "numbers, such as '0'"),
+    ],
+)
+def test_texts_that_are_perhaps_none_are_noted(tmp_path, text, said):
+    pictures(tmp_path)
+    separated(tmp_path / "pairs.csv", rows(text=text))
+    (note,) = read(tmp_path).notes
+    assert f"24 of 24 texts of view 'text' are {said}" in note and "kept as texts" in note
+
+
+def test_a_number_of_a_class_that_has_no_name(tmp_path):
+    saved(tmp_path, text=[(-1, 7, 0, 1)[i % 4] for i in range(N)])
+    names = {"_type": "ClassLabel", "names": ["cat", "dog"]}
+    features = {"image": {"_type": "Image"}, "text": names}
+    put(tmp_path / "dataset_info.json", json.dumps({"features": features}))
+    result = read(tmp_path, kind="huggingface", on_error="quarantine")
+    assert set(result.pairs["text"]) == {"a photo of a cat", "a photo of a dog"}
+    reasons = result.quarantine["reason"].value_counts().sort("reason").rows()
+    assert [(words[:21], count) for words, count in reasons] == [
+        ("class 7 has no name, ", 6), ("text: nothing there (", 6),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("pattern", ["{:03d}.Black_footed_{}", "n0208562{}-Black_footed_{}"])
+def test_numbers_before_the_names_of_classes(tmp_path, pattern):
+    for i in range(N):
+        pictures(tmp_path / pattern.format(i % 3, "abc"[i % 3]), [i])
+    result = read(tmp_path, kind="imagefolder")
+    assert set(result.pairs["label"]) == {f"Black footed {one}" for one in "abc"}
+    assert "the numbers before the names of classes are left out" in result.notes[0]
+
+
+def test_numbers_that_are_the_names_of_classes(tmp_path):
+    for i in range(N):
+        pictures(tmp_path / f"{i % 2}_doors", [i])
+    assert set(read(tmp_path, kind="imagefolder").pairs["label"]) == {"0 doors", "1 doors"}
+    for i in range(2):
+        (tmp_path / f"{i}_doors").rename(tmp_path / str(i))
+    assert "which no text encoder knows" in read(tmp_path, kind="imagefolder").notes[0]
+
+
+# Groups and splits that are not what they seem
+
+
+def test_a_group_whose_number_is_written_in_two_ways(tmp_path):
+    pictures(tmp_path)
+    for part in range(2):
+        found = rows(group=lambda i, part=part: i // 2 if part else float(i // 2))[part::2]
+        pl.DataFrame(found).write_parquet(tmp_path / f"part-{part}.parquet")
+    result = read(tmp_path, kind="table", table=".")
+    assert result.account["groups"] == N / 2
+    assert "12 groups are written in two ways" in result.notes[1]
+
+
+def test_groups_and_splits_that_are_perhaps_missing_are_noted(tmp_path):
+    pictures(tmp_path)
+    splits = {"group": lambda i: "nan" if i > 17 else i, "split": lambda i: "train" * (i < 12)}
+    separated(tmp_path / "pairs.csv", rows(**splits))
+    notes = " ".join(read(tmp_path).notes)
+    assert "6 groups are 'nan', perhaps a missing value written out" in notes
+    assert "12 of 24 pairs have no split" in notes
+
+
+# Columns and parts of features
+
+
+@pytest.mark.parametrize("ids", [np.arange(40), np.arange(40)[::-1], np.arange(40) * 37 % 1000])
+def test_a_column_of_identifiers_is_no_dimension_in_any_file(tmp_path, ids):
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    for name in "xy":
+        np.save(tmp_path / f"{name}.npy", np.column_stack([x, ids]))
+        frame = pl.DataFrame(x, schema=["d0", "d1", "d2"]).with_columns(n=pl.Series(ids * 1.0))
+        frame.write_parquet(tmp_path / f"{name}.parquet")
+    views, arrays = {"a": "array", "b": "array"}, {"a": "x.npy", "b": "y.npy"}
+    refused(tmp_path, "column 3, .*without its column 3", views=views, kind="arrays", arrays=arrays)
+    refused(tmp_path, "column 'n' names or count", views=views, kind="arrays", arrays=FEATURES)
+
+
+@pytest.mark.parametrize("name", ["imageId", "label", "class", "sample_id", "imgid"])
+def test_a_column_of_classes_or_ids_is_no_dimension(tmp_path, name):
+    rng = np.random.default_rng(0)
+    for file in "xy":
+        columns = {name: [i % 3 for i in range(40)], "grid": rng.normal(size=40)}
+        pl.DataFrame(columns).write_parquet(tmp_path / f"{file}.parquet")
+    views = {"a": "array", "b": "array"}
+    refused(tmp_path, f"column '{name}'", views=views, kind="arrays", arrays=FEATURES)
+
+
+def test_parts_of_features_that_do_not_belong_together(tmp_path):
+    def write(view, sizes):
+        for number, size in sizes.items():
+            (tmp_path / view).mkdir(exist_ok=True)
+            x = np.random.default_rng(number).normal(size=(size, 4))
+            np.save(tmp_path / view / f"part_{number}.npy", x)
+
+    write("img", {0: 20, 1: 20, 3: 20})
+    write("txt", {0: 20, 1: 20, 2: 20})
+    views, arrays = {"a": "array", "b": "array"}, {"a": "img", "b": "txt"}
+    refused(
+        tmp_path, "part_2.npy would be read with img/part_3", views=views, kind="arrays",
+        arrays=arrays,
+    )  # fmt: skip
+    (tmp_path / "img/part_3.npy").unlink()
+    write("img", {1: 30, 2: 10})
+    result = read(tmp_path, views, kind="arrays", arrays=arrays)
+    assert "have different numbers of rows" in result.notes[-1] and len(result.pairs) == 60
+
+
+# Pictures and shards
+
+
+def deep_colours(top):
+    """A PNG of 16 bits a colour, which Pillow cannot write."""
+    pixels = np.random.default_rng(top).integers(0, top + 1, (8, 8, 3)).astype(">u2")
+    pixels[0, 0] = top
+    raw = b"".join(b"\0" + row.tobytes() for row in pixels)
+
+    def chunk(kind, content):
+        sums = struct.pack(">I", zlib.crc32(kind + content))
+        return struct.pack(">I", len(content)) + kind + content + sums
+
+    head = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
+    chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(raw)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in chunks)
+
+
+def test_the_white_of_deep_colours_is_the_data_sets(tmp_path):
+    for i in range(N):
+        put(tmp_path / f"{i}.png", deep_colours(4095 - i))
+    separated(
+        tmp_path / "pairs.csv", [{**row, "image": f"{row['image'][:-4]}.png"} for row in rows()]
+    )
+    result = read(tmp_path)
+    assert result.pairs["image"][0] == "0.png?white=4095"
+    assert "write them as 8 bits" in result.notes[0]
+    view = ViewParams(modality="image", encoder=ENCODERS["image"])
+    bright = np.asarray(item_loader(view, tmp_path, 10**6)("0.png?white=4095"))
+    assert bright.max() > 235 and 100 < bright.mean() < 140
+    put(tmp_path / "0.png", deep_colours(200))
+    refused(tmp_path, "fill no more than 8; write them as 8 bits")
+
+
+def test_a_picture_that_is_transparent_everywhere_is_seen(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 255, (8, 8, 4), dtype=np.uint8)
+    pixels[..., 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "0.png")
+    view = ViewParams(modality="image", encoder=ENCODERS["image"])
+    found = np.asarray(item_loader(view, tmp_path, 10**6)("0.png"))
+    assert (found == pixels[..., :3]).all()
+
+
+def test_links_in_a_shard_are_the_members_they_name(tmp_path):
+    with tarfile.open(tmp_path / "0.tar", "w") as tar:
+        for name, content in samples(range(N)):
+            info = tarfile.TarInfo(name)
+            number = int(name[:4])
+            if number in (3, 4, 5):
+                info.type = tarfile.SYMTYPE if number == 4 else tarfile.LNKTYPE
+                info.linkname = name.replace("0003", "0000").replace("0004", "0001")
+            info.size = 0 if number in (3, 4, 5) else len(content)
+            tar.addfile(info, io.BytesIO(content))
+    result = read(tmp_path, kind="webdataset", on_error="quarantine")
+    texts = dict(result.pairs.select("pair_id", "text").rows())
+    assert (texts["0/0003"], texts["0/0004"], len(texts)) == ("thing 0", "thing 1", N - 1)
+    assert "the file is empty" in result.quarantine["reason"][0]
+
+
+def test_two_tars_in_one_file_are_refused(tmp_path):
+    for name in "ab":
+        shard(tmp_path / f"{name}.tar", samples(range(N)))
+    put(tmp_path / "a.tar", (tmp_path / "a.tar").read_bytes() + (tmp_path / "b.tar").read_bytes())
+    refused(tmp_path, "a.tar: there is more behind its last member", kind="webdataset")

@@ -794,7 +794,7 @@ def test_classes_called_by_wordnet_ids(classes):
     for i, name in enumerate(["n01", "great_white_shark", "n03"]):
         (classes / name).rename(classes / f"n0000000{i}")
     (note,) = read(classes, **FOLDERS).notes
-    assert "n00000000" in note and "put classes.tsv (wnid, label) into" in note
+    assert "n00000000" in note and "put classes.tsv (folder, label) into" in note
     (classes / "classes.tsv").write_text(
         "wnid\tlabel\nn00000000\ttench\nn00000001\tshark\nn00000002\tray\n"
     )

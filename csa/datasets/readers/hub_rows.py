@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from csa.datasets.reading import Reading
-from csa.datasets.rows import RawPair, as_text, given, known
+from csa.datasets.rows import ItemError, RawPair, as_text, given, known
 from csa.datasets.tables import dig
 from csa.errors import DataError
 from csa.modalities.registry import MODALITIES
@@ -219,11 +219,15 @@ def _names(feature: Any) -> list[str]:
 
 
 def _named(cell: Any, feature: Any) -> str | None:
-    """A cell as text; a class number becomes the class's name."""
+    """A cell as text; a class number becomes the class's name, and -1 says that there is none."""
     names = _names(feature) if kind_of(feature) == "ClassLabel" else []
-    if isinstance(cell, int) and 0 <= cell < len(names):
-        return names[cell]
-    return as_text(cell, "a cell")
+    if not names or not isinstance(cell, int):
+        return as_text(cell, "a cell")
+    if not -1 <= cell < len(names):
+        raise ItemError(
+            f"class {cell} has no name, as the feature names {len(names)}; write the data set again"
+        )
+    return names[cell] if cell >= 0 else None
 
 
 def _texts(

@@ -17,7 +17,8 @@ _CLASS_FILES = ("classes.tsv", "classes.csv", "classes.txt", "words.txt")
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _FOLDER_COLUMNS = ("folder", "wnid", "class", "id")
 _LABEL_COLUMNS = ("label", "name")
-_WORDNET_ID = re.compile(r"n\d{8}")
+_NUMBER = re.compile(r"n\d{8}|\d+")
+_NUMBERED = re.compile(r"(?:n\d{8}|\d+)[-_. ]+(?P<name>.*[^\W\d_].*)")
 _JUNK = ("__MACOSX",)
 _NESTED = ("images", "imgs")
 _ANNOTATIONS = "val_annotations.txt"
@@ -36,7 +37,8 @@ def read_imagefolder(reading: Reading) -> None:
 
     A class is called by `classes.tsv`, `.csv` or `.txt`, or Tiny-ImageNet's words.txt (columns
     folder or wnid, and label; tabs or commas; without a header the first column is the folder and
-    the last the label), else by its folder's name with spaces for underscores. The text is
+    the last the label), else by its folder's name with spaces for underscores, and
+    without the number before it where every folder has one. The text is
     `dataset.template` with the class in place of {label}. The pair's id and group are the image's
     path, its label is the class. Files that do not end like an image, and hidden ones, are no
     images.
@@ -48,13 +50,16 @@ def read_imagefolder(reading: Reading) -> None:
         view_of(reading.views, kind, "imagefolder") for kind in ("image", "text")
     )
     template = reading.params.template
-    labels = _class_names(reading)
     images = images_of_classes(reading)
+    folders = {folder for _, folder, _ in images}
+    labels = _class_names(reading)
+    is_named = bool(labels)
+    labels = labels or _plain_names(folders)
     parts = telling({name: part for name, _, part in images if part})
 
     def pair(name: str, image: ClassImage) -> list[RawPair]:
         _, folder, _ = image
-        label = labels.get(folder) if labels else folder.replace("_", " ")
+        label = labels.get(folder)
         if label is None:
             raise ItemError(
                 f"{reading.path}: the class file does not name folder {folder!r}; add it",
@@ -65,15 +70,37 @@ def read_imagefolder(reading: Reading) -> None:
         return [RawPair(name, name, values, name, split, label)]
 
     reading.take("images", ((image[0], image) for image in images), pair)
-    _tell(reading, {folder for _, folder, _ in images}, bool(labels))
+    if not is_named:
+        _tell_names(reading, labels)
+    _tell_metadata(reading)
 
 
-def _tell(reading: Reading, folders: set[str], named: bool) -> None:
-    if not named and all(_WORDNET_ID.fullmatch(name) for name in folders):
+def _plain_names(folders: set[str]) -> dict[str, str]:
+    """Folder -> name of its class: with spaces for underscores, and without the number before it
+    where every folder has one (001.Black_footed_Albatross, n02085620-Chihuahua).
+    """
+    numbered = {name: _NUMBERED.fullmatch(name) for name in folders}
+    bare = {name: match["name"] for name, match in numbered.items() if match}
+    if len(bare) < len(folders) or len(set(bare.values())) < len(folders):
+        bare = {name: name for name in folders}
+    return {name: plain.replace("_", " ") for name, plain in bare.items()}
+
+
+def _tell_names(reading: Reading, labels: dict[str, str]) -> None:
+    folder = min(labels)
+    if all(_NUMBER.fullmatch(name) for name in labels):
         reading.notes.append(
-            f"classes are called {min(folders)} and so on, which no text encoder knows; put "
-            f"classes.tsv (wnid, label) into {reading.path}"
+            f"classes are called {folder} and so on, which no text encoder knows; put classes.tsv "
+            f"(folder, label) into {reading.path}"
         )
+    elif all(label != name.replace("_", " ") for name, label in labels.items()):
+        reading.notes.append(
+            f"the numbers before the names of classes are left out: {folder} is "
+            f"{labels[folder]!r}; a classes.tsv (folder, label) can say otherwise"
+        )
+
+
+def _tell_metadata(reading: Reading) -> None:
     metadata = [name for name in reading.files if PurePath(name).name.lower() in _METADATA]
     if metadata:
         reading.notes.append(

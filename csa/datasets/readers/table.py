@@ -50,7 +50,8 @@ def read_table(reading: Reading) -> None:
             cells[view] = _files(reading, cells[view], bad, parts)
     height = table.height
     nothing: list[str | None] = [None] * height
-    cells |= array_rows(reading, height, f"table {table.name}")
+    sizes = [(file, part.height) for file, part in zip(files, parts.tables, strict=True)]
+    cells |= array_rows(reading, height, f"table {table.name}", sizes)
     names = _names(parts)
     ids = cells.get("id", names)
     group, split, label, mislabelled = (cells.get(name, nothing) for name in _OWN_COLUMNS[1:])

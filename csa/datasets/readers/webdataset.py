@@ -9,7 +9,14 @@ from pathlib import PurePath
 
 from csa.datasets.containers import Member, tar_members
 from csa.datasets.reading import Reading
-from csa.datasets.rows import ItemError, RawPair, as_text, decode_bytes, read_lines
+from csa.datasets.rows import (
+    ItemError,
+    RawPair,
+    as_text,
+    decode_bytes,
+    one_a_text,
+    read_lines,
+)
 from csa.datasets.tables import dig
 from csa.errors import DataError
 from csa.modalities.registry import MODALITIES
@@ -257,9 +264,9 @@ def _pair(reading: Reading, shard: Shard, where: tuple[str, str], sample: _Sampl
 def _class_name(label: str | None, classes: list[str], place: str) -> str | None:
     """The name of a class that may be given by its number; None if there is no label."""
     label = (label or "").strip()
-    if not classes or not label.isdecimal():
+    if not classes or not label.removeprefix("-").isdecimal():
         return label or None
-    if len(label) > 9 or int(label) >= len(classes):
+    if len(label) > 9 or not 0 <= int(label) < len(classes):
         raise ItemError(
             f"{place}: class {label[:20]} has no line in {CLASSES}, which names {len(classes)}; "
             f"add its name, or drop the sample"
@@ -313,19 +320,8 @@ def _split_captions(reading: Reading) -> None:
     reading.notes.append(
         f"every text has {max(counts)} lines, so each line is read as a caption of its own"
     )
-    reading.rows[:] = [
-        RawPair(
-            row.place,
-            f"{row.pair_id}#{k}",
-            {**row.values, views[0]: line},
-            row.group,
-            row.split,
-            row.label,
-            record=row.record,
-        )
-        for row, found in zip(reading.rows, lines, strict=True)
-        for k, line in enumerate(found or [""])
-    ]
+    pairs = zip(reading.rows, lines, strict=True)
+    reading.rows[:] = [one for row, found in pairs for one in one_a_text(row, views[0], found)]
 
 
 def _check_views(reading: Reading, endings: Counter[str]) -> None:
