@@ -64,11 +64,9 @@ def shared_prefect(tmp_path_factory):
     start one costs as much processor time as the rest of a small run. One that nobody asks takes a
     twelfth of a core, so it ends with its module.
     """
-    port = free_port()
-    variables = {
-        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")),
-    }
+    port, home = free_port(), tmp_path_factory.mktemp("prefect")
+    first_use.place("prefect", home / "prefect.db")
+    variables = {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "PREFECT_HOME": str(home)}
     command, for_one_run = command_for_one_run(port)
     process = subprocess.Popen(
         command,

@@ -15,6 +15,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import first_use
 import psutil
 import pytest
 import tzlocal
@@ -359,6 +360,7 @@ def test_one_slot_for_all_machines_of_a_server(repository, monkeypatch, capsys):
     gets a reason; one that was killed loses its slot when Prefect's lease ends."""
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setenv("PREFECT_HOME", str(repository.prefect_home))
+    first_use.place("prefect", repository.prefect_home / "prefect.db")
     code = (
         "import sys; from csa.flows.server import slot\nwith slot(0): print('in', flush=True); "
         "sys.stdin.read()"
@@ -399,6 +401,7 @@ def test_a_worker_runs_what_prefect_yaml_deploys(repository, monkeypatch):
     git(root, "commit", "-qm", "the code")
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     monkeypatch.setenv("PREFECT_HOME", str(repository.prefect_home))
+    first_use.place("prefect", repository.prefect_home / "prefect.db")
     monkeypatch.setenv("CSA_REPOSITORY", str(root))
 
     def prefect(*arguments):
