@@ -1,16 +1,12 @@
 """What every test needs: no hub, no telemetry, two threads at most."""
 
 import os
-import subprocess
-import time
 
 import first_use
 import pytest
 import warm
 
-from csa.flows.server import command_for_one_run, free_port
 from csa.operations.registry import registry
-from csa.operations.scheduler import answers
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["DVC_NO_ANALYTICS"] = "1"
@@ -56,32 +52,6 @@ def warm_processes():
     """Each process of DVC's and each stage that a test of the module starts is a fork."""
     with warm.processes():
         yield
-
-
-@pytest.fixture(scope="module")
-def shared_prefect(tmp_path_factory):
-    """The variables that name one Prefect server for runs whose tests are not about Prefect: to
-    start one costs as much processor time as the rest of a small run. One that nobody asks takes a
-    twelfth of a core, so it ends with its module.
-    """
-    port, home = free_port(), tmp_path_factory.mktemp("prefect")
-    first_use.place("prefect", home / "prefect.db")
-    variables = {"PREFECT_API_URL": f"http://127.0.0.1:{port}/api", "PREFECT_HOME": str(home)}
-    command, for_one_run = command_for_one_run(port)
-    process = subprocess.Popen(
-        command,
-        env=os.environ | variables | {"PREFECT_SERVER_ANALYTICS_ENABLED": "false"} | for_one_run,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        while not answers(variables["PREFECT_API_URL"]):
-            assert process.poll() is None, "Prefect's server ended"
-            time.sleep(0.2)
-        yield variables
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @pytest.fixture(autouse=True)

@@ -149,12 +149,8 @@ def everything_that_names(repo, store, *, hashes, words):
 
 
 @pytest.mark.pipeline
-def test_after_forgetting_the_fit_is_that_of_data_that_never_had_the_items(
-    tmp_path, shared_prefect
-):
-    repo, never = (
-        SmallRepo(tmp_path / name, variables=shared_prefect) for name in ("repo", "never")
-    )
+def test_after_forgetting_the_fit_is_that_of_data_that_never_had_the_items(tmp_path):
+    repo, never = (SmallRepo(tmp_path / name) for name in ("repo", "never"))
     store = tmp_path / "store"
     assert repo.run("remote", "add", "team", str(store), "--local").returncode == 0
     before = repo.run_here()

@@ -15,9 +15,9 @@ pytestmark = pytest.mark.pipeline
 
 
 @pytest.fixture(scope="module")
-def story(tmp_path_factory, shared_prefect):
+def story(tmp_path_factory):
     """A project with two versions in git, `v1` and `v2`, each with its lock."""
-    project = Project.make(tmp_path_factory.mktemp("own") / "p, x [1]", **shared_prefect)
+    project = Project.make(tmp_path_factory.mktemp("own") / "p, x [1]")
     project.csa("run")
     project.commit("first run")
     project.git("tag", "v1")

@@ -31,12 +31,10 @@ def locked(repo):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, shared_prefect):
+def undisturbed(tmp_path_factory):
     """A repository after its first run, which nothing disturbed, and that run's summary."""
     repo = SmallRepo(tmp_path_factory.mktemp("undisturbed") / "repo")
-    summary = repo.csa_run()
-    repo.variables |= shared_prefect
-    return repo, summary
+    return repo, repo.csa_run(whole=True)
 
 
 def test_the_first_run_does_the_whole_job(undisturbed):
@@ -245,15 +243,15 @@ def test_kill_9_anywhere_costs_at_most_a_batch_and_ends_the_same(undisturbed, tm
 
         return condition
 
-    repo.kill_when(lambda process: batches("efficientnet") >= 3)
+    repo.kill_when(lambda process: batches("efficientnet") >= 3, whole=False)
     finished = 4 * batches("efficientnet")
-    repo.kill_when(in_stage("fit", 0.5))
+    repo.kill_when(in_stage("fit", 0.5), whole=False)
     assert repo.stage_record("embed@image")["reused"] >= finished >= 12
     assert (
         repo.stage_record("embed@image")["computed"]
         == 64 - repo.stage_record("embed@image")["reused"]
     )
-    repo.kill_when(lambda process: (repo.ws.evaluation / "queries.parquet").is_file())
+    repo.kill_when(lambda _: (repo.ws.evaluation / "queries.parquet").is_file(), whole=False)
     artifacts = repo.ws.state / "mlflow" / "artifacts"
     repo.kill_when(lambda process: any(artifacts.rglob("*.safetensors")))
     assert repo.csa_run()["model"] == {"name": "shapes", "version": 1, "created": True}

@@ -37,9 +37,9 @@ def test_outputs_may_be_links_into_dvcs_cache(tmp_path, plain, kind):
     project.csa("ledger", "--verify")
 
 
-def test_a_folder_may_have_an_odd_name(tmp_path, shared_prefect, plain):
+def test_a_folder_may_have_an_odd_name(tmp_path, plain):
     name = "a #2, [ü] 50 %41 'q' \"x\" = b"
-    project = Project.make(tmp_path / "all" / name, **shared_prefect)
+    project = Project.make(tmp_path / "all" / name)
     store = tmp_path / "all" / f"the team's {name}"
     project.csa("remote", "add", "team", str(store))
     inside = {path.name for path in project.root.iterdir()}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import first_use
 import numpy as np
+import plainly
 import warm
 from here import run_here
 
@@ -68,8 +69,10 @@ class Project:
         path.write_text(path.read_text().replace(old, new))
 
     def call(self, *command, folder=None, code=0):
-        variables = environment(**self.more)
-        with nullcontext() if "PYTHONPATH" in self.more else warm.processes():
+        """A command to its end; `csa run` as a fork is without Prefect and figures."""
+        fork = "PYTHONPATH" not in self.more
+        variables = environment(**self.more, **(plainly.VARIABLES if fork else {}))
+        with warm.processes() if fork else nullcontext():
             done = subprocess.run(
                 command,
                 cwd=folder or self.root,

@@ -7,8 +7,10 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import first_use
+import plainly
 import psutil
 import warm
 import yaml
@@ -42,26 +44,30 @@ class SmallRepo:
             yaml.safe_dump(Params.from_mapping(params).dump(), sort_keys=False)
         )
 
-    def start(self, *arguments, module="csa.cli", **options):
+    def start(self, *arguments, module="csa.cli", variables=None, **options):
         return subprocess.Popen(
             [sys.executable, "-m", module, *arguments],
             cwd=self.root,
-            env=environment(**self.variables),
+            env=environment(**self.variables, **(variables or {})),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             **options,
         )
 
-    def run(self, *arguments, module="csa.cli", typed=None):
+    def run(self, *arguments, module="csa.cli", typed=None, whole=False):
+        """A command to its end; `csa run` without Prefect and figures, unless it is to be whole."""
+        left_out = {} if whole else plainly.VARIABLES
         with warm.processes():
-            process = self.start(*arguments, module=module, stdin=subprocess.PIPE)
+            process = self.start(
+                *arguments, module=module, variables=left_out, stdin=subprocess.PIPE
+            )
         out, err = process.communicate(typed, timeout=300)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
-    def csa_run(self):
+    def csa_run(self, whole=False):
         """`csa run --json` that has to work; its summary."""
-        done = self.run("run", "--json")
+        done = self.run("run", "--json", whole=whole)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
@@ -69,9 +75,14 @@ class SmallRepo:
         """What `csa_run` does, in this process and without Prefect."""
         return run_here(self.ws)
 
-    def kill_when(self, condition, everything=True):
+    def kill_when(self, condition, everything=True, whole=True):
         """Start `csa run` and kill -9 it, with all it started, as soon as the condition holds."""
-        process = self.start("run")
+        if whole:
+            process = self.start("run")
+        else:
+            found = [str(Path(plainly.__file__).parent), os.environ.get("PYTHONPATH", "")]
+            path = {"PYTHONPATH": os.pathsep.join(filter(None, found))}
+            process = self.start("run", module="plainly", variables=path)
         deadline = time.monotonic() + 200
         while not condition(psutil.Process(process.pid)):
             assert process.poll() is None, process.communicate()

@@ -19,6 +19,7 @@ from pathlib import Path
 from pkgutil import walk_packages
 
 import forks
+import plainly
 
 HERE = Path(__file__)
 LATER = ("csa.flows", "csa.serving", "csa.encoders", "csa.exporting")  # with all they import
@@ -77,6 +78,7 @@ def main():
 def fresh():
     """In a new process: what modules had read of the server's variables is forgotten."""
     tempfile.tempdir = None
+    plainly.leave_out_where_asked()
 
 
 if __name__ == "__main__":
