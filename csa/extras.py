@@ -45,7 +45,7 @@ _MODULES = {
     "faiss": ("faiss",),
     "usearch": ("usearch",),
     "lance": ("lance",),
-    "onnx": ("onnx", "onnxscript"),
+    "onnx": ("onnx", "onnxruntime", "onnxscript"),
 }
 
 EXTRA_OF = {module: extra for extra, modules in _MODULES.items() for module in modules}

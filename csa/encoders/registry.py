@@ -1,8 +1,8 @@
 """The way from a view's parameters to its encoder.
 
 An encoder is named by a built-in name, a local folder that `save_pretrained` wrote, a transformers
-model id with its revision, or `precomputed` for features from a file. The file of a kind is
-imported when a view names one, so a text never waits for what decodes sound.
+model id with its revision, an ONNX file, or `precomputed` for features from a file. The file of a
+kind is imported when a view names one, so a text never waits for what decodes sound.
 """
 
 from collections.abc import Callable
@@ -212,6 +212,17 @@ def _make(view: ViewParams) -> Encoder:
         )
     if known is not None:
         return known.make(view)
+    from csa.encoders.onnx_file import find_onnx, onnx_encoder
+
+    onnx = find_onnx(view)
+    if onnx is not None:
+        return onnx_encoder(onnx, view)
+    for option in ("output", "preprocessing"):
+        if getattr(view, option) is not None:
+            raise EncoderError(
+                f"encoder {view.encoder!r}: {option} is for ONNX files, got "
+                f"{getattr(view, option)!r}; remove it"
+            )
     if view.modality not in _MODELS:
         names = [name for name, one in BUILTIN.items() if one.modality == view.modality]
         raise EncoderError(

@@ -84,7 +84,7 @@ class EncoderParams(Section):
 
     encoder: str = Field(
         description="a built-in name (`csa doctor` lists them), a transformers model id, a local "
-        "folder, or `precomputed`"
+        "folder, an ONNX file, or `precomputed`"
     )
     revision: str | None = Field(
         None, description="the commit of a hub model; required for a model id"
@@ -115,6 +115,25 @@ class EncoderParams(Section):
         "and works for images, texts and lidar scans in float32",
     )
 
+    output: str | None = Field(
+        None,
+        description="of an ONNX file: the name of the output to take, or of a value inside its "
+        "graph; null takes its only output",
+    )
+    preprocessing: str | None = Field(
+        None,
+        description="of an ONNX file: the folder with its preprocessor_config.json or "
+        "tokenizer.json; null looks beside the file and in the folder above",
+    )
+
+    @model_serializer(mode="wrap")
+    def _dump(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without what concerns ONNX files alone, where it says nothing."""
+        dumped: dict[str, Any] = plain(self)
+        return {
+            key: value for key, value in dumped.items() if key not in _OF_ONNX or value is not None
+        }
+
     @model_validator(mode="after")
     def _openvino_is_exact(self) -> "EncoderParams":
         if self.backend == "openvino" and self.dtype != "float32":
@@ -125,6 +144,7 @@ class EncoderParams(Section):
 
 
 _OF_AN_ENCODER = tuple(EncoderParams.model_fields)
+_OF_ONNX = ("output", "preprocessing")
 
 
 class ViewParams(EncoderParams):
@@ -219,6 +239,7 @@ class ViewParams(EncoderParams):
         dumped: dict[str, Any] = plain(self)
         left_out = {*(_OF_AN_ENCODER if self.encoders else ("encoders",))}
         left_out |= {"labels"} if self.labels == "auto" else set()
+        left_out |= {key for key in _OF_ONNX if dumped.get(key) is None}
         return {key: value for key, value in dumped.items() if key not in left_out}
 
 

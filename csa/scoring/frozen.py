@@ -105,7 +105,8 @@ class FrozenView:
             if not one.is_dir():
                 raise InputError(f"view {self.name!r}: no folder {one} with its encoder's files")
         told = [
-            part.model_dump(mode="json") | {"encoder": str(one), "revision": None}
+            part.model_dump(mode="json")
+            | {"encoder": str(one), "revision": None, "preprocessing": None}
             for part, one in zip(parts, folders, strict=True)
         ]
         if len(told) == 1:

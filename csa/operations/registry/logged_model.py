@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from csa.encoders.models import is_elsewhere
+from csa.encoders.onnx_file import find_onnx
 from csa.encoders.registry import BUILTIN, load_view_encoder
 from csa.errors import EncoderError
 from csa.operations.registry.packing import pack_code
@@ -119,6 +120,12 @@ def _from(view: FrozenView, folder: Path) -> FrozenView:
 def _copy_encoder(part: ViewParams, folder: Path) -> None:
     from csa.encoders.models import find_model
 
+    onnx = None if part.encoder in BUILTIN else find_onnx(part)
+    if onnx is not None:
+        for name, path in onnx.all.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, folder / name)
+        return
     if is_elsewhere(part):
         raise EncoderError(f"encoder {part.encoder!r}: not on this machine; run `csa run` first")
     files = find_model(part, sorted(BUILTIN))

@@ -4,6 +4,7 @@ pipeline.
 
 from importlib.metadata import version
 
+from csa.encoders.onnx_file import find_onnx
 from csa.params.views import ViewParams
 
 _ALWAYS = ("numpy", "pandas", "polars", "pydantic", "pyyaml", "safetensors", "scipy")
@@ -46,11 +47,15 @@ def requirements(views: dict[str, ViewParams]) -> list[str]:
     Returns:
         Lines for pip, in order. What a version says of the build (`+cpu`) is left out: no
         package registry knows it.
+
+    Raises:
+        EncoderError: an ONNX file is not where it was.
     """
     needed = {*_ALWAYS, "threadpoolctl"}
     for view in views.values():
         needed |= set(_OF_MODALITY.get(view.modality, ()))
         for part in view.parts:
             needed |= set(OF_ENCODER.get(part.encoder, _OF_A_MODEL))
+            needed |= {"onnx", "onnxruntime"} if find_onnx(part) else set()
             needed |= {"openvino"} if part.backend == "openvino" else set()
     return [f"{name}=={version(name).partition('+')[0]}" for name in sorted(needed)]

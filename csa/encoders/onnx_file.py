@@ -1,0 +1,501 @@
+"""Any ONNX file as an encoder: onnxruntime runs it, with the preprocessing that is declared beside
+it.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from csa.core.matrices import Float32
+from csa.encoders.base import Encoder
+from csa.encoders.models import ModelFiles, hash_file, load_pretrained
+from csa.encoders.pooling import pool
+from csa.encoders.text import padded_lengths
+from csa.errors import EncoderError
+from csa.extras import needed_for
+from csa.modalities.audio import Recording
+from csa.params.views import ViewParams
+
+SUFFIX = ".onnx"
+DECLARED = {
+    "image": ("preprocessor_config.json",),
+    "audio": ("preprocessor_config.json",),
+    "text": ("tokenizer.json", "tokenizer_config.json"),
+}
+"""Modality -> the files of which one has to lie beside an ONNX file, or in the folder above."""
+
+_DECLARING = (
+    *("preprocessor_config.json", "config.json", "tokenizer.json", "tokenizer_config.json"),
+    *("special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "vocab.txt"),
+    *("spiece.model", "sentencepiece.bpe.model"),
+)
+_TYPES = {
+    "tensor(float)": np.float32,
+    "tensor(float16)": np.float16,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+}
+_FOLDER_OF_WEIGHTS = "session.model_external_initializers_file_folder_path"
+_LONGEST_TEXT = 512
+_LONGEST_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Of a graph.
+
+    Attributes:
+        inputs: name -> shape of what it takes; an axis without a fixed size is 0.
+        outputs: names of what it gives.
+        inner: names of all values that it computes, in order.
+        weights: files beside it that hold its weights.
+    """
+
+    inputs: dict[str, tuple[int, ...]]
+    outputs: list[str]
+    inner: list[str]
+    weights: set[str]
+
+
+@dataclass(frozen=True)
+class OnnxFiles:
+    """An ONNX file with what belongs to it.
+
+    Attributes:
+        name: what the user called it.
+        path: of the file.
+        preprocessing: the folder that declares its preprocessing.
+    """
+
+    name: str
+    path: Path
+    preprocessing: Path
+
+    def read(self) -> Any:
+        """The file's content without the weights that lie in files of their own.
+
+        Returns:
+            An onnx.ModelProto.
+
+        Raises:
+            EncoderError: it is no ONNX file, or the extra `onnx` is not installed.
+        """
+        with needed_for(f"encoder {self.name!r}", EncoderError):
+            import onnx
+        try:
+            model = onnx.load(self.path, load_external_data=False)
+        except Exception as error:  # protobuf's has no class that can be imported with types
+            raise self.error(
+                f"it cannot be read as ONNX ({_short(error)}); export it again"
+            ) from None
+        if not model.graph.output:
+            raise self.error("it has no output; is it an ONNX file? Export it again")
+        return model
+
+    @cached_property
+    def facts(self) -> "Facts":
+        """What is asked of the graph again and again; its weights are not kept for that.
+
+        Raises:
+            EncoderError: as of `read`.
+        """
+        graph = self.read().graph
+        weights = {tensor.name for tensor in graph.initializer}
+        return Facts(
+            {
+                value.name: tuple(axis.dim_value for axis in value.type.tensor_type.shape.dim)
+                for value in graph.input
+                if value.name not in weights
+            },
+            [value.name for value in graph.output],
+            [name for node in graph.node for name in node.output],
+            {
+                entry.value
+                for tensor in graph.initializer
+                for entry in tensor.external_data
+                if entry.key == "location"
+            },
+        )
+
+    @cached_property
+    def all(self) -> dict[str, Path]:
+        """Every file that the features depend on, by its name beside the ONNX file.
+
+        Raises:
+            EncoderError: weights lie outside of the ONNX file's folder, or are missing.
+        """
+        found = {f"model{SUFFIX}": self.path}
+        found |= {name: self._weights(name) for name in self.facts.weights}
+        for name in _DECLARING:
+            if (self.preprocessing / name).is_file():
+                found[name] = self.preprocessing / name
+        return found
+
+    @cached_property
+    def identity(self) -> str:
+        """A hash over all of them."""
+        digest = sha256()
+        for name, path in sorted(self.all.items()):
+            digest.update(f"{name}\0".encode() + bytes.fromhex(hash_file(path)))
+        return digest.hexdigest()
+
+    def error(self, words: str) -> EncoderError:
+        """An error that names the file."""
+        return EncoderError(f"encoder {self.name!r}: {words}")
+
+    def _weights(self, location: str) -> Path:
+        place = PurePosixPath(location)
+        path = self.path.parent / location
+        if place.is_absolute() or ".." in place.parts or path.is_symlink() or not path.is_file():
+            raise self.error(
+                f"its weights are to be in {location!r}, and there is no such file in its folder; "
+                f"copy the file beside the ONNX file"
+            )
+        return path
+
+
+def find_onnx(view: ViewParams) -> OnnxFiles | None:
+    """The ONNX file that a view names.
+
+    Args:
+        view: its encoder is the path of an ONNX file, or of a folder that holds one and no
+            transformers model.
+
+    Returns:
+        The file; None if the view's encoder is something else.
+
+    Raises:
+        EncoderError: there is no such file, or nothing declares its preprocessing.
+    """
+    path = Path(view.encoder).expanduser()
+    if path.suffix.lower() != SUFFIX:
+        inside = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else []
+        if len(inside) != 1 or (path / "model.safetensors").exists():
+            return None
+        path = inside[0]
+    if not path.is_file():
+        raise EncoderError(f"encoder {view.encoder!r}: there is no such file; correct the path")
+    wanted = DECLARED.get(view.modality)
+    if wanted is None:
+        raise EncoderError(
+            f"encoder {view.encoder!r}: an ONNX file is read for {', '.join(DECLARED)}, got "
+            f"modality: {view.modality}; use precomputed features"
+        )
+    given = [Path(view.preprocessing).expanduser()] if view.preprocessing else []
+    for folder in given or [path.parent, path.parent.parent]:
+        if any((folder / name).is_file() for name in wanted):
+            return OnnxFiles(view.encoder, path, folder)
+    where = f"in {view.preprocessing}" if given else "beside it nor in the folder above"
+    raise EncoderError(
+        f"encoder {view.encoder!r}: its preprocessing is not declared: {' or '.join(wanted)} is "
+        f"{'not ' if given else 'neither '}{where}; copy it there from the model that was "
+        f"exported, or name its folder with preprocessing:"
+    )
+
+
+class OnnxEncoder(Encoder):
+    """A network from an ONNX file, in one thread of onnxruntime a pass.
+
+    An output with two axes is taken as it is; one with three (items, tokens, d) or four
+    (items, d, height, width) is pooled.
+
+    Args:
+        files: of the network.
+        view: how it is used; `output` may name any value of the graph.
+    """
+
+    _mine: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, files: OnnxFiles, view: ViewParams):
+        self._files, self._wanted = files, self._output_of(files, view.output)
+        self._pooling = view.pooling
+        if view.layer != -1:
+            raise files.error(
+                f"an ONNX file has no layers, got layer: {view.layer}; name a value of its graph "
+                f"with output:"
+            )
+        if view.dtype != "float32":
+            raise files.error(
+                f"an ONNX file says itself what it multiplies in, got dtype: {view.dtype}; remove "
+                f"the setting"
+            )
+        if self._pooling == "pooler":
+            raise files.error(
+                "an ONNX file has no pooler that is known by name; give its output's name with "
+                "output:, and no pooling"
+            )
+        self._running: tuple[Any, dict[str, Any]] | None = None
+        description = {
+            "encoder": files.name,
+            "weights": lambda: files.identity,
+            "runtime": "onnxruntime",
+            "modality": view.modality,
+            "output": self._wanted,
+            "pooling": view.pooling,
+        }
+        fixed = max((shape[0] for shape in files.facts.inputs.values() if shape), default=0)
+        super().__init__(description, fixed or view.batch_size)
+
+    @property
+    def files(self) -> OnnxFiles:
+        """Of the network."""
+        return self._files
+
+    def load(self) -> None:
+        """See `Encoder.load`."""
+        if self._running is None:
+            self._running = self._session()
+
+    def _session(self) -> tuple[Any, dict[str, Any]]:
+        with needed_for(f"encoder {self._files.name!r}", EncoderError):
+            import onnxruntime
+        self._files.all  # noqa: B018 (weights outside of its folder are never opened)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        folder = str(self._files.path.parent.resolve())
+        options.add_session_config_entry(_FOLDER_OF_WEIGHTS, folder)
+        try:
+            session = onnxruntime.InferenceSession(
+                self._graph_with(self._wanted), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime has a class of its own for each of its errors
+            raise self._files.error(
+                f"onnxruntime cannot load it ({_short(error)}); export it again, or update "
+                f"onnxruntime"
+            ) from None
+        types = {value.name: _TYPES.get(value.type) for value in session.get_inputs()}
+        unknown = sorted(name for name, kind in types.items() if kind is None)
+        if unknown:
+            raise self._files.error(
+                f"its input {unknown[0]} is of a type that is not known here; export it with float "
+                f"or integer inputs"
+            )
+        return session, types
+
+    @staticmethod
+    def _output_of(files: OnnxFiles, wanted: str | None) -> str:
+        """The name of the value to take."""
+        outputs, inner = files.facts.outputs, files.facts.inner
+        if wanted is None and len(outputs) > 1:
+            raise files.error(
+                f"it has {len(outputs)} outputs ({', '.join(outputs[:8])}); name one with output:"
+            )
+        if wanted is not None and wanted not in {*outputs, *inner}:
+            raise files.error(
+                f"it has no value called {wanted!r}; its outputs are {', '.join(outputs[:8])}, "
+                f"and the last values before them {', '.join(inner[-4:])}"
+            )
+        return outputs[0] if wanted is None else wanted
+
+    def _graph_with(self, output: str) -> str | bytes:
+        """The file, or its content where a value inside the graph is made an output of it."""
+        if output in self._files.facts.outputs:
+            return str(self._files.path)
+        model = self._files.read()
+        model.graph.output.add().name = output
+        content: bytes = model.SerializeToString()
+        return content
+
+    def _run(self, tensors: dict[str, Any], mask: Any = None) -> Float32:
+        """What the graph gives for tensors, as features.
+
+        Args:
+            tensors: by name.
+            mask: 1 for tokens, 0 for padding; None if there is none.
+
+        Returns:
+            Features, shape (batch, d).
+
+        Raises:
+            EncoderError: the network refuses them, or gives no features.
+        """
+        assert self._running is not None
+        session, types = self._running
+        given = {name: np.asarray(value, types[name]) for name, value in tensors.items()}
+        try:
+            (found,) = session.run([self._wanted], given)
+        except Exception as error:  # as where it is loaded
+            shapes = ", ".join(f"{name} {value.shape}" for name, value in given.items())
+            raise self._files.error(
+                f"it refuses {shapes} ({_short(error)}); does the preprocessing belong to it?"
+            ) from None
+        states = np.asarray(found, np.float32)
+        if states.ndim == 2 and self._pooling is None:
+            return states
+        if states.ndim not in (3, 4):
+            raise self._files.error(
+                f"its output {self._wanted} has the shape {states.shape}"
+                f"{' and nothing to pool' if states.ndim == 2 else ''}; features are (items, d), "
+                f"(items, tokens, d) or (items, d, height, width)"
+            )
+        import torch
+
+        output = SimpleNamespace(last_hidden_state=torch.from_numpy(states))
+        weight = None if mask is None or states.ndim == 4 else torch.from_numpy(np.asarray(mask))
+        pooled = pool(self._files.name, output, self._pooling or "mean", -1, weight)
+        return np.asarray(pooled.numpy(), np.float32)
+
+    def _one_input(self) -> tuple[str, tuple[int, ...]]:
+        inputs = self._files.facts.inputs
+        if len(inputs) != 1:
+            raise self._files.error(
+                f"it takes {', '.join(inputs)}, and an encoder of {self._kind} takes one; export "
+                f"that tower alone"
+            )
+        return next(iter(inputs.items()))
+
+    _kind: ClassVar[str]
+
+
+class OnnxImages(OnnxEncoder):
+    """Pictures: their pixels as the image processor beside the file makes them."""
+
+    _kind = "pictures"
+
+    def __init__(self, files: OnnxFiles, view: ViewParams):
+        from transformers import AutoImageProcessor
+
+        super().__init__(files, view)
+        self._name, shape = self._one_input()
+        self._channels_last = len(shape) == 4 and shape[3] == 3 and shape[1] != 3
+        declared = ModelFiles(files.name, files.preprocessing)
+        self._processor = load_pretrained(
+            AutoImageProcessor, declared, "image processor", backend="pil"
+        )
+
+    def prepare(self, item: Any) -> Any:
+        """Pixel values of one RGB image, shape (3, height, width)."""
+        return np.asarray(self._processor(images=[item], return_tensors="np")["pixel_values"][0])
+
+    def forward(self, prepared: list[Any], padded_length: int) -> Float32:
+        """See `Encoder.forward`."""
+        shapes = {array.shape for array in prepared}
+        if len(shapes) > 1:
+            raise self._files.error(
+                f"its preprocessing makes images of several sizes ({sorted(shapes)[:3]}); set a "
+                f"fixed size in its preprocessor_config.json"
+            )
+        pixels = np.stack(prepared)
+        return self._run(
+            {self._name: pixels.transpose(0, 2, 3, 1) if self._channels_last else pixels}
+        )
+
+
+class OnnxTexts(OnnxEncoder):
+    """Texts: the tokens of the tokenizer beside the file."""
+
+    _kind = "texts"
+
+    def __init__(self, files: OnnxFiles, view: ViewParams):
+        from transformers import AutoTokenizer
+
+        super().__init__(files, view)
+        declared = ModelFiles(files.name, files.preprocessing)
+        self._tokenizer = load_pretrained(AutoTokenizer, declared, "tokenizer")
+        if self._tokenizer.pad_token is None:
+            self._tokenizer.pad_token = self._tokenizer.eos_token
+        lengths = {shape[1] for shape in files.facts.inputs.values() if len(shape) == 2} - {0}
+        self._fixed = min(lengths, default=0)
+        longest = min(self._tokenizer.model_max_length, _LONGEST_TEXT)
+        self._longest = self._fixed or int(longest)
+
+    def padded_lengths(self, values: list[str]) -> list[int]:
+        """Tokens of every text, rounded up to a multiple of 8, or the graph's fixed number."""
+        if not values:
+            return []
+        found = self._tokenizer(values, truncation=False, verbose=False)["input_ids"]
+        lengths = padded_lengths([len(ids) for ids in found], self._longest)
+        return [self._fixed or length for length in lengths]
+
+    def prepare(self, item: Any) -> Any:
+        """The text itself: a batch is tokenized at once."""
+        return item
+
+    def forward(self, prepared: list[Any], padded_length: int) -> Float32:
+        """See `Encoder.forward`."""
+        tokens = self._tokenizer(
+            prepared,
+            padding="max_length",
+            truncation=True,
+            max_length=padded_length,
+            return_tensors="np",
+            return_token_type_ids=True,
+            verbose=False,
+        )
+        tokens["position_ids"] = np.broadcast_to(
+            np.arange(padded_length), (len(prepared), padded_length)
+        )
+        inputs = self._files.facts.inputs
+        unknown = sorted(inputs.keys() - tokens.keys())
+        if unknown:
+            raise self._files.error(
+                f"it takes {', '.join(inputs)}, and the tokenizer gives no {unknown[0]}; export "
+                f"the text tower alone"
+            )
+        return self._run({name: tokens[name] for name in inputs}, tokens["attention_mask"])
+
+
+class OnnxSounds(OnnxEncoder):
+    """Recordings, one a pass: what the feature extractor beside the file makes of them."""
+
+    _kind = "recordings"
+
+    def __init__(self, files: OnnxFiles, view: ViewParams):
+        from transformers import AutoFeatureExtractor
+
+        super().__init__(files, view)
+        self.batch_size = 1
+        self._name, _ = self._one_input()
+        declared = ModelFiles(files.name, files.preprocessing)
+        self._extract = load_pretrained(AutoFeatureExtractor, declared, "feature extractor")
+        self._rate = int(getattr(self._extract, "sampling_rate", 0))
+        if not self._rate:
+            raise files.error("its preprocessor_config.json names no sampling_rate; add it")
+
+    def prepare(self, item: Any) -> Any:
+        """The network's input of one recording without its batch axis."""
+        recording: Recording = item
+        samples = recording.at(self._rate)[: int(_LONGEST_SECONDS * self._rate)]
+        found = self._extract(samples, sampling_rate=self._rate, return_tensors="np")
+        return np.asarray(
+            found["input_features" if "input_features" in found else "input_values"][0]
+        )
+
+    def forward(self, prepared: list[Any], padded_length: int) -> Float32:
+        """See `Encoder.forward`."""
+        return self._run({self._name: np.stack(prepared)})
+
+
+_ENCODERS: dict[str, type[OnnxImages | OnnxTexts | OnnxSounds]] = {
+    "image": OnnxImages,
+    "text": OnnxTexts,
+    "audio": OnnxSounds,
+}
+
+
+def onnx_encoder(files: OnnxFiles, view: ViewParams) -> OnnxEncoder:
+    """The encoder of an ONNX file.
+
+    Args:
+        files: from `find_onnx`.
+        view: how it is used.
+
+    Returns:
+        The encoder.
+
+    Raises:
+        EncoderError: the file is damaged or of another modality, or an option does not fit.
+    """
+    kind = _ENCODERS[view.modality]
+    kind.check(view)
+    return kind(files, view)
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(str(error).split())[:160]
