@@ -12,6 +12,7 @@ from functools import lru_cache
 from csa.encoders.base import Encoder
 from csa.encoders.device import Device, device_name
 from csa.encoders.models import ModelFiles, find_model, set_offline_defaults
+from csa.encoders.onnx_graph import find_onnx
 from csa.encoders.several import ViewEncoder
 from csa.errors import EncoderError
 from csa.extras import needed_for
@@ -212,10 +213,10 @@ def _make(view: ViewParams) -> Encoder:
         )
     if known is not None:
         return known.make(view)
-    from csa.encoders.onnx_file import find_onnx, onnx_encoder
-
     onnx = find_onnx(view)
     if onnx is not None:
+        from csa.encoders.onnx_file import onnx_encoder
+
         return onnx_encoder(onnx, view)
     for option in ("output", "preprocessing"):
         if getattr(view, option) is not None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from csa.encoders.models import is_elsewhere
-from csa.encoders.onnx_file import find_onnx
+from csa.encoders.onnx_graph import find_onnx
 from csa.encoders.registry import BUILTIN, load_view_encoder
 from csa.errors import EncoderError
 from csa.operations.registry.packing import pack_code

@@ -4,7 +4,7 @@ pipeline.
 
 from importlib.metadata import version
 
-from csa.encoders.onnx_file import find_onnx
+from csa.encoders.onnx_graph import find_onnx
 from csa.params.views import ViewParams
 
 _ALWAYS = ("numpy", "pandas", "polars", "pydantic", "pyyaml", "safetensors", "scipy")
