@@ -49,13 +49,13 @@ def top_k(left: Array, right: Array, k: int) -> tuple[NDArray[np.intp], NDArray[
         return rows, values
     groups = _GROUPS * -(-8 * k // _GROUPS)
     for block, scores, reached in _score_blocks(left, right):
-        if len(right) < 2 * _SAMPLE * groups:
-            rows[block] = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-        else:
+        few = scores  # the k-th best of which bounds that of all
+        if len(right) >= 2 * _SAMPLE * groups:
             grouped = scores[:, : len(right) // groups * groups].reshape(len(scores), -1, groups)
-            maxima = grouped[:, ::_SAMPLE].max(axis=1)
-            bound = np.partition(maxima, groups - k, axis=1)[:, groups - k]
-            rows[block] = _best_of_those_reaching(bound, scores, reached, k)
+            few = grouped[:, ::_SAMPLE].max(axis=1)
+        place = few.shape[1] - k
+        bound = np.partition(few, place, axis=1)[:, place]
+        rows[block] = _best_of_those_reaching(bound, scores, reached, k)
         values[block] = np.take_along_axis(scores, rows[block], axis=1)
     return rows, values
 

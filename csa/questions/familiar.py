@@ -1,6 +1,7 @@
 """Is an item like anything that was trained on?"""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -28,10 +29,12 @@ class Familiar:
 
     Attributes:
         known: unit features of the training items, shape (d, m).
+        items: their hashes, shape (m,).
         usual: familiarity of held-out items.
     """
 
     known: Array
+    items: pl.Series
     usual: Calibration
 
     @classmethod
@@ -54,9 +57,22 @@ class Familiar:
             )
             for split in ("train", "test")
         )
-        known = table.rows(train[f"{view}_hash"].to_list())
+        items = train[f"{view}_hash"]
+        known = table.rows(items.to_list())
         held_out = familiarity(table.rows(test[f"{view}_hash"].to_list()), known)
-        return cls(unit(known).T, Calibration.of(held_out, number_groups(test["group"])))
+        return cls(unit(known).T, items, Calibration.of(held_out, number_groups(test["group"])))
+
+    def without(self, items: Collection[str]) -> "Familiar":
+        """The same without some training items; what is usual stays.
+
+        Args:
+            items: their hashes (sha256).
+
+        Returns:
+            What is like the others.
+        """
+        kept = ~self.items.is_in(list(items))
+        return replace(self, known=self.known[:, kept.to_numpy()], items=self.items.filter(kept))
 
     def p_value(self, features: Array) -> Float64:
         """Whether items are as much like some training item as held-out ones are.

@@ -1,6 +1,7 @@
 """A workspace that was run, opened for questions."""
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,7 @@ class Fitted:
     scorer: Scorer
     _galleries: dict[str, Gallery] = field(default_factory=dict)
     _known: dict[str, "Familiar"] = field(default_factory=dict)
+    _pairs: pl.DataFrame | None = None
 
     @classmethod
     def open(cls, ws: Workspace, scorer: Scorer | None = None) -> "Fitted":
@@ -75,7 +77,29 @@ class Fitted:
     @cached_property
     def pairs(self) -> pl.DataFrame:
         """The pairs table."""
-        return read_pairs(self.ws.pairs)
+        return read_pairs(self.ws.pairs) if self._pairs is None else self._pairs
+
+    def without(self, items: Collection[str]) -> "Fitted":
+        """The same without some items: no pair, vector or feature of them that was read is kept.
+
+        Args:
+            items: their hashes (sha256).
+
+        Returns:
+            What was read without them; itself if none of them was read.
+        """
+        columns = [f"{view}_hash" for view in self.scorer.names]
+        gone = self.pairs.select(pl.any_horizontal(pl.col(columns).is_in(list(items)))).to_series()
+        if not gone.any():
+            return self
+        pairs, galleries = self.pairs.filter(~gone), {}
+        for view, gallery in self._galleries.items():
+            rows = {item: i for i, item in enumerate(gallery.pairs[f"{view}_hash"].to_list())}
+            kept = pairs.unique(f"{view}_hash", keep="first", maintain_order=True)
+            places = [rows[item] for item in kept[f"{view}_hash"].to_list()]
+            galleries[view] = Gallery(kept, gallery.vectors[places])
+        known = {view: one.without(items) for view, one in self._known.items()}
+        return replace(self, _galleries=galleries, _known=known, _pairs=pairs)
 
     def features(self, view: str) -> FeatureTable:
         """Features of all items of a view.

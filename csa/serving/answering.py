@@ -1,8 +1,9 @@
 """A registered version that answers, with the workspace's gallery, all of it in memory."""
 
 import threading
-from dataclasses import dataclass, field
-from functools import cached_property
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +24,11 @@ from csa.scoring.cells import Limits, features_in, item_in
 from csa.scoring.scorer import Scorer
 from csa.serving.batches import SharedBatches
 from csa.serving.galleries import Galleries
+from csa.serving.searching import SharedSearches
 
 _DECODING = threading.BoundedSemaphore(4)  # a decoded picture is large; four at a time
 _MOST_LABELS = 1000  # of a list to choose from
+_SHOWN = 20_000  # rows of the galleries
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +42,6 @@ class Answering:
         state: of the gallery's files when they were read; see `gallery_state`.
         limits: what is accepted in the place of an item.
         files: of each view whose items lie in files.
-        places: pair id -> its row in the pairs table.
     """
 
     version: Version
@@ -48,7 +50,11 @@ class Answering:
     state: tuple[int, ...]
     limits: Limits
     files: dict[str, ItemFiles] = field(default_factory=dict)
-    places: dict[str, int] = field(default_factory=dict)
+
+    @cached_property
+    def searches(self) -> SharedSearches:
+        """Of queries that arrive together."""
+        return SharedSearches(self.galleries)
 
     @property
     def number(self) -> int:
@@ -116,8 +122,19 @@ class Answering:
             for name, view in scorer.views.items()
             if view.modality not in ("text", "array")
         }
-        places = {pair: row for row, pair in enumerate(fitted.pairs["pair_id"].to_list())}
-        return cls(version, galleries, encoders, state, limits, files, places)
+        return cls(version, galleries, encoders, state, limits, files)
+
+    def without(self, items: Collection[str]) -> "Answering":
+        """The same without items that are to be forgotten.
+
+        Args:
+            items: their hashes (sha256).
+
+        Returns:
+            What answers without them; itself if none of them is here.
+        """
+        galleries = self.galleries.without(items)
+        return self if galleries is self.galleries else replace(self, galleries=galleries)
 
     def pair(self, pair_id: str) -> dict[str, Any]:
         """A row of the pairs table.
@@ -125,7 +142,7 @@ class Answering:
         Raises:
             InputError: no pair has that id.
         """
-        row = self.places.get(pair_id)
+        row = self._places.get(pair_id)
         if row is None:
             raise InputError(f"no pair has the id {pair_id[:80]!r}")
         return self.fitted.pairs.row(row, named=True)
@@ -170,6 +187,26 @@ class Answering:
         self.scorer.view(view)
         digest = self.pair(pair_id)[f"{view}_hash"]
         return self.fitted.gallery(view).vectors[[self._rows[view][digest]]]
+
+    @cached_property
+    def shown(self) -> Callable[[str, int], dict[str, Any]]:
+        """Of a row of a view's gallery: id, split and label of its pair, and of each view what to
+        show, texts as they are and the names of files; the rows that were shown last are kept.
+        """
+        names = self.scorer.names
+
+        def shown(view: str, row: int) -> dict[str, Any]:
+            pair = self.fitted.gallery(view).pairs.row(row, named=True)
+            items = {name: str(pair[name]) for name in names}
+            about = {"pair": pair["pair_id"], "split": pair["split"], "label": pair["label"]}
+            return {**about, "items": items}
+
+        return lru_cache(maxsize=_SHOWN)(shown)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """Pair id -> its row in the pairs table."""
+        return {pair: row for row, pair in enumerate(self.fitted.pairs["pair_id"].to_list())}
 
     @cached_property
     def _rows(self) -> dict[str, dict[str, int]]:

@@ -8,6 +8,8 @@ from csa.questions.score import judged
 from csa.scoring.labels import Candidates, prompts_for
 from csa.serving import asked
 from csa.serving.answering import Answering
+from csa.serving.galleries import Keep
+from csa.serving.searching import Query
 
 Answer = dict[str, Any]
 _MOST_PROMPTS = 2000
@@ -74,42 +76,49 @@ def search(answering: Answering, given: asked.Search) -> Answer:
     Raises:
         InputError: an unusable item or filter.
     """
-    scorer, names = answering.scorer, answering.scorer.names
-    if given.like is not None:
-        view, into = given.like.view, given.into or given.like.view
-        vectors = answering.vectors_of_pair(view, given.like.pair)
-        p_familiar: list[float | None] = [None]
-    else:
-        ((view, cells),) = (given.query or {}).items()
-        scorer.view(view)
-        into = given.into or scorer.other(view)
-        _refuse_many(len(cells))
-        features = answering.features(view, _some(cells))
-        vectors = scorer.vectors(view, features)
-        p_familiar = answering.fitted.familiar(view, features).tolist()
-    if into not in names:
-        raise InputError(f"no view is called {into!r}; the views are {', '.join(names)}")
-    alike = into == view
     keep = tuple(
         (column, value)
         for column, value in (("split", given.split), ("label", given.label))
         if value is not None
     )
-    # one more where the item itself is among them
-    most = given.top + (given.like is not None and alike)
-    rows, scores = answering.galleries.nearest(into, vectors, most, keep, alike)
-    pairs = answering.fitted.gallery(into).pairs
-    results = []
-    for places, values, p in zip(rows, scores, p_familiar, strict=True):
-        found = [
-            {"score": value, **shown(answering, pairs.row(place, named=True))}
-            for place, value in zip(places.tolist(), values.tolist(), strict=True)
-            if place >= 0
-        ]
-        if given.like is not None and alike:
-            found = [one for one in found if one["pair"] != given.like.pair]
-        results.append({"results": _ranked(found[: given.top]), **_familiar(p)})
+    if given.like is not None:
+        return _more_like(answering, given, given.like, keep)
+    scorer = answering.scorer
+    ((view, cells),) = (given.query or {}).items()
+    scorer.view(view)
+    into = scorer.view(given.into).name if given.into else scorer.other(view)
+    _refuse_many(len(cells))
+    features = answering.features(view, _some(cells))
+    found = answering.searches(Query(view, features, into, given.top, keep))
+    results = [
+        {"results": _ranked(_results(answering, into, rows, scores)), **_familiar(p)}
+        for rows, scores, p in zip(*(part.tolist() for part in found), strict=True)
+    ]
     return {"version": answering.number, "view": view, "into": into, "found": results}
+
+
+def _more_like(answering: Answering, given: asked.Search, like: asked.Like, keep: Keep) -> Answer:
+    """What is like an item of the gallery, without the item itself."""
+    scorer = answering.scorer
+    into = scorer.view(given.into or like.view).name
+    vectors = answering.vectors_of_pair(like.view, like.pair)
+    alike = into == like.view
+    # one more where the item itself is among them
+    rows, scores = answering.galleries.nearest(into, vectors, given.top + alike, keep, alike)
+    found = _results(answering, into, rows[0].tolist(), scores[0].tolist())
+    if alike:
+        found = [one for one in found if one["pair"] != like.pair]
+    results = [{"results": _ranked(found[: given.top]), **_familiar(None)}]
+    return {"version": answering.number, "view": like.view, "into": into, "found": results}
+
+
+def _results(answering: Answering, view: str, rows: list[int], scores: list[float]) -> list[Answer]:
+    """Rows of a gallery that were found, with their scores."""
+    return [
+        {"score": score, **answering.shown(view, row)}
+        for row, score in zip(rows, scores, strict=True)
+        if row >= 0
+    ]
 
 
 def classify(answering: Answering, given: asked.Classify) -> Answer:
@@ -150,22 +159,6 @@ def classify(answering: Answering, given: asked.Classify) -> Answer:
         {"labels": row, **_familiar(p)} for row, p in zip(labelled.rows(), p_familiar, strict=True)
     ]
     return {"version": answering.number, "alpha": labelled.alpha, "found": found}
-
-
-def shown(answering: Answering, pair: dict[str, Any]) -> Answer:
-    """A pair of the gallery for JSON: its id, split, label, and of each view what to show.
-
-    Args:
-        answering: what answers.
-        pair: a row of the pairs table.
-
-    Returns:
-        Texts as they are; of files their names, as they are fetched by the pair's id.
-    """
-    views = answering.scorer.views
-    items = {name: str(pair[name]) for name in views}
-    about = {"pair": pair["pair_id"], "split": pair["split"], "label": pair["label"]}
-    return {**about, "items": items}
 
 
 def _ranked(found: list[Answer]) -> list[Answer]:

@@ -1,36 +1,21 @@
 """Requests that arrive together share the encoder's passes."""
 
-import os
-import threading
-from collections import deque
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from csa.core.matrices import Float32
+from csa.core.threads import cores
 from csa.encoders.base import Encoder, batches
 from csa.encoders.several import ViewEncoder
+from csa.serving.together import Room, Together
 
 Prepared = tuple[tuple[Any, int], ...]
 """What each part of a view's encoder takes of one item, with its padded length."""
 
 
-@dataclass(eq=False)
-class _Request:
-    """Items of one request, and what came of them."""
-
-    items: list[Prepared]
-    rows: Float32 | None = None
-    error: Exception | None = None
-
-    @property
-    def done(self) -> bool:
-        return self.rows is not None or self.error is not None
-
-
 class SharedBatches:
-    """An encoder for many threads: a thread that finds it free works for all that wait.
+    """An encoder for many threads, whose requests share its passes.
 
     A forward pass has the fit's batch size, or the least size that holds the items and gives the
     same bits: the first pass of each smaller size is computed both ways. So nobody gets other
@@ -39,19 +24,23 @@ class SharedBatches:
     Args:
         encoder: what encodes.
         workers: how many threads encode at a time; default one for each processor core.
-
-    Attributes:
-        passes: how often waiting requests were taken up together.
-        items: how many items they had.
     """
 
     def __init__(self, encoder: ViewEncoder, workers: int | None = None):
-        self._encoder, self._free = encoder, workers or os.cpu_count() or 1
-        self._most = max(part.batch_size for part in encoder.parts)
-        self._waiting: deque[_Request] = deque()
-        self._turn = threading.Condition()
+        self._encoder = encoder
         self._same_bits: dict[tuple[int, int, int], bool] = {}
-        self.passes = self.items = 0
+        room = Room(max(part.batch_size for part in encoder.parts), workers or cores())
+        self._together = Together(self._features_of, len, room)
+
+    @property
+    def passes(self) -> int:
+        """How often waiting requests were taken up together."""
+        return self._together.passes
+
+    @property
+    def items(self) -> int:
+        """How many items they had."""
+        return self._together.taken
 
     def prepare(self, item: Any) -> Prepared:
         """What the forward passes take of one item.
@@ -82,55 +71,12 @@ class SharedBatches:
         Raises:
             EncoderError, DataError: as of the encoder.
         """
-        mine = _Request(items)
-        with self._turn:
-            self._waiting.append(mine)
-        while not mine.done:
-            together = self._take(mine)
-            if together:
-                try:
-                    self._answer(together)
-                finally:
-                    with self._turn:
-                        self._free += 1
-                        self._turn.notify_all()
-        if mine.error is not None:
-            raise mine.error
-        assert mine.rows is not None
-        return mine.rows
+        return self._together(items)
 
-    def _take(self, mine: _Request) -> list[_Request]:
-        """Wait until the request is answered (nothing to do), or take up what waits."""
-        with self._turn:
-            while not mine.done and not (self._free and self._waiting):
-                self._turn.wait()
-            together: list[_Request] = []
-            if mine.done:
-                return together
-            count = 0
-            while self._waiting and (not together or count < self._most):
-                together.append(self._waiting.popleft())
-                count += len(together[-1].items)
-            self._free -= 1
-            self.passes += 1
-            self.items += count
-            return together
-
-    def _answer(self, together: list[_Request]) -> None:
-        try:
-            rows = self._features([item for request in together for item in request.items])
-        except Exception as error:
-            if len(together) == 1:
-                together[0].error = error
-                return
-            for request in together:  # an item that cannot be encoded is its own request's fault
-                self._answer([request])
-            return
-        start = 0
-        for request in together:
-            stop = start + len(request.items)
-            request.rows = rows[start:stop]
-            start = stop
+    def _features_of(self, requests: list[list[Prepared]]) -> list[Float32]:
+        rows = self._features([item for items in requests for item in items])
+        stops = np.cumsum([len(items) for items in requests])
+        return np.split(rows, stops[:-1])
 
     def _features(self, items: list[Prepared]) -> Float32:
         parts = []

@@ -4,6 +4,7 @@ import logging
 import threading
 
 from csa.errors import ArtifactError, CSAError, InputError
+from csa.operations.forgetting.forgotten import wanted
 from csa.operations.opened import Project
 from csa.operations.registry.versions import Version
 from csa.pipeline.workspace import Workspace
@@ -46,8 +47,11 @@ class Follower:
         self.now = self._load(None)
 
     def look(self) -> None:
-        """Take over what has moved; where that fails the old version goes on answering."""
+        """Take over what has moved; where that fails the old version goes on answering, without
+        what was forgotten meanwhile.
+        """
         try:
+            self._forget()
             new = self._load(self.now)
         except Exception as error:  # whatever a library raises on a damaged registry
             said = " ".join(str(error).split()) or type(error).__name__
@@ -61,6 +65,12 @@ class Follower:
         if new is not self.now:
             _log.warning("version %d answers from now on", new.number)
             self.now, self.taken_over = new, self.taken_over + 1
+
+    def _forget(self) -> None:
+        less = self.now.without(wanted(self._project.ws))
+        if less is not self.now:
+            _log.warning("items that are to be forgotten are out of the gallery")
+            self.now = less
 
     def start(self, seconds: float) -> None:
         """Look every so often, in a thread of its own.
@@ -96,7 +106,8 @@ class Follower:
             )
         if before is not None and _same(before, version, project.ws):
             return before
-        return Answering.load(project, version, self._limits, self._exact, before)
+        loaded = Answering.load(project, version, self._limits, self._exact, before)
+        return loaded.without(wanted(project.ws))
 
 
 def _same(before: Answering, version: Version, ws: Workspace) -> bool:

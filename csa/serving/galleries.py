@@ -1,7 +1,7 @@
 """The galleries of a version that answers: searched exactly, or by a graph where they are large."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Any
@@ -24,8 +24,29 @@ Keep = tuple[tuple[str, str], ...]
 """(column, value) that a pair must have."""
 
 Rows = NDArray[np.intp]
+_EIGHT = 8
 _SUBSETS = 4  # of the galleries, kept for the filters that were used last
 _log = logging.getLogger("csa.serving")
+
+
+def in_eights(work: Callable[[Array], Array], matrix: Array) -> Array:
+    """A map of rows by products of eight rows each, so that a row's last bits do not depend on how
+    many came with it.
+
+    Args:
+        work: takes eight rows, shape (8, d), and gives as many results.
+        matrix: some rows, shape (n, d), at least one.
+
+    Returns:
+        Results of all of them, shape (n, ...).
+    """
+    return np.concatenate([work(eight) for eight in _eights(matrix)])[: len(matrix)]
+
+
+def _eights(matrix: Array) -> list[Array]:
+    """Its rows by eights; the last ones are filled up with repeats of the last row."""
+    full = np.pad(matrix, ((0, -len(matrix) % _EIGHT), (0, 0)), "edge")
+    return [full[start : start + _EIGHT] for start in range(0, len(full), _EIGHT)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +93,19 @@ class Galleries:
                 )
         return cls(fitted, exact, indices)
 
+    def without(self, items: Collection[str]) -> "Galleries":
+        """The same without some items. A graph holds their vectors, so it is left out, and the
+        gallery is searched exactly until another is read.
+
+        Args:
+            items: their hashes (sha256).
+
+        Returns:
+            The others; itself if none of them is here.
+        """
+        fitted = self.fitted.without(items)
+        return self if fitted is self.fitted else Galleries(fitted, self.exact)
+
     def about(self, view: str) -> dict[str, Any]:
         """How a view's gallery is searched, for people.
 
@@ -113,7 +147,11 @@ class Galleries:
                 mask[rows] = True
             return self.indices[view].top_k(vectors, whole.vectors, top, mask)
         gallery = self._vectors(view, keep, alike) if keep or alike else whole.vectors
-        places, scores = top_k(unit(vectors) if alike else vectors, gallery, top)
+        queries = unit(vectors) if alike else vectors
+        found = [top_k(eight, gallery, top) for eight in _eights(queries)]
+        places, scores = (
+            np.concatenate(parts)[: len(queries)] for parts in zip(*found, strict=True)
+        )
         return places if rows is None else rows[places], scores
 
     @cached_property

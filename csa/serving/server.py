@@ -11,6 +11,7 @@ from types import FrameType
 
 import uvicorn
 
+from csa.core.threads import one_thread_a_product
 from csa.errors import InputError
 from csa.operations import stopping
 from csa.pipeline.workspace import Workspace
@@ -84,7 +85,8 @@ def serve(ws: Workspace, asked: Served) -> None:
                     f"{told['recall_at_10']:.3f}",
                     flush=True,
                 )
-        uvicorn.Server(config).run(sockets=[listening])
+        with one_thread_a_product():  # threads of a product wait for each other at full speed
+            uvicorn.Server(config).run(sockets=[listening])
 
 
 def _door(asked: Served) -> Door:

@@ -48,34 +48,6 @@ def test_everybody_gets_the_features_of_alone(encoder, workers):
     assert shared.items == 2 * sum(map(len, requests))
 
 
-def test_those_that_wait_are_taken_up_together(encoder):
-    shared = SharedBatches(encoder, 1)
-    entered, go_on = threading.Event(), threading.Event()
-    pass_of = shared._pass
-
-    def slow(*arguments):
-        entered.set()
-        go_on.wait(60)
-        return pass_of(*arguments)
-
-    shared._pass = slow
-    first = threading.Thread(target=lambda: shared.encode([shared.prepare(TEXTS[0])]))
-    first.start()
-    assert entered.wait(60)
-    others = [
-        threading.Thread(target=lambda k=k: shared.encode([shared.prepare(TEXTS[k])]))
-        for k in range(1, 9)
-    ]
-    for thread in others:
-        thread.start()
-    while len(shared._waiting) < 8:
-        assert first.is_alive()
-    go_on.set()
-    for thread in (first, *others):
-        thread.join()
-    assert (shared.passes, shared.items) == (2, 9)
-
-
 def test_an_item_that_cannot_be_encoded_is_its_own_requests_fault(encoder):
     shared = SharedBatches(encoder, 1)
     features = shared._features

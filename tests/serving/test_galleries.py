@@ -13,6 +13,7 @@ from csa.questions.graphs import FaissGraph
 from csa.questions.opened import Fitted
 from csa.questions.stored_graphs import folder_of, index_of
 from csa.serving.galleries import Galleries
+from csa.serving.searching import Query, SharedSearches
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,57 @@ def test_a_graph_finds_what_an_exact_search_finds(fitted, galleries):
     about = galleries.about("image")
     assert about["recall_at_10"] >= 0.98 and not about["exact"]
     assert Galleries.of(fitted, 10**6).about("image") == {"items": about["items"], "exact": True}
+
+
+@pytest.mark.parametrize("into", ["image", "text"])
+def test_company_does_not_show_in_the_last_bit(fitted, galleries, into):
+    features = fitted.features("text").features[:37]
+    for searched in (galleries, Galleries(fitted)):
+        shared = SharedSearches(searched)
+        together = shared(Query("text", features, into, 5, ()))
+        for i in range(len(features)):
+            alone = shared(Query("text", features[i : i + 1], into, 5, ()))
+            for one, all_of_them in zip(alone, together, strict=True):
+                np.testing.assert_array_equal(one[0], all_of_them[i])
+    expected = top_k(fitted.scorer.vectors("text", features), fitted.gallery("image").vectors, 5)
+    if into == "image":
+        np.testing.assert_array_equal(together.rows, expected[0])
+        np.testing.assert_allclose(together.scores, expected[1], atol=1e-9)
+    # held-out items tie with themselves, so rounding decides about one place of 23
+    np.testing.assert_allclose(
+        together.p_familiar, fitted.familiar("text", features), rtol=0, atol=1.01 / 23
+    )
+
+
+def test_searches_of_many_kinds_share_a_pass(fitted):
+    features = fitted.features("text").features
+    shared = SharedSearches(Galleries(fitted))
+    queries = [
+        Query("text", features[i : i + 1 + i % 3], ("image", "text")[i % 2], 3 + i % 4, keep)
+        for i in range(12)
+        for keep in ((), (("split", "test"),))
+    ]
+    for query, found in zip(queries, shared._found(queries), strict=True):
+        for part, alone in zip(found, shared(query), strict=True):
+            np.testing.assert_array_equal(part, alone)
+
+
+def test_what_is_forgotten_is_in_no_gallery(fitted, galleries):
+    for view in fitted.scorer.names:
+        fitted.familiar(view, fitted.features(view).features[:1])
+    pair = fitted.pairs.row(0, named=True)
+    without = galleries.without([pair["image_hash"]])
+    assert galleries.without(["0" * 64]) is galleries and not without.indices
+    less = without.fitted
+    for view in fitted.scorer.names:
+        gallery, before = less.gallery(view), fitted.gallery(view)
+        assert pair["image_hash"] not in gallery.pairs["image_hash"].to_list()
+        kept = before.pairs[f"{view}_hash"].is_in(gallery.pairs[f"{view}_hash"].to_list())
+        assert 0 < kept.sum() < len(kept)
+        np.testing.assert_array_equal(gallery.vectors, before.vectors[kept.to_numpy()])
+    known, before = less._known["image"], fitted._known["image"]
+    assert known.known.shape[1] == len(known.items)
+    assert len(before.items) - len(known.items) == (pair["split"] == "train")
 
 
 @pytest.mark.parametrize("split", ["train", "test"])
