@@ -56,7 +56,8 @@ def main() -> None:
         "image": [base64.b64encode(Path(path).read_bytes()).decode() for path in pictures],
     }
     asked_offline = {"text": texts(100, 3), "image": pictures[:40]}
-    searcher, found = Searcher(ws), {}
+    searcher = Searcher(ws)
+    found: dict[str, dict[str, Any]] = {}
     for view in ("text", "image"):
         found[view] = {
             "bare_encoder": bare(fitted, view, items[view]),

@@ -86,7 +86,7 @@ def mermaid(needed: dict[str, set[str]], became: dict[str, str]) -> str:
 
     >>> print(mermaid({"fit": set(), "evaluate": {"fit"}}, {"fit": "restored"}))
     ```mermaid
-    flowchart LR
+    flowchart TB
       s0["fit<br>restored"]:::restored
       s1["evaluate<br>not reached"]:::not_reached
       s0 --> s1
@@ -105,7 +105,7 @@ def mermaid(needed: dict[str, set[str]], became: dict[str, str]) -> str:
         for what, colour in _COLOURS.items()
         if what in said.values()
     ]
-    return "\n".join(["```mermaid", "flowchart LR", *boxes, *arrows, *colours, "```"])
+    return "\n".join(["```mermaid", "flowchart TB", *boxes, *arrows, *colours, "```"])
 
 
 def _class(what: str) -> str:

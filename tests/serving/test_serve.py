@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from dvc.repo import Repo
 from own_project import environment
 from served import Client, serving, shapes_workspace
 
@@ -278,6 +279,7 @@ def test_promotion_is_taken_over_and_no_request_is_lost(shapes):
 def test_what_is_forgotten_is_found_no_more(shapes, tmp_path):
     shutil.copytree(shapes.root, tmp_path / "repo")
     ws = Workspace(tmp_path / "repo", tmp_path / "repo" / ".csa")
+    Repo.init(str(ws.root), no_scm=True).close()
     asked = {"query": {"text": ["a red circle"]}, "top": 64}
 
     def pairs(client):
