@@ -12,11 +12,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from dvc.repo import Repo
 from own_project import environment
 from served import Client, serving, shapes_workspace
 
+from csa.operations.forgetting.forgetting import find, forget
 from csa.operations.ledger.moves import promote
 from csa.operations.opened import Project
+from csa.pipeline.workspace import Workspace
 from csa.questions.opened import Fitted
 from csa.questions.score import score_pair
 from csa.questions.search import matches
@@ -273,6 +276,28 @@ def test_promotion_is_taken_over_and_no_request_is_lost(shapes):
         until(client, lambda: client.ask("/readyz")[1]["following"])
 
 
+def test_what_is_forgotten_is_found_no_more(shapes, tmp_path):
+    shutil.copytree(shapes.root, tmp_path / "repo")
+    ws = Workspace(tmp_path / "repo", tmp_path / "repo" / ".csa")
+    Repo.init(str(ws.root), no_scm=True).close()
+    asked = {"query": {"text": ["a red circle"]}, "top": 64}
+
+    def pairs(client):
+        return {one["pair"] for one in client.ask("/v1/search", asked)[1]["found"][0]["results"]}
+
+    with serving(ws.root, "--follow", "0.1") as client:
+        before = pairs(client)
+        named = (str(ws.root / "shapes" / "images" / "red-circle.png"),)
+        forget(Project(ws), find(Project(ws), named), "a wish")
+        until(client, lambda: "red-circle" not in pairs(client))
+        assert before - pairs(client) == {"red-circle"}
+        status, told, _ = client.ask("/v1/items/image/picture/red-circle")
+        assert status == 422 and "no pair has the id" in told["error"]
+        like = {"like": {"view": "image", "pair": "red-circle"}}
+        assert client.ask("/v1/search", like)[0] == 422
+        assert "run" in client.ask("/readyz")[1]["trouble"]
+
+
 def test_a_token_is_asked_for(shapes):
     with serving(shapes.root, "--at-once", "1", CSA_SERVE_TOKEN=TOKEN) as client:
         status, told, headers = client.ask("/v1/model")
@@ -288,7 +313,7 @@ def test_a_token_is_asked_for(shapes):
             assert client.ask("/v1/model", Authorization=given)[0] == 401
         # one is answered at a time, and whoever comes meanwhile is told to come again
         friend = Client(client.address, {"Authorization": f"Bearer {TOKEN}"})
-        body = {"items": {"image": [encoded(shapes)] * 64}}
+        body = {"items": {"image": [encoded(shapes)] * 16}}
         found = []
         threads = [
             threading.Thread(target=lambda: found.append(friend.ask("/v1/embed", body)))

@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from types import SimpleNamespace
+from urllib.parse import quote
 
 import psutil
 import pytest
@@ -108,6 +109,28 @@ def test_any_bytes_get_an_answer(served, path, content):
             while sent.recv(65536):
                 pass
     assert served.ask("/healthz")[0] == 200
+
+
+@settings(
+    max_examples=100,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+@given(
+    st.sampled_from(["image", "text", "no", ".."]) | st.text(max_size=9),
+    st.sampled_from(["picture", "sound", "path"]),
+    WORDS | st.sampled_from(["../../params.yaml", "/etc/passwd", "red-circle\0"]) | st.text(),
+)
+def test_any_item_is_an_item_or_one_sentence(served, view, kind, pair):
+    path = "/".join(quote(part, errors="surrogatepass") for part in (view, kind, pair))
+    status, told, headers = served.ask(f"/v1/items/{path}")
+    assert status in (200, 404, 422), (status, told)
+    if status == 200:
+        assert headers["Content-Type"] == "image/jpeg" and (view, kind) == ("image", "picture")
+    else:
+        assert set(told) == {"error"}
+    assert served.process.poll() is None
 
 
 def address_of(client):
