@@ -1,4 +1,5 @@
-# The README's commands. Each installs what it needs: .venv is made anew whenever the constraints or pyproject.toml change.
+# The README's commands. Each installs what it needs: .venv is made anew whenever the constraints or pyproject.toml change. Python compiles what is
+# imported (--no-compile): to compile all that is installed takes minutes.
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -18,7 +19,7 @@ LOWEST := .lowest
 test-lowest:
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python tests/support/lowest.py > $(LOWEST)/constraints.txt
-	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(LOWEST)/constraints.txt -e '.[all]' \
+	$(LOWEST)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check -c $(LOWEST)/constraints.txt -e '.[all]' \
 		hypothesis playwright pytest pytest-timeout pytest-xdist scikit-learn statsmodels
 	HF_HUB_OFFLINE=1 $(LOWEST)/bin/python -m pytest -m "not pipeline and not registry" --ignore tests/packaging/test_pins.py
 
@@ -40,7 +41,7 @@ wheel: $(STAMP)
 SBOM := .sbom
 sbom: $(STAMP)
 	test -x $(SBOM)/bin/cyclonedx-py || ($(PYTHON) -m venv $(SBOM) && \
-		$(SBOM)/bin/python -m pip install --quiet --disable-pip-version-check cyclonedx-bom==7.5.0)
+		$(SBOM)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check cyclonedx-bom==7.5.0)
 	mkdir -p dist
 	$(SBOM)/bin/cyclonedx-py environment $(BIN)/python --pyproject pyproject.toml --output-reproducible --spec-version 1.6 --validate \
 		--output-file dist/sbom.cdx.json
@@ -56,7 +57,7 @@ site: $(SITE)/.installed
 
 $(SITE)/.installed: docs/site/constraints.txt constraints.txt pyproject.toml
 	test -x $(SITE)/bin/python || $(PYTHON) -m venv $(SITE)
-	$(SITE)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -c docs/site/constraints.txt -e '.[docs]'
+	$(SITE)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -c docs/site/constraints.txt -e '.[docs]'
 	touch $@
 
 # Every tutorial, block by block, as a reader would: minutes, so not part of `test`.
@@ -100,7 +101,7 @@ faults: $(STAMP)
 
 $(STAMP): constraints.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $@
 
 clean:
