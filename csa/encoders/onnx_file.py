@@ -12,7 +12,8 @@ from csa.encoders.base import Encoder
 from csa.encoders.models import ModelFiles, load_pretrained
 from csa.encoders.onnx_graph import OnnxFiles, short
 from csa.encoders.pooling import pool
-from csa.encoders.text import padded_lengths
+from csa.encoders.text import lengths_by, tokenized
+from csa.encoders.vision import one_size
 from csa.errors import EncoderError
 from csa.extras import needed_for
 from csa.modalities.audio import Recording
@@ -204,13 +205,7 @@ class OnnxImages(OnnxEncoder):
 
     def forward(self, prepared: list[Any], padded_length: int) -> Float32:
         """See `Encoder.forward`."""
-        shapes = {array.shape for array in prepared}
-        if len(shapes) > 1:
-            raise self._files.error(
-                f"its preprocessing makes images of several sizes ({sorted(shapes)[:3]}); set a "
-                f"fixed size in its preprocessor_config.json"
-            )
-        pixels = np.stack(prepared)
+        pixels = one_size(self._files.name, prepared)
         return self._run(
             {self._name: pixels.transpose(0, 2, 3, 1) if self._channels_last else pixels}
         )
@@ -236,10 +231,7 @@ class OnnxTexts(OnnxEncoder):
 
     def padded_lengths(self, values: list[str]) -> list[int]:
         """Tokens of every text, rounded up to a multiple of 8, or the graph's fixed number."""
-        if not values:
-            return []
-        found = self._tokenizer(values, truncation=False, verbose=False)["input_ids"]
-        lengths = padded_lengths([len(ids) for ids in found], self._longest)
+        lengths = lengths_by(self._tokenizer, values, self._longest)
         return [self._fixed or length for length in lengths]
 
     def prepare(self, item: Any) -> Any:
@@ -248,15 +240,8 @@ class OnnxTexts(OnnxEncoder):
 
     def forward(self, prepared: list[Any], padded_length: int) -> Float32:
         """See `Encoder.forward`."""
-        tokens = self._tokenizer(
-            prepared,
-            padding="max_length",
-            truncation=True,
-            max_length=padded_length,
-            return_tensors="np",
-            return_token_type_ids=True,
-            verbose=False,
-        )
+        given = {"return_tensors": "np", "return_token_type_ids": True}
+        tokens = tokenized(self._tokenizer, prepared, padded_length, **given)
         tokens["position_ids"] = np.broadcast_to(
             np.arange(padded_length), (len(prepared), padded_length)
         )

@@ -49,13 +49,7 @@ class TextEncoder(PretrainedEncoder):
 
     def padded_lengths(self, values: list[str]) -> list[int]:
         """Tokens of every text, rounded up to a multiple of 8."""
-        if not values:
-            return []
-        tokens = [
-            len(ids)
-            for ids in self._tokenizer(values, truncation=False, verbose=False)["input_ids"]
-        ]
-        return padded_lengths(tokens, self._longest)
+        return lengths_by(self._tokenizer, values, self._longest)
 
     def prepare(self, item: Any) -> Any:
         """The text itself: a batch is tokenized at once."""
@@ -63,14 +57,7 @@ class TextEncoder(PretrainedEncoder):
 
     def forward(self, prepared: list[Any], padded_length: int) -> Float32:
         """See `Encoder.forward`."""
-        tokens = self._tokenizer(
-            prepared,
-            padding="max_length",
-            truncation=True,
-            max_length=padded_length,
-            return_tensors="pt",
-            verbose=False,
-        )
+        tokens = tokenized(self._tokenizer, prepared, padded_length, return_tensors="pt")
         return self.run(self._network, self._backend, **tokens)
 
     def load(self) -> None:
@@ -82,6 +69,45 @@ class TextEncoder(PretrainedEncoder):
     def _network(self, **tokens: Any) -> Any:
         pooled = self._pool(self._call(**tokens, **self._inner), tokens["attention_mask"])
         return self._head.apply(pooled) if self._head else pooled
+
+
+def tokenized(tokenizer: Any, texts: list[str], padded_length: int, **options: Any) -> Any:
+    """The tokens of texts, all of one length.
+
+    Args:
+        tokenizer: of transformers.
+        texts: of a batch.
+        padded_length: in tokens; what is longer is cut.
+        options: further arguments of the tokenizer, such as `return_tensors`.
+
+    Returns:
+        What the tokenizer gives: name -> tensor (batch, padded_length).
+    """
+    return tokenizer(
+        texts,
+        padding="max_length",
+        truncation=True,
+        max_length=padded_length,
+        verbose=False,
+        **options,
+    )
+
+
+def lengths_by(tokenizer: Any, texts: list[str], longest: int) -> list[int]:
+    """`padded_lengths` of what a tokenizer makes of texts.
+
+    Args:
+        tokenizer: of transformers.
+        texts: any number.
+        longest: the most tokens that the model takes.
+
+    Returns:
+        A length for each text, at most `longest`.
+    """
+    if not texts:
+        return []
+    found = tokenizer(texts, truncation=False, verbose=False)["input_ids"]
+    return padded_lengths(list(map(len, found)), longest)
 
 
 def padded_lengths(tokens: list[int], longest: int) -> list[int]:

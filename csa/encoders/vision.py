@@ -42,14 +42,7 @@ class VisionEncoder(PretrainedEncoder):
         """See `Encoder.forward`."""
         import torch
 
-        shapes = {array.shape for array in prepared}
-        if len(shapes) > 1:
-            raise EncoderError(
-                f"encoder {self._files.name!r}: its preprocessing makes images of several sizes "
-                f"({sorted(shapes)[:3]}); "
-                "set a fixed size in its preprocessor_config.json"
-            )
-        pixels = torch.from_numpy(np.stack(prepared)).float()
+        pixels = torch.from_numpy(one_size(self._files.name, prepared)).float()
         return self.run(self._network, self._backend, pixel_values=pixels)
 
     def _network(self, pixel_values: Any) -> Any:
@@ -59,6 +52,28 @@ class VisionEncoder(PretrainedEncoder):
 
     def _look(self, pixel_values: Any) -> Any:
         return self._pool(self._call(pixel_values=pixel_values, **self._inner))
+
+
+def one_size(name: str, pictures: list[Any]) -> Any:
+    """The pixels of a batch.
+
+    Args:
+        name: of the encoder, for the error.
+        pictures: pixel values, each of shape (3, height, width).
+
+    Returns:
+        An array (batch, 3, height, width).
+
+    Raises:
+        EncoderError: pictures of several sizes.
+    """
+    shapes = {array.shape for array in pictures}
+    if len(shapes) > 1:
+        raise EncoderError(
+            f"encoder {name!r}: its preprocessing makes images of several sizes "
+            f"({sorted(shapes)[:3]}); set a fixed size in its preprocessor_config.json"
+        )
+    return np.stack(pictures)
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:
