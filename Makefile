@@ -30,11 +30,12 @@ check: $(STAMP)
 	$(BIN)/vermin --quiet --no-tips --violations --target=3.11- --eval-annotations csa tests docs benchmarks
 	$(BIN)/python -m docs.generate --check
 
-# The same commit gives the same bytes: times are the commit's, and nothing of an earlier build is left.
+# The wheel and the source archive. The same commit gives the same bytes: times are the commit's, and nothing of an earlier build is left.
 wheel: $(STAMP)
 	rm -rf build dist
 	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
-	sha256sum dist/*.whl
+	$(BIN)/python tests/support/archive.py dist $$(git log -1 --format=%ct)
+	sha256sum dist/*
 
 # What `make install` installs, as a CycloneDX bill of materials, checked against the pins. The tool has an environment of its own, so that
 # the bill does not list it; once that is there, no network is needed. The same pins give the same bytes.

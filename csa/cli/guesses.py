@@ -24,7 +24,9 @@ class Guess:
 GUESSES = (
     Guess(("new", "create", "start"), "other tools", "`csa init`"),
     Guess(
-        ("config", "params", "settings"), "git, DVC", "params.yaml, or `csa run --set KEY=VALUE`"
+        ("config", "params", "settings"),
+        "git, DVC",
+        "params.yaml, and `--set KEY=VALUE` of a recipe",
     ),
     Guess(("repro", "exp", "train", "fit", "retrain"), "DVC, other tools", "`csa run`"),
     Guess(

@@ -70,7 +70,8 @@ def _usage() -> Iterator[None]:
     except click.UsageError as error:
         command = error.ctx.command_path if error.ctx else "csa"
         said = one_line(error.format_message()).rstrip(".")
-        raise InputError(f"{said}; see `{command} --help`") from None
+        then = " See" if said.endswith("?") else "; see"
+        raise InputError(f"{said}{then} `{command} --help`") from None
 
 
 def checked_text(what: str, text: str) -> str:

@@ -71,13 +71,15 @@ def guess_columns(cells: Cells, roots: list[Path]) -> GuessedColumns:
     chosen = [*list(media)[:1], *texts][:2] if texts else list(media)[:2]
     if not media and addresses:
         found.missing.append(
-            f"the files of column {min(addresses)}, which holds addresses on the web; fetch them, "
-            f"for example with img2dataset, whose folders and shards are read"
+            f"the files of column {min(addresses)}, which holds addresses on the web; name the "
+            f"files in a column of their own if you have them, or fetch them, for example with "
+            f"img2dataset, whose folders and shards are read (docs/how-to/addresses-in-a-table.md)"
         )
     elif len(chosen) < 2:
         found.missing.append(
-            f"two columns to pair, such as image and text; of {', '.join(cells) or 'no columns'} "
-            f"{', '.join(chosen) or 'none'} is an item"
+            f"two columns to pair, such as image and text; of the columns "
+            f"{', '.join(cells) or '(there are none)'}, "
+            f"{f'only {chosen[0]} holds' if chosen else 'none holds'} files or texts"
         )
     for column in chosen:
         kind = media.get(column, "text")

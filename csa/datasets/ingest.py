@@ -146,8 +146,8 @@ def read_rows(dataset: DatasetParams, views: dict[str, ViewParams], path: Path) 
     kind = what_is(path)
     if kind == "nothing":
         raise DataError(
-            f"{path}: no such data set; correct dataset.path, or give --data (the built-in one is "
-            f"made by `dvc repro demo`)"
+            f"{path}: no such data set; correct dataset.path, or give a recipe --data PATH "
+            f"(`dvc repro demo` makes the built-in one)"
         )
     if kind not in ("a file", "a folder"):
         raise DataError(f"{path}: it is {kind}; a data set is a folder or a file")

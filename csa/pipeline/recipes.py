@@ -141,16 +141,22 @@ def existing_workspace(name: str) -> Workspace:
     """The workspace called `name`.
 
     Raises:
-        InputError: no recipe of that name was run.
+        InputError: no recipe of that name was run, or there are recipes' workspaces and no project.
     """
     repository = main_workspace()
+    folder = repository.state / "workspaces"
     if name == MAIN:
+        if what_is(repository.root / "dvc.yaml") == "nothing":
+            known = ", ".join(sorted(path.name for path in folder.glob("*")))
+            raise InputError(
+                f"{repository.root}: there is no project here, only workspaces of recipes "
+                f"({known}); name one with -w, or make a project with `csa init`"
+            )
         return repository
     if name != Path(name).name or name.startswith("."):
         raise InputError(f"no workspace {name[:80]!r}; a name is one word, such as {MAIN}")
     ws = Workspace(repository.state / "workspaces" / name, repository.state)
     if what_is(ws.params_file) != "a file":
-        folder = repository.state / "workspaces"
         known = ", ".join([MAIN, *sorted(path.name for path in folder.glob("*"))])
         raise InputError(
             f"no workspace {name[:80]!r}; there are {known}; `csa run RECIPE` makes one"

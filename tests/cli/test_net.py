@@ -91,6 +91,7 @@ def test_whatever_is_raised_is_one_line(call, monkeypatch, raised, said):
         (["schedule", "--every", "nan"], "nan is not a number"),
         (["run", "--wait", "inf"], "not in the range"),
         (["nosuch\x1b]0;title\x07"], r"No such command 'nosuch\x1b]0;title\x07'; see `csa --help`"),
+        (["runn"], "No such command 'runn'. Did you mean 'run'? See `csa --help`"),
         (["-w"], "No such option"),
         (["search", "\udcff"], "argument 2 is not UTF-8 text"),
         (["classify", "a.png", "-l", "\udcff"], "argument 4 is not UTF-8 text"),

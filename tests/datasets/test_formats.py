@@ -372,7 +372,7 @@ def test_addresses_without_a_header_are_told(tmp_path):
     lines = "".join(f"a thing, no. {i}\thttp://example.org/{i}\n" for i in range(N))
     put(tmp_path / "Train_GCC-training.tsv", lines)
     layout = recognise(tmp_path)[0]
-    assert "addresses on the web; fetch them, for example with img2dataset" in layout.missing[0]
+    assert "addresses on the web; name the files in a column" in layout.missing[0]
 
 
 # Samples in shards and in folders

@@ -306,6 +306,8 @@ def test_a_recipe_is_tried_without_a_project(tmp_path, monkeypatch, shapes):
     ws = open_workspace(type(tmp_path)("flickr8k"), data=str(shapes))
     assert ws.root == tmp_path / ".csa" / "workspaces" / "flickr8k"
     assert existing_workspace("flickr8k") == ws
+    with pytest.raises(InputError, match=r"no project here, only .* recipes \(flickr8k\)"):
+        existing_workspace("main")
     with pytest.raises(WorkspaceError, match="`csa init` makes one"):
         open_workspace(None)
     ensure_repo(ws)

@@ -72,6 +72,12 @@ def test_a_remotes_folder_is_named_from_the_project(repo, tmp_path):
     sharing.add_remote(ws, "Team", "../the store", None, local=True)
     dvc.compute(ws, "one")
     assert sharing.push(ws).said.endswith("to team") and objects(tmp_path / "the store")
+    for wrong in ("s3:/bucket/path", "s3:bucket/path"):
+        with pytest.raises(InputError, match=r"two slashes, as in s3://bucket/path$"):
+            sharing.add_remote(ws, "other", wrong, None, local=False)
+    (repo.root / "s3:").mkdir()
+    sharing.add_remote(ws, "other", "s3:/", None, local=False)
+    assert sharing.remotes(ws)["other"] == str(repo.root / "s3:")
 
 
 def stage_of(text):

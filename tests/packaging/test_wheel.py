@@ -127,13 +127,24 @@ def test_the_same_source_gives_the_same_bytes(copies, wheel, builder, tmp_path):
     assert first == second
 
 
-def test_a_wheel_of_the_source_archive_is_the_same(copies, wheel, builder, tmp_path):
-    code = "from setuptools.build_meta import build_sdist; import sys; build_sdist(sys.argv[1])"
-    done = run(builder, "-c", code, tmp_path, cwd=copies[1])
+def source_archive(source, into, python):
+    """The source archive of a folder, made as `make wheel` makes it."""
+    done = run(python, source / "tests/support/archive.py", into, "1750000000", cwd=source)
     assert done.returncode == 0, done.stderr
-    (archive,) = tmp_path.glob("*.tar.gz")
+    (archive,) = into.glob("*.tar.gz")
+    return archive
+
+
+def test_the_source_archive_is_the_same_bytes_and_gives_the_same_wheel(
+    copies, wheel, builder, tmp_path
+):
+    (copies[0] / "README.md").touch()  # another time, and nothing else
+    first, second = (
+        source_archive(copy, tmp_path / copy.name, builder) for copy in reversed(copies)
+    )
+    assert first.read_bytes() == second.read_bytes()
     (tmp_path / "wheel").mkdir()
-    again = build(archive, tmp_path / "wheel", "--no-build-isolation", python=builder)
+    again = build(first, tmp_path / "wheel", "--no-build-isolation", python=builder)
     assert contents(again) == contents(wheel)
 
 

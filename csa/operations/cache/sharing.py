@@ -8,6 +8,7 @@ here.
 
 import hashlib
 import os
+import re
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from csa.errors import InputError, WorkspaceError
+from csa.masking import masked
 from csa.operations.cache import believed, dvc, seeding, settings, signed
 from csa.operations.cache.objects import Store, open_repo, stores, stores_of
 from csa.operations.cache.restoring import all_made, made_here, restore
@@ -49,8 +51,12 @@ def add_remote(ws: Workspace, name: str, url: str, endpoint: str | None, local: 
         local: for this clone alone; else in .dvc/config, for git to carry to the team.
 
     Raises:
-        InputError: DVC refuses the name or the address.
+        InputError: DVC refuses the name or the address, or it looks like one with a slash too few.
     """
+    near = re.match(r"(s3|gs|azure|ssh|https?):/?(?!/)", url)
+    if near and not (ws.root / url).exists():
+        right = masked(f"{near[1]}://{url[near.end() :]}")
+        raise InputError(f"this is no folder here, and an address has two slashes, as in {right}")
     folder, name = ws.root / ".dvc", name.lower()  # as DVC has names
     if not name.strip():
         raise InputError("a remote needs a name, such as team")
