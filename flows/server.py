@@ -10,10 +10,11 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 from filelock import FileLock, Timeout
 
 from csa.errors import ArtifactError, WorkspaceError
@@ -32,7 +33,9 @@ _FOR_ONE_RUN = {
 }
 """Variables of a server without pages, with only the services that a single run needs."""
 
-_START_SECONDS = 120
+_START_SECONDS = 120  # for a server to answer; longer only while it computes, as on a busy machine
+_START_WORK = 60.0  # seconds of processor time; a server needs 10 to 25
+_STILL_SECONDS = 10.0  # a server that computes nothing for so long is not starting any more
 _LOOK_SECONDS = 2.0  # between two looks at another process's server, which is gone after
 _MISSED = 3  # looks in vain
 # A killed holder's slot comes free when its lease ends; a run on the same machine, which holds the
@@ -52,7 +55,7 @@ def local_server(ws: Workspace) -> Iterator[str]:
         The address of its API.
 
     Raises:
-        WorkspaceError: it ends, or does not answer within two minutes.
+        WorkspaceError: it ends, or does not answer within two minutes though it has the processor.
     """
     if "PREFECT_API_URL" in os.environ:
         yield os.environ["PREFECT_API_URL"]
@@ -132,7 +135,7 @@ def server_of_a_run(ws: Workspace) -> Iterator[None]:
     program as is started here.
 
     Raises:
-        WorkspaceError: it ends, or does not answer within two minutes.
+        WorkspaceError: it ends, or does not answer within two minutes though it has the processor.
     """
     from prefect.context import refresh_global_settings_context
     from prefect.settings import PREFECT_API_URL
@@ -298,13 +301,36 @@ def free_port() -> int:
 
 
 def _await_answer(ws: Workspace, address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + _START_SECONDS
+    began = time.monotonic()
+    starting = _starting(process.pid)
     while not answers(address):
-        if process.poll() is not None or time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if process.poll() is not None or (waited > _START_SECONDS and not starting()):
             said = [line for line in _lines(log) if "Error" in line]
-            why = said[-1].strip()[:120] if said else f"no answer within {_START_SECONDS} s"
+            why = said[-1].strip()[:120] if said else f"no answer within {waited:.0f} s"
             raise _unusable(ws, f"its server did not start: {why}; all it said is in {log}")
         time.sleep(0.1)
+
+
+def _starting(pid: int) -> Callable[[], bool]:
+    """Whether a process that does not answer yet is at work on it, which takes long where others
+    have the processor: it has computed something lately, and not more than it takes to start.
+    """
+    last = (time.monotonic(), 0.0)
+
+    def starting() -> bool:
+        nonlocal last
+        work = 0.0
+        with suppress(psutil.Error):
+            server = psutil.Process(pid)
+            for one in (server, *server.children(recursive=True)):
+                with suppress(psutil.Error):
+                    work += one.cpu_times().user + one.cpu_times().system
+        if work > last[1]:
+            last = (time.monotonic(), work)
+        return work < _START_WORK and time.monotonic() - last[0] < _STILL_SECONDS
+
+    return starting
 
 
 def _lines(log: Path) -> list[str]:

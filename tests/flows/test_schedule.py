@@ -315,6 +315,26 @@ def test_of_two_that_start_at_once_one_has_the_server_and_the_other_uses_it(
     assert not note_of_server(repository).exists()
 
 
+@pytest.mark.parametrize(("work", "least"), [("while True: pass", 2), ("time.sleep(60)", 0)])
+def test_a_server_that_does_not_answer_is_waited_for_only_while_it_starts(
+    repository, monkeypatch, work, least
+):
+    """The stand-ins never answer. One that computes has its 2 s of processor time, however long
+    they take; one that does nothing is not waited for.
+    """
+    for name, value in {"_START_SECONDS": 0.5, "_START_WORK": 2.0, "_STILL_SECONDS": 1.0}.items():
+        monkeypatch.setattr(server, name, value)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    command = [sys.executable, "-c", f"import time\n{work}"]
+    monkeypatch.setattr(server, "_with_pages", lambda port: (command, {}))
+    with (
+        pytest.raises(WorkspaceError, match=r"did not start: no answer within \d+ s") as caught,
+        server.local_server(repository),
+    ):
+        pass
+    assert least <= int(re.search(r"within (\d+) s", str(caught.value))[1]) < 50
+
+
 @pytest.mark.pipeline
 def test_a_schedule_fires_and_the_run_can_be_read_back(tmp_path):
     repo, store = SmallRepo(tmp_path / "repo"), tmp_path / "store"
