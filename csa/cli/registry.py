@@ -12,17 +12,23 @@ from csa.cli.outputs import OutputFile
 
 @click.command()
 @workspace_option
+@click.option(
+    "--where",
+    metavar="SQL",
+    help="List only the versions for which this holds, such as: mrr_back > 0.2",
+)
 @json_option
-def models(workspace: str, as_json: bool) -> None:
+def models(workspace: str, where: str | None, as_json: bool) -> None:
     """List the registered versions of a workspace's model.
 
     \b
-    Example:
+    Examples:
       csa models
+      csa models --where "aliases != ''"
     """
     from csa.operations.environment import prepare_environment
     from csa.operations.opened import Project
-    from csa.operations.registry.versions import versions_table
+    from csa.operations.registry.versions import having, versions_table
     from csa.pipeline.recipes import existing_workspace
 
     ws = existing_workspace(workspace)
@@ -31,7 +37,11 @@ def models(workspace: str, as_json: bool) -> None:
 
     project = Project(ws)
     table = versions_table(project.registry.versions())
-    print_frame(table, as_json, "no versions yet; `csa run` registers the first")
+    if where is not None and table.height:
+        table = having(table, where)
+        print_frame(table, as_json, "no version is so; `csa models` lists all")
+    else:
+        print_frame(table, as_json, "no versions yet; `csa run` registers the first")
     say(note(project))
 
 

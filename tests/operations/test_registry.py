@@ -22,7 +22,7 @@ from csa.operations.registry import downloads
 from csa.operations.registry.registering import log_report, register
 from csa.operations.registry.registry import Registry
 from csa.operations.registry.requirements import OF_ENCODER
-from csa.operations.registry.versions import Registered, versions_table
+from csa.operations.registry.versions import Registered, having, versions_table
 from csa.operations.runs.records import file_sha256, record_run
 from csa.pipeline.workspace import Workspace
 
@@ -212,6 +212,12 @@ def test_champion_is_an_alias_that_moves(registered):
         Project(ws).registry.set_champion(number)
         assert Project(ws).registry.champion().version == number
     table = versions_table(Project(ws).registry.versions())
+    assert having(table, "version = 1 AND mrr_back >= 0").equals(
+        table.filter(pl.col("version") == 1)
+    )
+    for wrong in ("mrr > 0", "version +", "version", "1; DROP TABLE x"):
+        with pytest.raises(InputError, match="--where"):
+            having(table, wrong)
     assert table["version"].to_list() == [2, 1] and table["aliases"].to_list() == [
         "challenger",
         "champion",

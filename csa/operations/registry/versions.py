@@ -8,6 +8,8 @@ from typing import Any
 
 import polars as pl
 
+from csa.errors import InputError
+
 CHAMPION, CHALLENGER = "champion", "challenger"
 
 REGISTERED = frozenset(
@@ -106,6 +108,33 @@ def versions_table(versions: list[Version]) -> pl.DataFrame:
         for version in versions
     ]
     return pl.DataFrame(rows)
+
+
+def having(table: pl.DataFrame, condition: str) -> pl.DataFrame:
+    """The versions for which a condition holds.
+
+    Args:
+        table: of `versions_table`.
+        condition: in SQL, over its columns.
+
+    Returns:
+        Their rows, in order.
+
+    Raises:
+        InputError: no such column, or no condition.
+
+    >>> having(pl.DataFrame({"version": [2, 1], "mrr_back": [0.2, 0.1]}), "mrr_back > 0.15").rows()
+    [(2, 0.2)]
+    """
+    try:
+        return table.filter(pl.sql_expr(condition))
+    except pl.exceptions.PolarsError as error:
+        said = str(error).partition("\n")[0]
+        raise InputError(
+            f"--where {condition[:200]!r} cannot be answered ({said}); compare columns of `csa "
+            f"models`, as in \"mrr_back > 0.2 AND aliases = ''\". They are "
+            f"{', '.join(table.columns)}"
+        ) from None
 
 
 def _number(text: str | None) -> float | None:
