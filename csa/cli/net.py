@@ -9,6 +9,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from errno import ELOOP, ENAMETOOLONG
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +121,8 @@ def explained(error: BaseException) -> str:
     if isinstance(error, OSError) and error.errno in OF_THE_DISK:
         where = error.filename or "a file"
         return f"{where}: cannot be written ({error.strerror}); free space, or see to the disk"
+    if isinstance(error, OSError) and error.errno in (ENAMETOOLONG, ELOOP):
+        return f"{str(error.filename)[:80]!r} can be no file ({error.strerror}); give another name"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or 'the system'}: {error.strerror}; {_place(error)}"
     kind = type(error).__name__

@@ -13,6 +13,7 @@ from csa.datasets.rows import RawPair
 from csa.datasets.whites import Deep, white_notes, whites_of
 from csa.errors import DataError
 from csa.modalities.image import WHITES, white_of, with_white
+from csa.modalities.registry import MODALITIES
 from csa.storage.files import plain_words
 
 
@@ -46,17 +47,18 @@ def hash_items(rows: list[RawPair], unwritten: dict[int, list[str]], building: B
     faults = {i: ["no id"] for i, row in enumerate(rows) if row.pair_id is None} | unwritten
     notes: list[str] = []
     for view, settings in building.views.items():
-        deep: Deep = {}
-        check = item_checker(settings, building.root, building.params.max_image_pixels, deep)
+        scales: dict[str, tuple[str, float]] = {}
+        check = item_checker(settings, building.root, building.params.max_image_pixels, scales)
         values = [None if i in unwritten else row.values[view] for i, row in enumerate(rows)]
         distinct = list(dict.fromkeys(value for value in values if value is not None))
         if settings.modality in ("text", "array"):
             outcomes = {value: _checked(check, value) for value in distinct}
         else:
             outcomes = check_files(distinct, check, f"check {view}", building.progress)
-        if deep:
-            notes += white_notes(view, deep)
-            outcomes |= _whiten(rows, view, deep, check, building.forgotten)
+        notes += MODALITIES[settings.modality].scale_notes(view, list(scales.values()))
+        if settings.modality == "image" and scales:
+            notes += white_notes(view, scales)
+            outcomes |= _whiten(rows, view, scales, check, building.forgotten)
         hashes[view] = []
         for i, value in enumerate(values):
             digest, fault = outcomes[value] if value is not None else ("", "nothing there (null)")

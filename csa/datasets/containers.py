@@ -20,6 +20,7 @@ from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 from csa.datasets.parquet import ParquetFile
+from csa.datasets.rows import ItemError, is_address
 from csa.errors import DataError
 from csa.extras import needed_for
 from csa.modalities.image import white_of
@@ -41,6 +42,8 @@ _ROW = re.compile(
 )
 
 _ROW_GROUPS = 2
+_LONGEST_PATH = 255
+_BASE64 = re.compile(r"[^A-Za-z0-9+/=_-]")  # what base64 never has
 _BLOCK = 1 << 20
 
 
@@ -72,6 +75,7 @@ class ItemFiles:
             value = plain
         match = _INSIDE.fullmatch(value)
         if match is None or self._is_there(value):
+            refuse_address(value)
             return open_item(inside(self._root, value), value, self._what)
         name = match["file"]
         with self._lock:
@@ -93,6 +97,27 @@ class ItemFiles:
 
     def _is_there(self, value: str) -> bool:
         return what_is(inside(self._root, value)) == "a file"
+
+
+def refuse_address(value: str) -> None:
+    """Refuse what is no path of a file on disk.
+
+    Args:
+        value: as the data set has it.
+
+    Raises:
+        ItemError: an address, or the file itself, written out as text.
+    """
+    if is_address(value):
+        raise ItemError(
+            f"{value[:80]!r} is an address on the web or of a file; a data set's files lie on "
+            f"disk, so fetch them and name the files by their paths in its folder"
+        )
+    if len(value) > _LONGEST_PATH and not _BASE64.search(value):
+        raise ItemError(
+            f"{value[:20]!r}... is perhaps an item that was written out as text; write its bytes "
+            f"into a file, and name that"
+        )
 
 
 def file_of(value: str) -> str:
@@ -118,8 +143,8 @@ def inside(root: Path, value: str) -> Path:
     """
     if "\0" in value or PurePath(value).is_absolute():
         raise DataError(
-            f"{value!r}: not a path relative to the data set's folder; a data set may only name "
-            f"its own files"
+            f"{value[:80]!r}: not a path relative to the data set's folder; a data set may only "
+            f"name its own files"
         )
     path = root / value
     try:

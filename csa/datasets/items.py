@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from csa.datasets.array_files import ArrayRows
 from csa.datasets.containers import ItemFiles, inside
 from csa.errors import DataError
-from csa.modalities.image import DEEP, white_of
-from csa.modalities.registry import decode_item
+from csa.modalities.image import white_of
+from csa.modalities.registry import MODALITIES, decode_item
 from csa.params.views import ViewParams
 from csa.storage.files import open_item
 
@@ -45,7 +45,10 @@ def item_loader(view: ViewParams, root: Path, max_pixels: int) -> Callable[[str]
 
 
 def item_checker(
-    view: ViewParams, root: Path, max_pixels: int, deep: dict[str, tuple[str, float]] | None = None
+    view: ViewParams,
+    root: Path,
+    max_pixels: int,
+    scales: dict[str, tuple[str, float]] | None = None,
 ) -> Callable[[str], str]:
     """A function from an item's value to the sha256 of its content, which raises DataError where
     the item is unusable.
@@ -58,7 +61,7 @@ def item_checker(
         view: whose items.
         root: the data set's folder, as `dataset_root` gives it.
         max_pixels: a larger picture is refused.
-        deep: filled with the mode and the peak of each picture of more than 8 bits, by its value.
+        scales: filled with what `Kind.scale` says of each item, by its value.
 
     Returns:
         The function.
@@ -68,13 +71,13 @@ def item_checker(
     if view.modality == "array":
         rows = ArrayRows(lambda name: inside(root, name))
         return lambda value: _check_array(rows(value))
-    files = ItemFiles(root, view.modality)
+    files, kind = ItemFiles(root, view.modality), MODALITIES[view.modality]
 
     def check(value: str) -> str:
         with files.open(value) as file:
             item = decode_item(view.modality, file, value, max_pixels)
-            if deep is not None and DEEP in getattr(item, "info", ()):
-                deep[value] = item.info[DEEP]
+            if scales is not None and (scale := kind.scale(item)):
+                scales[value] = scale
             file.seek(0)
             return content_hash(file.read(), white_of(value)[1])
 

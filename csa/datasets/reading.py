@@ -61,6 +61,22 @@ class Reading:
         """The files, to look names up in."""
         return frozenset(self.files)
 
+    def only(self, name: str) -> str | None:
+        """The one file of a name, in whichever folder it lies; None if there is none or several.
+
+        Args:
+            name: without folders.
+        """
+        found = self._by_name.get(name, [])
+        return found[0] if len(found) == 1 else None
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for file in self.files:
+            found.setdefault(PurePath(file).name, []).append(file)
+        return found
+
     @cached_property
     def _normal(self) -> dict[str, str]:
         return {unicodedata.normalize("NFC", name): name for name in self.files}
@@ -70,12 +86,14 @@ class Reading:
     def find(self, name: str) -> str:
         """The path of a file as it lies in the folder, for the path that a table has.
 
-        Separators of Windows, a leading "./" and the other Unicode normal form are seen through; a
-        path that names nothing here comes back as it is.
+        Separators of Windows, a leading "./", blanks around it and the other Unicode normal form
+        are seen through; a path that names nothing here comes back as it is.
         """
-        if name in self.names or self.path.is_file():
+        if name in self.names:
             return name
-        plain = name.replace("\\", "/").removeprefix("./")
+        plain = name.strip().replace("\\", "/").removeprefix("./")
+        if self.path.is_file():  # what lies beside a table is not listed
+            return plain if name != name.strip() else name
         return self._normal.get(unicodedata.normalize("NFC", plain), name)
 
     def open(self, name: str) -> Path:

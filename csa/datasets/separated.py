@@ -14,6 +14,8 @@ from csa.modalities.registry import names_a_file
 
 _SEPARATORS = (",", ";", "\t", "|")
 _SNIFFED = 20
+_SAID = re.compile(r"(?i)\"?sep=(?P<separator>[,;\t|])\"?(?P<end>\r?\n)")
+"""The first line that Excel takes for the separator."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,9 @@ def read_separated(name: str, text: str, usual: str, count: int | None = None) -
     """Read a table whose separator is found, and which may have no header.
 
     The separator is the usual one, where the header has it and the first rows have as many cells;
-    else another for which that is so. A first line that names a file or an address where the second
-    line does too is no header: the columns are column_1, column_2 and so on then.
+    else another for which that is so. A line `sep=;` before the header says it, and blanks after it
+    are no part of a cell where the header has some. A first line that names a file or an address
+    where the second line does too is no header: the columns are column_1, column_2 and so on then.
 
     Args:
         name: of the file, for errors.
@@ -55,7 +58,9 @@ def read_separated(name: str, text: str, usual: str, count: int | None = None) -
         DataError: it is empty, two columns have one name, or a quote is astray.
     """
     with _long_cells():
-        separator = _separator(text, usual)
+        said = _SAID.match(text)
+        text = text[said.start("end") :] if said else text  # the line stays, and so its number
+        separator = said["separator"] if said else _separator(text, usual)
         rows = _rows(name, text, separator)
         first, second = next(rows, (0, [])), next(rows, None)
         rest = rows if second is None else chain([second], rows)
@@ -119,7 +124,10 @@ def _separator(text: str, usual: str) -> str:
 def _rows(name: str, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
     """Line number and cells of every row that is not blank."""
     lines = text.split("\n")
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    spaced = f"{separator} " in text.lstrip().partition("\n")[0]
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=separator, strict=True, skipinitialspace=spaced
+    )
     before = 0
     try:
         for cells in reader:

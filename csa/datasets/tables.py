@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -176,9 +177,23 @@ def _read_jsonl(file: Path, count: int | None) -> Table:
         if not isinstance(record, dict):
             faults[len(lines)] = f"line {number} is no JSON object; write one object a line"
             record = {}
+        elif record and line.count('":') > len(record) and (name := _key_twice(line)):
+            faults[len(lines)] = f"line {number} has the key {name!r} twice; write each once"
         records.append(record)
         lines.append(number)
     return _of_records(file, records, lambda i: f"line {lines[i]}", faults)
+
+
+def _key_twice(text: str) -> str:
+    """A key that an object in JSON has twice, of which json keeps the last; "" if there is none."""
+    found: list[str] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        names = Counter(name for name, _ in pairs)
+        found.extend(name for name, count in names.items() if count > 1)
+
+    json.loads(text, object_pairs_hook=look)
+    return found[0] if found else ""
 
 
 def _read_json(file: Path, count: int | None) -> Table:
@@ -186,6 +201,10 @@ def _read_json(file: Path, count: int | None) -> Table:
     text = _content(file)
     with guarded(str(file), "JSON"):
         records = json.loads(text)
+        keys = sum(len(one) for one in records if isinstance(one, dict))
+        twice = _key_twice(text) if isinstance(records, list) and text.count('":') > keys else ""
+    if twice:
+        raise DataError(f"{file}: an object has the key {twice!r} twice; write each once")
     if not isinstance(records, list):
         raise DataError(
             f"{file}: it does not hold an array; write an array of objects, or one object a "

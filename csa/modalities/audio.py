@@ -4,6 +4,7 @@ import io
 import re
 import shlex
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -29,6 +30,7 @@ says how they are converted.
 MIN_SECONDS, MAX_SECONDS = 0.05, 600.0
 _SILENT_PEAK = 1e-4  # -80 dB of full scale: below the noise of any recording
 _CONTENT_SHARE = 0.98  # of the frames that an MP3's header promises; its encoder's padding may lack
+_LOUD_PEAK, _QUIET_PEAK = 1.5, 1e-3
 _LOUDEST_PEAK = 16.0  # 24 dB above full scale: more than any mix, less than integers as floats
 _BLOCK = 1 << 20
 _HEAD = 1 << 16
@@ -84,6 +86,24 @@ class Audio(Kind):
     def preview(self, item: Any, name: str) -> "Image":
         """See `Kind.preview`; its waveform."""
         return waveform(item.samples, item.seconds, name)
+
+    def scale(self, item: Any) -> tuple[str, float] | None:
+        """See `Kind.scale`; its peak."""
+        return "peak", float(np.abs(item.samples).max())
+
+    def scale_notes(self, view: str, scales: Sequence[tuple[str, float]]) -> list[str]:
+        """See `Kind.scale_notes`; what is far above full scale or far below."""
+        peaks = [peak for _, peak in scales]
+        loud = [peak for peak in peaks if peak > _LOUD_PEAK]
+        quiet = [peak for peak in peaks if peak < _QUIET_PEAK]
+        said = [(loud, f"go beyond full scale, up to {max(loud, default=0):.3g} times")]
+        said += [(quiet, f"reach no more than {max(quiet, default=0):.2g} of full scale")]
+        return [
+            f"{len(found)} of {len(peaks)} sounds of view {view!r} {words}; were they written at "
+            f"another scale?"
+            for found, words in said
+            if found
+        ]
 
 
 def decode_audio(file: BinaryIO, name: str) -> Recording:

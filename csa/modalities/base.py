@@ -4,6 +4,7 @@ A new modality is one file in this folder and one line in `registry.py`: nothing
 its name. `docs/contributing.md` has a whole example.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar
 
 from csa.errors import DataError
@@ -79,3 +80,26 @@ class Kind:
             A picture or a text; the name where nothing of the item speaks to the eye.
         """
         return name
+
+    def scale(self, item: Any) -> tuple[str, float] | None:
+        """What is judged on the data set and not on one item: how bright, loud or wide it is.
+
+        Args:
+            item: from `decode`.
+
+        Returns:
+            A word and a number, as the modality has them; None if there is nothing to judge.
+        """
+        return None
+
+    def scale_notes(self, view: str, scales: Sequence[tuple[str, float]]) -> list[str]:
+        """What is said of a data set whose scale is not plausible.
+
+        Args:
+            view: its name.
+            scales: from `scale`, one an item.
+
+        Returns:
+            A sentence each.
+        """
+        return []

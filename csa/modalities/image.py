@@ -104,6 +104,11 @@ class Picture(Kind):
         picture: Image = item
         return picture
 
+    def scale(self, item: Any) -> tuple[str, float] | None:
+        """See `Kind.scale`; of a picture of more than 8 bits its mode and its peak."""
+        found: tuple[str, float] | None = getattr(item, "info", {}).get(DEEP)
+        return found
+
 
 def open_image(path: Path, max_pixels: int) -> "Image":
     """Decode one image file to RGB: upright by its EXIF, transparency on white, an animation's
@@ -245,9 +250,7 @@ def _to_rgb(image: "Image", white: int | None, is_deep: bool) -> "Image":
     if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
         layered = image.convert("RGBA")
         canvas = Image.new("RGBA", layered.size, "white")
-        if layered.getchannel("A").getextrema() != (0, 0):  # nothing to see is no transparency
-            layered = Image.alpha_composite(canvas, layered)
-        picture = layered.convert("RGB")
+        picture = Image.alpha_composite(canvas, layered).convert("RGB")
     else:
         picture = image.convert("RGB")
     if deep:

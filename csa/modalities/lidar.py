@@ -3,6 +3,7 @@
 Coordinates are the sensor's: x forward, y left, z up, in metres.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, TypeAlias
@@ -24,6 +25,7 @@ SUFFIXES = frozenset({".bin"})
 MIN_POINTS = 16
 _POINT_BYTES = 16
 MAX_METRES = 1000
+_FAR = 500
 
 SECTORS = 4
 BIRD_CELLS = 256
@@ -48,6 +50,21 @@ class Lidar(Kind):
     def preview(self, item: Any, name: str) -> "Image":
         """See `Kind.preview`; the scan as the sensor saw it."""
         return project(item, "range")
+
+    def scale(self, item: Any) -> tuple[str, float] | None:
+        """See `Kind.scale`; whether it has reflectance, and its farthest point in metres."""
+        return "seen" if item[:, 3].any() else "dark", float(np.abs(item[:, :3]).max())
+
+    def scale_notes(self, view: str, scales: Sequence[tuple[str, float]]) -> list[str]:
+        """See `Kind.scale_notes`; scans without reflectance, or in another unit than metres."""
+        dark = [word for word, _ in scales if word == "dark"]
+        far = [metres for _, metres in scales if metres > _FAR]
+        notes = [f"{len(dark)} of {len(scales)} scans of view {view!r} have no reflectance"]
+        notes += [
+            f"{len(far)} of {len(scales)} scans of view {view!r} have points up to "
+            f"{max(far, default=0):,.0f} m away; are they in metres?"
+        ]
+        return notes[not dark : 1 + bool(far)]
 
 
 def decode_scan(file: BinaryIO, name: str) -> Scan:

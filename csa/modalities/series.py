@@ -1,7 +1,7 @@
 """Time series of strangers: readings of one or more channels over time, and pen strokes as such."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
@@ -21,6 +21,7 @@ Series: TypeAlias = NDArray[np.float32]
 SUFFIXES = frozenset({".npy", ".csv", ".inkml"})
 _NPY = b"\x93NUMPY"
 MIN_STEPS = 4
+_MOST = 0.9
 MAX_VALUES = 50_000_000
 
 
@@ -41,6 +42,22 @@ class TimeSeries(Kind):
     def preview(self, item: Any, name: str) -> "Image":
         """See `Kind.preview`; its channels as lines."""
         return line_plot(item, name)
+
+    def scale(self, item: Any) -> tuple[str, float] | None:
+        """See `Kind.scale`; whether its first of several channels goes up in equal steps."""
+        steps = np.diff(item[:, 0])
+        even = item.shape[1] > 1 and len(steps) > MIN_STEPS and steps[0] != 0
+        return "counts" if even and np.allclose(steps, steps[0], rtol=1e-3) else "varies", 0.0
+
+    def scale_notes(self, view: str, scales: Sequence[tuple[str, float]]) -> list[str]:
+        """See `Kind.scale_notes`; a channel that is perhaps the time or an index."""
+        counting = sum(word == "counts" for word, _ in scales)
+        if not counting or counting < _MOST * len(scales):
+            return []
+        return [
+            f"channel 0 of {counting} of {len(scales)} series of view {view!r} goes up in equal "
+            f"steps, as a time or an index does; leave it out of the files if it is one"
+        ]
 
 
 def decode_series(file: BinaryIO, name: str) -> Series:

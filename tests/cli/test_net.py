@@ -66,6 +66,7 @@ class Panic(BaseException):
         (MemoryError(), "not enough memory for this"),
         (OSError(28, "No space left on device", "x"), "x: cannot be written (No space left on "),
         (OSError(24, "Too many open files", "x.png"), "x.png: Too many open files; "),
+        (OSError(36, "File name too long", "x"), "'x' can be no file (File name too long); give "),
         (RecursionError(), "RecursionError: no words; "),
         (InputError("two\nlines"), "two lines"),
     ],
@@ -111,6 +112,7 @@ def test_whatever_is_raised_is_one_line(call, monkeypatch, raised, said):
         (["init", "PIPE"], "a pipe; give the folder"),
         (["init", "new", "--recipe", "/dev/zero"], "/dev/zero: it is a device"),
         (["suspects", "--trim", "nan"], "share of nan"),
+        (["export", "x" * 300], "can be no file (File name too long)"),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else None,
 )

@@ -2,10 +2,12 @@
 reason. Small sets of our own, one a kind.
 """
 
+import base64
 import csv
 import datetime
 import io
 import json
+import re
 import struct
 import tarfile
 import zipfile
@@ -950,15 +952,6 @@ def test_the_white_of_deep_colours_is_the_data_sets(tmp_path):
     refused(tmp_path, "fill no more than 8; write them as 8 bits")
 
 
-def test_a_picture_that_is_transparent_everywhere_is_seen(tmp_path):
-    pixels = np.random.default_rng(0).integers(0, 255, (8, 8, 4), dtype=np.uint8)
-    pixels[..., 3] = 0
-    Image.fromarray(pixels).save(tmp_path / "0.png")
-    view = ViewParams(modality="image", encoder=ENCODERS["image"])
-    found = np.asarray(item_loader(view, tmp_path, 10**6)("0.png"))
-    assert (found == pixels[..., :3]).all()
-
-
 def test_links_in_a_shard_are_the_members_they_name(tmp_path):
     with tarfile.open(tmp_path / "0.tar", "w") as tar:
         for name, content in samples(range(N)):
@@ -980,3 +973,118 @@ def test_two_tars_in_one_file_are_refused(tmp_path):
         shard(tmp_path / f"{name}.tar", samples(range(N)))
     put(tmp_path / "a.tar", (tmp_path / "a.tar").read_bytes() + (tmp_path / "b.tar").read_bytes())
     refused(tmp_path, "a.tar: there is more behind its last member", kind="webdataset")
+
+
+# Scales that are judged on the data set
+
+
+def scans(number, farthest=20.0, bright=1.0):
+    points = np.random.default_rng(number).uniform(-1, 1, (40, 4)).astype("<f4") * farthest
+    points[:, 3] = np.abs(points[:, 3]) / farthest * bright
+    return points.tobytes()
+
+
+def wav(samples):
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, 16000, format="WAV", subtype="FLOAT")
+    return buffer.getvalue()
+
+
+def steps(i):
+    return "time,x\n" + "".join(f"{t / 10},{np.sin(t * (i + 1)):.3f}\n" for t in range(20))
+
+
+@pytest.mark.parametrize(
+    ("modality", "ending", "write", "said"),
+    [
+        ("audio", "wav", lambda i: wav(tone(i, 12.0)), "24 of 24 sounds .* beyond full scale, up"),
+        (
+            "audio",
+            "wav",
+            lambda i: wav(tone(i, 3e-4 if i < 9 else 0.5)),
+            "9 of 24 sounds .* no mor",
+        ),
+        ("lidar", "bin", lambda i: scans(i, 900), "24 of 24 scans .* are they in metres"),
+        ("lidar", "bin", lambda i: scans(i, bright=0), "24 of 24 scans .* have no reflectance"),
+        ("series", "csv", steps, "channel 0 of 24 of 24 series .* equal steps"),
+    ],
+)
+def test_scales_that_are_not_plausible_are_noted(tmp_path, modality, ending, write, said):
+    for i in range(N):
+        put(tmp_path / f"{i}.{ending}", write(i))
+    jsonl(tmp_path / "pairs.jsonl", [{"x": f"{i}.{ending}", "text": f"t {i}"} for i in range(N)])
+    (note,) = read(tmp_path, {"x": modality, "text": "text"}, table="pairs.jsonl").notes
+    assert re.search(said, note), note
+
+
+# Spellings that are seen through, and remedies that fit
+
+
+SPELT = {
+    "blanks": "text, image\n" + "".join(f"thing {i}, {i}.jpg\n" for i in range(N)),
+    "quotes": "image, text\n" + "".join(f'{i}.jpg, "thing {i}, so"\n' for i in range(N)),
+    "Excel": "sep=;\r\nimage;text\r\n" + "".join(f"{i}.jpg;thing {i}\r\n" for i in range(N)),
+}
+
+
+@pytest.mark.parametrize("name", SPELT)
+def test_spellings_of_separated_tables(tmp_path, name):
+    pictures(tmp_path)
+    put(tmp_path / "pairs.csv", SPELT[name])
+    pairs = read(tmp_path).pairs
+    assert pairs["image"][3] == "3.jpg" and pairs["text"][3].startswith("thing 3")
+
+
+def test_a_line_with_a_key_twice_is_set_aside(tmp_path):
+    pictures(tmp_path)
+    lines = [json.dumps(row) for row in rows()]
+    lines[2] = lines[2].replace('"text"', '"text": "old", "text"')
+    put(tmp_path / "pairs.jsonl", "\n".join(lines))
+    result = read(tmp_path, on_error="quarantine")
+    assert "line 3 has the key 'text' twice" in result.quarantine["reason"][0]
+    (tmp_path / "pairs.jsonl").unlink()
+    put(tmp_path / "pairs.json", f"[{','.join(lines)}]")
+    refused(tmp_path, "an object has the key 'text' twice")
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        (lambda i: f"s3://bucket/{i}.jpg", "is an address on the web or of a file"),
+        (lambda i: base64.b64encode(picture(i)).decode(), "perhaps an item that was written out"),
+    ],
+)
+def test_what_is_no_path_says_what_it_is(tmp_path, cell, said):
+    separated(tmp_path / "pairs.csv", rows(image=cell))
+    refused(tmp_path, said)
+
+
+def test_items_in_cells_of_a_table_name_their_reader(tmp_path):
+    cells = {"image": lambda i: {"bytes": picture(i), "path": f"{i}.jpg"}}
+    pl.DataFrame(rows(**cells)).write_parquet(tmp_path / "pairs.parquet")
+    refused(tmp_path, "are read with dataset.kind: huggingface")
+    assert len(read(tmp_path, kind="huggingface").pairs) == N
+
+
+def test_images_of_lists_lie_where_their_names_say(tmp_path):
+    pictures(tmp_path / "a" / "mine_images")
+    images = [
+        {
+            "filename": f"{i}.jpg",
+            "split": "train" if i < 18 else "val",
+            "sentences": [{"raw": f"t{i}"}],
+        }
+        for i in range(N)
+    ]
+    put(tmp_path / "a" / "dataset_mine.json", json.dumps({"images": images}))
+    assert read(tmp_path / "a", kind="karpathy").pairs["image"][3] == "mine_images/3.jpg"
+    pictures(tmp_path / "b" / "val2017")
+    listed = [{"id": i, "file_name": f"val2017/{i}.jpg"} for i in range(N)]
+    notes = [{"id": i, "image_id": i, "caption": f"thing {i}"} for i in range(N)]
+    content = json.dumps({"images": listed, "annotations": notes})
+    put(tmp_path / "b" / "annotations" / "captions_val2017.json", content)
+    assert read(tmp_path / "b", kind="coco").pairs["image"][3] == "val2017/3.jpg"
+    pictures(tmp_path / "c" / "Images")
+    lines = "".join(f'"{i}.jpg","thing {i}, so"\n' for i in range(N))
+    put(tmp_path / "c" / "captions.txt", f'"image","caption"\n{lines}')
+    assert read(tmp_path / "c", kind="flickr").pairs["text"][3] == "thing 3, so"

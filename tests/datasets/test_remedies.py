@@ -11,6 +11,7 @@ import io
 import json
 import os
 import re
+import shutil
 from collections import Counter
 from dataclasses import dataclass
 from itertools import product
@@ -139,6 +140,7 @@ def features(folder, rows=N):
     np.save(folder / "y.npy", x[:rows, :3])
 
 
+OBJECTS = "".join(f', {{"a": "x {i}", "b": "y {i}"}}' for i in range(1, N)) + "]"
 FEATURES = {"kind": "arrays", "arrays": {"a": "x.npy", "b": "y.npy"}}
 
 
@@ -233,6 +235,34 @@ def hub(folder, name, column="text"):
     parquet.write_table(
         pa.table({"image": cells, column: [f"t {i}" for i in range(N)]}), folder / name
     )
+
+
+def labelled(*names):
+    """Parquet of the hub whose texts are the numbers 0 to 2 of classes."""
+
+    def done(folder):
+        kinds = {"image": {"_type": "Image"}, "text": {"_type": "ClassLabel", "names": names}}
+        cells = [{"bytes": one, "path": None} for one in PICTURES]
+        table = pa.table({"image": cells, "text": [i % 3 for i in range(N)]})
+        notes = {"huggingface": json.dumps({"info": {"features": kinds}})}
+        parquet.write_table(table.replace_schema_metadata(notes), folder / "a.parquet")
+        return HUB
+
+    return done
+
+
+def parts_of_features(*numbers):
+    """Two parts of one view, numbered 0 and 1, and parts of the other."""
+
+    def done(folder):
+        x = np.random.default_rng(0).standard_normal((N, 4)).astype("f4")
+        for view, found in (("x", (0, 1)), ("y", numbers)):
+            shutil.rmtree(folder / view, ignore_errors=True)
+            for k, number in enumerate(found):
+                put(folder / view / f"{number}.npy", npy(x[k::2]))
+        return FEATURES | {"arrays": {"a": "x", "b": "y"}}
+
+    return done
 
 
 def parquet_of(columns):
@@ -372,6 +402,22 @@ CASES = [
         both(write("pairs.json", json.dumps({"rows": []})), settings(table="pairs.json")),
         write("pairs.json", json.dumps([{"a": f"x {i}", "b": f"y {i}"} for i in range(N)])),
     ),
+    case(
+        "has the key {} twice; write each once",
+        both(
+            write("pairs.json", f'[{{"a": "x", "a": "y", "b": "z"}}{OBJECTS}'),
+            settings(table="pairs.json"),
+        ),
+        write("pairs.json", f'[{{"a": "x", "b": "z"}}{OBJECTS}'),
+    ),
+    case(
+        "is perhaps an item that was written out as text",
+        both(pictures, write("pairs.csv", lines(first="image,text", row=f"{'aGk5' * 99}{{0}},t"))),
+        images,
+        VIEWS,
+    ),
+    case("class {} has no name", labelled("cat", "dog"), labelled("cat", "dog", "fox"), VIEWS),
+    case("so fetch the missing parts", parts_of_features(0, 2), parts_of_features(0, 1), ARRAYS),
     case(
         "is an address on the web",
         both(pictures, write("pairs.csv", lines(first="image,text", row="http://x/{0}.png,t {0}"))),

@@ -16,9 +16,9 @@ def read_karpathy(reading: Reading) -> None:
     dataset_coco.json.
 
     Layout: the JSON file, and its images in images/, flickr30k-images/ and the like, in FILEPATH/
-    (coco: val2014/, train2014/), or beside it. Splits train and restval are trained on;
-    `dataset.held_out` says whether val or test is held out, the other is left untouched. The pair's
-    id is FILENAME#K for sentence K of an image; its group is the image.
+    (coco: val2014/, train2014/), beside it, or where no other file has its name. Splits train and
+    restval are trained on; `dataset.held_out` says whether val or test is held out, the other is
+    left untouched. The pair's id is FILENAME#K for sentence K of an image; its group is the image.
 
     Raises:
         DataError: not such a folder.
@@ -65,7 +65,8 @@ def read_coco(reading: Reading) -> None:
     """Read COCO captions as they are handed out: annotations/captions_trainYEAR.json and
     captions_valYEAR.json.
 
-    Images lie in trainYEAR/ and valYEAR/, or in images/trainYEAR/ and images/valYEAR/. The train
+    Images lie in trainYEAR/ and valYEAR/, or in images/trainYEAR/ and images/valYEAR/; their names
+    may have that folder. The train
     part is trained on and the val part held out; with the images of one part alone, they are
     divided like those of any data set. The pair's id is the annotation's; its group is the image.
 
@@ -122,7 +123,8 @@ def _coco_part(reading: Reading, name: str, folder: str, split: str | None) -> N
         if str(note.get("image_id")) not in files:
             raise ItemError(f"its image {note.get('image_id')!r} is not among the images")
         image = files[str(note["image_id"])]
-        found = reading.find(f"{folder}{image}")
+        places = [reading.find(f"{below}{image}") for below in (folder, "", "images/")]
+        found = next((place for place in places if place in reading.names), places[0])
         with known({image_view: found}):
             caption = as_text(note.get("caption"), "caption")
         values = {image_view: found, text_view: caption}
@@ -193,4 +195,4 @@ def _place_of(reading: Reading, below: Any, name: str) -> tuple[str | None, list
     folders = [below, *(f"{folder}/{below}" for folder in _FOLDERS)] if below else list(_FOLDERS)
     candidates = [f"{folder}/{name}".removeprefix("./").replace("/./", "/") for folder in folders]
     found = next((one for one in map(reading.find, candidates) if one in reading.names), None)
-    return found, folders
+    return found or (None if below else reading.only(name)), folders

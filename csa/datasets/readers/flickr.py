@@ -104,7 +104,11 @@ def starts_captions(line: str) -> bool:
     Args:
         line: the first that is there.
     """
-    return "".join(line.split()).lower() in _HEADERS or _token(line) is not None
+    return _header(line) in _HEADERS or _token(line) is not None
+
+
+def _header(line: str) -> str:
+    return "".join(line.replace('"', "").split()).lower()
 
 
 def _folder_of_images(reading: Reading, images: list[str]) -> str:
@@ -121,7 +125,7 @@ def _folder_of_images(reading: Reading, images: list[str]) -> str:
 def _captions(reading: Reading, name: str) -> Iterator[tuple[str, _Caption | str]]:
     """Place, and the caption or what is wrong with the line, of every line that is not blank."""
     lines = read_lines(reading.open(name))
-    header = "".join(lines[0].split()).lower() if lines else ""
+    header = _header(lines[0]) if lines else ""
     separator, numbered = _HEADERS.get(header, ("", False))
     counts: Counter[str] = Counter()
     good = 0
@@ -149,6 +153,7 @@ def _token(text: str) -> _Caption | None:
 
 def _separated(text: str, separator: str, numbered: bool, counts: Counter[str]) -> _Caption | None:
     image, _, caption = (part.strip() for part in text.partition(separator))
+    image = image.strip('"')
     number = counts[image]
     if numbered:
         match = _NUMBERED[separator].fullmatch(caption)

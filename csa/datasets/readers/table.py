@@ -3,9 +3,9 @@
 import difflib
 
 from csa.datasets.array_files import array_rows
-from csa.datasets.containers import inside
+from csa.datasets.containers import inside, refuse_address
 from csa.datasets.reading import Reading
-from csa.datasets.rows import ItemError, LeftOut, RawPair, is_address, known, truth
+from csa.datasets.rows import ItemError, LeftOut, RawPair, known, truth
 from csa.datasets.splits import Part
 from csa.datasets.table_parts import METADATA, Parts, tables_of_folder, tables_of_metadata
 from csa.datasets.tables import TABLE_ENDINGS, Table, read_cells, table_ending
@@ -129,11 +129,7 @@ def _files(
 
 def _file(reading: Reading, cell: str, folder: str) -> str:
     """One path as the file lies: below the data set's folder, or below the table's own."""
-    if is_address(cell):
-        raise ItemError(
-            f"{cell[:80]!r} is an address on the web; a data set's files lie on disk, so fetch "
-            f"them and name the files"
-        )
+    refuse_address(cell)
     found = reading.find(cell)
     near = reading.find(f"{folder}/{cell}") if folder else found
     if near == found or near not in reading.names:
