@@ -50,7 +50,7 @@ def of_this_machine(mapping: Any, path: Path) -> Any:
 
 
 def _check(address: str, name: str, variable: str, path: Path) -> None:
-    if place(address) not in _allowed(path):
+    if place(address) not in allowed(path):
         raise ParamsError(
             f"{path}: {name} is {masked(address)}, and an address in a file that git carries is "
             f"not trusted; set {variable} on this machine, or allow it with: mkdir -p "
@@ -58,9 +58,14 @@ def _check(address: str, name: str, variable: str, path: Path) -> None:
         )
 
 
-def _allowed(path: Path) -> set[str]:
+def allowed(path: Path) -> set[str]:
+    """What this machine allows by name: hosts and ports, and schemes.
+
+    Args:
+        path: of a file or folder of the project.
+    """
     found = set(os.environ.get(ALLOWED_VARIABLE, "").split())
-    for folder in path.resolve().parents:
+    for folder in (path.resolve(), *path.resolve().parents):
         try:
             found |= set((folder / ALLOWED_FILE).read_text(encoding="utf-8").split())
         except (OSError, UnicodeDecodeError):

@@ -350,6 +350,28 @@ def write_json(path: Path, value: Any) -> None:
     write_atomic(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
 
 
+def json_of(content: str | bytes) -> Any:
+    """What JSON from elsewhere says.
+
+    Args:
+        content: its text.
+
+    Returns:
+        Plain data.
+
+    Raises:
+        ValueError: it is none, or nested deeper than Python follows.
+
+    >>> json_of("[" * 100_000)
+    Traceback (most recent call last):
+    ValueError: nested too deep
+    """
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file that CSA wrote.
 

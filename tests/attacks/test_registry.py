@@ -2,9 +2,13 @@
 the place of one that was judged.
 """
 
+import contextlib
 import dataclasses
 import json
+import os
 import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +25,8 @@ from csa.operations.ledger import champion, counted, ledger, moves, standing, te
 from csa.operations.opened import Project
 from csa.operations.registry import downloads
 from csa.operations.registry.registering import register
+from csa.operations.registry.versions import versions_table
+from csa.operations.registry.vouched import is_vouched
 from csa.operations.runs.records import file_sha256, read_record, record_run
 from csa.operations.trust.keys import KEY_VARIABLE, make_key
 
@@ -87,6 +93,131 @@ def test_a_version_that_was_swapped_is_used_by_nobody(attacked):
     assert decision.verdict == "keep" and decision.reason.startswith("the champion is not what it")
 
 
+def planted(project, tags, source=None):
+    """A version of theirs with these tags; its number."""
+    with project.registry.writing() as client:
+        source = source or str(folder_of(project, 2))
+        return int(client.create_model_version(project.model, source, tags=tags).version)
+
+
+def test_a_version_that_waits_under_the_id_of_a_run_is_not_that_run(attacked):
+    """Runs can be computed elsewhere first, so their ids are known before they are registered."""
+    project = attacked.project
+    ws = make_workspace(attacked.ws.root, 5, 0.9)
+    run, _ = record_run(Project(ws), STAGES)
+    theirs = dataclasses.asdict(run)
+    tags = dict(project.registry.version(2).tags) | {
+        key: str(theirs[key]) for key in project.registry.version(2).tags if key in theirs
+    }
+    number = planted(project, tags)
+    registered = register(Project(ws).registry, run)
+    assert registered.created and registered.version == number + 1
+    assert not is_vouched(project.registry, Project(ws).registry.version(number))
+    again = register(Project(ws).registry, run)
+    assert again.version == registered.version and not again.created
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("files", "[" * 100_000),
+        ("files", '{"MLmodel": 1}'),
+        ("records", "no JSON"),
+        ("encoders", "[]"),
+        ("alignment_sha256", "../../../x"),
+        ("mrr_forward", "much"),
+    ],
+)
+def test_a_tag_that_is_none_is_one_line_where_it_is_read(attacked, key, value):
+    project = attacked.project
+    with project.registry.writing() as client:
+        client.set_model_version_tag(project.model, "2", key, value)
+    version = project.registry.version(2)
+    assert len(versions_table(project.registry.versions())) == 2
+    reads = [
+        lambda: version.mapping("files"),
+        lambda: version.mapping("records"),
+        lambda: version.mapping("encoders"),
+        lambda: version.sha256("alignment_sha256"),
+        lambda: downloads.verify_model(project.registry, version),
+    ]
+    for read in reads:
+        with contextlib.suppress(ArtifactError):
+            read()
+    if key != "mrr_forward":
+        with pytest.raises(ArtifactError, match=f"its tag {key}"):
+            [read() for read in reads[:4]]
+
+
+def test_a_folder_of_the_registry_that_holds_no_plain_files_is_not_copied(attacked):
+    project, version = attacked.project, attacked.project.registry.version(1)
+    folder = folder_of(project, 1)
+    alignment = folder / "artifacts" / "alignment.safetensors"
+    alignment.unlink()
+    alignment.symlink_to("/dev/zero")
+    with pytest.raises(ArtifactError, match="is no plain file"):
+        downloads.verify_model(project.registry, version)
+    alignment.unlink()
+    os.mkfifo(alignment)
+    with pytest.raises(ArtifactError, match="is no plain file"):
+        downloads.verify_model(project.registry, version)
+    alignment.unlink()
+    alignment.touch()
+    os.truncate(alignment, 1 << 50 if shutil.disk_usage("/").total > 1 << 43 else 1 << 43)
+    with pytest.raises(ArtifactError, match="is it what was registered"):
+        downloads.verify_model(project.registry, version)
+
+
+def test_the_registry_sends_nobody_to_an_address(attacked, monkeypatch):
+    project, home = attacked.project, attacked.ws.home
+    asked = []
+
+    class Nobody(BaseHTTPRequestHandler):
+        def do_GET(self):
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Nobody)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    where = f"127.0.0.1:{server.server_port}"
+    number = planted(project, project.registry.version(2).tags, f"http://{where}/model")
+    source = f"models:/{project.model}/{number}"
+    with (
+        pytest.raises(ArtifactError, match="which is not the registry's own address"),
+        project.registry.fetched(source),
+    ):
+        pass
+    assert not asked
+    (home / ".csa" / "addresses").write_text(where)
+    with pytest.raises(ArtifactError, match="cannot be fetched"), project.registry.fetched(source):
+        pass
+    assert asked, "where it is allowed it is asked"
+    server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"verdict": None},
+        {"to": "2"},
+        {"seq": "3"},
+        {"evidence": ["x"]},
+        {"gate": 3},
+        {"when": 5},
+        {"reason": None},
+        {"gain": 0.1, "gate": "by hand"},
+    ],
+    ids=str,
+)
+def test_a_line_of_another_form_is_named(attacked, change):
+    forged(attacked.project, **change)
+    with pytest.raises(ArtifactError, match="is no line of a ledger; delete the tag"):
+        champion.reconcile(attacked.project)
+
+
 def test_a_planted_version_is_not_accepted_as_champion(attacked):
     write_params(attacked.ws, {"gate": {"outside_moves": "accept"}})
     project, planted = Project(attacked.ws), str(folder_of(attacked.project, 2))
@@ -101,13 +232,14 @@ def test_a_planted_version_is_not_accepted_as_champion(attacked):
         lineage.of_model(project, "3")
 
 
-def forged(project, key=None):
+def forged(project, key=None, **changes):
     """A line in the registry's copy of the ledger that makes version 2 champion, by another clone;
     returns it.
     """
     last = ledger.history(project.ws.ledger, project.model)[-1]
     line = last | {"seq": last["seq"] + 1, "previous": [last["hash"]], "who": "boss"}
     line |= {"verdict": "promote", "from": 1, "to": 2, "challenger": 2, "when": ledger.now()}
+    line |= changes
     line["hash"] = ledger.line_hash(line)
     if key is not None:
         line["signature"] = dataclasses.asdict(key.sign(ledger.signed_bytes(line)))

@@ -5,17 +5,23 @@ another result, or keep wrong features.
 import io
 import json
 import os
+import shutil
+from itertools import pairwise
 
 import polars as pl
 import pytest
+import yaml
+from dvc_objects.fs.local import LocalFileSystem
 from team import outputs, run, tree
 
 from csa.encoders.registry import load_view_encoder
 from csa.errors import ArtifactError
 from csa.features.cache import FeatureCache
-from csa.operations.cache import seeding
+from csa.operations.cache import objects, seeding
+from csa.operations.cache.objects import Made
 from csa.operations.cache.restoring import restore
 from csa.operations.cache.structure import files_of
+from csa.operations.forgetting import purge
 from csa.operations.opened import Project
 
 FEATURES = "data/features/image"
@@ -45,7 +51,11 @@ def test_a_list_of_files_is_read_before_anything_is_written(name, command):
         files_of(command, FEATURES, listing(*good, name).encode())
 
 
-@pytest.mark.parametrize("content", [b"", b"[", b"{}x", b'[{"relpath": "a"}]', b'[["a", "b"]]'])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"[", b"{}x", b'[{"relpath": "a"}]', b'[["a", "b"]]', b"[" * 100_000],
+    ids=["empty", "open", "more", "half", "lists", "deep"],
+)
 def test_a_list_of_files_that_is_none_is_refused(content):
     with pytest.raises(ArtifactError, match="the list of files"):
         files_of("their own", FEATURES, content)
@@ -148,6 +158,71 @@ def test_a_pipe_in_the_place_of_an_object_is_not_waited_for(team, tmp_path):
         object_file.unlink()
         os.mkfifo(object_file)
     nothing_comes(team.teammate(tmp_path / "mate", store.root, "fit", lock=True), "fit")
+
+
+def test_an_entry_that_is_endless_when_written_out_is_none():
+    """YAML's references: a few bytes say ten lists of ten lists, and so on."""
+    levels = [f"  {b}: &{b} [{', '.join([f'*{a}'] * 10)}]\n" for a, b in pairwise("abcdefghij")]
+    text = "cmd: x\nouts:\n- z: &a [x]\n" + "".join(levels)
+    with pytest.raises(ValueError, match="fields that it may not have"):
+        Made.of(yaml.load(text, yaml.CSafeLoader))
+
+
+def test_a_link_in_the_place_of_a_folder_leads_nowhere(team, tmp_path):
+    shared = team.store_copy(tmp_path / "store")
+    store = objects.Store(LocalFileSystem(), str(shared.root))
+    assert list(store.entries()) and list(store.objects())
+    for name in ("runs", "files"):
+        shutil.move(shared.root / name, tmp_path / name)
+        (shared.root / name).symlink_to(tmp_path / name)
+    assert not list(store.entries()) and not list(store.objects())
+
+
+def test_an_object_fills_no_disk(team, tmp_path, capfd):
+    """A file of a terabyte, which takes no room where it lies."""
+    store = team.store_copy(tmp_path / "store")
+    _, entry = store.entry("data/fit.json")
+    for out in entry["outs"]:
+        store.overwrite(out["md5"], b"")
+        os.truncate(store.root / "files" / "md5" / out["md5"][:2] / out["md5"][2:], 1 << 40)
+    ws = team.teammate(tmp_path / "mate", store.root, "fit", lock=True)
+    nothing_comes(ws, "fit")
+    assert "arrived damaged from team; computing fit here" in capfd.readouterr().err
+
+    file, entry = store.entry(FEATURES)
+    entry["outs"][0]["size"] = 1 << 60
+    store.write_entry(file, entry)
+    ws = team.teammate(tmp_path / "other", store.root, "embed@image")
+    seeding.from_the_team(Project(ws), "image")
+    assert "an entry says that its outputs have 1,152,921,504" in capfd.readouterr().err
+    assert not known_features(team, ws)
+
+
+def test_whoever_plants_many_entries_costs_a_teammate_a_few_tries(team, tmp_path, capfd):
+    store = team.store_copy(tmp_path / "store")
+    file, entry = store.entry(FEATURES)
+    for number in range(9):
+        planted = store.put_listing([{"md5": f"{number:032x}", "relpath": "../x"}])
+        entry["outs"][0]["md5"] = planted
+        file.with_name(f"{number:064x}").write_text(yaml.safe_dump(entry))
+    ws = team.teammate(tmp_path / "mate", store.root, "embed@image")
+    seeding.from_the_team(Project(ws), "image")
+    said = capfd.readouterr().err
+    assert said.count("which lies outside it") == 3
+    assert "no more features of image from the team are tried" in said
+
+
+def test_who_forgets_waits_for_no_pipe(team, tmp_path):
+    store = team.store_copy(tmp_path / "store")
+    ws = team.teammate(tmp_path / "mate", store.root)
+    os.mkfifo(store.root / "files" / "md5" / "ab" / f"{0:030x}")
+    bomb = io.BytesIO()
+    pl.DataFrame({"item": ["a" * 64]}).select(
+        pl.col("item").repeat_by(10_000_000).explode(), features=0.0
+    ).write_parquet(bomb, compression="zstd")
+    store.put(bomb.getvalue())
+    store.put(b"PAR1 and no more")
+    assert purge.look_again(ws, {"b" * 64}) is None
 
 
 def nothing_comes(ws, stage):

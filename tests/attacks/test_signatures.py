@@ -96,7 +96,7 @@ def test_what_no_key_signed_that_is_trusted_for_it_is_computed(shared, monkeypat
     ) is not unsigned
 
 
-@pytest.mark.parametrize("what", ["entry", "files", "object", "when"])
+@pytest.mark.parametrize("what", ["entry", "files", "object", "when", "depth"])
 def test_a_changed_entry_or_object_is_not_what_was_signed(shared, what):
     key, mate, store = shared
     trust(mate.root, key)
@@ -105,6 +105,8 @@ def test_a_changed_entry_or_object_is_not_what_was_signed(shared, what):
     if what == "object":
         claim = outs_of(mate.root.parent / "theirs.lock")
         store.overwrite(claim["data/f"], b"planted\n")
+    elif what == "depth":
+        file.write_text("[" * 100_000)
     elif what == "when":
         file.write_text(text.replace('"when": "20', '"when": "19'))
     else:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import yaml
 
 from csa.operations.cache import settings
 from csa.pipeline.workspace import Workspace
+from csa.storage.files import json_of
 
 _OID = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _OF_ENTRY = {"cmd", "deps", "params", "outs"}
@@ -64,6 +66,8 @@ class Made:
         command, params = written.get("cmd"), written.get("params") or {}
         if not isinstance(command, str) or not isinstance(params, dict):
             raise ValueError("its command or its parameters are of another kind")
+        if not all(isinstance(values, dict) for values in params.values()):
+            raise ValueError("parameters of a file are no mapping")
         deps, outs = (_items(written.get(key) or ()) for key in ("deps", "outs"))
         return cls(entry, command, params, deps, outs, written)
 
@@ -74,6 +78,15 @@ class Made:
         """
         return _sha256([self.command, self.params, self.deps, sorted(self.outs)])
 
+    def size(self, path: str) -> int | None:
+        """Bytes of an output, as the entry says; None where it does not.
+
+        Args:
+            path: of the output.
+        """
+        sizes = (out.get("size") for out in self.written.get("outs", ()) if out["path"] == path)
+        return next(sizes, None)
+
     @property
     def statement(self) -> str:
         """One hash over the question and its answer."""
@@ -81,17 +94,20 @@ class Made:
 
 
 def _items(listed: Any) -> dict[str, str]:
+    """Path -> MD5 of inputs or outputs. What is wrong is not quoted: YAML can say in a few bytes
+    what is endless when it is written out.
+    """
     found: dict[str, str] = {}
     for item in listed:
         if not isinstance(item, dict) or not item.keys() <= _OF_ITEM:
-            raise ValueError(
-                f"an input or output has fields that it may not have: {str(item)[:80]!r}"
-            )
-        path, oid = item.get("path"), item.get("md5")
+            raise ValueError("an input or output has fields that it may not have")
+        path, oid, size = item.get("path"), item.get("md5"), item.get("size", 0)
         if not isinstance(path, str) or not isinstance(oid, str) or not _OID.fullmatch(oid):
-            raise ValueError(f"an input or output has no MD5: {str(item)[:80]!r}")
+            raise ValueError("an input or output has no path or no MD5")
+        if type(size) is not int or size < 0:
+            raise ValueError(f"{path[:80]!r} has a size that is none")
         if path in found:
-            raise ValueError(f"it names {path!r} twice")
+            raise ValueError(f"it names {path[:80]!r} twice")
         found[path] = oid
     return found
 
@@ -116,19 +132,31 @@ class Store:
 
     def entries(self) -> Iterator[Made]:
         """Every entry of the run cache; what has not the form of one is passed over."""
-        runs = self.fs.join(self.base, "runs")
-        for path in self.fs.find(runs) if self.fs.exists(runs) else ():
+        for path in self.below("runs"):
             made = self.entry(path)
             if made is not None:
                 yield made
 
     def objects(self) -> Iterator[str]:
         """Every object that is there; what is not called like one is passed over."""
-        folder = self.fs.join(self.base, "files", "md5")
-        for path in self.fs.find(folder) if self.fs.exists(folder) else ():
+        for path in self.below("files", "md5"):
             oid = "".join(self.fs.parts(path)[-2:])
             if _OID.fullmatch(oid):
                 yield oid
+
+    def below(self, *names: str) -> Iterator[str]:
+        """Every file below a folder of the cache; none where a link stands in the place of one of
+        its folders, which may lead anywhere.
+
+        Args:
+            names: of the folders on the way to it.
+        """
+        folder = self.base
+        for name in names:
+            folder = self.fs.join(folder, name)
+            if not self.fs.exists(folder) or self.fs.islink(folder):
+                return
+        yield from self.fs.find(folder)
 
     def head(self, oid: str, length: int) -> bytes:
         """The first bytes of an object.
@@ -138,8 +166,10 @@ class Store:
             length: how many.
 
         Returns:
-            These bytes; fewer where it is shorter.
+            These bytes; fewer where it is shorter; none where it is no file.
         """
+        if not self.has(oid):
+            return b""
         with self.fs.open(self.path(oid), "rb") as file:
             return bytes(file.read(length))
 
@@ -174,7 +204,7 @@ class Store:
             listed = self.whole(oid)
             try:
                 self._known[oid] = {
-                    entry["relpath"]: entry["md5"] for entry in json.loads(listed or b"[]")
+                    entry["relpath"]: entry["md5"] for entry in json_of(listed or b"[]")
                 }
             except (ValueError, KeyError, TypeError):
                 self._known[oid] = {}
@@ -209,13 +239,14 @@ class Store:
         there = self.fs.exists([self.path(oid) for oid in asked])
         return {oid for oid, found in zip(asked, there, strict=True) if not found}
 
-    def fetch(self, oid: str, target: Path) -> bool:
+    def fetch(self, oid: str, target: Path, most: int) -> bool:
         """Copy an object to a file; whether its bytes are those it is named after. Where they are
         not, no file is left.
 
         Args:
             oid: the object, which is there.
             target: the file.
+            most: bytes that it may have; of more, none is left either.
 
         Returns:
             Whether the file is there now.
@@ -224,13 +255,14 @@ class Store:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with self.fs.open(self.path(oid), "rb") as source, target.open("wb") as copy:
-                while block := source.read(_BLOCK):
+                while (block := source.read(_BLOCK)) and most >= 0:
+                    most -= len(block)
                     found.update(block)
                     copy.write(block)
         except FileNotFoundError:
             target.unlink(missing_ok=True)
             return False
-        if found.hexdigest() == oid.removesuffix(".dir"):
+        if most >= 0 and found.hexdigest() == oid.removesuffix(".dir"):
             return True
         target.unlink()
         return False
@@ -251,8 +283,16 @@ class Store:
             content: its bytes.
         """
         self.remove(self.path(oid))  # DVC leaves objects read-only
-        with self.fs.open(self.path(oid), "wb") as file:
-            file.write(content)
+        self.write(self.path(oid), content)
+
+    def write(self, path: str, content: bytes) -> None:
+        """Write a file whole or not at all, its folders too.
+
+        Args:
+            path: where it shall lie.
+            content: its bytes.
+        """
+        self.fs.put_file(BytesIO(content), path)
 
     def path(self, oid: str) -> str:
         """Where an object lies."""

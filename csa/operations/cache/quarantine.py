@@ -15,7 +15,7 @@ from typing import Any
 
 from csa.errors import ArtifactError
 from csa.operations.cache.objects import Made, Store, is_whole
-from csa.operations.cache.structure import files_of
+from csa.operations.cache.structure import LARGEST_LIST, files_of
 from csa.pipeline.workspace import Workspace
 
 _AT_ONCE = 8
@@ -58,24 +58,46 @@ class Quarantine:
             GoneError: an object is nowhere whole.
         """
         found: dict[str, dict[str, str]] = {}
+        most = self._most(made)
         for path, oid in made.outs.items():
-            listed = self.object(oid, path)
             found[path] = {"": oid}
             if oid.endswith(".dir"):
+                listed = self.object(oid, path, LARGEST_LIST)
                 found[path] = files_of(made.command, path, listed.read_bytes())
         wanted = {oid: path for path, files in found.items() for oid in files.values()}
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            whole = dict(zip(wanted, pool.map(self.object, wanted, wanted.values()), strict=True))
+            each = pool.map(
+                lambda oid: self.object(oid, wanted[oid], most[wanted[oid]]), list(wanted)
+            )
+            whole = dict(zip(wanted, each, strict=True))
         return {
             path: {name: whole[oid] for name, oid in files.items()} for path, files in found.items()
         }
 
-    def object(self, oid: str, path: str) -> Path:
+    def _most(self, made: Made) -> dict[str, int]:
+        """Output -> bytes that its files may have: what the entry says, which somebody may have
+        made up, and no more than this disk can hold.
+
+        Raises:
+            ArtifactError: the entry says more than that.
+        """
+        room = shutil.disk_usage(self.folder).free // 2
+        most = {path: made.size(path) for path in made.outs}
+        said = sum(size or 0 for size in most.values())
+        if said > room:
+            raise ArtifactError(
+                f"an entry says that its outputs have {said:,} bytes, more than half of the "
+                f"{2 * room:,} that are free on this disk"
+            )
+        return {path: room if size is None else size for path, size in most.items()}
+
+    def object(self, oid: str, path: str, most: int) -> Path:
         """An object as a whole file, in this machine's cache or in the quarantine.
 
         Args:
             oid: the object.
             path: of the output it belongs to, for what is said.
+            most: bytes that it may have.
 
         Returns:
             Where the file lies.
@@ -96,7 +118,7 @@ class Quarantine:
             try:
                 if not place.has(oid):
                     continue
-                if place.fetch(oid, target):
+                if place.fetch(oid, target, most):
                     return target
                 self.damaged.append(f"{path} arrived damaged from {name}")
             except Exception as error:  # whatever a storage's own library raises

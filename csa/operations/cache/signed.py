@@ -17,6 +17,7 @@ from csa.errors import ArtifactError
 from csa.operations.cache.objects import Made, Store
 from csa.operations.trust.keys import Key, Signature
 from csa.operations.trust.trusted import Trusted, signer
+from csa.storage.files import json_of
 
 _TYPE = "csa run-cache entry 1"
 _LARGEST = 256 << 20
@@ -34,8 +35,7 @@ def publish(key: Key, made: Made, here: Store, there: Store) -> None:
         here: this machine's cache, which holds all its objects.
         there: the remote's.
     """
-    folder = _folder(there, made)
-    path = there.fs.join(folder, f"{made.statement}.json")
+    path = there.fs.join(there.base, *_folder(made), f"{made.statement}.json")
     if there.fs.exists(path):
         return
     files = {
@@ -51,11 +51,8 @@ def publish(key: Key, made: Made, here: Store, there: Store) -> None:
         "entry": made.written,
         "files": files,
     }
-    there.fs.makedirs(folder, exist_ok=True)
-    with there.fs.open(path, "wb") as file:
-        file.write(
-            json.dumps({"claim": claim, "signature": asdict(key.sign(_bytes(claim)))}).encode()
-        )
+    signed = {"claim": claim, "signature": asdict(key.sign(_bytes(claim)))}
+    there.write(path, json.dumps(signed).encode())
 
 
 def claims(wanted: Made, there: Store, keys: list[Trusted]) -> Iterator[tuple[Made, Files | None]]:
@@ -70,13 +67,12 @@ def claims(wanted: Made, there: Store, keys: list[Trusted]) -> Iterator[tuple[Ma
     Yields:
         Each answer with its files.
     """
-    folder = _folder(there, wanted)
-    for path in sorted(there.fs.find(folder)) if there.fs.exists(folder) else ():
+    for path in sorted(there.below(*_folder(wanted))):
         try:
             info = there.fs.info(path)
             if info["type"] != "file" or (info.get("size") or 0) > _LARGEST:
                 continue
-            found = json.loads(there.read(path))
+            found = json_of(there.read(path))
             claim, signature = found["claim"], Signature(**found["signature"])
             made, files = Made.of(claim["entry"]), dict(claim["files"])
             when = claim["when"]
@@ -104,8 +100,8 @@ def check_files(fetched: dict[str, dict[str, Path]], files: Files) -> None:
             raise ArtifactError(f"{out} is not what was signed")
 
 
-def _folder(store: Store, made: Made) -> str:
-    return str(store.fs.join(store.base, "signed", made.question[:2], made.question))
+def _folder(made: Made) -> tuple[str, str, str]:
+    return "signed", made.question[:2], made.question
 
 
 def _sha256(content: bytes) -> str:

@@ -4,15 +4,17 @@ DVC writes what a list of files says, wherever that leads. So a list is read her
 are relative, plain, inside, each named once, and of the names that the stage itself would write.
 """
 
-import json
 import re
 from pathlib import PurePosixPath
 
 from csa.errors import ArtifactError
+from csa.storage.files import json_of
 
 _MD5 = re.compile(r"[0-9a-f]{32}")
 _OURS = "python -m csa.pipeline "
-_LARGEST_LIST = 256 << 20
+LARGEST_LIST = 256 << 20
+"""Bytes of a list of files, at most."""
+
 _LONGEST_NAME = 255
 
 _TABLES = r"(queries|pairs|calibration|images|classes|rows)\.parquet"
@@ -45,7 +47,7 @@ def files_of(command: str, path: str, content: bytes) -> dict[str, str]:
         ArtifactError: it is no list of files, or names one that the stage would not write.
     """
     try:
-        listed = json.loads(content if len(content) <= _LARGEST_LIST else b"")
+        listed = json_of(content if len(content) <= LARGEST_LIST else b"")
         found = {entry["relpath"]: entry["md5"] for entry in listed}
         plain = all(entry.keys() == {"relpath", "md5"} for entry in listed)
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -13,17 +13,18 @@ at: a teammate who is behind may bring something back, and the next look finds i
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from io import BytesIO
 from typing import Any
 
 import polars as pl
 
-from csa.errors import ArtifactError
+from csa.errors import ArtifactError, DataError
+from csa.operations.cache.foreign import read_foreign
 from csa.operations.cache.objects import Made, Store, stores
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import read_json, write_json
 
 _TABLE_HEAD = b"PAR1"  # of a Parquet file
+_LEAST_BYTES = 64  # of a row that names an item: its hash
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,10 @@ class _Caches:
         if oid not in self._tables:
             content = self.whole(oid)
             try:
-                self._tables[oid] = None if content is None else pl.read_parquet(BytesIO(content))
-            except pl.exceptions.PolarsError:
+                self._tables[oid] = (
+                    None if content is None else read_foreign("an object", content, _LEAST_BYTES)
+                )
+            except DataError:
                 self._tables[oid] = None
         return self._tables[oid]
 

@@ -6,7 +6,6 @@ champion that has seen some of today's held-out pairs in training looks better t
 error can only keep it, never promote a worse challenger.
 """
 
-import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -263,7 +262,7 @@ class _Contest:
 
 def _what_differs(run: RunRecord, champion: Version) -> list[str]:
     """Why a champion cannot be measured on a run's held-out pairs; empty if it can."""
-    encoders = json.loads(champion.tags.get("encoders", "{}"))
+    encoders = champion.mapping("encoders")
     differing = [
         f"the encoder of {view}"
         for view, fingerprint in run.encoders.items()

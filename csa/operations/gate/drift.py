@@ -2,7 +2,6 @@
 whether new pairs belong.
 """
 
-import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -97,7 +96,7 @@ def _features(
 
 
 def _same_encoders(project: Project, champion: Version) -> bool:
-    known = json.loads(champion.tags.get("encoders", "{}"))
+    known = champion.mapping("encoders")
     return all(
         known.get(v) == fingerprint_of_features(project.ws.features(v))
         for v in project.params.view_names

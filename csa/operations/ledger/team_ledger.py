@@ -7,7 +7,6 @@ gives back. An anchor file remembers the newest lines of the last meeting, so li
 lost are missed too.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,16 @@ from csa.operations.ledger.ledger import Line
 from csa.operations.opened import Project
 from csa.operations.registry.registry import Registry
 from csa.pipeline.workspace import Workspace
-from csa.storage.files import read_json, write_json
+from csa.storage.files import json_of, read_json, write_json
 
 EXPERIMENT = "csa-ledger"
 _MODEL = "csa.ledger"
 _LINE = "line."
 _BATCH = 50
+_FORM = {"model": str, "seq": int, "when": str, "who": str, "host": str, "verdict": str}
+_FORM |= {"reason": str, "previous": list}
+_NUMBERS = {"gain", "low", "high"}
+_SIDES = ("challenger", "champion")
 
 
 @dataclass(frozen=True)
@@ -140,17 +143,34 @@ def _lines(run: Any) -> list[Line]:
         if not name.startswith(_LINE):
             continue
         try:
-            line = json.loads(text)
+            line = json_of(text)
             whole = line["hash"] == name.removeprefix(_LINE) == ledger.line_hash(line)
         except (ValueError, KeyError, TypeError):
             whole = False
-        if not whole:
+        if not whole or not _has_its_form(line):
             raise ArtifactError(
-                f"MLflow run {run.info.run_id} ({EXPERIMENT}): its tag {name} was edited; delete "
-                f"the tag"
+                f"MLflow run {run.info.run_id} ({EXPERIMENT}): its tag {name} "
+                f"{'is no line of a ledger' if whole else 'was edited'}; delete the tag"
             )
         found.append(line)
     return found
+
+
+def _has_its_form(line: Line) -> bool:
+    """Whether a line, whoever wrote it, has all that its readers take for granted."""
+    evidence, gate = line.get("evidence", {}), line.get("gate")
+    return (
+        all(type(line.get(key)) is kind for key, kind in _FORM.items())
+        and all(isinstance(line.get(key, 0), int | None) for key in ("from", "to", "challenger"))
+        and {"from", "to"} <= line.keys()
+        and all(isinstance(line.get(key, 0), float | int | None) for key in _NUMBERS)
+        and all(isinstance(parent, str) for parent in line["previous"])
+        and isinstance(evidence, dict)
+        and all(isinstance(evidence.get(key, {}), dict | None) for key in _SIDES)
+        and isinstance(gate, dict | str)
+        and (line["verdict"] != "keep" or line.keys() >= _NUMBERS)
+        and (line.get("gain") is None or ("metric" in gate and "evidence" in line))
+    )
 
 
 def _push(registry: Registry, runs: list[Any], model: str, lines: list[Line]) -> None:

@@ -2,7 +2,6 @@
 with; that hash is vouched for (`vouched`), or nothing is fetched.
 """
 
-import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,7 +35,7 @@ def alignment_file(registry: Registry, version: Version) -> Path:
         ArtifactError: what the registry holds is not what was registered.
     """
     vouch(registry, version)
-    expected = version.tags["alignment_sha256"]
+    expected = version.sha256("alignment_sha256")
     target = registry.ws.state / "downloads" / f"{expected}.safetensors"
     if not target.is_file() or file_sha256(target) != expected:
         source = f"models:/{version.model}/{version.version}/artifacts/alignment.safetensors"
@@ -58,7 +57,7 @@ def queries_of(registry: Registry, version: Version) -> pl.DataFrame:
         ArtifactError: it is gone from the registry, or is another one.
     """
     vouch(registry, version)
-    expected = version.tags["queries_sha256"]
+    expected = version.sha256("queries_sha256")
     target = registry.ws.state / "downloads" / f"{expected}.parquet"
     if not target.is_file() or file_sha256(target) != expected:
         _download(
@@ -82,7 +81,7 @@ def items_of(registry: Registry, version: Version) -> Path:
         KeyError: the version was registered without it.
     """
     vouch(registry, version)
-    expected = version.tags["items_sha256"]
+    expected = version.sha256("items_sha256")
     target = items_file(registry.ws, expected)
     if not target.is_file() or file_sha256(target) != expected:
         _download(registry, f"runs:/{version.mlflow_run}/items/{target.name}", target, expected)
@@ -145,7 +144,7 @@ def kept_fit_report(registry: Registry, run_id: str, version: Version | None) ->
 def _record(registry: Registry, version: Version, name: str) -> Iterator[Path]:
     """A file of the run record, checked; versions of before have no hash of it."""
     vouch(registry, version)
-    expected = json.loads(version.tags.get("records", "{}")).get(name)
+    expected = version.mapping("records").get(name)
     source = f"runs:/{version.mlflow_run}/{name}"
     with registry.fetched(source) as file:
         if expected is not None:
@@ -193,7 +192,7 @@ def checked_model(registry: Registry, version: Version) -> Iterator[Path]:
             f"{name}: registered without hashes of its files (not by this version of csa); "
             f"register it again"
         )
-    expected: dict[str, str] = json.loads(version.tags["files"])
+    expected = version.mapping("files")
     with registry.fetched(f"models:/{version.model}/{version.version}") as folder:
         found = model_files(folder)
         for what, wrong in (

@@ -14,6 +14,7 @@ from csa.errors import ArtifactError
 from csa.operations.registry.logged_model import log_model
 from csa.operations.registry.registry import Registry
 from csa.operations.registry.versions import CHALLENGER, Registered
+from csa.operations.registry.vouched import is_vouched, note_registration
 from csa.operations.runs.items import items_file
 from csa.operations.runs.metrics import flatten
 from csa.operations.runs.records import RunRecord, file_sha256, folder_sha256
@@ -31,7 +32,9 @@ def register(registry: Registry, run: RunRecord) -> Registered:
     """Register a recorded run's alignment and point `challenger` at it; a run that has a version
     keeps it.
 
-    What an earlier call left behind when it was killed is removed first.
+    What an earlier call left behind when it was killed is removed first. A version of this run
+    counts where this state folder made it, or where the ledger says what it was when it was judged:
+    whoever can write to the registry could have put another model under the run's id.
 
     Args:
         registry: of the workspace that holds the run's artifacts.
@@ -45,7 +48,7 @@ def register(registry: Registry, run: RunRecord) -> Registered:
     """
     with registry.writing() as client:
         _remove_leftovers(registry.ws, client, run.model)
-        found = _version_of_run(client, run)
+        found = _version_of_run(registry, run)
         version = _create(registry, client, run) if found is None else found
         if client.get_registered_model(run.model).aliases.get(CHALLENGER) != version:
             client.set_registered_model_alias(run.model, CHALLENGER, str(version))
@@ -95,14 +98,15 @@ def _create(registry: Registry, client: Any, run: RunRecord) -> int:
         mlflow.log_artifact(str(ws.runs / run.run_id / "queries.parquet"), "evaluation")
     if not client.search_registered_models(f"name = '{run.model}'"):
         client.create_registered_model(run.model)
-    tags = _lineage(run, metrics) | {
+    lineage = _lineage(run, metrics) | {
         "files": json.dumps(_logged_files(model.model_uri)),
         "records": json.dumps(
             {record: file_sha256(ws.runs / run.run_id / record) for record in RECORDS}
         ),
     }
+    note_registration(ws, run.run_id, lineage)
     version = client.create_model_version(
-        run.model, model.model_uri, mlflow_run, tags=tags, model_id=model.model_id
+        run.model, model.model_uri, mlflow_run, tags=lineage, model_id=model.model_id
     )
     client.set_tag(mlflow_run, _REGISTERED, "yes")
     return int(version.version)
@@ -178,9 +182,10 @@ def _remove_leftovers(ws: Workspace, client: Any, model: str) -> None:
         client.delete_run(run_id)
 
 
-def _version_of_run(client: Any, run: RunRecord) -> int | None:
-    found = client.search_model_versions(f"name = '{run.model}' and tags.run_id = '{run.run_id}'")
-    return min((int(version.version) for version in found), default=None)
+def _version_of_run(registry: Registry, run: RunRecord) -> int | None:
+    registry.forget()
+    of_run = [one for one in registry.versions(run.model) if one.tags.get("run_id") == run.run_id]
+    return min((one.version for one in of_run if is_vouched(registry, one)), default=None)
 
 
 def _experiment(registry: Registry, client: Any, model: str) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 from csa.errors import ArtifactError, InputError, RegistryError
 from csa.masking import masked
 from csa.operations.registry.databases import check_registry
+from csa.operations.registry.places import fetch
 from csa.operations.registry.versions import CHAMPION, Version
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import OF_THE_DISK, unwritable
@@ -147,14 +148,11 @@ class Registry:
             ArtifactError: it cannot be fetched.
             WorkspaceError: the copy cannot be made in that folder.
         """
-        import mlflow
         from mlflow.exceptions import MlflowException
 
         with self.client(), self._place(near) as folder:
             try:
-                copy = Path(
-                    mlflow.artifacts.download_artifacts(artifact_uri=source, dst_path=folder)
-                )
+                copy = fetch(source, Path(folder), self.address, self.ws.home)
             except (MlflowException, OSError) as error:
                 said = " ".join(str(error).split())
                 raise ArtifactError(

@@ -2,13 +2,15 @@
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
 
-from csa.errors import InputError
+from csa.errors import ArtifactError, InputError
+from csa.storage.files import json_of
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
@@ -34,6 +36,7 @@ REGISTERED = frozenset(
 )
 """Tags that a version is registered with, beside those of DVC's outputs. People may add others."""
 _OF_DVC = "dvc."
+_SHA256 = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -64,11 +67,46 @@ class Version:
     tags: dict[str, str]
     mlflow_run: str
 
+    def sha256(self, key: str) -> str:
+        """A tag that is the hash of a file.
+
+        Args:
+            key: of the tag.
+
+        Raises:
+            ArtifactError: it is none.
+            KeyError: there is no such tag.
+        """
+        found = self.tags[key]
+        if not _SHA256.fullmatch(found):
+            raise ArtifactError(
+                f"{self.model} version {self.version}: its tag {key} is no hash; restore it"
+            )
+        return found
+
+    def mapping(self, key: str) -> dict[str, str]:
+        """A tag that is a mapping in JSON; empty where there is none.
+
+        Args:
+            key: of the tag.
+
+        Raises:
+            ArtifactError: it is another thing.
+        """
+        try:
+            found = json_of(self.tags.get(key, "{}"))
+            if all(isinstance(value, str) for value in found.values()):
+                return dict(found)
+        except (ValueError, AttributeError):
+            pass
+        raise ArtifactError(
+            f"{self.model} version {self.version}: its tag {key} cannot be read; restore it"
+        )
+
     @property
     def registration(self) -> str:
         """One hash over all that the version was registered with."""
-        kept = {k: v for k, v in self.tags.items() if k in REGISTERED or k.startswith(_OF_DVC)}
-        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+        return registration_of(self.tags)
 
     @classmethod
     def read(cls, found: Any, aliases: dict[int, list[str]]) -> "Version":
@@ -87,6 +125,16 @@ class Version:
         )
         pointing = tuple(aliases.get(number, ()))
         return cls(found.name, number, pointing, created, dict(found.tags), found.run_id)
+
+
+def registration_of(tags: dict[str, str]) -> str:
+    """One hash over those tags that a version is registered with.
+
+    Args:
+        tags: of the version, with others.
+    """
+    kept = {k: v for k, v in tags.items() if k in REGISTERED or k.startswith(_OF_DVC)}
+    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def versions_table(versions: list[Version]) -> pl.DataFrame:
@@ -138,4 +186,7 @@ def having(table: pl.DataFrame, condition: str) -> pl.DataFrame:
 
 
 def _number(text: str | None) -> float | None:
-    return None if text is None else float(text)
+    try:
+        return None if text is None else float(text)
+    except ValueError:  # somebody wrote another thing there
+        return None

@@ -6,14 +6,17 @@ gate writes the hash of all that a version was registered with into the ledger w
 and what a version says later is held against that.
 """
 
+from pathlib import Path
 from typing import Any
 
 from csa.errors import ArtifactError
 from csa.operations.ledger import team_ledger
 from csa.operations.ledger.counted import counted
 from csa.operations.registry.registry import Registry
-from csa.operations.registry.versions import Version
+from csa.operations.registry.versions import Version, registration_of
 from csa.operations.runs.records import RunRecord, read_record
+from csa.pipeline.workspace import Workspace
+from csa.storage.files import read_json, write_json
 
 _OF_RECORD = ("alignment_sha256", "queries_sha256", "items_sha256", "evaluation_id", "params_hash")
 
@@ -57,6 +60,31 @@ def vouch(registry: Registry, version: Version) -> None:
         )
 
 
+def is_vouched(registry: Registry, version: Version) -> bool:
+    """Whether a version is what it was when it was judged or registered.
+
+    Args:
+        registry: where it is registered.
+        version: as the registry has it now.
+    """
+    try:
+        vouch(registry, version)
+    except ArtifactError:
+        return False
+    return True
+
+
+def note_registration(ws: Workspace, run_id: str, tags: dict[str, str]) -> None:
+    """Note what a run is about to be registered with, here, where nobody else writes.
+
+    Args:
+        ws: whose run.
+        run_id: of its record.
+        tags: of the version.
+    """
+    write_json(_note(ws, run_id), {"registration": registration_of(tags)})
+
+
 def is_of(version: Version, run: RunRecord) -> bool:
     """Whether a version is what a run record says.
 
@@ -85,14 +113,19 @@ def _judged(registry: Registry, version: Version) -> list[dict[str, Any]]:
 
 
 def _is_recorded(registry: Registry, version: Version) -> bool:
-    """Whether it is the first version of a run on record here, and what the record says. `register`
-    makes one version a run; who copies its tags makes another.
+    """Whether this state folder registered it, with all that it has now; of versions that agree,
+    the first: `register` makes one version a run, and who copies its tags makes another.
     """
     run_id = version.tags.get("run_id") or "none"
-    of_run = [one for one in registry.versions(version.model) if one.tags.get("run_id") == run_id]
     try:
-        return of_run[-1].version == version.version and is_of(
-            version, read_record(registry.ws, run_id)
+        noted = read_json(_note(registry.ws, run_id))["registration"]
+        first = min(
+            one.version for one in registry.versions(version.model) if one.registration == noted
         )
-    except (ArtifactError, IndexError):
+        return first == version.version and is_of(version, read_record(registry.ws, run_id))
+    except (ArtifactError, ValueError):
         return False
+
+
+def _note(ws: Workspace, run_id: str) -> Path:
+    return ws.runs / run_id / "registration.json"

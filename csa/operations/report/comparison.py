@@ -2,7 +2,6 @@
 workspace's held-out pairs.
 """
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -102,7 +101,7 @@ def _side(project: Project, version: Version, queries: pl.DataFrame) -> Side:
         for view in project.params.views
         if ws.features(view).is_dir()
     }
-    askable = json.loads(version.tags["encoders"]) == encoders
+    askable = version.mapping("encoders") == encoders
     alignment = load(downloads.alignment_file(project.registry, version)) if askable else None
     return Side(
         version.version, version.aliases, queries, _run_of(project.registry, version), alignment
