@@ -163,13 +163,15 @@ def test_a_folder_of_the_registry_that_holds_no_plain_files_is_not_copied(attack
         downloads.verify_model(project.registry, version)
     alignment.unlink()
     alignment.touch()
-    os.truncate(alignment, 1 << 50 if shutil.disk_usage("/").total > 1 << 43 else 1 << 43)
+    os.truncate(alignment, shutil.disk_usage(folder).free + (1 << 30))
     with pytest.raises(ArtifactError, match="is it what was registered"):
         downloads.verify_model(project.registry, version)
 
 
 def test_the_registry_sends_nobody_to_an_address(attacked, monkeypatch):
     project, home = attacked.project, attacked.ws.home
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
     asked = []
 
     class Nobody(BaseHTTPRequestHandler):
@@ -183,7 +185,11 @@ def test_the_registry_sends_nobody_to_an_address(attacked, monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Nobody)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     where = f"127.0.0.1:{server.server_port}"
-    number = planted(project, project.registry.version(2).tags, f"http://{where}/model")
+    number = planted(
+        project,
+        project.registry.version(2).tags,
+        f"http://{where}/api/2.0/mlflow-artifacts/artifacts/x",
+    )
     source = f"models:/{project.model}/{number}"
     with (
         pytest.raises(ArtifactError, match="which is not the registry's own address"),

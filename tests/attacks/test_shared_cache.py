@@ -217,9 +217,8 @@ def test_who_forgets_waits_for_no_pipe(team, tmp_path):
     ws = team.teammate(tmp_path / "mate", store.root)
     os.mkfifo(store.root / "files" / "md5" / "ab" / f"{0:030x}")
     bomb = io.BytesIO()
-    pl.DataFrame({"item": ["a" * 64]}).select(
-        pl.col("item").repeat_by(10_000_000).explode(), features=0.0
-    ).write_parquet(bomb, compression="zstd")
+    rows = pl.repeat("a" * 64, 4_500_000, eager=True).alias("item")
+    rows.to_frame().with_columns(features=0.0).write_parquet(bomb, compression="zstd")
     store.put(bomb.getvalue())
     store.put(b"PAR1 and no more")
     assert purge.look_again(ws, {"b" * 64}) is None

@@ -2,6 +2,7 @@
 signed it, and for that purpose; and nothing else is.
 """
 
+import json
 import shutil
 import stat
 import subprocess
@@ -26,6 +27,17 @@ STAGE = {
     "cmd": "mkdir -p data/d && echo made > data/f && echo made > data/d/g",
     "deps": ["params.yaml"],
     "outs": ["data/f", "data/d"],
+}
+
+
+# Fields of a signed entry that hold what nobody signed, and what Python's own readers raise at.
+ODD = {
+    "a time that is a number": ("claim", "when", 5),
+    "a time before all others": ("claim", "when", "0001-01-01T00:00:00+23:59"),
+    "half a character": ("claim", "more", "\ud800"),
+    "a signature that is a number": ("signature", "value", 5),
+    "a key that is a list": ("signature", "key", ["ssh-ed25519"]),
+    "outputs that are a number": ("claim", "entry", {"cmd": "x", "outs": 5}),
 }
 
 
@@ -96,7 +108,7 @@ def test_what_no_key_signed_that_is_trusted_for_it_is_computed(shared, monkeypat
     ) is not unsigned
 
 
-@pytest.mark.parametrize("what", ["entry", "files", "object", "when", "depth"])
+@pytest.mark.parametrize("what", ["entry", "files", "object", "when", "depth", *ODD])
 def test_a_changed_entry_or_object_is_not_what_was_signed(shared, what):
     key, mate, store = shared
     trust(mate.root, key)
@@ -105,6 +117,11 @@ def test_a_changed_entry_or_object_is_not_what_was_signed(shared, what):
     if what == "object":
         claim = outs_of(mate.root.parent / "theirs.lock")
         store.overwrite(claim["data/f"], b"planted\n")
+    elif what in ODD:
+        part, key, value = ODD[what]
+        told = json.loads(text)
+        told[part][key] = value
+        file.write_text(json.dumps(told))
     elif what == "depth":
         file.write_text("[" * 100_000)
     elif what == "when":
@@ -185,11 +202,20 @@ def test_a_key_of_openssh_serves_too(tmp_path, monkeypatch):
         "[[key]]\nname = 'a'\npublic_key = 'PUBLIC'\nmay = ['compute']\nuntil = '2026'",
         "[[key]]\nname = 'a'\npublic_key = 'PUBLIC'\nmay = ['compute']\nuntill = 2026-01-01",
         "[[key",
+        "key = " + "[" * 100_000,
+        None,
+        "link",
     ],
+    ids=range(10),
 )
 def test_a_file_of_trusted_keys_that_is_not_right_stops_everything(tmp_path, monkeypatch, text):
     monkeypatch.setenv(KEY_VARIABLE, str(tmp_path / "key"))
     repo = SmallRepo(tmp_path / "repo")
-    (repo.root / FILE).write_text(text.replace("PUBLIC", make_key()[0].public))
+    if text is None:
+        (repo.root / FILE).mkdir()
+    elif text == "link":
+        (repo.root / FILE).symlink_to("nowhere")
+    else:
+        (repo.root / FILE).write_text(text.replace("PUBLIC", make_key()[0].public))
     with pytest.raises(InputError, match=r"trusted-keys\.toml: an entry cannot be used"):
         trusted_keys(repo.ws)

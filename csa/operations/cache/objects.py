@@ -98,6 +98,8 @@ def _items(listed: Any) -> dict[str, str]:
     what is endless when it is written out.
     """
     found: dict[str, str] = {}
+    if not isinstance(listed, list | tuple):
+        raise ValueError("its inputs or outputs are no list")
     for item in listed:
         if not isinstance(item, dict) or not item.keys() <= _OF_ITEM:
             raise ValueError("an input or output has fields that it may not have")

@@ -75,13 +75,12 @@ def claims(wanted: Made, there: Store, keys: list[Trusted]) -> Iterator[tuple[Ma
             found = json_of(there.read(path))
             claim, signature = found["claim"], Signature(**found["signature"])
             made, files = Made.of(claim["entry"]), dict(claim["files"])
-            when = claim["when"]
+            ours = made.question == wanted.question and claim["type"] == _TYPE
+            who = signer(keys, _bytes(claim), signature, "compute", claim["when"])
         except (ValueError, KeyError, TypeError, OSError):
             continue
-        if made.question != wanted.question or claim["type"] != _TYPE:
-            continue
-        who = signer(keys, _bytes(claim), signature, "compute", when)
-        yield made, files if who else None
+        if ours:
+            yield made, files if who else None
 
 
 def check_files(fetched: dict[str, dict[str, Path]], files: Files) -> None:

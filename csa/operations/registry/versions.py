@@ -120,9 +120,11 @@ class Version:
             The version.
         """
         number = int(found.version)  # a server gives text, SQLite a number
-        created = datetime.fromtimestamp(found.creation_timestamp / 1000, UTC).isoformat(
-            timespec="seconds"
-        )
+        try:
+            at = datetime.fromtimestamp(found.creation_timestamp / 1000, UTC)
+        except (ValueError, TypeError, OverflowError):  # somebody wrote another thing there
+            at = datetime.fromtimestamp(0, UTC)
+        created = at.isoformat(timespec="seconds")
         pointing = tuple(aliases.get(number, ()))
         return cls(found.name, number, pointing, created, dict(found.tags), found.run_id)
 

@@ -128,7 +128,7 @@ def is_signed(content: bytes, signature: Signature) -> bool:
     try:
         public = _public(signature.key)
         public.verify(base64.b64decode(signature.value, validate=True), content)
-    except (InvalidSignature, ValueError, InputError):
+    except (InvalidSignature, ValueError, TypeError, InputError):
         return False
     return True
 

@@ -9,6 +9,7 @@ reviewed like code.
     until = 2027-01-01                # what was signed before stays good
 """
 
+import os
 import tomllib
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -65,12 +66,12 @@ def trusted_keys(ws: Workspace) -> list[Trusted] | None:
         InputError: the file is not as it has to be.
     """
     path = ws.home / FILE
-    if not path.is_file():
+    if not os.path.lexists(path):
         return None
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8"))["key"]
         return [_read(entry) for entry in entries]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         said = str(error) if isinstance(error, InputError) else repr(error)
         raise InputError(
             f"{path}: an entry cannot be used ({said}); write it as `csa key` prints it"
@@ -94,7 +95,7 @@ def signer(
     """
     try:
         day = datetime.fromisoformat(when).astimezone(UTC).date()
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):  # anybody may have written it
         return None
     found = [one for one in keys if one.key == signature.key and one.covers(may, day)]
     return found[0] if found and is_signed(content, signature) else None
