@@ -13,7 +13,7 @@ from typing import Any
 from csa.errors import ArtifactError
 from csa.operations.registry.logged_model import log_model
 from csa.operations.registry.registry import Registry
-from csa.operations.registry.versions import CHALLENGER, Registered
+from csa.operations.registry.versions import CHALLENGER, Registered, Version
 from csa.operations.registry.vouched import is_vouched, note_registration
 from csa.operations.runs.items import items_file
 from csa.operations.runs.metrics import flatten
@@ -48,7 +48,7 @@ def register(registry: Registry, run: RunRecord) -> Registered:
     """
     with registry.writing() as client:
         _remove_leftovers(registry.ws, client, run.model)
-        found = _version_of_run(registry, run)
+        found = _version_of_run(registry, client, run)
         version = _create(registry, client, run) if found is None else found
         if client.get_registered_model(run.model).aliases.get(CHALLENGER) != version:
             client.set_registered_model_alias(run.model, CHALLENGER, str(version))
@@ -182,10 +182,10 @@ def _remove_leftovers(ws: Workspace, client: Any, model: str) -> None:
         client.delete_run(run_id)
 
 
-def _version_of_run(registry: Registry, run: RunRecord) -> int | None:
-    registry.forget()
-    of_run = [one for one in registry.versions(run.model) if one.tags.get("run_id") == run.run_id]
-    return min((one.version for one in of_run if is_vouched(registry, one)), default=None)
+def _version_of_run(registry: Registry, client: Any, run: RunRecord) -> int | None:
+    query = f"name = '{run.model}' and tags.run_id = '{run.run_id}'"
+    found = [Version.read(one, {}) for one in client.search_model_versions(query)]
+    return min((one.version for one in found if is_vouched(registry, one)), default=None)
 
 
 def _experiment(registry: Registry, client: Any, model: str) -> str:
