@@ -205,6 +205,7 @@ def test_whoever_plants_many_entries_costs_a_teammate_a_few_tries(team, tmp_path
         planted = store.put_listing([{"md5": f"{number:032x}", "relpath": "../x"}])
         entry["outs"][0]["md5"] = planted
         file.with_name(f"{number:064x}").write_text(yaml.safe_dump(entry))
+    file.unlink()
     ws = team.teammate(tmp_path / "mate", store.root, "embed@image")
     seeding.from_the_team(Project(ws), "image")
     said = capfd.readouterr().err
@@ -215,7 +216,9 @@ def test_whoever_plants_many_entries_costs_a_teammate_a_few_tries(team, tmp_path
 def test_who_forgets_waits_for_no_pipe(team, tmp_path):
     store = team.store_copy(tmp_path / "store")
     ws = team.teammate(tmp_path / "mate", store.root)
-    os.mkfifo(store.root / "files" / "md5" / "ab" / f"{0:030x}")
+    pipe = store.root / "files" / "md5" / "ab" / f"{0:030x}"
+    pipe.parent.mkdir(exist_ok=True)
+    os.mkfifo(pipe)
     bomb = io.BytesIO()
     rows = pl.repeat("a" * 64, 4_500_000, eager=True).alias("item")
     rows.to_frame().with_columns(features=0.0).write_parquet(bomb, compression="zstd")
