@@ -1,9 +1,12 @@
 """A project in a folder of any name: questions are answered, and nothing lies outside."""
 
 import shutil
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
+from served import serving, shapes_workspace
 from workspaces import STAGES, gate, make_report_workspace, no_reevaluation
 
 from csa.cli.commands import main
@@ -68,6 +71,43 @@ def test_a_folder_of_this_name(tmp_path, monkeypatch, local_registry, made, name
     written = {one.name for one in root.iterdir()} - {one.name for one in made.iterdir()}
     asked = {"suspects.html", "vectors", "moments.safetensors", "merged.safetensors", "report.html"}
     assert written == asked
+
+
+@pytest.fixture(scope="module")
+def with_encoders(tmp_path_factory, local_registry):
+    """A workspace that encoders made, so that it answers questions about what it never saw."""
+    ws = shapes_workspace(tmp_path_factory.mktemp("encoded") / "own", [{"score": "canonical"}])
+    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+        subprocess.run(command, cwd=ws.root, check=True)
+    return ws
+
+
+ASKED = [
+    ["search", "a red circle", "--save", "sheet.png"],
+    ["score", "shapes/images/red-circle.png", "a red circle"],
+    ["classify", "shapes/images/red-circle.png", "-l", "circle", "-l", "star"],
+    ["forget", "a red circle", "--reason", "asked for", "--yes"],
+]
+
+
+def test_questions_of_a_model_and_forgetting_in_a_folder_of_each_name(
+    tmp_path, monkeypatch, with_encoders
+):
+    everywhere = tmp_path / "all"
+    for name in NAMES:
+        root = everywhere / name
+        shutil.copytree(with_encoders.root, root)
+        monkeypatch.chdir(root)
+        before = {one.name for one in root.iterdir()}
+        if name == list(NAMES)[-1]:
+            with serving(root) as client:
+                asked = {"query": {"text": ["a blue star"]}, "top": 3}
+                assert len(client.ask("/v1/search", asked)[1]["found"][0]["results"]) == 3
+        for question in ASKED:
+            done = CliRunner().invoke(main, question, prog_name="csa")
+            assert done.exit_code == 0, (name, question, done.output, done.exception)
+        assert {one.name for one in root.iterdir()} - before <= {"sheet.png", "exclude.csv"}
+    assert {one.name for one in everywhere.iterdir()} == set(NAMES)
 
 
 def test_a_folder_with_a_question_mark_is_refused(tmp_path, monkeypatch, made):
