@@ -43,7 +43,7 @@ def test_every_command_has_an_example_of_its_own_that_click_can_read(names, comm
     for example in examples:
         words = shlex.split(example.replace("\\\n", " ").partition(" < ")[0].partition(" >")[0])
         assert tuple(words[1 : 1 + len(names)]) == names
-        command.make_context(words[1], words[1 + len(names) :])
+        command.make_context(words[1], words[1 + len(names) :], **main.context_settings)
 
 
 def test_a_word_of_another_tool_is_told_what_does_it_here(capsys):

@@ -66,6 +66,9 @@ def is_vouched(registry: Registry, version: Version) -> bool:
     Args:
         registry: where it is registered.
         version: as the registry has it now.
+
+    Returns:
+        Whether it is.
     """
     try:
         vouch(registry, version)
