@@ -54,7 +54,7 @@ def test_float32_products_are_judged(monkeypatch):
     """Of harmless features they are taken; of features with a far mean and twins they are not."""
     monkeypatch.setattr(moments, "worth_single", lambda *_: True)
     rng = np.random.default_rng(0)
-    X, Y = (rng.normal(3, 1, (20_000, d)).astype(np.float32) for d in (12, 7))
+    X, Y = (view + 2 * rng.normal(size=view.shape).astype(np.float32) for view in pairs(20_000))
     found, exact = (Moments.of_tensors(*tensors(X, Y), precision=p) for p in ("auto", "float64"))
     agree(found, exact, 1e-6)
     assert not np.array_equal(found.cxx, exact.cxx), "float32 was used"
