@@ -125,9 +125,11 @@ def build_pairs(
     if building.to_fit:
         _check_sizes(pairs, building, len(unusable), given)
     counts = (len(unusable), len(rows) + len(aside))
-    notes = found.notes + [
-        f"{twice} groups are written in two ways, such as 3 and 3.0; each is read as one"
-    ] * bool(twice)
+    notes = list(found.notes)
+    if twice:
+        notes.append(
+            f"{twice} groups are written in two ways, such as 3 and 3.0; each is read as one"
+        )
     notes += _notes(named, groups, counts, anchor, len(gone))
     if of_none:
         notes.append(f"{len(of_none)} pairs are of a split that dataset.splits sets to none")

@@ -122,7 +122,7 @@ def spelt_notes(what: str, cells: Sequence[str], kept: str) -> list[str]:
         A sentence, if there are any.
     """
     found = Counter(cell for cell in cells if cell.lower() in _SPELT)
-    first = next(iter(found), "")
-    return [
-        f"{found.total()} {what} are {first!r}, perhaps a missing value written out; {kept}"
-    ] * bool(found)
+    if not found:
+        return []
+    first = next(iter(found))
+    return [f"{found.total()} {what} are {first!r}, perhaps a missing value written out; {kept}"]

@@ -21,6 +21,59 @@ _WINDOWED = ("clap", "whisper", "audio-spectrogram-transformer")
 _MAX_SECONDS = 30.0
 
 
+class Hearing:
+    """A model's own preprocessing of recordings: at its rate, and cut to its window.
+
+    Args:
+        files: whose folder has preprocessor_config.json.
+
+    Attributes:
+        extract: the feature extractor.
+        longest: samples of its window.
+
+    Raises:
+        EncoderError: it has no extractor of sounds.
+    """
+
+    def __init__(self, files: ModelFiles):
+        from transformers import AutoFeatureExtractor
+
+        self.extract = load_pretrained(AutoFeatureExtractor, files, "feature extractor")
+        self._name, self._told = files.name, False
+        self._rate = int(getattr(self.extract, "sampling_rate", 0))
+        if not self._rate:
+            raise EncoderError(
+                f"encoder {files.name!r}: it hears nothing, as its preprocessing has no "
+                f"sampling_rate; is it a model for audio?"
+            )
+        self.longest = int(_window(self.extract) * self._rate)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Of the extractor, as far as they are plain."""
+        settings = sorted(self.extract.to_dict().items())
+        return {
+            key: value for key, value in settings if isinstance(value, bool | int | float | str)
+        }
+
+    def __call__(self, recording: Recording) -> tuple[str, Any, int]:
+        """The name of the model's input, the input of one recording without its batch axis, and how
+        many samples of it are heard; says once that a recording is cut.
+        """
+        samples = recording.at(self._rate)
+        if len(samples) > self.longest and not self._told:
+            self._told = True
+            print(
+                f"note: recordings longer than {self.longest / self._rate:g} s are cut there by "
+                f"encoder {self._name!r}",
+                file=sys.stderr,
+            )
+        samples = samples[: self.longest]
+        found = self.extract(samples, sampling_rate=self._rate, return_tensors="np")
+        key = "input_features" if "input_features" in found else "input_values"
+        return key, np.asarray(found[key][0]), len(samples)
+
+
 class AudioEncoder(PretrainedEncoder):
     """An audio model with its own preprocessing.
 
@@ -31,25 +84,13 @@ class AudioEncoder(PretrainedEncoder):
     """
 
     def __init__(self, files: ModelFiles, view: ViewParams):
-        from transformers import AutoConfig, AutoFeatureExtractor, AutoModel
+        from transformers import AutoConfig, AutoModel
 
-        self._extract = load_pretrained(AutoFeatureExtractor, files, "feature extractor")
+        self._hear = Hearing(files)
         config = load_pretrained(AutoConfig, files, "configuration")
         self._kind = str(config.model_type)
-        self._rate = int(getattr(self._extract, "sampling_rate", 0))
-        if not self._rate:
-            raise EncoderError(
-                f"encoder {files.name!r}: a {self._kind} model hears nothing; is it a model for "
-                f"audio?"
-            )
-        self._longest = int(_window(self._extract) * self._rate)
-        self._told = False
-        settings = sorted(self._extract.to_dict().items())
-        preprocessing = {
-            key: value for key, value in settings if isinstance(value, bool | int | float | str)
-        }
         batch_size = view.batch_size if self._kind in _WINDOWED else 1
-        described = {"longest": self._longest, "preprocessing": preprocessing}
+        described = {"longest": self._hear.longest, "preprocessing": self._hear.settings}
         super().__init__(files, view, config, AutoModel, batch_size, **described)
 
     def _encoder_of(self, model: Any) -> Any:
@@ -59,19 +100,7 @@ class AudioEncoder(PretrainedEncoder):
         """The model's input of one recording without its batch axis, and how many samples it
         has.
         """
-        recording: Recording = item
-        samples = recording.at(self._rate)
-        if len(samples) > self._longest and not self._told:
-            self._told = True
-            print(
-                f"note: recordings longer than {self._longest / self._rate:g} s are cut there by "
-                f"encoder {self._files.name!r}",
-                file=sys.stderr,
-            )
-        samples = samples[: self._longest]
-        found = self._extract(samples, sampling_rate=self._rate, return_tensors="np")
-        key = "input_features" if "input_features" in found else "input_values"
-        return key, np.asarray(found[key][0]), len(samples)
+        return self._hear(item)
 
     def forward(self, prepared: list[Any], padded_length: int) -> Float32:
         """See `Encoder.forward`."""
@@ -84,7 +113,7 @@ class AudioEncoder(PretrainedEncoder):
             # layer is exercised.
             inputs["is_longer"] = torch.zeros((len(prepared), 1), dtype=torch.bool)
         if self._kind == "whisper":  # states of a recording's own length: two hops a state
-            hops = 2 * self._extract.hop_length
+            hops = 2 * self._hear.extract.hop_length
             inputs["own"] = torch.tensor([max(1, -(-n // hops)) for _, _, n in prepared])
         return self.run(self._network, "torch", **inputs)
 

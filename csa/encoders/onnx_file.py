@@ -8,15 +8,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from csa.core.matrices import Float32
+from csa.encoders.audio import Hearing
 from csa.encoders.base import Encoder
-from csa.encoders.models import ModelFiles, load_pretrained
 from csa.encoders.onnx_graph import OnnxFiles, short
 from csa.encoders.pooling import pool
-from csa.encoders.text import lengths_by, tokenized
-from csa.encoders.vision import one_size
+from csa.encoders.text import LONGEST, lengths_by, load_tokenizer, tokenized
+from csa.encoders.vision import PixelMaker
 from csa.errors import EncoderError
 from csa.extras import needed_for
-from csa.modalities.audio import Recording
 from csa.params.views import ViewParams
 
 _TYPES = {
@@ -26,8 +25,6 @@ _TYPES = {
     "tensor(int32)": np.int32,
 }
 _FOLDER_OF_WEIGHTS = "session.model_external_initializers_file_folder_path"
-_LONGEST_TEXT = 512
-_LONGEST_SECONDS = 30.0
 
 
 class OnnxEncoder(Encoder):
@@ -84,7 +81,7 @@ class OnnxEncoder(Encoder):
     def _session(self) -> tuple[Any, dict[str, Any]]:
         with needed_for(f"encoder {self._files.name!r}", EncoderError):
             import onnxruntime
-        self._files.all  # noqa: B018 (weights outside of its folder are never opened)
+        _ = self._files.all  # weights outside of its folder are an error, and never opened
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 4
@@ -189,23 +186,18 @@ class OnnxImages(OnnxEncoder):
     _kind = "pictures"
 
     def __init__(self, files: OnnxFiles, view: ViewParams):
-        from transformers import AutoImageProcessor
-
         super().__init__(files, view)
         self._name, shape = self._one_input()
         self._channels_last = len(shape) == 4 and shape[3] == 3 and shape[1] != 3
-        declared = ModelFiles(files.name, files.preprocessing)
-        self._processor = load_pretrained(
-            AutoImageProcessor, declared, "image processor", backend="pil"
-        )
+        self._processor = PixelMaker(files.declared)
 
     def prepare(self, item: Any) -> Any:
         """Pixel values of one RGB image, shape (3, height, width)."""
-        return np.asarray(self._processor(images=[item], return_tensors="np")["pixel_values"][0])
+        return self._processor.one(item)
 
     def forward(self, prepared: list[Any], padded_length: int) -> Float32:
         """See `Encoder.forward`."""
-        pixels = one_size(self._files.name, prepared)
+        pixels = self._processor.together(prepared)
         return self._run(
             {self._name: pixels.transpose(0, 2, 3, 1) if self._channels_last else pixels}
         )
@@ -217,16 +209,11 @@ class OnnxTexts(OnnxEncoder):
     _kind = "texts"
 
     def __init__(self, files: OnnxFiles, view: ViewParams):
-        from transformers import AutoTokenizer
-
         super().__init__(files, view)
-        declared = ModelFiles(files.name, files.preprocessing)
-        self._tokenizer = load_pretrained(AutoTokenizer, declared, "tokenizer")
-        if self._tokenizer.pad_token is None:
-            self._tokenizer.pad_token = self._tokenizer.eos_token
+        self._tokenizer = load_tokenizer(files.declared)
         lengths = {shape[1] for shape in files.facts.inputs.values() if len(shape) == 2} - {0}
         self._fixed = min(lengths, default=0)
-        longest = min(self._tokenizer.model_max_length, _LONGEST_TEXT)
+        longest = min(self._tokenizer.model_max_length, LONGEST)
         self._longest = self._fixed or int(longest)
 
     def padded_lengths(self, values: list[str]) -> list[int]:
@@ -261,25 +248,14 @@ class OnnxSounds(OnnxEncoder):
     _kind = "recordings"
 
     def __init__(self, files: OnnxFiles, view: ViewParams):
-        from transformers import AutoFeatureExtractor
-
         super().__init__(files, view)
         self.batch_size = 1
         self._name, _ = self._one_input()
-        declared = ModelFiles(files.name, files.preprocessing)
-        self._extract = load_pretrained(AutoFeatureExtractor, declared, "feature extractor")
-        self._rate = int(getattr(self._extract, "sampling_rate", 0))
-        if not self._rate:
-            raise files.error("its preprocessor_config.json names no sampling_rate; add it")
+        self._hear = Hearing(files.declared)
 
     def prepare(self, item: Any) -> Any:
         """The network's input of one recording without its batch axis."""
-        recording: Recording = item
-        samples = recording.at(self._rate)[: int(_LONGEST_SECONDS * self._rate)]
-        found = self._extract(samples, sampling_rate=self._rate, return_tensors="np")
-        return np.asarray(
-            found["input_features" if "input_features" in found else "input_values"][0]
-        )
+        return self._hear(item)[1]
 
     def forward(self, prepared: list[Any], padded_length: int) -> Float32:
         """See `Encoder.forward`."""

@@ -8,7 +8,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from csa.encoders.models import hash_file
+from csa.encoders.models import ModelFiles, hash_file
 from csa.errors import EncoderError
 from csa.extras import needed_for
 from csa.params.views import ViewParams
@@ -58,6 +58,11 @@ class OnnxFiles:
     name: str
     path: Path
     preprocessing: Path
+
+    @property
+    def declared(self) -> ModelFiles:
+        """What declares the preprocessing, as of a transformers model."""
+        return ModelFiles(self.name, self.preprocessing)
 
     def read(self) -> Any:
         """The file's content without the weights that lie in files of their own.

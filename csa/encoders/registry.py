@@ -206,14 +206,7 @@ def _make(view: ViewParams) -> Encoder:
     if view.modality in _ANY_NAME:
         return _ANY_NAME[view.modality](view)
     known = BUILTIN.get(view.encoder)
-    if known is not None and known.modality != view.modality:
-        raise EncoderError(
-            f"encoder {view.encoder!r} is for modality {known.modality}, got {view.modality}; use "
-            f"another encoder"
-        )
-    if known is not None:
-        return known.make(view)
-    onnx = find_onnx(view)
+    onnx = None if known else find_onnx(view)
     if onnx is not None:
         from csa.encoders.onnx_file import onnx_encoder
 
@@ -224,6 +217,13 @@ def _make(view: ViewParams) -> Encoder:
                 f"encoder {view.encoder!r}: {option} is for ONNX files, got "
                 f"{getattr(view, option)!r}; remove it"
             )
+    if known is not None and known.modality != view.modality:
+        raise EncoderError(
+            f"encoder {view.encoder!r} is for modality {known.modality}, got {view.modality}; use "
+            f"another encoder"
+        )
+    if known is not None:
+        return known.make(view)
     if view.modality not in _MODELS:
         names = [name for name, one in BUILTIN.items() if one.modality == view.modality]
         raise EncoderError(

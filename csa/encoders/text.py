@@ -13,7 +13,8 @@ from csa.params.views import ViewParams
 
 # Texts are padded to a multiple of this many tokens: few shapes, little waste.
 _LENGTH_STEP = 8
-_LONGEST = 512
+LONGEST = 512
+"""The most tokens of a text, whatever a model would take."""
 
 
 class TextEncoder(PretrainedEncoder):
@@ -28,11 +29,9 @@ class TextEncoder(PretrainedEncoder):
     backends: ClassVar[tuple[str, ...]] = ("torch", "openvino")
 
     def __init__(self, files: ModelFiles, view: ViewParams):
-        from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding, AutoTokenizer
+        from transformers import AutoConfig, AutoModel, AutoModelForTextEncoding
 
-        self._tokenizer = load_pretrained(AutoTokenizer, files, "tokenizer")
-        if self._tokenizer.pad_token is None:
-            self._tokenizer.pad_token = self._tokenizer.eos_token  # masked out, so any token serves
+        self._tokenizer = load_tokenizer(files)
         config = load_pretrained(AutoConfig, files, "configuration")
         # T5 and its kin are encoder-decoders: the plain class would want their decoder too.
         auto = (
@@ -69,6 +68,26 @@ class TextEncoder(PretrainedEncoder):
     def _network(self, **tokens: Any) -> Any:
         pooled = self._pool(self._call(**tokens, **self._inner), tokens["attention_mask"])
         return self._head.apply(pooled) if self._head else pooled
+
+
+def load_tokenizer(files: ModelFiles) -> Any:
+    """A model's tokenizer, which can pad.
+
+    Args:
+        files: whose folder has it.
+
+    Returns:
+        The tokenizer.
+
+    Raises:
+        EncoderError: there is none.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer = load_pretrained(AutoTokenizer, files, "tokenizer")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token  # masked out, so any token serves
+    return tokenizer
 
 
 def tokenized(tokenizer: Any, texts: list[str], padded_length: int, **options: Any) -> Any:
@@ -135,7 +154,7 @@ def _longest(config: Any, tokenizer: Any, sentence_limit: int) -> int:
     settings allow.
     """
     text = getattr(config, "text_config", None) or config
-    positions = getattr(text, "max_position_embeddings", None) or _LONGEST
+    positions = getattr(text, "max_position_embeddings", None) or LONGEST
     if getattr(text, "model_type", "") in (
         "roberta",
         "xlm-roberta",
@@ -143,4 +162,4 @@ def _longest(config: Any, tokenizer: Any, sentence_limit: int) -> int:
         "clap_text_model",
     ):
         positions -= 2  # their positions start behind the padding token's
-    return int(min(positions, tokenizer.model_max_length, _LONGEST, sentence_limit))
+    return int(min(positions, tokenizer.model_max_length, LONGEST, sentence_limit))

@@ -11,6 +11,52 @@ from csa.errors import EncoderError
 from csa.params.views import ViewParams
 
 
+class PixelMaker:
+    """A model's own preprocessing of pictures.
+
+    Args:
+        files: whose folder has preprocessor_config.json.
+    """
+
+    def __init__(self, files: ModelFiles):
+        from transformers import AutoImageProcessor
+
+        self._name = files.name
+        self._processor = load_pretrained(
+            AutoImageProcessor, files, "image processor", backend="pil"
+        )
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Of the processor."""
+        settings: dict[str, Any] = self._processor.to_dict()
+        return settings
+
+    def one(self, picture: Any) -> Any:
+        """Pixel values of one RGB image, shape (3, height, width)."""
+        return np.asarray(self._processor(images=[picture], return_tensors="np")["pixel_values"][0])
+
+    def together(self, pictures: list[Any]) -> Any:
+        """The pixels of a batch.
+
+        Args:
+            pictures: from `one`.
+
+        Returns:
+            An array (batch, 3, height, width).
+
+        Raises:
+            EncoderError: pictures of several sizes.
+        """
+        shapes = {array.shape for array in pictures}
+        if len(shapes) > 1:
+            raise EncoderError(
+                f"encoder {self._name!r}: its preprocessing makes images of several sizes "
+                f"({sorted(shapes)[:3]}); set a fixed size in its preprocessor_config.json"
+            )
+        return np.stack(pictures)
+
+
 class VisionEncoder(PretrainedEncoder):
     """An image model with its own preprocessing.
 
@@ -22,27 +68,25 @@ class VisionEncoder(PretrainedEncoder):
     backends: ClassVar[tuple[str, ...]] = ("torch", "openvino")
 
     def __init__(self, files: ModelFiles, view: ViewParams):
-        from transformers import AutoConfig, AutoImageProcessor, AutoModel
+        from transformers import AutoConfig, AutoModel
 
-        self._processor = load_pretrained(
-            AutoImageProcessor, files, "image processor", backend="pil"
-        )
+        self._processor = PixelMaker(files)
         self._mirrored = view.augment == "flip"
         config = load_pretrained(AutoConfig, files, "configuration")
-        preprocessing = _plain(self._processor.to_dict())
+        preprocessing = _plain(self._processor.settings)
         super().__init__(
             files, view, config, AutoModel, view.batch_size, preprocessing=preprocessing
         )
 
     def prepare(self, item: Any) -> Any:
         """Pixel values of one RGB image, shape (3, height, width)."""
-        return np.asarray(self._processor(images=[item], return_tensors="np")["pixel_values"][0])
+        return self._processor.one(item)
 
     def forward(self, prepared: list[Any], padded_length: int) -> Float32:
         """See `Encoder.forward`."""
         import torch
 
-        pixels = torch.from_numpy(one_size(self._files.name, prepared)).float()
+        pixels = torch.from_numpy(self._processor.together(prepared)).float()
         return self.run(self._network, self._backend, pixel_values=pixels)
 
     def _network(self, pixel_values: Any) -> Any:
@@ -52,28 +96,6 @@ class VisionEncoder(PretrainedEncoder):
 
     def _look(self, pixel_values: Any) -> Any:
         return self._pool(self._call(pixel_values=pixel_values, **self._inner))
-
-
-def one_size(name: str, pictures: list[Any]) -> Any:
-    """The pixels of a batch.
-
-    Args:
-        name: of the encoder, for the error.
-        pictures: pixel values, each of shape (3, height, width).
-
-    Returns:
-        An array (batch, 3, height, width).
-
-    Raises:
-        EncoderError: pictures of several sizes.
-    """
-    shapes = {array.shape for array in pictures}
-    if len(shapes) > 1:
-        raise EncoderError(
-            f"encoder {name!r}: its preprocessing makes images of several sizes "
-            f"({sorted(shapes)[:3]}); set a fixed size in its preprocessor_config.json"
-        )
-    return np.stack(pictures)
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:

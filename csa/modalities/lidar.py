@@ -59,12 +59,15 @@ class Lidar(Kind):
         """See `Kind.scale_notes`; scans without reflectance, or in another unit than metres."""
         dark = [word for word, _ in scales if word == "dark"]
         far = [metres for _, metres in scales if metres > _FAR]
-        notes = [f"{len(dark)} of {len(scales)} scans of view {view!r} have no reflectance"]
-        notes += [
-            f"{len(far)} of {len(scales)} scans of view {view!r} have points up to "
-            f"{max(far, default=0):,.0f} m away; are they in metres?"
-        ]
-        return notes[not dark : 1 + bool(far)]
+        notes = []
+        if dark:
+            notes.append(f"{len(dark)} of {len(scales)} scans of view {view!r} have no reflectance")
+        if far:
+            notes.append(
+                f"{len(far)} of {len(scales)} scans of view {view!r} have points up to "
+                f"{max(far):,.0f} m away; are they in metres?"
+            )
+        return notes
 
 
 def decode_scan(file: BinaryIO, name: str) -> Scan:

@@ -128,11 +128,14 @@ class EncoderParams(Section):
 
     @model_serializer(mode="wrap")
     def _dump(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Without what concerns ONNX files alone, where it says nothing."""
+        """One form for each meaning, so that DVC sees a change only where there is one."""
         dumped: dict[str, Any] = plain(self)
-        return {
-            key: value for key, value in dumped.items() if key not in _OF_ONNX or value is not None
-        }
+        left_out = self._left_out()
+        return {key: value for key, value in dumped.items() if key not in left_out}
+
+    def _left_out(self) -> set[str]:
+        """Keys that say nothing: what concerns ONNX files alone, where it is not given."""
+        return {key for key in ("output", "preprocessing") if getattr(self, key) is None}
 
     @model_validator(mode="after")
     def _openvino_is_exact(self) -> "EncoderParams":
@@ -144,7 +147,6 @@ class EncoderParams(Section):
 
 
 _OF_AN_ENCODER = tuple(EncoderParams.model_fields)
-_OF_ONNX = ("output", "preprocessing")
 
 
 class ViewParams(EncoderParams):
@@ -233,14 +235,10 @@ class ViewParams(EncoderParams):
                 raise ValueError(f"{where}augment is for images alone")
         return self
 
-    @model_serializer(mode="wrap")
-    def _dump(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """One form for each meaning, so that DVC sees a change only where there is one."""
-        dumped: dict[str, Any] = plain(self)
-        left_out = {*(_OF_AN_ENCODER if self.encoders else ("encoders",))}
-        left_out |= {"labels"} if self.labels == "auto" else set()
-        left_out |= {key for key in _OF_ONNX if dumped.get(key) is None}
-        return {key: value for key, value in dumped.items() if key not in left_out}
+    def _left_out(self) -> set[str]:
+        """See `EncoderParams`; also the short form of several encoders, or their empty list."""
+        left_out = super()._left_out() | {*(_OF_AN_ENCODER if self.encoders else ("encoders",))}
+        return left_out | ({"labels"} if self.labels == "auto" else set())
 
 
 def with_encoders(view: dict[str, Any]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import soundfile
 from builtin_encoders import ENCODERS
 from PIL import Image, PngImagePlugin
 from pyarrow import parquet
-from written import put, shard
+from written import karpathy_list, put, shard
 
 from csa.datasets.ingest import ingest
 from csa.datasets.items import item_loader
@@ -1068,15 +1068,7 @@ def test_items_in_cells_of_a_table_name_their_reader(tmp_path):
 
 def test_images_of_lists_lie_where_their_names_say(tmp_path):
     pictures(tmp_path / "a" / "mine_images")
-    images = [
-        {
-            "filename": f"{i}.jpg",
-            "split": "train" if i < 18 else "val",
-            "sentences": [{"raw": f"t{i}"}],
-        }
-        for i in range(N)
-    ]
-    put(tmp_path / "a" / "dataset_mine.json", json.dumps({"images": images}))
+    put(tmp_path / "a" / "dataset_mine.json", karpathy_list(N, 18))
     assert read(tmp_path / "a", kind="karpathy").pairs["image"][3] == "mine_images/3.jpg"
     pictures(tmp_path / "b" / "val2017")
     listed = [{"id": i, "file_name": f"val2017/{i}.jpg"} for i in range(N)]

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from builtin_encoders import ENCODERS
 from PIL import Image
-from written import put, shard
+from written import karpathy_list, put, shard
 
 from csa.datasets.ingest import ReadOptions, read_dataset
 from csa.datasets.recognise import recognise
@@ -166,15 +166,7 @@ def test_coco_and_karpathy(tmp_path):
     )
     assert best(tmp_path / "coco")[0].kind == "coco"
     pictures(tmp_path / "karpathy" / "images")
-    listed = [
-        {
-            "filename": f"{i}.jpg",
-            "split": "train" if i < 18 else "val",
-            "sentences": [{"raw": f"thing {i}"}],
-        }
-        for i in range(N)
-    ]
-    put(tmp_path / "karpathy" / "dataset_mine.json", json.dumps({"images": listed}))
+    put(tmp_path / "karpathy" / "dataset_mine.json", karpathy_list(N, 18))
     assert best(tmp_path / "karpathy")[0].kind == "karpathy"
 
 

@@ -169,7 +169,7 @@ def test_a_fixed_batch_and_channels_at_the_end_are_kept(tmp_path):
     np.testing.assert_allclose(encoder.encode(grey), [[1, -1, -0.6]], atol=1e-6)
 
 
-def test_a_sound_model_takes_what_its_extractor_gives(tmp_path):
+def test_a_sound_model_takes_what_its_extractor_gives(tmp_path, capsys):
     folder = tiny_models.whisper(tmp_path / "whisper")
     model = WhisperModel.from_pretrained(folder).get_encoder()
 
@@ -190,6 +190,10 @@ def test_a_sound_model_takes_what_its_extractor_gives(tmp_path):
     encoder = load_encoder(view("audio", folder / "m.onnx"))
     wanted = module(torch.from_numpy(frames[None])).mean(1).detach().numpy()
     np.testing.assert_allclose(encoder.encode([recording]), wanted, atol=2e-6)
+    assert "are cut there" not in capsys.readouterr().err
+    long = Recording(np.tile(wave, 40), 16_000)  # longer than any window
+    assert encoder.prepare(long).shape == frames.shape
+    assert "are cut there" in capsys.readouterr().err
 
 
 def test_the_fingerprint_follows_content_output_and_preprocessing(pixels, tmp_path):
@@ -267,6 +271,8 @@ def test_a_file_that_cannot_serve_is_one_clear_line(bert, pixels, tmp_path):
         load_encoder(view("series", pixels))
     with pytest.raises(EncoderError, match="output is for ONNX files"):
         load_encoder(view("text", bert, output="x"))
+    with pytest.raises(EncoderError, match="preprocessing is for ONNX files, got 'x'; remove it"):
+        load_encoder(view("text", "minilm-l6-v2", preprocessing="x"))
     for content in (b"", b"no protobuf at all", pixels.read_bytes()[:60]):
         pixels.write_bytes(content)
         with pytest.raises(EncoderError, match=r"encoder .*zoo\.onnx': .*[Ee]xport it again"):

@@ -1,6 +1,7 @@
 """Files of made-up data sets."""
 
 import io
+import json
 import tarfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -26,3 +27,18 @@ def tar_of(members: Iterable[tuple[str, bytes]]) -> bytes:
 def shard(path: Path, members: Iterable[tuple[str, bytes]]) -> None:
     """Write a tar of files."""
     put(path, tar_of(members))
+
+
+def karpathy_list(images, training):
+    """The text of Karpathy's list of so many images, 0.jpg and so on, the first of them to train
+    on.
+    """
+    listed = [
+        {
+            "filename": f"{i}.jpg",
+            "split": "train" if i < training else "val",
+            "sentences": [{"raw": f"thing {i}"}],
+        }
+        for i in range(images)
+    ]
+    return json.dumps({"images": listed})
