@@ -44,7 +44,7 @@ def remote_add(name: str, url: str, endpoint: str | None, local: bool) -> None:
 
     ws = main_workspace()
     prepare_environment(ws)
-    sharing.add_remote(ws, name, url, endpoint, local)
+    name = sharing.add_remote(ws, name, url, endpoint, local)
     where = (
         "this clone's .dvc/config.local"
         if local

@@ -49,8 +49,8 @@ def test_any_name_and_folder_of_a_remote_is_kept_and_what_dvc_cannot_take_loses_
     ws, store = one_stage(repo), tmp_path / "stores" / name
     sharing.add_remote(ws, "first", str(tmp_path / "Größe #1"), None, local=False)
     config = repo.root / ".dvc" / "config"
-    sharing.add_remote(ws, name, str(store), None, local=False)
-    key = name.lower()
+    key = sharing.add_remote(ws, name, str(store), None, local=False)
+    assert key == name.lower()
     assert sharing.remotes(ws) == {"first": str(tmp_path / "Größe #1"), key: str(store)}
     before = {path.name for path in repo.root.iterdir()}
     dvc.compute(ws, "one")
@@ -259,8 +259,8 @@ def test_an_s3_store_serves_as_well(repo, monkeypatch):
 def test_a_teammates_clone_computes_nothing_and_a_new_image_costs_one(tmp_path, capsys):
     first, second = (SmallRepo(tmp_path / name) for name in ("first", "second"))
     for repo in (first, second):
-        done = repo.run("remote", "add", "team", str(tmp_path / "store"), "--local")
-        assert done.returncode == 0, done.stderr
+        done = repo.run("remote", "add", "Team", str(tmp_path / "store"), "--local")
+        assert done.returncode == 0 and done.stdout.startswith("team: "), done.stderr
     mine = first.run_here()
     assert "push" in capsys.readouterr().err and (tmp_path / "store").is_dir()
     shutil.copy(first.root / "dvc.lock", second.root)  # git carries it

@@ -24,7 +24,9 @@ STOPS = {
     "while Prefect starts": (lambda run: "starting Prefect" in run.said, "key", signal.SIGINT),
     "ingest": (runs(STAGE("ingest")), "group", signal.SIGTERM),
     "embed": (runs(STAGE("embed")), "group", signal.SIGHUP),
+    "check": (runs(STAGE("check")), "key", signal.SIGINT),
     "fit": (runs(STAGE("fit")), "key", signal.SIGINT),
+    "evaluate": (runs(STAGE("evaluate")), "key", signal.SIGINT),
     "register and gate": (lambda run: "evaluate      " in run.said, "process", signal.SIGTERM),
     "push": (runs("dvc push"), "group", signal.SIGINT),
 }

@@ -39,7 +39,7 @@ _HOPELESS = (
 )
 
 
-def add_remote(ws: Workspace, name: str, url: str, endpoint: str | None, local: bool) -> None:
+def add_remote(ws: Workspace, name: str, url: str, endpoint: str | None, local: bool) -> str:
     """Name a folder, or s3://bucket/path, as the place the team shares through; it becomes the
     default.
 
@@ -49,6 +49,9 @@ def add_remote(ws: Workspace, name: str, url: str, endpoint: str | None, local: 
         url: a folder, or any address DVC knows.
         endpoint: of an S3 store that is not Amazon's.
         local: for this clone alone; else in .dvc/config, for git to carry to the team.
+
+    Returns:
+        The name that the remote has now.
 
     Raises:
         InputError: DVC refuses the name or the address, or it looks like one with a slash too few.
@@ -71,6 +74,7 @@ def add_remote(ws: Workspace, name: str, url: str, endpoint: str | None, local: 
         settings.change(folder / ("config.local" if local else "config"), put)
     except ValueError as error:
         raise InputError(f"remote {name!r} at {url!r}: {error}; choose another one") from None
+    return name
 
 
 def remove_remote(ws: Workspace, name: str) -> None:
