@@ -3,6 +3,7 @@ and no remote is no obstacle.
 """
 
 import csv
+import hashlib
 import os
 import shutil
 import subprocess
@@ -134,9 +135,10 @@ def test_a_remote_out_of_reach_is_said_and_tried_again(repo, tmp_path, monkeypat
     dvc.compute(ws, "one")
     store.write_text("a file where a folder should be")
     sharing.add_remote(ws, "team", str(store), None, local=True)
-    assert sharing.push(ws).said.startswith(
-        "nothing was pushed to team, the next run tries again (dvc push failed"
-    )
+    said = sharing.push(ws).said
+    assert said.startswith("nothing was pushed to team, the next run tries again (dvc push failed")
+    assert "failed to transfer" in said, "DVC's reason is said"
+    assert "\x1b" not in said and "troubles" not in said, "and nothing else of DVC's"
     store.unlink()
     assert sharing.push(ws).said.endswith("to team")
 
@@ -224,6 +226,23 @@ def test_pushes_at_once_and_a_killed_push_leave_a_whole_store(repo, tmp_path):
     forget_locally(repo)
     assert sharing.bring_up_to_date(Project(ws), "one").status == "restored"
     assert (repo.root / "data/d/e/g").read_text() == "hello\n"
+
+
+@pytest.mark.parametrize("left", [b"", b'[{"md5": "'])
+def test_a_list_that_a_killed_push_left_damaged_is_put_right(repo, tmp_path, monkeypatch, left):
+    """DVC makes the list of a folder's files at its last name first, and fills it then; it reads
+    what is there before it pushes, and pushes nothing where it cannot.
+    """
+    monkeypatch.setattr(sharing, "_PAUSE_SECONDS", 0.01)
+    ws, store = one_stage(repo), tmp_path / "store"
+    sharing.add_remote(ws, "team", str(store), None, local=True)
+    dvc.compute(ws, "one")
+    oid = dvc.output_hashes(ws, ["one"])["data/d"]
+    torn = store / "files" / "md5" / oid[:2] / oid[2:]
+    torn.parent.mkdir(parents=True)
+    torn.write_bytes(left)
+    assert sharing.push(ws).said == "pushed to team"
+    assert hashlib.md5(torn.read_bytes()).hexdigest() == oid.removesuffix(".dir")
 
 
 def test_an_s3_store_serves_as_well(repo, monkeypatch):

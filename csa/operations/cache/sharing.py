@@ -27,6 +27,8 @@ from csa.storage.files import read_json, write_json
 
 _TRIES = 3
 _PAUSE_SECONDS = 2.0
+_DAMAGED = ".dir is corrupted"  # DVC's words of a list of files that it cannot read
+_UNMENDED = "note: {} could not be mended ({})"
 _PUSH_SECONDS = 3600.0  # a remote that hangs
 # Faults that come again: trying once more only takes time.
 _HOPELESS = (
@@ -120,7 +122,8 @@ def push(ws: Workspace) -> Push:
     the last push.
 
     A remote that does not answer is no obstacle: it is said, and the next run tries again. What a
-    killed push leaves is no harm: an object that is not whole is found out when it is restored.
+    killed push leaves is no harm: an object that is not whole is found out when it is restored, and
+    a damaged list of files, at which DVC gives up, is removed here.
 
     Returns:
         What became of it; there is nothing to tell where there is no remote, or nothing new.
@@ -138,11 +141,13 @@ def push(ws: Workspace) -> Push:
     said = ""
     for attempt in range(_TRIES):
         try:
-            done = dvc.ask(ws, "push", "--run-cache", "--quiet", timeout=_PUSH_SECONDS) or "pushed"
+            dvc.ask(ws, "push", "--run-cache", timeout=_PUSH_SECONDS)  # --quiet hides its errors
         except dvc.DvcError as error:
             said = str(error)
             if any(word in said for word in _HOPELESS):
                 break
+            if _DAMAGED in said:
+                _drop_damaged_lists(ws, name)
             time.sleep(_PAUSE_SECONDS * 2**attempt if attempt + 1 < _TRIES else 0)
         else:
             lacking = _confirm(ws, name, own_key())
@@ -150,7 +155,7 @@ def push(ws: Workspace) -> Push:
                 said = f"pushed to {name}, but it lacks {lacking}; the next run tries again"
                 return Push(False, said)
             write_json(noted, wanted)
-            return Push(True, f"{done.splitlines()[-1]} to {name}")
+            return Push(True, f"pushed to {name}")
     return Push(False, f"nothing was pushed to {name}, the next run tries again ({said[:200]})")
 
 
@@ -243,7 +248,21 @@ def _mend_remotes(ws: Workspace, stage: str) -> None:
                         store.replace(part, content)
             # whatever a storage's own library raises; then it stays, and is found out again
             except Exception as error:
-                print(f"note: {name} could not be mended ({type(error).__name__})", file=sys.stderr)
+                print(_UNMENDED.format(name, type(error).__name__), file=sys.stderr)
+
+
+def _drop_damaged_lists(ws: Workspace, remote: str) -> None:
+    """Remove damaged lists of files from a remote. DVC reads those that are there, and pushes
+    nothing at all if it cannot; it pushes what is missing, with the files that are listed.
+    """
+    try:
+        with open_repo(ws) as repo:
+            found = stores_of(repo)
+            here, there = found["cache"](), found[remote]()
+            for oid in there.damaged({oid for oid in here.objects() if oid.endswith(".dir")}):
+                there.remove(there.path(oid))
+    except Exception as error:  # whatever a storage's own library raises
+        print(_UNMENDED.format(remote, type(error).__name__), file=sys.stderr)
 
 
 def _sha256(content: bytes) -> str:
