@@ -33,7 +33,6 @@ StageStatus = Literal["ran", "restored", "unchanged"]
 
 _CODE = "code"  # the stage that hashes the code; `csa` itself does its work
 _BUSY = ("is busy, it is being blocked by", "Unable to acquire lock")
-_COLOUR = re.compile(r"\x1b\[[\d;]*m")  # DVC's last line has some even where no terminal is
 _STATE_SECONDS = 30.0
 _STARTED = "Running stage '"
 _STAGE_ERROR = "csa: error: "
@@ -306,8 +305,7 @@ def _refused(ws: Workspace, command: str, answer: _Finished) -> DvcError:
             f"{ws.home}: no git repository, but DVC works in one; type `git init` there, or "
             "`dvc config --local core.no_scm true` to work without git"
         )
-    lines = [_COLOUR.sub("", line) for line in answer.err]
-    said = [line for line in lines if line and not line.startswith("Having any troubles?")]
+    said = [line for line in answer.err if line and "Having any troubles?" not in line]
     return DvcError(f"dvc {command} failed in {ws.root}: {' '.join(said)}")
 
 
