@@ -26,6 +26,9 @@ MIN_POINTS = 16
 _POINT_BYTES = 16
 MAX_METRES = 1000
 _FAR = 500
+MIN_METRES = 0.1
+_AT_SENSOR = 1.0
+_MOST_AT_SENSOR = 0.25
 
 SECTORS = 4
 BIRD_CELLS = 256
@@ -52,22 +55,35 @@ class Lidar(Kind):
         return project(item, "range")
 
     def scale(self, item: Any) -> tuple[str, float] | None:
-        """See `Kind.scale`; whether it has reflectance, and its farthest point in metres."""
-        return "seen" if item[:, 3].any() else "dark", float(np.abs(item[:, :3]).max())
+        """See `Kind.scale`; what is odd about it (`dark`, `near`), and its farthest point in
+        metres.
+        """
+        odd = {"dark": not item[:, 3].any(), "near": _at_sensor(item) > _MOST_AT_SENSOR}
+        words = " ".join(word for word, is_so in odd.items() if is_so)
+        return words, float(np.abs(item[:, :3]).max())
 
     def scale_notes(self, view: str, scales: Sequence[tuple[str, float]]) -> list[str]:
-        """See `Kind.scale_notes`; scans without reflectance, or in another unit than metres."""
-        dark = [word for word, _ in scales if word == "dark"]
+        """See `Kind.scale_notes`; scans without reflectance, in another unit than metres, or with
+        other values than four a point.
+        """
+        dark = sum("dark" in words for words, _ in scales)
+        near = sum("near" in words for words, _ in scales)
         far = [metres for _, metres in scales if metres > _FAR]
-        notes = []
-        if dark:
-            notes.append(f"{len(dark)} of {len(scales)} scans of view {view!r} have no reflectance")
-        if far:
-            notes.append(
-                f"{len(far)} of {len(scales)} scans of view {view!r} have points up to "
-                f"{max(far):,.0f} m away; are they in metres?"
-            )
-        return notes
+        said = [
+            (dark, "have no reflectance"),
+            (len(far), f"have points up to {max(far, default=0):,.0f} m away; are they in metres?"),
+            (
+                near,
+                f"have more than {_MOST_AT_SENSOR:.0%} of their points within {_AT_SENSOR:g} m of "
+                f"the sensor; a file does not say how many values a point has, so is each x, y, z "
+                f"in metres and reflectance?",
+            ),
+        ]
+        return [
+            f"{count} of {len(scales)} scans of view {view!r} {words}"
+            for count, words in said
+            if count
+        ]
 
 
 def decode_scan(file: BinaryIO, name: str) -> Scan:
@@ -82,7 +98,7 @@ def decode_scan(file: BinaryIO, name: str) -> Scan:
 
     Raises:
         DataError: the size is no multiple of 16 bytes, fewer than 16 points, NaN or infinity in a
-            point, a reflectance outside 0 to 1, or a coordinate beyond 1000 m.
+            point, a reflectance outside 0 to 1, a coordinate beyond 1000 m, or none beyond 0.1 m.
     """
     content = file.read()
     if len(content) % _POINT_BYTES:
@@ -116,6 +132,19 @@ def _check_plausible(scan: Scan, name: str) -> None:
             f"values than x, y, z, reflectance (nuScenes has five), or a reflectance up to 255? "
             f"Write float32 x, y, z and reflectance / 255"
         )
+    if farthest < MIN_METRES:
+        raise DataError(
+            f"{name}: no point is farther than {farthest:.2g} m from the sensor; the file is "
+            f"perhaps text or whole numbers, or in kilometres. Write float32 x, y, z in metres and "
+            f"reflectance"
+        )
+
+
+def _at_sensor(scan: Scan) -> float:
+    """The share of points next to the sensor; those at its place are returns that it missed."""
+    farthest = np.abs(scan[:, :3]).max(axis=1)
+    near = int(np.count_nonzero((farthest > 0) & (farthest <= _AT_SENSOR)))
+    return near / max(int(np.count_nonzero(farthest)), 1)
 
 
 @dataclass(frozen=True)

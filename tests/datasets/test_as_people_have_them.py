@@ -984,6 +984,13 @@ def scans(number, farthest=20.0, bright=1.0):
     return points.tobytes()
 
 
+def of_columns(number, columns, metres=1.0):
+    """A scan with another number of values a point; the first three are coordinates."""
+    points = np.random.default_rng(number).uniform(0, 1, (48, columns)).astype("<f4")
+    points[:, :3] *= metres
+    return points.tobytes()
+
+
 def wav(samples):
     buffer = io.BytesIO()
     soundfile.write(buffer, samples, 16000, format="WAV", subtype="FLOAT")
@@ -1006,6 +1013,11 @@ def steps(i):
         ),
         ("lidar", "bin", lambda i: scans(i, 900), "24 of 24 scans .* are they in metres"),
         ("lidar", "bin", lambda i: scans(i, bright=0), "24 of 24 scans .* have no reflectance"),
+        ("lidar", "bin", lambda i: of_columns(i, 4), "24 of 24 scans .* 25% .* within 1 m of"),
+        ("lidar", "bin", lambda i: of_columns(i, 5), "24 of 24 scans .* how many values a point"),
+        ("lidar", "bin", lambda i: of_columns(i, 6), "24 of 24 scans .* how many values a point"),
+        ("lidar", "bin", lambda i: of_columns(i, 8, 30), "24 of 24 scans .* how many values a po"),
+        ("lidar", "bin", lambda i: of_columns(i, 16, 9), "24 of 24 scans .* how many values a po"),
         ("series", "csv", steps, "channel 0 of 24 of 24 series .* equal steps"),
     ],
 )
@@ -1015,6 +1027,15 @@ def test_scales_that_are_not_plausible_are_noted(tmp_path, modality, ending, wri
     jsonl(tmp_path / "pairs.jsonl", [{"x": f"{i}.{ending}", "text": f"t {i}"} for i in range(N)])
     (note,) = read(tmp_path, {"x": modality, "text": "text"}, table="pairs.jsonl").notes
     assert re.search(said, note), note
+
+
+def test_returns_that_a_sensor_missed_are_no_points_next_to_it(tmp_path):
+    for i in range(N):
+        points = np.frombuffer(scans(i), "<f4").reshape(-1, 4).copy()
+        points[::2] = 0
+        put(tmp_path / f"{i}.bin", points.tobytes())
+    jsonl(tmp_path / "pairs.jsonl", [{"x": f"{i}.bin", "text": f"t {i}"} for i in range(N)])
+    assert read(tmp_path, {"x": "lidar", "text": "text"}, table="pairs.jsonl").notes == ()
 
 
 # Spellings that are seen through, and remedies that fit

@@ -104,7 +104,8 @@ def noise(seed, seconds=0.1):
 
 
 def scan(seed):
-    return np.random.default_rng(seed).uniform(0, 1, (20, 4)).astype("<f4")
+    points = np.random.default_rng(seed).uniform(0, 1, (20, 4)) * [20, 20, 20, 1]
+    return points.astype("<f4")
 
 
 def npy(array):
@@ -854,6 +855,14 @@ CASES = [
         "Write float32 x, y, z and reflectance / 255",
         "lidar",
         (scan(3) * [1, 1, 1, 255]).astype("<f4").tobytes(),
+        lambda i: scan(i).tobytes(),
+        ".bin",
+        write("3.bin", scan(3).tobytes()),
+    ),
+    item(
+        "Write float32 x, y, z in metres and reflectance",
+        "lidar",
+        b"12.50 3.25 1.75\n" * 20,
         lambda i: scan(i).tobytes(),
         ".bin",
         write("3.bin", scan(3).tobytes()),

@@ -40,8 +40,9 @@ def sound(seed: int) -> bytes:
 
 
 def scan(seed: int) -> bytes:
-    """A lidar scan of 32 points."""
-    return np.random.default_rng(seed).uniform(0, 1, (32, 4)).astype("<f4").tobytes()
+    """A lidar scan of 32 points, up to 20 m away."""
+    points = np.random.default_rng(seed).uniform(0, 1, (32, 4)) * [20, 20, 20, 1]
+    return points.astype("<f4").tobytes()
 
 
 def rows() -> list[dict[str, Any]]:

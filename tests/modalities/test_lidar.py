@@ -59,6 +59,10 @@ def test_a_scan_comes_back():
         (cast([]).tobytes()[:-3], "cannot be divided into points"),
         (cast([]).tobytes()[: 16 * 5], "a scan of 5 points"),
         (np.full((20, 4), np.nan, "<f4").tobytes(), "20 of 20 points hold NaN"),
+        (np.zeros((20, 4), "<f4").tobytes(), "no point is farther than 0 m"),
+        (b"12.50 3.25 1.75\n" * 20, "the file is perhaps text or whole numbers"),
+        (np.arange(80, dtype="<i4").tobytes(), "the file is perhaps text or whole numbers"),
+        ((cast([]) * [1e-3, 1e-3, 1e-3, 1]).astype("<f4").tobytes(), "or in kilometres"),
     ],
 )
 def test_what_is_no_scan_is_one_clear_line(content, words):
