@@ -28,7 +28,8 @@ from csa.evaluation.bootstrap import group_draws
 from csa.evaluation.retrieval import rank_queries
 from csa.evaluation.sign_flip import lower_bound
 from csa.evaluation.vectors import HeldOutVectors
-from csa.operations.gate.paired import Decision, Gains, decide
+from csa.operations.gate.decision import Decision
+from csa.operations.gate.paired import Gains, decide
 from csa.operations.gate.series import Terms
 from csa.params.gate import GateParams
 from csa.pipeline.recipes import existing_workspace

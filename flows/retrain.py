@@ -16,7 +16,7 @@ from csa.flows.environment import end_orphaned_servers
 from csa.flows.stage_graph import Followed
 from csa.masking import masked_errors
 from csa.operations import finished
-from csa.operations.forgetting import forgetting
+from csa.operations.forgetting import forgotten
 from csa.operations.opened import Project
 from csa.operations.registry import databases
 from csa.operations.runs.locked import only_run
@@ -41,8 +41,7 @@ def run_retrain(project: Project, wait: float = 0) -> RetrainResult:
         CSAError: whatever a stage or an adapter says.
     """
     with only_run(project.ws, wait), watching.watched(project) as execution:
-        for said in forgetting.carry_out(project):
-            print(f"note: {said}", file=sys.stderr)
+        _forget(project)
         result = finished.nothing_to_do(project) or _under_prefect(project, wait)
         execution.run_id, execution.version = result.run_id, result.version
         execution.verdict, execution.message = result.decision.verdict, result.decision.reason
@@ -50,6 +49,17 @@ def run_retrain(project: Project, wait: float = 0) -> RetrainResult:
             outcome.stage: {"status": outcome.status} for outcome in result.outcomes
         }
         return result
+
+
+def _forget(project: Project) -> None:
+    """Carry out what exclude.csv or the record asks for. It takes polars, DuckDB and more, which
+    are not loaded where nothing was ever to be forgotten.
+    """
+    if forgotten.wanted(project.ws):
+        from csa.operations.forgetting import forgetting
+
+        for said in forgetting.carry_out(project):
+            print(f"note: {said}", file=sys.stderr)
 
 
 def _under_prefect(project: Project, wait: float) -> RetrainResult:

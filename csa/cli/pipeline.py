@@ -221,12 +221,9 @@ def status(workspace: str, as_json: bool) -> None:
 
     ws = existing_workspace(workspace)
     prepare_environment(ws)
-    project = Project(ws)
-    state = status_json(project)
+    state = status_json(Project(ws))
     click.echo(json.dumps(state, indent=2) if as_json else status_text(state))
-    from csa.operations.ledger.standing import note
-
-    say(note(project))
+    say(state["note"])
 
 
 @click.command()

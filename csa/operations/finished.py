@@ -87,6 +87,20 @@ def note(project: Project, result: RetrainResult, seen: str | None) -> None:
     write_json(_file(ws), {"stamp": seen, "run_id": result.run_id, "stages": stages})
 
 
+def stages_if_current(ws: Workspace) -> list[str] | None:
+    """The stages in their order, if nothing that DVC looks at has changed since a run settled all
+    of it; None where DVC has to be asked.
+
+    Args:
+        ws: the workspace; its code is hashed already (`csa.operations.cache.dvc.ensure_repo`).
+    """
+    try:
+        noted: dict[str, Any] = read_json(_file(ws))
+        return list(noted["stages"]) if noted["stamp"] == stamp(ws) else None
+    except (ArtifactError, KeyError, TypeError):  # never noted, or damaged
+        return None
+
+
 def nothing_to_do(project: Project) -> RetrainResult | None:
     """What a run would come to, if it would change nothing; None if it has to be carried out.
 
@@ -97,11 +111,12 @@ def nothing_to_do(project: Project) -> RetrainResult | None:
     try:
         noted: dict[str, Any] = read_json(_file(ws))
         dvc.ensure_repo(ws)  # a recipe's workspace takes over remotes that were named since
-        if noted["stamp"] != stamp(ws) or not ws.duckdb.is_file():
+        stages = stages_if_current(ws)
+        if stages is None or not ws.duckdb.is_file():
             return None
         record = read_record(ws, noted["run_id"])
         known = settled.recall(project, record)
-        outcomes = [StageOutcome(stage, "unchanged", 0.0) for stage in noted["stages"]]
+        outcomes = [StageOutcome(stage, "unchanged", 0.0) for stage in stages]
     except (ArtifactError, KeyError, TypeError):  # never noted, or damaged
         return None
     if known is None or run_of(ws.report) != record.run_id:

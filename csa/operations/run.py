@@ -20,7 +20,8 @@ from csa.operations.cache.lock import computed_anew
 from csa.operations.gate import decide as gate
 from csa.operations.gate import drift, settled
 from csa.operations.gate.decide import Proposal
-from csa.operations.gate.paired import Decision
+from csa.operations.gate.decision import Decision
+from csa.operations.inspection import standing_seen
 from csa.operations.opened import Project
 from csa.operations.registry.registering import register
 from csa.operations.report.run import publish_report
@@ -95,6 +96,8 @@ def run(project: Project, step: Runner = plainly, ask: Approver = nobody) -> Ret
         )
         step(page)
         seen = seen if current is None else current.result()
+    if known is None:
+        standing_seen.look(project)  # MLflow is open; `csa status` need not open it for this
     if step(Step("push", "push", lambda: _push(project))):
         finished.note(project, result, seen)
     return result

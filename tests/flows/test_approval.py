@@ -7,7 +7,7 @@ import pytest
 
 from csa.errors import InputError
 from csa.operations.gate.decide import Proposal
-from csa.operations.gate.paired import Decision
+from csa.operations.gate.decision import Decision
 
 
 @pytest.fixture(scope="module", autouse=True)

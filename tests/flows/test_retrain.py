@@ -14,6 +14,7 @@ from workspaces import make_report_workspace
 from csa.errors import StageError, WorkspaceError
 from csa.operations import finished
 from csa.operations.cache import dvc, sharing
+from csa.operations.inspection.status import status_json
 from csa.operations.opened import Project
 from csa.operations.registry.registry import Registry
 from csa.operations.runs.records import recorded_runs
@@ -111,7 +112,10 @@ def test_the_second_run_does_nothing(ws, monkeypatch):
         patch.setattr(Registry, "client", None)
         patch.setattr(retrain, "_under_prefect", None)
         third = run_retrain(Project(ws))
+        shown = status_json(Project(ws))
     assert third == second
+    assert (shown["out_of_date"], shown["note"], shown["champion"]["is_this"]) == ([], None, True)
+    assert list(shown["stages"]) == [outcome.stage for outcome in second.outcomes]
     assert {outcome.status for outcome in second.outcomes} == {"unchanged"}
     assert (second.run_id, second.new_run, second.version, second.created) == (
         first.run_id,

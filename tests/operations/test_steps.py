@@ -5,7 +5,7 @@ import pytest
 from csa.errors import RegistryError, WorkspaceError
 from csa.operations import steps
 from csa.operations.gate.decide import Proposal
-from csa.operations.gate.paired import Decision
+from csa.operations.gate.decision import Decision
 from csa.operations.run import nobody
 from csa.operations.steps import Step, plainly
 

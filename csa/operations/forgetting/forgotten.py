@@ -9,9 +9,7 @@ no content.
 import csv
 import io
 from pathlib import Path
-
-import polars as pl
-import polars.selectors as cs
+from typing import TYPE_CHECKING
 
 from csa.datasets.exclude import EXCLUDE_FILE, read_excluded
 from csa.datasets.rows import decode_text
@@ -19,6 +17,9 @@ from csa.operations.ledger import ledger
 from csa.operations.ledger.ledger import Line
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_atomic
+
+if TYPE_CHECKING:
+    import polars as pl
 
 _CHAIN = "items"  # the ledger's lines are chained by model; all of these are one chain
 
@@ -63,7 +64,7 @@ def not_yet_carried_out(ws: Workspace) -> dict[str, str]:
     return {item: reason for item, reason in wanted(ws).items() if item not in done}
 
 
-def trained_on(ws: Workspace, items: pl.DataFrame) -> int:
+def trained_on(ws: Workspace, items: "pl.DataFrame") -> int:
     """How many of the items to forget are in the training pairs, or the unpaired items, of a table
     of items (`csa.operations.runs.items.items_of`).
 
@@ -74,6 +75,9 @@ def trained_on(ws: Workspace, items: pl.DataFrame) -> int:
     Returns:
         Their number; 0 where none is.
     """
+    import polars as pl
+    import polars.selectors as cs
+
     training = items.filter(pl.col("split") != "test").select(cs.ends_with("_hash"))
     return len(wanted(ws).keys() & {item for column in training.iter_columns() for item in column})
 

@@ -17,7 +17,8 @@ import polars as pl
 from csa.core.alignment import load
 from csa.errors import ArtifactError
 from csa.operations.forgetting import forgotten
-from csa.operations.gate.paired import Decision, decide
+from csa.operations.gate.decision import Decision, already_champion
+from csa.operations.gate.paired import decide
 from csa.operations.gate.series import Terms, held_out_sketch, number_in_series
 from csa.operations.gate.slices import slices_of
 from csa.operations.gate.soundness import objection, over_limits
@@ -64,11 +65,6 @@ class Proposal:
             decision=replace(self.decision, reason=f"{self.decision.reason}; approved by {by}"),
             approval=False,
         )
-
-
-def already_champion(version: int) -> Decision:
-    """The decision where there is nothing to decide."""
-    return Decision("keep", f"version {version} is the champion already")
 
 
 def propose(project: Project, run: RunRecord, version: int, reevaluate: Reevaluate) -> Proposal:

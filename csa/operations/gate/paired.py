@@ -2,8 +2,8 @@
 and in every slice by one paired bootstrap over groups.
 """
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -12,35 +12,14 @@ from numpy.typing import NDArray
 from csa.core.moments import Float64
 from csa.evaluation.bootstrap import group_draws, number_groups
 from csa.evaluation.sign_flip import fewest_groups, interval
+from csa.operations.gate.decision import Decision, Verdict
 from csa.operations.gate.series import FIRST, Terms
 from csa.params.gate import GateParams
-
-Verdict = Literal["promote", "keep"]
 
 # A slice is judged by its spread in units of its standard error, which fewer groups do not tell
 # well enough.
 _MIN_SLICE_GROUPS = 20
 _SHOWN_SLICES = 10  # in the evidence; the lowest ones
-
-
-@dataclass(frozen=True)
-class Decision:
-    """A verdict with its reason and its numbers.
-
-    Attributes:
-        verdict: promote or keep (the champion).
-        reason: one sentence for people.
-        gain: challenger minus champion, mean over both directions; None if nothing was compared.
-        low, high: its confidence interval.
-        evidence: what else was measured, such as the slices; JSON-able.
-    """
-
-    verdict: Verdict
-    reason: str
-    gain: float | None = None
-    low: float | None = None
-    high: float | None = None
-    evidence: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from csa.errors import ArtifactError
-from csa.operations.gate.decide import already_champion
-from csa.operations.gate.paired import Decision
+from csa.operations.gate.decision import Decision, already_champion
 from csa.operations.ledger import ledger
 from csa.operations.opened import Project
 from csa.operations.runs.records import RunRecord
@@ -84,12 +83,9 @@ def version_of(ws: Workspace, run: RunRecord) -> int | None:
 
 
 def _rests_on(project: Project, run: RunRecord) -> dict[str, Any]:
-    database = project.registry.database
-    written = database.stat() if database is not None and database.is_file() else None
     past = ledger.history(project.ws.ledger, run.model)
     return {
-        "registry": written
-        and [project.registry.address, written.st_ino, written.st_size, written.st_mtime_ns],
+        "registry": project.registry.state(),
         "gate": project.params.gate.model_dump(mode="json"),
         "ledger": past[-1]["hash"] if past else None,
     }

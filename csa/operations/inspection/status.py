@@ -7,10 +7,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from csa.errors import ArtifactError, RegistryError
-from csa.operations import scheduler
+from csa.errors import ArtifactError
+from csa.operations import finished, scheduler
 from csa.operations.cache import dvc
 from csa.operations.forgetting import forgotten
+from csa.operations.inspection.standing_seen import Seen, look
 from csa.operations.opened import Project
 from csa.operations.runs import executions
 from csa.pipeline.workspace import Workspace
@@ -25,16 +26,19 @@ def status_json(project: Project) -> dict[str, Any]:
     """All of it, for machines; what cannot be told (nothing registered yet, no server) is null."""
     ws = project.ws
     dvc.ensure_repo(ws)
-    stale = dvc.status(ws)
+    stages = finished.stages_if_current(ws)
+    stale: list[str] = [] if stages else dvc.status(ws)
+    seen = look(project)
     return {
         "workspace": ws.name,
         "folder": str(ws.root),
         "up_to_date": not stale,
         "out_of_date": stale,
-        "stages": {stage: _read(ws.stage_record(stage)) for stage in dvc.stages(ws)},
+        "stages": {stage: _read(ws.stage_record(stage)) for stage in stages or dvc.stages(ws)},
         "metrics": _metrics(ws),
         "last_run": executions.last(ws),
-        "champion": _champion(project),
+        "champion": _champion(project, seen),
+        "note": seen.note,
         "checks": _checks(ws),
         "next_run": _next_run(),
         "to_forget": len(forgotten.not_yet_carried_out(ws)),
@@ -110,23 +114,16 @@ def _cost_text(record: dict[str, Any] | None) -> str:
     return f"last ran in {record['seconds']:.1f} s{memory}{facts}"
 
 
-def _champion(project: Project) -> dict[str, Any] | None:
+def _champion(project: Project, seen: Seen) -> dict[str, Any] | None:
     """The champion, and whether it is the run that the workspace's last execution came to."""
-    database = project.registry.database
-    if database is not None and not database.is_file():
+    if seen.version is None:
         return None
-    try:
-        found = project.registry.champion()
-    except RegistryError:  # `csa.operations.ledger.standing.note` says so
-        return None
-    if found is None:
-        return None
-    run_id, ran = found.tags.get("run_id"), executions.last(project.ws)
+    ran = executions.last(project.ws)
     return {
         "model": project.model,
-        "version": found.version,
-        "run_id": run_id,
-        "is_this": bool(ran and ran["run_id"] == run_id),
+        "version": seen.version,
+        "run_id": seen.run_id,
+        "is_this": bool(ran and ran["run_id"] == seen.run_id),
     }
 
 

@@ -2,9 +2,6 @@
 
 from typing import Any
 
-import polars as pl
-
-from csa.datasets.pairs_table import read_pairs
 from csa.operations.opened import Project
 from csa.operations.runs.result import RetrainResult
 from csa.pipeline.workspace import Workspace
@@ -100,7 +97,7 @@ def summary_text(project: Project, result: RetrainResult) -> str:
         f"  gate        {result.decision.verdict}: {result.decision.reason}",
         "",
         f"Report: {ws.report}",
-        f"Next: {_example_search(project)}csa status{_where(ws)}   csa metrics   "
+        f"Next: {_example_search(project) if ran else ''}csa status{_where(ws)}   csa metrics   "
         f"csa models{_where(ws)}",
     ]
     return "\n".join(lines)
@@ -151,6 +148,10 @@ def _task_text(task: TaskMetrics) -> str:
 
 def _example_search(project: Project) -> str:
     """A search that makes sense here: by a short text that was held out."""
+    import polars as pl
+
+    from csa.datasets.pairs_table import read_pairs
+
     ws = project.ws
     texts = [name for name, view in project.params.views.items() if view.modality == "text"]
     if not texts:

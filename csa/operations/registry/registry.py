@@ -23,6 +23,9 @@ from csa.operations.registry.versions import CHAMPION, Version
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import OF_THE_DISK, unwritable
 
+# Of a SQLite file (https://sqlite.org/fileformat2.html, section 1.3): where its header says how it
+# is written, and how often it was. With a write-ahead log, changes are in another file at first.
+_HEADER_BYTES, _FORMAT, _CHANGES, _IN_THE_FILE = 28, slice(18, 20), slice(24, 28), b"\1\1"
 _READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -87,6 +90,23 @@ class Registry:
                 yield client
         finally:
             self.forget()
+
+    def state(self) -> list[str | int] | None:
+        """What changes whenever somebody writes to the registry's SQLite file, with SQLite's own
+        count of the changes; None if that cannot be told, as where the registry is behind a server.
+        """
+        if self.database is None:
+            return None
+        try:
+            found = self.database.stat()
+            with self.database.open("rb") as file:
+                header = file.read(_HEADER_BYTES)
+        except OSError:
+            return None
+        if len(header) < _HEADER_BYTES or header[_FORMAT] != _IN_THE_FILE:
+            return None
+        changes = int.from_bytes(header[_CHANGES], "big")
+        return [self.address, found.st_ino, found.st_size, found.st_mtime_ns, changes]
 
     def forget(self) -> None:
         """Ask MLflow anew next time."""

@@ -5,12 +5,13 @@ import json
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
-
-import polars as pl
+from typing import TYPE_CHECKING, Any
 
 from csa.errors import ArtifactError, InputError
 from csa.storage.files import json_of
+
+if TYPE_CHECKING:  # what only lists versions does not wait for polars
+    import polars as pl
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 
@@ -139,8 +140,10 @@ def registration_of(tags: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
-def versions_table(versions: list[Version]) -> pl.DataFrame:
+def versions_table(versions: list[Version]) -> "pl.DataFrame":
     """Versions for people: one row each, in their order."""
+    import polars as pl
+
     rows = [
         {
             "version": version.version,
@@ -160,7 +163,7 @@ def versions_table(versions: list[Version]) -> pl.DataFrame:
     return pl.DataFrame(rows)
 
 
-def having(table: pl.DataFrame, condition: str) -> pl.DataFrame:
+def having(table: "pl.DataFrame", condition: str) -> "pl.DataFrame":
     """The versions for which a condition holds.
 
     Args:
@@ -176,6 +179,8 @@ def having(table: pl.DataFrame, condition: str) -> pl.DataFrame:
     >>> having(pl.DataFrame({"version": [2, 1], "mrr_back": [0.2, 0.1]}), "mrr_back > 0.15").rows()
     [(2, 0.2)]
     """
+    import polars as pl
+
     try:
         return table.filter(pl.sql_expr(condition))
     except pl.exceptions.PolarsError as error:

@@ -19,11 +19,9 @@ from typing import Any
 
 import csa
 from csa.errors import ArtifactError
-from csa.features.shards import fingerprint_of_features
 from csa.masking import masked_all
 from csa.operations.cache.dvc import output_hashes, output_sizes
 from csa.operations.opened import Project
-from csa.operations.runs.items import keep_items
 from csa.params.schema import Params
 from csa.pipeline.workspace import Workspace
 from csa.results.evaluation import EvaluationMetrics
@@ -104,6 +102,9 @@ def record_run(project: Project, stages: list[str]) -> tuple[RunRecord, bool]:
     Raises:
         ArtifactError: an artifact is missing or damaged.
     """
+    from csa.features.shards import fingerprint_of_features
+    from csa.operations.runs.items import keep_items
+
     ws, params = project.ws, project.params
     outputs = output_hashes(ws, stages)
     params_hash = _sha256(_canonical(_what_counts(params)))

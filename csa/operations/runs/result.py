@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from csa.operations.cache.dvc import StageOutcome
-from csa.operations.gate.paired import Decision
+from csa.operations.gate.decision import Decision
 
 
 @dataclass(frozen=True)
