@@ -2,12 +2,12 @@
 
     python -m benchmarks.retrain_cost [--workspace flickr8k]
 
-Clones this repository into a temporary folder and runs `csa run` there three times: on the data set
-less 2 % of its items; with half of those back, everything chosen anew; and with all of it, the
-fit's choices those of the run before (`csa choices`). The data set is that of a workspace that was
-run here, by default the built-in one. Costs are those that `csa run` notes itself
-(`.csa/executions.jsonl`): processor time of all processes it starts. Writes
-benchmarks/results/retrain_cost.json.
+Clones this repository into a temporary folder and runs `csa run` there four times: on the data set
+less 3 % of its items; with a third of those back and `fit.search: full`; with another third back
+and `fit.search: auto`, which begins with the champion's choices; and with all of it, the choices of
+the run before as parameters (`csa choices`). The data set is that of a workspace that was run here,
+by default the built-in one. Costs are those that `csa run` notes itself (`.csa/executions.jsonl`):
+processor time of all processes it starts. Writes benchmarks/results/retrain_cost.json.
 """
 
 import argparse
@@ -51,32 +51,39 @@ def main() -> None:
         first, second = source.params().view_names
         items = pairs[f"{first}_hash"].unique(maintain_order=True).to_list()
         step = round(1 / SHARE)
-        new, newer = set(items[::step]), set(items[1::step])
-        costs = []
-        for missing, choices_fixed in ((new | newer, False), (newer, False), (set(), True)):
+        parts = [set(items[k::step]) for k in range(3)]
+        costs, roads = [], []
+        for back, search in enumerate(("full", "full", "auto", None)):
+            missing: set[str] = set().union(*parts[back:])
             table = pairs.filter(~pl.col(f"{first}_hash").is_in(list(missing)))
             table.select("pair_id", "group", "split", first, second).write_csv(
                 Path(folder) / "data" / "pairs.csv"
             )
-            if choices_fixed:
+            settings = yaml.safe_load(recipe.read_text())
+            if search is not None:
+                settings["fit"]["search"] = search
+                recipe.write_text(yaml.safe_dump(settings))
+            else:
                 said = _csa(
                     clone, "choices", "--workspace", recipe.stem, capture_output=True
                 ).stdout
-                recipe.write_text(
-                    yaml.safe_dump(yaml.safe_load(recipe.read_text()) | yaml.safe_load(said))
-                )
+                recipe.write_text(yaml.safe_dump(settings | yaml.safe_load(said)))
             _csa(clone, "run", str(recipe))
-            costs.append(
-                json.loads((clone / ".csa" / "executions.jsonl").read_text().splitlines()[-1])
-            )
-    full, again, fixed = costs
+            state = clone / ".csa"
+            costs.append(json.loads((state / "executions.jsonl").read_text().splitlines()[-1]))
+            fit = Workspace(state / "workspaces" / recipe.stem, state).fit_report
+            roads.append(json.loads(fit.read_text()).get("searched", {}).get("road", "fixed"))
+    full, again, auto, fixed = costs
     result = {
         "command": f"python -m benchmarks.retrain_cost --workspace {options.workspace}",
         "items": len(items),
-        "new_items": len(new),
+        "new_items": len(parts[0]),
+        "roads": roads,
         "full": _cost(full),
         "retrain": _cost(again),
         "share_of_cpu": round(again["cpu_seconds"] / full["cpu_seconds"], 4),
+        "retrain_from_champion": _cost(auto),
+        "share_of_cpu_from_champion": round(auto["cpu_seconds"] / full["cpu_seconds"], 4),
         "retrain_with_fixed_choices": _cost(fixed),
         "share_of_cpu_with_fixed_choices": round(fixed["cpu_seconds"] / full["cpu_seconds"], 4),
     }

@@ -79,9 +79,9 @@ def choices(version: str | None, workspace: str, as_json: bool) -> None:
     """Print what a fit chose by cross-validation, as the section `fit:` of a params file.
 
     With these lines in params.yaml, or in a recipe, a run does not choose again, which saves most
-    of a fit's time. So retrain daily with the champion's choices, and with `auto` when the data
-    have grown. VERSION is a number or an alias. Without VERSION it prints the choices of the
-    workspace's last fit.
+    of a fit's time. With `fit.search: auto` a retraining begins with the champion's choices by
+    itself, and looks further where held-out folds say so. VERSION is a number or an alias. Without
+    VERSION it prints the choices of the workspace's last fit.
 
     \b
     Examples:

@@ -37,8 +37,9 @@ one multimodal model.
 
 - `csa plan` says what a run would do, `csa run` does it, `csa status` says what is out of date.
 - `csa search "some words"` asks the model. `data/report.html` is the report of the last run.
-- The settings are in `params.yaml`. Commit it with `dvc.lock` and `data/code.json` after a run:
-  `git checkout` of that commit and `dvc checkout` bring back its features, model and metrics.
+- The settings are in `params.yaml`. Commit it with `dvc.lock`, `data/code.json` and
+  `data/start.json` after a run: `git checkout` of that commit and `dvc checkout` bring back its
+  features, model and metrics.
 - `csa remote add team /a/shared/folder` shares what was computed with the team.
 """
 
@@ -272,7 +273,7 @@ def _outputs() -> Iterator[str]:
     """What the stages and a run write below data/, as lines of its .gitignore."""
     names = re.findall(r"^\s+- data/(?:([\w.]+))", stage_graph(with_demo=True), re.MULTILINE)
     for name in dict.fromkeys([*names, "report", "report.html", "suspects"]):
-        if name != "code.json":  # it goes into git beside dvc.lock
+        if name not in ("code.json", "start.json"):  # they go into git beside dvc.lock
             yield f"/{name}"
 
 

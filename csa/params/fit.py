@@ -33,10 +33,20 @@ class FitParams(Section):
         description="whether the score is corrected for hubs, which are items that are near "
         "everything",
     )
+    search: Literal["auto", "full"] = Field(
+        "auto",
+        description="where the search for what is `auto` begins. `auto` begins with the champion's "
+        "choices and looks further only where held-out folds say so; `full` tries everything",
+    )
     folds: int = Field(
         5, ge=2, le=1000, description="how many folds the cross-fitting has; a group is never split"
     )
     seed: Seed = Field(0, description="another seed puts groups into other folds")
+
+    @property
+    def searches(self) -> bool:
+        """Whether the whole recipe of a fit is searched for."""
+        return self.score == self.shrinkage == self.preparation == "auto"
 
     @field_validator("preparation")
     @classmethod

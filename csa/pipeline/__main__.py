@@ -21,6 +21,7 @@ from csa.errors import CSAError, InputError, RefusedError
 from csa.extras import remedy_of
 from csa.pipeline.code import STAGES, write_hashes
 from csa.pipeline.pools import drop_stale
+from csa.pipeline.start import keep_start
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_json
 
@@ -69,6 +70,7 @@ def main(arguments: list[str]) -> int:
         if name == "code":
             write_hashes(ws.code, ws.code_memory)
             drop_stale(ws)
+            keep_start(ws)
         else:
             _run(ws, name, rest)
     except RefusedError as error:

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,24 @@ from csa.core.moments import Moments
 from csa.evaluation.bootstrap import number_groups
 from csa.params.fit import FitParams
 from csa.pipeline.data import PipelineData
+from csa.pipeline.start import Start, read_start
 from csa.pipeline.workspace import Workspace
-from csa.results.fit import FitReport, Tried, TriedRecipe, TriedRound, TriedScore, UnpairedAccount
+from csa.results.fit import (
+    FitReport,
+    Searched,
+    Tried,
+    TriedRecipe,
+    TriedRound,
+    TriedScore,
+    UnpairedAccount,
+)
 from csa.storage.files import write_json
+
+# What suits some pairs suits other numbers of them too, within this factor.
+_GROWTH = 1.25
+
+Asked = dict[str, Any]
+"""Parameters of `csa.CSA`."""
 
 
 def fit_stage(ws: Workspace) -> dict[str, Any]:
@@ -22,14 +38,26 @@ def fit_stage(ws: Workspace) -> dict[str, Any]:
     data = PipelineData(ws)
     settings: FitParams = data.params.fit
     X, Y, groups = PipelineData(ws).training()  # and the tables of all items are let go
-    asked: dict[str, Any] = {
+    asked: Asked = {
         key: tuple(value) if isinstance(value, list) else value
-        for key, value in settings.model_dump().items()
+        for key, value in settings.model_dump(exclude={"search"}).items()
     }
     logging.basicConfig(format="fit: %(message)s", stream=sys.stderr)
     # a fit takes a minute on tens of thousands of pairs: say what it is at
     logging.getLogger("csa").setLevel(logging.INFO)
-    model = CSA(**asked).fit(X, Y, groups, **data.beside_pairs())
+    beside, searched = data.beside_pairs(), None
+    alone = all(given is None for given in beside.values())
+
+    def fit(parameters: Asked) -> CSA:
+        return CSA(**parameters).fit(X, Y, groups, **beside)
+
+    if settings.searches:
+        start = read_start(ws) if settings.search == "auto" and alone else None
+        counts = (len(np.unique(groups)), len(groups))
+        model, searched = fit_from(start, asked, *counts, fit)
+        logging.getLogger("csa").info("%s", searched.why)
+    else:
+        model = fit(asked)
     account = model.alignment_.notes.get("unpaired")
     if account is not None and account["learned_from_labels"]:
         account["label_names"] = data.labels[1] if data.labels else []
@@ -51,6 +79,7 @@ def fit_stage(ws: Workspace) -> dict[str, Any]:
             scores=[TriedScore(**trial) for trial in model.tried_["scores"]],
             rounds=[TriedRound(**trial) for trial in model.tried_.get("unpaired", [])] or None,
         ),
+        searched=searched,
         profile=Profile.of(model.alignment_, X, Y, number_groups(groups)).record,
         unpaired=None if account is None else UnpairedAccount(**account),
         weights=model.weights_.tolist(),
@@ -58,3 +87,51 @@ def fit_stage(ws: Workspace) -> dict[str, Any]:
     )
     write_json(ws.fit_report, report.as_dict())
     return {"pairs": len(groups)}
+
+
+def fit_from(
+    start: Start | None, asked: Asked, groups: int, pairs: int, fit: Callable[[Asked], CSA]
+) -> tuple[CSA, Searched]:
+    """Fit with the choices to begin with, or with a search where these do not do.
+
+    They do where the number of pairs is much what it was when they were searched for, and where
+    held-out retrieval is not worse than that search found by more than the standard error of a
+    mean over groups. A reciprocal rank lies in [0, 1], so with mean m its variance is at most
+    m (1 - m).
+
+    Args:
+        start: choices to begin with; None for none.
+        asked: parameters of `csa.CSA` for a search.
+        groups, pairs: how many are fitted on.
+        fit: takes parameters of `csa.CSA`, returns the fitted model.
+
+    Returns:
+        The fitted model, and which road was taken.
+    """
+    tried: dict[str, Any] = {}
+    if start is None:
+        why = "there were no choices to begin with"
+    elif not 1 / _GROWTH <= pairs / start.pairs <= _GROWTH:
+        why = f"the last search was made on {start.pairs:,} pairs, and there are {pairs:,} now"
+    else:
+        model = fit(asked | start.choices)
+        found = model.alignment_.notes["held_out_mrr"]
+        expected = start.held_out_mrr
+        error = float(np.sqrt(expected * (1 - expected) / groups))
+        tried = {"started_from": start.run_id, "held_out_mrr_of_start": found}
+        if found >= expected - error:
+            why = (
+                f"the champion's choices do: their held-out mean reciprocal rank is {found:.3f}, "
+                f"and it was {expected:.3f} when they were searched for, with a standard error of "
+                f"at most {error:.3f}"
+            )
+            return model, Searched(
+                road="champion", why=why, pairs=start.pairs, held_out_mrr=expected, **tried
+            )
+        why = (
+            f"with the champion's choices the held-out mean reciprocal rank is {found:.3f}, and "
+            f"it was {expected:.3f} when they were searched for"
+        )
+    model = fit(asked)
+    value = model.alignment_.notes.get("held_out_mrr")
+    return model, Searched(road="full", why=why, pairs=pairs, held_out_mrr=value, **tried)

@@ -103,6 +103,13 @@ class Workspace:
         return self.data / "code.json"
 
     @property
+    def start(self) -> Path:
+        """The choices that a fit's search begins with, which DVC compares; see
+        `csa.pipeline.start`.
+        """
+        return self.data / "start.json"
+
+    @property
     def code_memory(self) -> Path:
         """What is known of each source file, so that it is not looked at again."""
         return self.state / "code.json"

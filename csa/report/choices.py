@@ -8,6 +8,8 @@ from csa.params.fit import FitParams
 from csa.results.fit import FitReport, TriedRecipe, TriedScore
 from csa.results.words import spaced
 
+_TAKEN_OVER = "the champion's, as they do on today's pairs too (`fit.search: full` searches anew)"
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -68,8 +70,13 @@ def choices(fit: FitReport, asked: FitParams, views: tuple[str, str]) -> list[Ch
             lambda: _why_hubness(scores),
         ),
     ]
+    taken_over = fit.searched is not None and fit.searched.road == "champion"
     return [
-        Choice(what, taken, why() if given == "auto" else "set in params.yaml")
+        Choice(
+            what,
+            taken,
+            "set in params.yaml" if given != "auto" else _TAKEN_OVER if taken_over else why(),
+        )
         for what, given, taken, why in rows
     ]
 

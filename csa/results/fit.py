@@ -1,6 +1,7 @@
 """fit.json: what `fit` chose, and what it says of itself."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from csa.results.record import Record
 
@@ -104,6 +105,28 @@ class UnpairedAccount(Record):
     label_names: list[str] | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Searched(Record):
+    """Which road a fit took to its choices, and what the next one may be measured by.
+
+    Attributes:
+        road: "full", where everything on `auto` was searched for; "champion", where the champion's
+            choices were taken over.
+        why: in words.
+        pairs, held_out_mrr: of the last full search: how many it was made on, and the mean
+            reciprocal rank inside its folds; that is None where nothing was measured.
+        started_from: id of the run whose choices were tried first; None where none were.
+        held_out_mrr_of_start: what today's folds say of these choices; None where none were tried.
+    """
+
+    road: Literal["full", "champion"]
+    why: str
+    pairs: int
+    held_out_mrr: float | None
+    started_from: str | None = None
+    held_out_mrr_of_start: float | None = None
+
+
 @dataclass(frozen=True)
 class KeptProfile(Record):
     """Numbers of a `csa.checks.profile.Profile`: groups, means (2, r), covariances (2, r, r)."""
@@ -127,6 +150,8 @@ class FitReport(Record):
         diagnostics: what held-out folds say, or in-sample numbers without them; see
             `csa.core.diagnostics`.
         tried: what was compared; None in files of older versions.
+        searched: which road the fit took to its choices; None where everything was set by hand, and
+            in files of older versions.
         profile: what drift is measured against; None in files of older versions.
         unpaired: what items without a partner brought; None without any.
         weights, training_correlations: of the components, shape (r,).
@@ -141,6 +166,7 @@ class FitReport(Record):
     hubness_corrected: bool
     diagnostics: dict[str, float | bool | None]
     tried: Tried | None = None
+    searched: Searched | None = None
     profile: KeptProfile | None = None
     unpaired: UnpairedAccount | None = None
     weights: list[float]

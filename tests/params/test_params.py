@@ -76,6 +76,7 @@ def test_defaults_are_written_out_and_read_back():
         "n_components": "auto",
         "preparation": "auto",
         "hubness": "auto",
+        "search": "auto",
         "folds": 3,
         "seed": 0,
     }

@@ -19,12 +19,13 @@ from typing import IO, Any, Literal, TypeVar
 
 from csa.errors import CSAError, RefusedError, StageError, WorkspaceError
 from csa.operations.cache import settings
-from csa.operations.cache.lock import read_lock, settle
+from csa.operations.cache.lock import read_lock, settle, settle_start
 from csa.operations.cache.objects import open_repo
 from csa.operations.cache.restoring import PAUSES
 from csa.operations.environment import is_verbose, path_of_this_python
 from csa.pipeline.code import PACKAGE, write_hashes
 from csa.pipeline.pools import drop_stale
+from csa.pipeline.start import keep_start
 from csa.pipeline.workspace import Workspace
 
 T = TypeVar("T")
@@ -88,6 +89,7 @@ def ensure_repo(ws: Workspace) -> None:
     write_hashes(ws.code, ws.code_memory)
     drop_stale(ws)
     settle(ws)
+    settle_start(ws)
     if ws.home == ws.state.parent and not ws.is_recipe:
         return
     main = ws.state.parent / ".dvc"
@@ -126,6 +128,7 @@ def status(ws: Workspace) -> list[str]:
         WorkspaceError: DVC cannot read the pipeline.
     """
     write_hashes(ws.code, ws.code_memory)
+    keep_start(ws)
     rest = targets(ws)
 
     def stale(repo: Any) -> list[str]:

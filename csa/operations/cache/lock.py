@@ -15,6 +15,7 @@ import yaml
 
 from csa.errors import ArtifactError
 from csa.operations.cache import leftovers
+from csa.pipeline.start import Start, keep_start, write_start
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_atomic
 
@@ -121,6 +122,22 @@ def _settle_conflict(ws: Workspace) -> bool:
         file=sys.stderr,
     )
     return True
+
+
+def settle_start(ws: Workspace) -> None:
+    """Write the choices that the last fit began with, as dvc.lock has them: whoever checks out
+    another commit, or has a teammate's, finds its fit up to date.
+
+    Args:
+        ws: the workspace whose lock it is.
+    """
+    try:
+        locked = read_lock(ws, lambda stages: stages["fit"]["params"]["data/start.json"]["start"])
+        start = Start.of(locked, "dvc.lock") if locked else None
+    except ArtifactError:
+        keep_start(ws)
+    else:
+        write_start(ws, start)
 
 
 def computed_anew(ws: Workspace) -> list[str]:

@@ -17,11 +17,13 @@ from typing import Any
 
 from csa.errors import InputError, WorkspaceError
 from csa.masking import masked
+from csa.operations import starting
 from csa.operations.cache import believed, dvc, seeding, settings, signed
 from csa.operations.cache.objects import Store, open_repo, stores, stores_of
-from csa.operations.cache.restoring import all_made, made_here, restore
+from csa.operations.cache.restoring import Restored, all_made, made_here, restore
 from csa.operations.opened import Project
 from csa.operations.trust.keys import Key, own_key
+from csa.pipeline.start import read_start, write_start
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import read_json, write_json
 
@@ -212,7 +214,7 @@ def bring_up_to_date(project: Project, stage: str) -> dvc.StageOutcome:
         StageError, RefusedError, WorkspaceError: as for `dvc.compute`.
     """
     ws, started = project.ws, time.perf_counter()
-    found = restore(ws, stage)
+    found = _restored(project, stage)
     kept = stage.startswith("embed@") and seeding.is_kept(project.params, stage[len("embed@") :])
     view = stage.removeprefix("embed@")
     if found.status != "missing":
@@ -226,6 +228,23 @@ def bring_up_to_date(project: Project, stage: str) -> dvc.StageOutcome:
     if found.damaged:
         _mend_remotes(ws, stage)
     return replace(outcome, seconds=round(time.perf_counter() - started, 3))
+
+
+def _restored(project: Project, stage: str) -> Restored:
+    """What the caches had for a stage; for a fit, from any of the choices it could begin with."""
+    found = restore(project.ws, stage)
+    if stage != starting.STAGE or found.status != "missing":
+        return found
+    asked = [read_start(project.ws)]
+    for start in starting.other_starts(project):
+        write_start(project.ws, start)
+        if start in asked:
+            continue
+        asked.append(start)
+        found = restore(project.ws, stage)
+        if found.status != "missing":
+            return found
+    return found
 
 
 def _mend_remotes(ws: Workspace, stage: str) -> None:

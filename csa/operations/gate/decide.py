@@ -30,6 +30,7 @@ from csa.operations.registry.versions import Version
 from csa.operations.runs.items import read_items, run_items
 from csa.operations.runs.records import RunRecord, file_sha256
 from csa.pipeline.workspace import Workspace
+from csa.results.fit import FitReport
 
 Reevaluate = Callable[[Path], pl.DataFrame]
 
@@ -206,6 +207,7 @@ class _Contest:
             "evaluation_id": run.evaluation_id,
             "challenger": vouched.evidence(challenger),
             "champion": vouched.evidence(self.champion) if self.champion else None,
+            "searched": _searched(project.ws, run),
             "held_out": held_out_sketch(items, run.views),
         }
         if not vouched.is_of(challenger, run):
@@ -254,6 +256,15 @@ class _Contest:
             )
         measured = self.reevaluate(downloads.alignment_file(self.project.registry, champion))
         return decide(queries, measured, gate, slices, terms)
+
+
+def _searched(ws: Workspace, run: RunRecord) -> dict[str, Any] | None:
+    """Which road a run's fit took to its choices; None if it does not say."""
+    try:
+        searched = FitReport.read(ws.runs / run.run_id / "fit.json").searched
+    except ArtifactError:
+        return None
+    return None if searched is None else searched.as_dict()
 
 
 def _what_differs(run: RunRecord, champion: Version) -> list[str]:

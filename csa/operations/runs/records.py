@@ -271,7 +271,8 @@ def _git_state(root: Path) -> tuple[str, bool]:
     head = ask("rev-parse", "HEAD")
     if head.returncode:
         return "none", False
-    ours = (f":(exclude,glob,top)**/{name}" for name in ("dvc.lock", "data/code.json"))
+    names = ("dvc.lock", "data/code.json", "data/start.json")
+    ours = (f":(exclude,glob,top)**/{name}" for name in names)
     changed = ask("status", "--porcelain", "--untracked-files=no", "--", ":/", *ours)
     return head.stdout.strip(), bool(changed.stdout.strip())
 
