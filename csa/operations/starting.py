@@ -5,18 +5,22 @@ what a fit began with is known wherever dvc.lock is, and no fit is made anew bec
 has changed.
 """
 
-import json
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import yaml
 
-from csa.errors import ArtifactError
+from csa.errors import ArtifactError, RegistryError
 from csa.features.shards import fingerprint_of_features
 from csa.operations.cache.lock import read_lock
 from csa.operations.forgetting import forgotten
+from csa.operations.ledger.champion import standing
+from csa.operations.ledger.counted import counted
+from csa.operations.ledger.team_ledger import meet_at
 from csa.operations.opened import Project
 from csa.operations.registry import downloads
+from csa.operations.registry.vouched import vouch
 from csa.operations.runs.items import read_items
 from csa.pipeline.start import Start
 from csa.storage.files import read_json
@@ -32,7 +36,7 @@ def other_starts(project: Project) -> Iterator[Start | None]:
         project: whose fit is to be made.
     """
     yield None
-    start = _of_champion(project) if _only_data_changed(project) else None
+    start = start_of_champion(project) if _only_data_changed(project) else None
     if start is not None:
         yield start
 
@@ -61,19 +65,35 @@ def _what_counts(params: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     return params.get("views"), {key: value for key, value in fit.items() if key != "search"}
 
 
-def _of_champion(project: Project) -> Start | None:
-    """The champion's choices; None if there is no champion, it searched for nothing, its features
-    are others, or it was fitted on items that are to be forgotten.
+def start_of_champion(project: Project) -> Start | None:
+    """The champion's choices, if they may be begun with: whoever can write to the registry has to
+    come past the ledger, as with everything else that a version brings.
+
+    Args:
+        project: whose champion.
+
+    Returns:
+        The choices; None if there is no champion, the ledger names another one, nobody vouches for
+        it, it searched for nothing, its features are others, or it was fitted on items that are to
+        be forgotten.
     """
-    champion = project.registry.champion()
-    if champion is None:
-        return None
+    registry = project.registry
     try:
-        run_id = champion.tags["run_id"]
-        encoders: dict[str, Any] = json.loads(champion.tags["encoders"])
-        report = downloads.kept_fit_report(project.registry, run_id, champion)
-        items = read_items(downloads.items_of(project.registry, champion))
+        champion = registry.champion()
+        if champion is None:
+            return None
+        history = counted(project.ws, meet_at(registry, project.model).history)
+        if standing(registry.versions(), history).ledger != champion.version:
+            return None
+        vouch(registry, champion)
+        champion.mapping("records")["fit.json"]  # its hash; versions of before have none
+        run_id, encoders = champion.tags["run_id"], champion.mapping("encoders")
+        report = downloads.kept_fit_report(registry, run_id, champion)
+        items = read_items(downloads.items_of(registry, champion))
     except (ArtifactError, KeyError):
+        return None
+    except RegistryError as error:
+        print(f"note: {error}. The fit searches for its choices anew", file=sys.stderr)
         return None
     here = {view: fingerprint_of_features(project.ws.features(view)) for view in encoders}
     if report is None or encoders != here or forgotten.trained_on(project.ws, items):

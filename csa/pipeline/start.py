@@ -15,6 +15,7 @@ from csa.results.record import Record
 from csa.storage.files import read_json, write_json
 
 _KEY = "start"
+_CHOICES = ("score", "shrinkage", "n_components", "preparation", "hubness")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,26 @@ class Start(Record):
     choices: dict[str, Any]
 
     @classmethod
+    def checked(cls, value: Any, name: str) -> "Start":
+        """What a file holds, if a fit can have left it.
+
+        Args:
+            value: the JSON object.
+            name: of the file, for errors.
+
+        Returns:
+            The choices.
+
+        Raises:
+            ArtifactError: it is no such record, or no fit could make these choices.
+        """
+        start = cls.of(value, name)
+        wrong = _what_is_wrong(start)
+        if wrong:
+            raise ArtifactError(f"{name}: {wrong}; delete it and run `csa run` again")
+        return start
+
+    @classmethod
     def of_report(cls, run_id: str, report: FitReport) -> "Start | None":
         """What a fit leaves to the next one.
 
@@ -42,12 +63,15 @@ class Start(Record):
             report: its fit.json.
 
         Returns:
-            Its choices; None if it searched for nothing, or also learned from unpaired items.
+            Its choices; None if it searched for nothing, also learned from unpaired items, or chose
+            what today's fits do not know.
         """
         from csa.core.scores import SCORES
 
         searched = report.searched
         if searched is None or searched.held_out_mrr is None or report.unpaired is not None:
+            return None
+        if report.score not in SCORES:
             return None
         # named with a shrinkage, the canonical score would be the published one
         free = SCORES[report.score].in_sample
@@ -58,12 +82,28 @@ class Start(Record):
             "preparation": report.preparation,
             "hubness": report.hubness_corrected,
         }
-        return cls(
+        start = cls(
             run_id=run_id,
             pairs=searched.pairs,
             held_out_mrr=searched.held_out_mrr,
             choices=choices,
         )
+        return None if _what_is_wrong(start) else start
+
+
+def _what_is_wrong(start: Start) -> str | None:
+    """Why no fit can have left these choices; None if one can."""
+    from csa.params.fit import FitParams
+
+    if start.pairs < 1 or not 0 <= start.held_out_mrr <= 1:
+        return "its number of pairs or its mean reciprocal rank is none"
+    try:
+        FitParams(**start.choices)
+    except (ValueError, TypeError):
+        possible = False
+    else:
+        possible = start.choices.keys() == set(_CHOICES)
+    return None if possible else "its choices are none that a fit could make"
 
 
 def read_start(ws: Workspace) -> Start | None:
@@ -75,8 +115,6 @@ def read_start(ws: Workspace) -> Start | None:
     Raises:
         ArtifactError: the file is damaged.
     """
-    from csa.params.fit import FitParams
-
     if not ws.start.is_file():
         return None
     held = read_json(ws.start)
@@ -84,14 +122,7 @@ def read_start(ws: Workspace) -> Start | None:
         raise ArtifactError(f"{ws.start}: holds no choices to begin with; delete it and run again")
     if not held[_KEY]:
         return None
-    start = Start.of(held[_KEY], str(ws.start))
-    try:
-        FitParams(**start.choices)
-    except (ValueError, TypeError):
-        raise ArtifactError(
-            f"{ws.start}: its choices are none that a fit could make; delete it and run again"
-        ) from None
-    return start
+    return Start.checked(held[_KEY], str(ws.start))
 
 
 def write_start(ws: Workspace, start: Start | None) -> None:

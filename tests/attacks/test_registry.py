@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import polars as pl
 import pytest
 from team import trust
-from workspaces import STAGES, gate, make_workspace, write_params
+from workspaces import FIT, STAGES, gate, make_workspace, queries_table, run_once, write_params
 
 from csa.errors import ArtifactError, InputError
 from csa.operations.gate.decide import propose
@@ -28,7 +28,10 @@ from csa.operations.registry.registering import register
 from csa.operations.registry.versions import versions_table
 from csa.operations.registry.vouched import is_vouched
 from csa.operations.runs.records import file_sha256, read_record, record_run
+from csa.operations.starting import start_of_champion
 from csa.operations.trust.keys import KEY_VARIABLE, make_key
+from csa.results.fit import Searched
+from csa.storage.files import write_json
 
 pytestmark = pytest.mark.usefixtures("local_registry")
 
@@ -236,6 +239,62 @@ def test_a_planted_version_is_not_accepted_as_champion(attacked):
     assert ledger.history(attacked.ws.ledger, project.model)[-1]["verdict"] == "repair"
     with pytest.raises(ArtifactError, match="not made by a run"):
         lineage.of_model(project, "3")
+
+
+@pytest.fixture
+def searched(tmp_path):
+    """Version 1, the champion, and version 2, which is worse, each of a fit that searched."""
+
+    def edit(ws):
+        found = Searched(road="full", why="", pairs=60, held_out_mrr=0.5)
+        write_json(ws.fit_report, dataclasses.replace(FIT, searched=found).as_dict())
+
+    root = tmp_path / "repo"
+    for quality in (0.8, 0.2):
+        last = run_once(root, queries_table(quality=quality), edit=edit)
+    assert last.champion == 1
+    return Project(last.ws)
+
+
+def run_of(project, number):
+    return project.registry.version(number).tags["run_id"]
+
+
+def test_choices_are_begun_with_only_where_the_ledger_names_the_champion(searched, monkeypatch):
+    assert start_of_champion(searched).run_id == run_of(searched, 1)
+    theirs = planted(searched, dict(searched.registry.version(2).tags))
+    for number in (theirs, 2):
+        searched.registry.set_champion(number)
+        assert start_of_champion(searched) is None, "the alias alone"
+    line = forged(searched)
+    assert start_of_champion(searched).run_id == run_of(searched, line["to"]), "nobody signs here"
+    trust(searched.ws.home, key_at(searched.ws.home / "ours", monkeypatch), "promote")
+    assert start_of_champion(searched) is None
+    searched.registry.set_champion(1)
+    assert start_of_champion(searched).run_id == run_of(searched, 1), "this clone wrote that line"
+
+
+@pytest.mark.parametrize("which", ["file", "hash", "no hash", "run"])
+def test_choices_that_were_swapped_are_not_begun_with(searched, which):
+    version = searched.registry.version(1)
+    for folder in searched.ws.runs.iterdir():  # as in a clone that has only the registry
+        (folder / "fit.json").unlink(missing_ok=True)
+    assert start_of_champion(searched) is not None
+    with searched.registry.writing() as client:
+        uri = client.get_run(version.mlflow_run).info.artifact_uri
+        file = Path(uri.removeprefix("file://")) / "fit.json"
+        if which != "run":
+            theirs = json.loads(file.read_text()) | {"preparation": ["root", "root"]}
+            file.write_text(json.dumps(theirs))
+        changed = {
+            "file": {},
+            "hash": {"records": json.dumps({"fit.json": file_sha256(file)})},
+            "no hash": {"records": "{}"},
+            "run": {"run_id": run_of(searched, 2)},
+        }
+        for key, value in changed[which].items():
+            client.set_model_version_tag(searched.model, "1", key, value)
+    assert start_of_champion(searched) is None
 
 
 def forged(project, key=None, **changes):

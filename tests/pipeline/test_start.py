@@ -8,11 +8,13 @@ import pytest
 import yaml
 from measured import FIT
 from own_project import Project
+from team import trust
 
 from csa.core.estimator import CSA
 from csa.errors import ArtifactError
 from csa.operations.ledger import ledger
 from csa.operations.opened import Project as Registered
+from csa.operations.trust.keys import KEY_VARIABLE, make_key
 from csa.params.fit import FitParams
 from csa.pipeline.fit import fit_from
 from csa.pipeline.start import Start, keep_start, read_start, write_start
@@ -103,6 +105,7 @@ def test_what_was_set_by_hand_is_no_start():
     assert Start.of_report("a", replace(FIT, searched=None)) is None
     unmeasured = Searched(road="full", why="", pairs=9, held_out_mrr=None)
     assert Start.of_report("a", searched_report(searched=unmeasured)) is None
+    assert Start.of_report("a", searched_report(score="of_a_newer_csa")) is None
 
 
 def test_the_file_is_read_as_it_was_written_and_refused_where_it_is_damaged(tmp_path, search):
@@ -118,9 +121,14 @@ def test_the_file_is_read_as_it_was_written_and_refused_where_it_is_damaged(tmp_
         ws.start.write_text(damaged)
         with pytest.raises(ArtifactError, match=r"start\.json"):
             read_start(ws)
-    write_start(ws, replace(start, choices={"score": "best"}))
-    with pytest.raises(ArtifactError, match="choices are none that a fit could make"):
-        read_start(ws)
+    for choices in ({"score": "best"}, {}, start.choices | {"folds": 2}):
+        write_start(ws, replace(start, choices=choices))
+        with pytest.raises(ArtifactError, match="choices are none that a fit could make"):
+            read_start(ws)
+    for numbers in ({"pairs": 0}, {"held_out_mrr": 1.5}, {"held_out_mrr": float("nan")}):
+        write_start(ws, replace(start, **numbers))
+        with pytest.raises(ArtifactError, match=r"start\.json"):
+            read_start(ws)
 
 
 @pytest.fixture(scope="module")
@@ -163,13 +171,20 @@ def test_dvc_alone_gives_the_same_bytes_from_the_same_start(nights, tmp_path):
 
 
 @pytest.mark.pipeline
-def test_a_clone_without_a_registry_takes_the_start_from_the_lock(nights, tmp_path):
+@pytest.mark.parametrize("keys", [False, True], ids=["no keys", "trusted keys"])
+def test_a_clone_with_neither_registry_nor_cache_comes_to_the_locks_bytes(
+    nights, tmp_path, keys, monkeypatch
+):
     nights.git("clone", "-q", str(nights.root), str(tmp_path / "mate"))
     mate = Project(tmp_path / "mate")
     mate.ws.start.unlink()
-    mate.run_here()
+    if keys:
+        monkeypatch.setenv(KEY_VARIABLE, str(tmp_path / "key"))
+        trust(mate.root, make_key()[0], "compute")
+    done = mate.run_here()
+    assert {stage["stage"]: stage["status"] for stage in done["stages"]}["fit"] == "ran"
     assert mate.hashes() == nights.second
-    assert mate.git("status", "--porcelain").stdout == ""
+    assert mate.git("status", "--porcelain", "--untracked-files=no").stdout == ""
 
 
 @pytest.mark.pipeline

@@ -19,13 +19,12 @@ from typing import IO, Any, Literal, TypeVar
 
 from csa.errors import CSAError, RefusedError, StageError, WorkspaceError
 from csa.operations.cache import settings
-from csa.operations.cache.lock import read_lock, settle, settle_start
+from csa.operations.cache.lock import read_lock, settle, settle_start, write_declared
 from csa.operations.cache.objects import open_repo
 from csa.operations.cache.restoring import PAUSES
 from csa.operations.environment import is_verbose, path_of_this_python
-from csa.pipeline.code import PACKAGE, write_hashes
+from csa.pipeline.code import PACKAGE
 from csa.pipeline.pools import drop_stale
-from csa.pipeline.start import keep_start
 from csa.pipeline.workspace import Workspace
 
 T = TypeVar("T")
@@ -86,7 +85,7 @@ def ensure_repo(ws: Workspace) -> None:
 
     A project has its committed `.dvc/config`; nothing is done there.
     """
-    write_hashes(ws.code, ws.code_memory)
+    write_declared(ws)
     drop_stale(ws)
     settle(ws)
     settle_start(ws)
@@ -127,8 +126,7 @@ def status(ws: Workspace) -> list[str]:
     Raises:
         WorkspaceError: DVC cannot read the pipeline.
     """
-    write_hashes(ws.code, ws.code_memory)
-    keep_start(ws)
+    write_declared(ws)
     rest = targets(ws)
 
     def stale(repo: Any) -> list[str]:

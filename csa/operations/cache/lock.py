@@ -15,6 +15,7 @@ import yaml
 
 from csa.errors import ArtifactError
 from csa.operations.cache import leftovers
+from csa.pipeline.code import write_hashes
 from csa.pipeline.start import Start, keep_start, write_start
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_atomic
@@ -28,6 +29,17 @@ _CONFLICT = re.compile(
 # What DVC holds each value of a file's entry to.
 _TYPES = {"path": str, "md5": str, "hash": str, "size": int, "nfiles": int, "isexec": bool}
 _PAST = 200  # so many commits of dvc.lock are looked at
+
+
+def write_declared(ws: Workspace) -> None:
+    """Write the two small files that dvc.yaml names as inputs and that csa alone knows: the hashes
+    of the stages' code, and, where there are none, the choices that a fit begins with.
+
+    Args:
+        ws: whose.
+    """
+    write_hashes(ws.code, ws.code_memory)
+    keep_start(ws)
 
 
 def settle(ws: Workspace) -> bool:
@@ -133,7 +145,7 @@ def settle_start(ws: Workspace) -> None:
     """
     try:
         locked = read_lock(ws, lambda stages: stages["fit"]["params"]["data/start.json"]["start"])
-        start = Start.of(locked, "dvc.lock") if locked else None
+        start = Start.checked(locked, "dvc.lock") if locked else None
     except ArtifactError:
         keep_start(ws)
     else:

@@ -34,10 +34,18 @@ class Restored:
     Attributes:
         status: unchanged, where all is in place; restored; missing, where it has to be computed.
         damaged: what was damaged in a cache, as a person is told.
+        known: whether a result for these very inputs is known, as dvc.lock, a note of this machine
+            or a signature names it, though no cache has it whole.
     """
 
     status: Literal["unchanged", "restored", "missing"]
     damaged: tuple[str, ...] = ()
+    known: bool = False
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether what comes of these inputs is there, or is known."""
+        return self.known or self.status != "missing"
 
 
 def restore(ws: Workspace, name: str) -> Restored:
@@ -122,8 +130,9 @@ def _restore(ws: Workspace, repo: Any, stage: Any) -> Restored:
             )
         if not stage.changed():
             return Restored("unchanged")
-        wanted = _question(stage)
+        wanted, known = _question(stage), False
         for made, files in _proven(ws, stage.name, wanted, held) if wanted else ():
+            known = True
             try:
                 fetched = held.fetch(made)
                 if files is not None:
@@ -136,7 +145,9 @@ def _restore(ws: Workspace, repo: Any, stage: Any) -> Restored:
             return Restored("restored", tuple(held.damaged))
         if wanted is not None and not held.damaged:
             _tell_unproven(ws, stage.name, wanted, held)
-        return Restored("missing", tuple(held.damaged))
+        # where keys are trusted a lock proves no result, and yet it says what the team's came of
+        known = known or (wanted is not None and any(_locked(ws, stage.name, wanted)))
+        return Restored("missing", tuple(held.damaged), known)
 
 
 def _question(stage: Any) -> Made | None:

@@ -231,9 +231,12 @@ def bring_up_to_date(project: Project, stage: str) -> dvc.StageOutcome:
 
 
 def _restored(project: Project, stage: str) -> Restored:
-    """What the caches had for a stage; for a fit, from any of the choices it could begin with."""
+    """What the caches had for a stage. A fit is asked for from each of the choices that it could
+    begin with, until one of them is known to have been begun with: what the caches lack of that
+    fit is computed from the same choices, and so comes to the same bytes.
+    """
     found = restore(project.ws, stage)
-    if stage != starting.STAGE or found.status != "missing":
+    if stage != starting.STAGE or found.is_settled:
         return found
     asked = [read_start(project.ws)]
     for start in starting.other_starts(project):
@@ -242,7 +245,7 @@ def _restored(project: Project, stage: str) -> Restored:
             continue
         asked.append(start)
         found = restore(project.ws, stage)
-        if found.status != "missing":
+        if found.is_settled:
             return found
     return found
 
