@@ -38,9 +38,10 @@ def suspects(
     """Rank the training pairs by how mislabelled they look. Each is scored by a fit without it.
 
     It prints the most suspect pairs, and writes the whole ranking to
-    data/suspects/suspects.parquet. To leave pairs out, review the list of --drop and save it as
-    exclude.csv (for a recipe, as RECIPE.exclude.csv beside RECIPE.yaml): the next `csa run` fits
-    without them.
+    data/suspects/suspects.parquet. To leave pairs out, review the list of --drop and add its
+    lines to exclude.csv (for a recipe, to RECIPE.exclude.csv beside RECIPE.yaml): the next
+    `csa run` fits without them. Do not write over a file that is there: it keeps out what was
+    forgotten.
 
     \b
     Examples:
