@@ -176,6 +176,7 @@ def having(table: "pl.DataFrame", condition: str) -> "pl.DataFrame":
     Raises:
         InputError: no such column, or no condition.
 
+    >>> import polars as pl
     >>> having(pl.DataFrame({"version": [2, 1], "mrr_back": [0.2, 0.1]}), "mrr_back > 0.15").rows()
     [(2, 0.2)]
     """
