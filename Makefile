@@ -1,5 +1,7 @@
-# The README's commands. Each installs what it needs: .venv is made anew whenever the constraints or pyproject.toml change. Python compiles what is
-# imported (--no-compile): to compile all that is installed takes minutes.
+# The README's commands. Each installs what it needs: .venv is made anew whenever the constraints or pyproject.toml change. To compile all that is
+# installed takes minutes, so Python compiles what is imported (--no-compile), and keeps it: where the environment forbids that, as many images of
+# containers do, every command would compile MLflow and torch anew.
+export PYTHONDONTWRITEBYTECODE :=
 PYTHON ?= python3.11
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -103,6 +105,7 @@ faults: $(STAMP)
 $(STAMP): constraints.txt pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -W ignore -c 'import dvc.repo, mlflow, prefect.flows, torch'
 	touch $@
 
 clean:

@@ -232,8 +232,8 @@ def doctor(as_json: bool) -> None:
     """Check the installation, and say how to mend what is wrong.
 
     It looks at the versions, at the two pinned packages whose other versions break silently, at the
-    state folder and at the built-in encoders. It prints a line for each check. The exit code is 1
-    when a check fails.
+    state folder, at the built-in encoders, and at whether Python keeps what it compiles. It prints
+    a line for each check. The exit code is 1 when a check fails.
 
     \b
     Example:

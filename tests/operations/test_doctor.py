@@ -1,6 +1,9 @@
 """The checks of the installation, and that they can fail."""
 
 import json
+import re
+import shlex
+import subprocess
 
 import pytest
 from click.testing import CliRunner
@@ -37,6 +40,26 @@ def test_the_device_is_named_or_missed(monkeypatch):
     monkeypatch.setenv("CSA_DEVICE", "cuda:99")
     check = doctor._guarded("device", doctor._device)
     assert not check.ok and check.remedy.startswith("compute.device is cuda:99, and torch")
+
+
+@pytest.mark.parametrize("forbidden", ["by the environment", "by the file system"])
+def test_packages_that_every_command_would_compile_are_told(tmp_path, monkeypatch, forbidden):
+    package = tmp_path / "slow_to_import" / "__init__.py"
+    package.parent.mkdir()
+    package.write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(doctor, "_SLOW", ("slow_to_import",))
+    monkeypatch.setattr("sys.dont_write_bytecode", False)
+    assert doctor._bytecode().ok, "the first import compiles it, and keeps that"
+    if forbidden == "by the environment":
+        monkeypatch.setattr("sys.dont_write_bytecode", True)
+    else:
+        monkeypatch.setattr(doctor.os, "access", lambda path, right: False)
+    check = doctor._bytecode()
+    assert not check.ok and "slow_to_import would be compiled by every command" in check.found
+    remedy = shlex.split(re.search("`(.+)`", check.remedy)[1])
+    assert subprocess.run(remedy, check=False).returncode == 0
+    assert doctor._bytecode() == doctor.Check("bytecode", True, "kept")
 
 
 def test_a_failed_check_is_exit_code_1_with_its_remedy(monkeypatch):

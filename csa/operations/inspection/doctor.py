@@ -1,11 +1,14 @@
 """Checks of the installation that a person would otherwise learn of the hard way."""
 
+import os
 import platform
 import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
+from importlib.util import cache_from_source, find_spec
+from pathlib import Path
 from typing import Any
 
 from packaging.requirements import Requirement
@@ -27,6 +30,7 @@ _WHY = {
     "torch": "features are computed with this torch",
     "transformers": "encoders are loaded with transformers 5",
 }
+_SLOW = ("mlflow", "torch")  # to import; compiling them takes longer than all the rest
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ def diagnose() -> list[Check]:
         _guarded("workspace", _workspace),
         _guarded("state folder", _state),
         _git(),
+        _bytecode(),
         _guarded("encoders", _encoders),
         _guarded("device", _device),
     ]
@@ -141,6 +146,26 @@ def _git() -> Check:
     found = shutil.which("git") is not None
     return Check(
         "git", found, "found" if found else "not found", "install git: DVC and lineage need it"
+    )
+
+
+def _bytecode() -> Check:
+    """Whether Python keeps what it compiles. Where it must not, as PYTHONDONTWRITEBYTECODE asks for
+    in many images of containers, and pip compiled nothing, every command compiles anew.
+    """
+    sources = [Path(found.origin) for name in _SLOW if (found := find_spec(name)) and found.origin]
+    missing = [file for file in sources if not Path(cache_from_source(str(file))).is_file()]
+    kept = all(os.access(file.parent, os.W_OK) for file in missing) and not sys.dont_write_bytecode
+    if not missing or kept:
+        return Check("bytecode", True, "kept")
+    where = missing[0].parent.parent
+    return Check(
+        "bytecode",
+        False,
+        f"{', '.join(file.parent.name for file in missing)} would be compiled by every command, "
+        f"for seconds",
+        f"compile what is installed once: `{sys.executable} -m compileall -q -j 0 {where}`; it "
+        f"needs the right to write there",
     )
 
 
