@@ -96,7 +96,7 @@ def run(project: Project, step: Runner = plainly, ask: Approver = nobody) -> Ret
         )
         step(page)
         seen = seen if current is None else current.result()
-    if known is None:
+    if known is None and project.registry.database is not None:
         standing_seen.look(project)  # MLflow is open; `csa status` need not open it for this
     if step(Step("push", "push", lambda: _push(project))):
         finished.note(project, result, seen)

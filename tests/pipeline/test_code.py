@@ -47,8 +47,8 @@ def stale(before):
 EDITS = {
     "a setting that fit passes": (
         "pipeline/fit.py",
-        "CSA(**asked)",
-        "CSA(**asked | {'folds': 3})",
+        "CSA(**parameters)",
+        "CSA(**parameters | {'folds': 3})",
         ["fit"],
     ),
     "another key in the metrics": (
@@ -137,7 +137,7 @@ def test_what_is_known_of_a_file_is_remembered_and_damage_is_no_obstacle(package
     memory = tmp_path / "code.json"
     hashes = code.stage_hashes(memory)
     assert code.stage_hashes(memory) == hashes
-    edit(package, "pipeline/fit.py", "CSA(**asked)", "CSA(**asked, folds=3)")
+    edit(package, "pipeline/fit.py", "CSA(**parameters)", "CSA(**parameters, folds=3)")
     assert code.stage_hashes(memory)["fit"] != hashes["fit"]
     for damage in (b"", b"{", b"[]", b'{"a": 1}', b'{"a": [1]}'):
         memory.write_bytes(damage)
