@@ -28,6 +28,7 @@ Command = Callable[[int], tuple[list[str], dict[str, str]]]
 """A port -> the command of a server there, and its variables."""
 _FOR_ONE_RUN = {
     "PREFECT_UI_ENABLED": "0",
+    "PREFECT_SERVER_REGISTER_BLOCKS_ON_START": "0",
     "PREFECT__SERVER_EPHEMERAL": "1",
     "PREFECT__SERVER_FINAL": "1",
 }

@@ -25,6 +25,7 @@ from csa.operations.runs.records import read_record
 from csa.operations.runs.result import RetrainResult
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import read_json, write_json
+from csa.storage.written_yaml import read_yaml
 
 # What says which stages there are, and where results are shared, beside what dvc.lock lists.
 _SETTINGS = (
@@ -45,7 +46,7 @@ def stamp(ws: Workspace) -> str | None:
     Files are looked up, not read: of each, path, size, inode and the time of its last change.
     """
     try:
-        locked = yaml.load((ws.root / "dvc.lock").read_bytes(), Loader=_loader())["stages"]
+        locked = read_yaml((ws.root / "dvc.lock").read_bytes())["stages"]
         named = {
             entry["path"]
             for stage in locked.values()
@@ -143,7 +144,3 @@ def _states(path: Path, name: str) -> Iterator[str]:
 
 def _file(ws: Workspace) -> Path:
     return ws.state / "finished" / f"{ws.name}.json"
-
-
-def _loader() -> Any:
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)

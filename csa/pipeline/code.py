@@ -96,9 +96,17 @@ def modules_of(module: str) -> list[str]:
     return sorted(_Sources(PACKAGE, {}).closure(module))
 
 
-def files_of(module: str) -> list[Path]:
-    """The files of all modules that a module needs when it runs, itself among them, in order."""
-    sources = _Sources(PACKAGE, {})
+def files_of(module: str, memory: Path | None = None) -> list[Path]:
+    """The files of all modules that a module needs when it runs, itself among them, in order.
+
+    Args:
+        module: its dotted name.
+        memory: see `stage_hashes`; it is read and not added to.
+
+    Returns:
+        Paths.
+    """
+    sources = _Sources(PACKAGE, _recall(memory))
     return sorted(filter(None, map(sources.file, sources.closure(module, frozenset()))))
 
 

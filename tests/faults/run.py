@@ -176,15 +176,12 @@ def _place(file, name):
 
 def warm():
     """In the server, once: what every process of DVC or MLflow would make for itself."""
-    from dvc.cli import parser
-    from mlflow.utils import requirements_utils
+    from warm import remember
 
     from csa.pipeline import code
 
-    requirements_utils._init_modules_to_packages_map()
+    remember()
     code.stage_hashes()
-    made = parser.get_main_parser()
-    parser.get_main_parser = lambda: made
 
 
 def main():

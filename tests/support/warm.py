@@ -72,7 +72,20 @@ def main():
     assert "prefect" not in sys.modules
     address = sys.argv[1]
     forks.Popen.address, subprocess.Popen = address, forks.Popen
+    remember()
     forks.serve(address, fresh, lambda: None)
+
+
+def remember():
+    """What each process of DVC's or MLflow's would make for itself: DVC's parser of its command
+    line, and MLflow's list of what is installed.
+    """
+    from dvc.cli import parser
+    from mlflow.utils import requirements_utils
+
+    requirements_utils._init_modules_to_packages_map()
+    made = parser.get_main_parser()
+    parser.get_main_parser = lambda: made
 
 
 def fresh():

@@ -19,6 +19,7 @@ from csa.pipeline.code import write_hashes
 from csa.pipeline.start import Start, keep_start, write_start
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_atomic
+from csa.storage.written_yaml import read_yaml
 
 _Taken = TypeVar("_Taken")
 
@@ -185,7 +186,7 @@ def read_lock(ws: Workspace, take: Callable[[Any], _Taken]) -> _Taken:
     """
     path = ws.root / "dvc.lock"
     try:
-        return take(yaml.safe_load(path.read_text(encoding="utf-8"))["stages"])
+        return take(read_yaml(path.read_text(encoding="utf-8"))["stages"])
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise ArtifactError(
             f"{path}: missing, damaged or incomplete ({error!r}); run `csa run`"
@@ -263,7 +264,7 @@ def _committed(ws: Workspace) -> str:
 
 def _stages(text: str) -> dict[str, Any] | None:
     try:
-        stages = yaml.safe_load(text)["stages"]
+        stages = read_yaml(text)["stages"]
     except (yaml.YAMLError, TypeError, KeyError):
         return None
     return stages if isinstance(stages, dict) else None

@@ -20,6 +20,7 @@ import yaml
 from csa.operations.cache import settings
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import json_of
+from csa.storage.written_yaml import read_yaml
 
 _OID = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _OF_ENTRY = {"cmd", "deps", "params", "outs"}
@@ -185,7 +186,7 @@ class Store:
             info = self.fs.info(path)
             if info["type"] != "file" or (info.get("size") or 0) > _LARGEST_ENTRY:
                 return None
-            return Made.of(yaml.load(self.read(path), Loader=_loader()), path)
+            return Made.of(read_yaml(self.read(path)), path)
         except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, OSError):
             return None
 
@@ -330,10 +331,6 @@ def is_whole(file: Path, oid: str) -> bool:
 
 def _md5(content: bytes) -> str:
     return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
-def _loader() -> Any:
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def stores_of(repo: Any) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from csa.operations.inspection import lineage
 from csa.operations.opened import Project
 from csa.pipeline.workspace import Workspace
 from csa.questions.stored_graphs import folder_of
+from csa.storage.written_yaml import read_yaml
 
 _BESIDE_STAGES = (
     "report.html",
@@ -220,7 +221,7 @@ def _empty(ws: Workspace) -> None:
     """
     lock = ws.root / "dvc.lock"
     try:
-        stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"].values()
+        stages = read_yaml(lock.read_text(encoding="utf-8"))["stages"].values()
         written = [ws.root / out["path"] for stage in stages for out in stage["outs"]]
     except (OSError, yaml.YAMLError, KeyError, TypeError):
         written = [ws.pairs, ws.quarantine, ws.data / "features", ws.evaluation]

@@ -51,7 +51,7 @@ def log_model(ws: Workspace, run: RunRecord, metrics: EvaluationMetrics) -> Any:
         # to the byte what was recorded; DVC may have put a link there, which MLflow refuses
         artifacts["alignment"] = str(shutil.copyfile(ws.alignment, folder / ALIGNMENT))
         artifacts |= {f"weights_{view}": str(folder / at) for view, at in carried.items()}
-        pack_code(folder / "csa.zip")
+        pack_code(folder / "csa.zip", ws.code_memory)
         return mlflow.pyfunc.log_model(
             name="alignment",
             python_model=str(Path(__file__).with_name("mlflow_model.py")),
