@@ -12,6 +12,7 @@ from typing import Any, TextIO
 # is no UTF-8. A carriage return is a progress bar's on standard error; elsewhere it hides text.
 _STEERS = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 _OUT, _ERR = re.compile(f"[{_STEERS}\r]"), re.compile(f"[{_STEERS}]")
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 
 class Visible:
@@ -56,6 +57,21 @@ def visible(text: str) -> str:
     'a cat\\\\x1b[2J'
     """
     return _OUT.sub(_escape, text)
+
+
+def uncoloured(text: str) -> str:
+    """A text without the escape sequences that colour it.
+
+    Args:
+        text: what another program wrote.
+
+    Returns:
+        The same letters.
+
+    >>> uncoloured("\\x1b[31mERROR\\x1b[39m: no space left")
+    'ERROR: no space left'
+    """
+    return _COLOUR.sub("", text)
 
 
 @contextmanager

@@ -63,6 +63,9 @@ data.mkdir(exist_ok=True)
 source = pathlib.Path("source.txt").read_text().strip()
 if source == "bad":
     sys.exit(print("csa: error: row 3: empty caption", file=sys.stderr) or 2)
+if source == "coloured":
+    print("\\x1b[0mcsa: error: \\x1b[1mrow 3\\x1b[0m: empty caption", file=sys.stderr)
+    sys.exit(2)
 if source == "crash":
     raise RuntimeError("disk on fire")
 if source == "slow":
@@ -250,6 +253,10 @@ def test_a_stages_own_error_is_the_message(ws, capfd):
     with pytest.raises(StageError, match=r"^row 3: empty caption$"):
         repro(ws, "ingest")
     assert capfd.readouterr().err == ""
+    (ws.root / "source.txt").write_text("coloured")
+    with pytest.raises(StageError, match=r"^row 3: empty caption$"):
+        repro(ws, "ingest")
+    assert capfd.readouterr().err == "", "colours do not hide whose words these are"
 
 
 def test_other_failures_end_with_the_last_lines(ws):

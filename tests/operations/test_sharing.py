@@ -139,6 +139,7 @@ def test_a_remote_out_of_reach_is_said_and_tried_again(repo, tmp_path, monkeypat
     assert said.startswith("nothing was pushed to team, the next run tries again (dvc push failed")
     assert "failed to transfer" in said, "DVC's reason is said"
     assert "\x1b" not in said and "troubles" not in said, "and nothing else of DVC's"
+    assert sharing._in_short("a" * 500 + "b" * 5000 + "c" * 399) == f"{'a' * 200} … b{'c' * 399}"
     store.unlink()
     assert sharing.push(ws).said.endswith("to team")
 

@@ -26,6 +26,7 @@ from csa.operations.environment import is_verbose, path_of_this_python
 from csa.pipeline.code import PACKAGE
 from csa.pipeline.pools import drop_stale
 from csa.pipeline.workspace import Workspace
+from csa.storage.terminal import uncoloured
 
 T = TypeVar("T")
 
@@ -226,12 +227,10 @@ def _who(finished: _Finished) -> str:
 
 
 def _failure(stage: str, finished: _Finished) -> CSAError:
-    refused = [line.removeprefix(_REFUSAL) for line in finished.err if line.startswith(_REFUSAL)]
+    refused = [x.removeprefix(_REFUSAL) for x in finished.err if x.startswith(_REFUSAL)]
     if refused:
         return RefusedError(refused[-1])
-    own = [
-        line.removeprefix(_STAGE_ERROR) for line in finished.err if line.startswith(_STAGE_ERROR)
-    ]
+    own = [x.removeprefix(_STAGE_ERROR) for x in finished.err if x.startswith(_STAGE_ERROR)]
     if own:
         return StageError(own[-1])
     if finished.says(*_BUSY):
@@ -325,7 +324,8 @@ def _answer(ws: Workspace, *arguments: str, timeout: float | None) -> _Finished:
         )
     except subprocess.TimeoutExpired:
         raise DvcError(f"dvc {arguments[0]} in {ws.root} timed out after {timeout:.0f} s") from None
-    return _Finished(done.returncode, done.stdout.splitlines(), done.stderr.splitlines())
+    out, err = (uncoloured(said).splitlines() for said in (done.stdout, done.stderr))
+    return _Finished(done.returncode, out, err)
 
 
 def _environment() -> dict[str, str]:
@@ -376,7 +376,7 @@ def _forward(stream: IO[bytes], shown: Callable[[str], bool]) -> list[str]:
     while chunk := os.read(stream.fileno(), 65536):
         *pieces, rest = re.split(rb"(?<=[\r\n])", rest + chunk)
         for piece in pieces:
-            text = piece.decode("utf-8", errors="replace")
+            text = uncoloured(piece.decode("utf-8", errors="replace"))
             whole = text.endswith("\n")
             if whole and text.strip():
                 lines.append(text.rstrip())

@@ -32,6 +32,7 @@ _PAUSE_SECONDS = 2.0
 _DAMAGED = ".dir is corrupted"  # DVC's words of a list of files that it cannot read
 _UNMENDED = "note: {} could not be mended ({})"
 _PUSH_SECONDS = 3600.0  # a remote that hangs
+_MOST_SAID = 600
 # Faults that come again: trying once more only takes time.
 _HOPELESS = (
     "AccessDenied",
@@ -158,7 +159,16 @@ def push(ws: Workspace) -> Push:
                 return Push(False, said)
             write_json(noted, wanted)
             return Push(True, f"pushed to {name}")
-    return Push(False, f"nothing was pushed to {name}, the next run tries again ({said[:200]})")
+    return Push(
+        False, f"nothing was pushed to {name}, the next run tries again ({_in_short(said)})"
+    )
+
+
+def _in_short(said: str) -> str:
+    """What DVC said: its beginning, and its end, where the cause stands. Paths may fill pages."""
+    if len(said) <= _MOST_SAID:
+        return said
+    return f"{said[: _MOST_SAID // 3]} … {said[-2 * _MOST_SAID // 3 :]}"
 
 
 def _confirm(ws: Workspace, remote: str, key: Key | None) -> str:
