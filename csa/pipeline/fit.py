@@ -28,6 +28,13 @@ from csa.storage.files import write_json
 
 # What suits some pairs suits other numbers of them too, within this factor.
 _GROWTH = 1.25
+# How many standard errors of the difference say that choices have become worse.
+_ERRORS = 2.0
+
+_NONE = (
+    "data/start.json names no choices to begin with; where a champion could have given some, "
+    "`csa run` said why not"
+)
 
 Asked = dict[str, Any]
 """Parameters of `csa.CSA`."""
@@ -54,7 +61,7 @@ def fit_stage(ws: Workspace) -> dict[str, Any]:
     if settings.searches:
         start = read_start(ws) if settings.search == "auto" and alone else None
         counts = (len(np.unique(groups)), len(groups))
-        model, searched = fit_from(start, asked, *counts, fit)
+        model, searched = fit_from(start, asked, *counts, fit, _why_none(settings, alone))
         logging.getLogger("csa").info("%s", searched.why)
     else:
         model = fit(asked)
@@ -89,49 +96,64 @@ def fit_stage(ws: Workspace) -> dict[str, Any]:
     return {"pairs": len(groups)}
 
 
+def _why_none(settings: FitParams, alone: bool) -> str:
+    """Why a fit that has no choices to begin with has none, as far as its inputs say so: the same
+    inputs have to leave the same fit.json everywhere.
+    """
+    if settings.search != "auto":
+        return f"`fit.search` is {settings.search}"
+    if not alone:
+        return "a fit with unpaired items always searches"
+    return _NONE
+
+
 def fit_from(
-    start: Start | None, asked: Asked, groups: int, pairs: int, fit: Callable[[Asked], CSA]
+    start: Start | None,
+    asked: Asked,
+    groups: int,
+    pairs: int,
+    fit: Callable[[Asked], CSA],
+    why_none: str = _NONE,
 ) -> tuple[CSA, Searched]:
     """Fit with the choices to begin with, or with a search where these do not do.
 
     They do where the number of pairs is much what it was when they were searched for, and where
-    held-out retrieval is not worse than that search found by more than the standard error of a
-    mean over groups. A reciprocal rank lies in [0, 1], so with mean m its variance is at most
-    m (1 - m).
+    held-out retrieval is not worse than that search found by more than two standard errors of the
+    difference. Both are means over groups in folds of their own: one new group moves most others
+    to other folds, and so among other candidates. A reciprocal rank lies in [0, 1], so with mean m
+    its variance is at most m (1 - m).
 
     Args:
         start: choices to begin with; None for none.
         asked: parameters of `csa.CSA` for a search.
         groups, pairs: how many are fitted on.
         fit: takes parameters of `csa.CSA`, returns the fitted model.
+        why_none: why there are no choices to begin with, where there are none.
 
     Returns:
         The fitted model, and which road was taken.
     """
     tried: dict[str, Any] = {}
     if start is None:
-        why = "there were no choices to begin with"
+        why = why_none
     elif not 1 / _GROWTH <= pairs / start.pairs <= _GROWTH:
         why = f"the last search was made on {start.pairs:,} pairs, and there are {pairs:,} now"
     else:
         model = fit(asked | start.choices)
         found = model.alignment_.notes["held_out_mrr"]
         expected = start.held_out_mrr
-        error = float(np.sqrt(expected * (1 - expected) / groups))
+        error = float(np.sqrt(2 * expected * (1 - expected) / groups))
         tried = {"started_from": start.run_id, "held_out_mrr_of_start": found}
-        if found >= expected - error:
-            why = (
-                f"the champion's choices do: their held-out mean reciprocal rank is {found:.3f}, "
-                f"and it was {expected:.3f} when they were searched for, with a standard error of "
-                f"at most {error:.3f}"
-            )
+        compared = (
+            f"the held-out mean reciprocal rank is {found:.3f}, it was {expected:.3f} when they "
+            f"were searched for, and the standard error of the difference is at most {error:.3f}"
+        )
+        if found >= expected - _ERRORS * error:
+            why = f"the champion's choices do: {compared}"
             return model, Searched(
                 road="champion", why=why, pairs=start.pairs, held_out_mrr=expected, **tried
             )
-        why = (
-            f"with the champion's choices the held-out mean reciprocal rank is {found:.3f}, and "
-            f"it was {expected:.3f} when they were searched for"
-        )
+        why = f"the champion's choices do no longer: {compared}"
     model = fit(asked)
     value = model.alignment_.notes.get("held_out_mrr")
     return model, Searched(road="full", why=why, pairs=pairs, held_out_mrr=value, **tried)

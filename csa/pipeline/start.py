@@ -55,33 +55,21 @@ class Start(Record):
         return start
 
     @classmethod
-    def of_report(cls, run_id: str, report: FitReport) -> "Start | None":
+    def of_fit(cls, run_id: str, report: FitReport, choices: dict[str, Any]) -> "Start | None":
         """What a fit leaves to the next one.
 
         Args:
             run_id: of its run.
-            report: its fit.json.
+            report: its fit.json, which says what its search found.
+            choices: as its alignment gives them.
 
         Returns:
             Its choices; None if it searched for nothing, also learned from unpaired items, or chose
             what today's fits do not know.
         """
-        from csa.core.scores import SCORES
-
         searched = report.searched
         if searched is None or searched.held_out_mrr is None or report.unpaired is not None:
             return None
-        if report.score not in SCORES:
-            return None
-        # named with a shrinkage, the canonical score would be the published one
-        free = SCORES[report.score].in_sample
-        choices = {
-            "score": report.score,
-            "shrinkage": "auto" if free else report.shrinkage,
-            "n_components": report.n_components if SCORES[report.score].truncated else "auto",
-            "preparation": report.preparation,
-            "hubness": report.hubness_corrected,
-        }
         start = cls(
             run_id=run_id,
             pairs=searched.pairs,

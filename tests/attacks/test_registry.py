@@ -28,7 +28,7 @@ from csa.operations.registry.registering import register
 from csa.operations.registry.versions import versions_table
 from csa.operations.registry.vouched import is_vouched
 from csa.operations.runs.records import file_sha256, read_record, record_run
-from csa.operations.starting import start_of_champion
+from csa.operations.starting import NoStartError, start_of_champion
 from csa.operations.trust.keys import KEY_VARIABLE, make_key
 from csa.results.fit import Searched
 from csa.storage.files import write_json
@@ -265,21 +265,31 @@ def test_choices_are_begun_with_only_where_the_ledger_names_the_champion(searche
     theirs = planted(searched, dict(searched.registry.version(2).tags))
     for number in (theirs, 2):
         searched.registry.set_champion(number)
-        assert start_of_champion(searched) is None, "the alias alone"
+        with pytest.raises(NoStartError, match="by the ledger it is version 1"):  # the alias alone
+            start_of_champion(searched)
     line = forged(searched)
     assert start_of_champion(searched).run_id == run_of(searched, line["to"]), "nobody signs here"
     trust(searched.ws.home, key_at(searched.ws.home / "ours", monkeypatch), "promote")
-    assert start_of_champion(searched) is None
+    with pytest.raises(NoStartError, match="by the ledger it is"):
+        start_of_champion(searched)
     searched.registry.set_champion(1)
     assert start_of_champion(searched).run_id == run_of(searched, 1), "this clone wrote that line"
 
 
-@pytest.mark.parametrize("which", ["file", "hash", "no hash", "run"])
+SWAPPED = {
+    "file": "the registry's file was changed or damaged",
+    "hash": "the registry says its registration is",
+    "no hash": "the registry says its registration is",
+    "run": "the registry says its run id is",
+}
+
+
+@pytest.mark.parametrize("which", SWAPPED)
 def test_choices_that_were_swapped_are_not_begun_with(searched, which):
     version = searched.registry.version(1)
     for folder in searched.ws.runs.iterdir():  # as in a clone that has only the registry
         (folder / "fit.json").unlink(missing_ok=True)
-    assert start_of_champion(searched) is not None
+    assert start_of_champion(searched).run_id == run_of(searched, 1)
     with searched.registry.writing() as client:
         uri = client.get_run(version.mlflow_run).info.artifact_uri
         file = Path(uri.removeprefix("file://")) / "fit.json"
@@ -294,7 +304,8 @@ def test_choices_that_were_swapped_are_not_begun_with(searched, which):
         }
         for key, value in changed[which].items():
             client.set_model_version_tag(searched.model, "1", key, value)
-    assert start_of_champion(searched) is None
+    with pytest.raises(NoStartError, match=SWAPPED[which]):
+        start_of_champion(searched)
 
 
 def forged(project, key=None, **changes):

@@ -2,10 +2,12 @@
 
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
+from here import run_here
 from measured import FIT
 from own_project import Project
 from team import trust
@@ -15,8 +17,8 @@ from csa.errors import ArtifactError
 from csa.operations.ledger import ledger
 from csa.operations.opened import Project as Registered
 from csa.operations.trust.keys import KEY_VARIABLE, make_key
-from csa.params.fit import FitParams
 from csa.pipeline.fit import fit_from
+from csa.pipeline.recipes import open_workspace
 from csa.pipeline.start import Start, keep_start, read_start, write_start
 from csa.pipeline.workspace import Workspace
 from csa.results.fit import FitReport, Searched
@@ -87,25 +89,35 @@ def test_another_number_of_pairs_asks_for_a_search(search, n):
     assert "240 pairs" in searched.why
 
 
+@pytest.mark.parametrize(("worse", "road"), [(1.9, "champion"), (2.1, "full")])
+def test_two_means_of_other_folds_differ_by_chance(search, worse, road):
+    """Ten new pairs put most groups into other folds, so both means have an error of their own."""
+    mrr = search[1].held_out_mrr
+    ours = SimpleNamespace(notes={"held_out_mrr": mrr - worse * np.sqrt(2 * mrr * (1 - mrr) / 250)})
+    _, searched = fit_from(
+        start_of(search), {}, 250, 250, lambda asked: SimpleNamespace(alignment_=ours)
+    )
+    assert searched.road == road
+    assert "the standard error of the difference is at most" in searched.why
+
+
 def searched_report(**other):
     found = Searched(road="full", why="", pairs=FIT.pairs, held_out_mrr=0.5)
-    return replace(FIT, **({"searched": found, "score": "likelihood_ratio"} | other))
+    return replace(FIT, **({"searched": found} | other))
 
 
-def test_a_report_gives_choices_that_parameters_take():
-    start = Start.of_report("a", searched_report())
-    assert FitParams(**start.choices).shrinkage == FIT.shrinkage
-    assert start.choices["n_components"] == "auto"
-    truncated = Start.of_report("a", searched_report(score="canonical"))
-    assert truncated.choices["n_components"] == FIT.n_components
-    assert truncated.choices["shrinkage"] == "auto", "with a shrinkage it would be as published"
+def test_a_fit_gives_the_choices_of_its_alignment(search):
+    choices = search[0].alignment_.choices()
+    start = Start.of_fit("a", searched_report(), choices)
+    assert (start.pairs, start.held_out_mrr, start.choices) == (FIT.pairs, 0.5, choices)
 
 
-def test_what_was_set_by_hand_is_no_start():
-    assert Start.of_report("a", replace(FIT, searched=None)) is None
+def test_what_was_set_by_hand_is_no_start(search):
+    choices = search[0].alignment_.choices()
+    assert Start.of_fit("a", replace(FIT, searched=None), choices) is None
     unmeasured = Searched(road="full", why="", pairs=9, held_out_mrr=None)
-    assert Start.of_report("a", searched_report(searched=unmeasured)) is None
-    assert Start.of_report("a", searched_report(score="of_a_newer_csa")) is None
+    assert Start.of_fit("a", searched_report(searched=unmeasured), choices) is None
+    assert Start.of_fit("a", searched_report(), choices | {"score": "of_a_newer_csa"}) is None
 
 
 def test_the_file_is_read_as_it_was_written_and_refused_where_it_is_damaged(tmp_path, search):
@@ -206,6 +218,7 @@ def test_a_full_search_can_be_asked_for(nights):
     nights.write_features(125)
     nights.run_here()
     assert road(nights).road == "full" and read_start(nights.ws) is None
+    assert road(nights).why == "`fit.search` is full"
     assert json.loads(nights.ws.start.read_text()) == {"start": {}}
     (nights.root / "params.yaml").write_text(text)
 
@@ -217,3 +230,30 @@ def test_other_parameters_are_searched_for_anew(nights):
     nights.set("folds: 5", "folds: 4")
     nights.run_here()
     assert road(nights).road == "full"
+
+
+@pytest.mark.pipeline
+def test_a_recipes_workspace_begins_with_the_champions_choices_too(nights, tmp_path, capfd):
+    """As a retraining on 1 % of new items: the search is asked for in full, and then left to the
+    default.
+    """
+    mapping = nights.ws.params().dump()
+    mapping["dataset"]["path"] = str(nights.root / "features")
+    mapping["model"] = {"name": "again"}
+    recipe, said, roads = tmp_path / "again.yaml", [], []
+    for rows, search in ((120, "full"), (121, "auto"), (122, "auto")):
+        if rows == 122:
+            mapping["fit"]["folds"] = 3
+        nights.write_features(rows)
+        mapping["fit"]["search"] = search
+        recipe.write_text(yaml.safe_dump(mapping))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(nights.root)
+            ws = open_workspace(recipe)
+        run_here(ws)
+        said.append(capfd.readouterr().err)
+        roads.append(FitReport.read(ws.fit_report).searched.road)
+    assert roads == ["full", "champion", "full"]
+    told = ["the fit begins with nobody's choices" in text for text in said]
+    assert told == [False, False, True]
+    assert "section `views` or `fit` of params.yaml has changed since the last fit" in said[2]

@@ -23,7 +23,7 @@ from csa.operations.cache.objects import Store, open_repo, stores, stores_of
 from csa.operations.cache.restoring import Restored, all_made, made_here, restore
 from csa.operations.opened import Project
 from csa.operations.trust.keys import Key, own_key
-from csa.pipeline.start import read_start, write_start
+from csa.pipeline.start import Start, read_start, write_start
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import read_json, write_json
 
@@ -249,15 +249,28 @@ def _restored(project: Project, stage: str) -> Restored:
     if stage != starting.STAGE or found.is_settled:
         return found
     asked = [read_start(project.ws)]
-    for start in starting.other_starts(project):
-        write_start(project.ws, start)
-        if start in asked:
-            continue
-        asked.append(start)
-        found = restore(project.ws, stage)
-        if found.is_settled:
-            return found
-    return found
+    found = _restored_from(None, project, asked) or found
+    if found.is_settled:
+        return found
+    try:
+        start = starting.start_of_fit(project)
+    except starting.NoStartError as why:
+        print(f"  note: the fit begins with nobody's choices: {why}", file=sys.stderr)
+        return found
+    return _restored_from(start, project, asked) or found
+
+
+def _restored_from(
+    start: Start | None, project: Project, asked: list[Start | None]
+) -> Restored | None:
+    """What the caches had for the fit from a start, which is written for it; None if they were
+    asked for it before.
+    """
+    write_start(project.ws, start)
+    if start in asked:
+        return None
+    asked.append(start)
+    return restore(project.ws, starting.STAGE)
 
 
 def _mend_remotes(ws: Workspace, stage: str) -> None:
