@@ -64,7 +64,7 @@ $(SITE)/.installed: docs/site/constraints.txt constraints.txt pyproject.toml
 	$(SITE)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check -c constraints.txt -c docs/site/constraints.txt -e '.[docs]'
 	touch $@
 
-# Every tutorial, block by block, as a reader would: minutes, so not part of `test`.
+# Every tutorial, block by block, as a reader would: minutes. `test` does it with a csa that leaves out Prefect and figures.
 tutorials: $(STAMP)
 	HF_HUB_OFFLINE=1 $(BIN)/python -m docs.walk docs/tutorials/your-table.md docs/tutorials/serve-and-search.md
 	$(BIN)/python -m docs.walk docs/tutorials/few-pairs.md

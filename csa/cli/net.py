@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from csa.cli import colours
 from csa.errors import CSAError, InputError, RefusedError
 from csa.storage.files import OF_THE_DISK
 from csa.storage.terminal import made_visible
@@ -32,7 +33,7 @@ class Group(click.Group):
     def main(self, args: Sequence[str] | None = None, *rest: Any, **more: Any) -> Any:
         """As click's, with our errors."""
         given = sys.argv[1:] if args is None else list(args)
-        with made_visible():
+        with made_visible(colours.painter):
             try:
                 for place, argument in enumerate(given, start=1):
                     checked_text(f"argument {place}", argument)

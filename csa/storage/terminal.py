@@ -4,7 +4,7 @@ hold escape sequences, and nobody typed them.
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -21,14 +21,17 @@ class Visible:
     Args:
         stream: where the text goes.
         steers: what is made visible.
+        paint: adds colours to text that has been made visible.
     """
 
-    def __init__(self, stream: TextIO, steers: re.Pattern[str]) -> None:
-        self._stream, self._steers = stream, steers
+    def __init__(
+        self, stream: TextIO, steers: re.Pattern[str], paint: Callable[[str], str] = str
+    ) -> None:
+        self._stream, self._steers, self._paint = stream, steers, paint
 
     def write(self, text: str) -> int:
         """Write a text, made visible; the number of its characters."""
-        self._stream.write(self._steers.sub(_escape, text))
+        self._stream.write(self._paint(self._steers.sub(_escape, text)))
         return len(text)
 
     def writelines(self, lines: list[str]) -> None:
@@ -75,14 +78,20 @@ def uncoloured(text: str) -> str:
 
 
 @contextmanager
-def made_visible() -> Iterator[None]:
+def made_visible(
+    painter: Callable[[TextIO], Callable[[str], str]] = lambda stream: str,
+) -> Iterator[None]:
     """While the block runs, all that this process prints is visible text.
+
+    Args:
+        painter: gives for a stream what adds colours to visible text; by default nothing does.
 
     Yields:
         Nothing.
     """
     out, err = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = Visible(out, _OUT), Visible(err, _ERR)
+    sys.stdout = Visible(out, _OUT, painter(out))
+    sys.stderr = Visible(err, _ERR, painter(err))
     try:
         yield
     finally:

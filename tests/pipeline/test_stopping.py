@@ -3,6 +3,7 @@ on to the bytes of a run that nobody stopped.
 """
 
 import json
+import re
 import signal
 
 import pytest
@@ -43,7 +44,7 @@ def project(tmp_path_factory):
 @pytest.mark.parametrize("place", STOPS)
 def test_a_run_that_is_stopped_is_one_line_and_goes_on(project, place):
     reached, way, number = STOPS[place]
-    run = OnTerminal(["csa.cli", "run"], project.root, environment())
+    run = OnTerminal(["csa.cli", "run"], project.root, environment(TERM="xterm"))
     run.await_(reached)
     code, seconds, said, left = run.stop(way, number)
     assert code == 128 + number and seconds < 5, (code, seconds, said)
@@ -51,6 +52,8 @@ def test_a_run_that_is_stopped_is_one_line_and_goes_on(project, place):
     stopped = "csa: stopped; what is finished is kept; `csa run` goes on"
     assert lines[-1] == stopped and "Traceback" not in said, said
     assert all(line.startswith("  ") for line in lines[:-1]), "no library's word"
+    states = re.findall(r"\n  \S+ +(\S+) in ", run.said.replace("\r", "\n"))
+    assert all(re.match(r"\x1b\[32m\w+\x1b\[0m$", state) for state in states), "in colour"
     assert left == [], "nobody is left behind"
     assert not list(project.root.rglob("*.tmp")), "nothing half made"
     last = (project.root / ".csa" / "executions.jsonl").read_text().splitlines()[-1]
