@@ -36,7 +36,11 @@ def cli_page() -> str:
         "Made by `python -m docs.generate` from the commands themselves.",
         "",
     ]
-    lines += ["Exit codes: 0 done, 1 a gate or a check said no, 2 wrong use or bad input.", ""]
+    lines += [
+        "Exit codes: 0 done, 1 a gate or a check said no, 2 wrong use or bad input. States,",
+        "verdicts, notes and errors are in colour on a terminal, unless `NO_COLOR` is set.",
+        "",
+    ]
     parent = click.Context(cli, info_name="csa", terminal_width=100, **cli.context_settings)
     for section, names in SECTIONS.items():
         lines += [f"## {section}", ""]
