@@ -74,7 +74,10 @@ def main() -> None:
             fit = Workspace(state / "workspaces" / recipe.stem, state).fit_report
             roads.append(json.loads(fit.read_text()).get("searched", {}).get("road", "fixed"))
     full, again, auto, fixed = costs
+    command = "python -m benchmarks.retrain_cost --workspace NAME"
+    facts = about(command)
     result = {
+        "commit": facts["commit"],
         "command": f"python -m benchmarks.retrain_cost --workspace {options.workspace}",
         "items": len(items),
         "new_items": len(parts[0]),
@@ -88,8 +91,7 @@ def main() -> None:
         "share_of_cpu_with_fixed_choices": round(fixed["cpu_seconds"] / full["cpu_seconds"], 4),
     }
     known = json.loads(RESULTS.read_text())["workspaces"] if RESULTS.exists() else {}
-    command = "python -m benchmarks.retrain_cost --workspace NAME"
-    write_json(RESULTS, {**about(command), "workspaces": known | {options.workspace: result}})
+    write_json(RESULTS, {**facts, "workspaces": known | {options.workspace: result}})
     print(json.dumps(result, indent=2))
 
 
