@@ -53,7 +53,7 @@ def test_no_change_of_a_shared_output_is_believed(team, mates, tmp_path, seed, s
 
 def check_features(team, ws, view, told):
     """Whatever enters the item cache is what the owner's encoder gave."""
-    seeding.from_the_team(Project(ws), view)
+    seeding.from_the_team(Project(ws), f"embed@{view}")
     encoder = load_view_encoder(ws.params().views[view])
     items = read_pairs(ws.pairs)[f"{view}_hash"].unique().to_list()
     mine = FeatureCache(ws.cache, encoder.fingerprint).read(items)

@@ -100,7 +100,7 @@ def test_the_name_of_an_encoder_opens_no_other_cache(team, tmp_path, name):
     foreign = tmp_path / "mate" / ".csa" / "foreign" / "precious.safetensors"
     foreign.parent.mkdir(parents=True)
     foreign.write_bytes(b"somebody's weights")
-    seeding.from_the_team(Project(ws), "image")
+    seeding.from_the_team(Project(ws), "embed@image")
     assert foreign.read_bytes() == b"somebody's weights"
     encoder = load_view_encoder(team.owner.ws.params().views["image"])
     assert [path.name for path in ws.cache.iterdir()] == [encoder.fingerprint]
@@ -122,7 +122,7 @@ def test_wrong_features_of_the_right_items_are_not_taken(team, tmp_path, capfd):
     store = team.store_copy(tmp_path / "store")
     swap_shard(store, lambda frame: frame.with_columns(pl.col("features").reverse()))
     ws = team.teammate(tmp_path / "mate", store.root, "embed@image")
-    seeding.from_the_team(Project(ws), "image")
+    seeding.from_the_team(Project(ws), "embed@image")
     assert "differ from what the encoder gives here; none was used" in capfd.readouterr().err
     assert not known_features(team, ws)
 
@@ -193,7 +193,7 @@ def test_an_object_fills_no_disk(team, tmp_path, capfd):
     entry["outs"][0]["size"] = 1 << 60
     store.write_entry(file, entry)
     ws = team.teammate(tmp_path / "other", store.root, "embed@image")
-    seeding.from_the_team(Project(ws), "image")
+    seeding.from_the_team(Project(ws), "embed@image")
     assert "an entry says that its outputs have 1,152,921,504" in capfd.readouterr().err
     assert not known_features(team, ws)
 
@@ -207,7 +207,7 @@ def test_whoever_plants_many_entries_costs_a_teammate_a_few_tries(team, tmp_path
         file.with_name(f"{number:064x}").write_text(yaml.safe_dump(entry))
     file.unlink()
     ws = team.teammate(tmp_path / "mate", store.root, "embed@image")
-    seeding.from_the_team(Project(ws), "image")
+    seeding.from_the_team(Project(ws), "embed@image")
     said = capfd.readouterr().err
     assert said.count("which lies outside it") == 3
     assert "no more features of image from the team are tried" in said

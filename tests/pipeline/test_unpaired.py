@@ -5,16 +5,22 @@ longer named.
 import copy
 import hashlib
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
 import pytest
+import yaml
 from small_repo import SHAPES, SHAPES_PARAMS, SmallRepo, draw_shape
+from team import run, share_through
 
 import csa
+from csa.features.shards import FeatureTable
+from csa.operations.cache import sharing
 from csa.pipeline.labelled import circular
+from csa.pipeline.workspace import Workspace
 from csa.storage.container import load_tensors
 
 MORE = ["pink", "grey", "cyan"]
@@ -61,6 +67,32 @@ def story(tmp_path_factory):
     repo.set_params(with_pools())
     repo.summary, repo.texts = repo.run_here(), texts
     return repo
+
+
+@pytest.mark.pipeline
+def test_a_teammate_computes_what_is_new_alone(story, tmp_path, capfd):
+    """Of a pool with one picture more, and of pairs of which one was unpaired at the owner's."""
+    share_through(story.root, tmp_path / "store")
+    assert sharing.push(story.ws).shared
+    (story.root / ".dvc" / "config.local").unlink()
+    own = shutil.ignore_patterns(".csa", "data", "dvc.lock", "cache", "tmp")
+    root = shutil.copytree(story.root, tmp_path / "mate", ignore=own)
+    mate = Workspace(root, root / ".csa")
+    draw_shape("olive", "star").save(mate.root / "pool" / "olive-star.png")
+    shutil.move(mate.root / "pool" / "pink-ring.png", mate.root / "shapes" / "images")
+    with (mate.root / "shapes" / "pairs.csv").open("a") as file:
+        file.write("new,images/pink-ring.png,a pink ring\n")
+    plain = with_pools(labels="none")
+    del plain["views"]["image"]["batch_size"]  # a default, which is in no feature
+    (mate.root / "params.yaml").write_text(yaml.safe_dump(plain))
+    share_through(mate.root, tmp_path / "store")
+    stages = ["ingest", "unpaired@image", "embed@image"]
+    assert set(run(mate, stages).values()) == {"ran"}
+    for stage, computed in (("unpaired@image", 1), ("embed@image", 0)):
+        costs = json.loads(mate.stage_record(stage).read_text())
+        assert costs["computed"] == computed, stage
+    assert len(FeatureTable.read(mate.unpaired("image")).items) == len(story.texts)
+    assert "none was used" not in capfd.readouterr().err
 
 
 @pytest.mark.pipeline

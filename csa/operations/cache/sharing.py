@@ -225,14 +225,13 @@ def bring_up_to_date(project: Project, stage: str) -> dvc.StageOutcome:
     """
     ws, started = project.ws, time.perf_counter()
     found = _restored(project, stage)
-    kept = stage.startswith("embed@") and seeding.is_kept(project.params, stage[len("embed@") :])
-    view = stage.removeprefix("embed@")
+    kept = seeding.is_kept(project.params, stage)
     if found.status != "missing":
         if kept and found.status == "restored":
-            seeding.from_restored(project, view)
+            seeding.from_restored(project, stage)
         return dvc.StageOutcome(stage, found.status, round(time.perf_counter() - started, 3))
     if kept and _default_remote(ws) is not None:
-        seeding.from_the_team(project, view)
+        seeding.from_the_team(project, stage)
     outcome = dvc.compute(ws, stage)
     believed.note(ws, made_here(ws, stage))
     if found.damaged:

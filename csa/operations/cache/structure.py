@@ -17,13 +17,16 @@ LARGEST_LIST = 256 << 20
 
 _LONGEST_NAME = 255
 
+SHARD = r"[0-9a-f]{16}\.parquet"
+"""What a shard of features is called."""
+
 _TABLES = r"(queries|pairs|calibration|images|classes|rows)\.parquet"
 _NAMES = (
     (
         "data/features/unpaired/",
-        r"(account|index)\.json|(items|quarantine|[0-9a-f]{16})\.parquet|labels\.safetensors",
+        rf"(account|index)\.json|(items|quarantine)\.parquet|labels\.safetensors|{SHARD}",
     ),
-    ("data/features/", r"index\.json|[0-9a-f]{16}\.parquet"),
+    ("data/features/", rf"index\.json|{SHARD}"),
     ("data/evaluation", _TABLES),
     ("data/tasks/", _TABLES),
     ("data/plots", r"(recall|roc|spectrum|calibration)\.csv"),
