@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from csa.figures.rendering import save_png
 from csa.figures.style import GOOD, MUTED, blank_figure
 
@@ -15,6 +17,10 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _CELL_INCHES = 1.45
+_SIDE_INCHES = 1.36  # of a frame; the rest parts it from the next
+_ROW_INCHES = 1.62  # a frame, the line below it, and what parts it from the next
+_QUERY_GAP = 0.12  # in cells, between a query and its results
+_MARGIN = 0.08
 _TITLE_CHARACTERS = 14  # that fit above one cell
 _CELL_CHARACTERS = 17
 _CELL_LINES = 7
@@ -52,19 +58,13 @@ def draw_sheet(rows: list[Row], title: str, path: Path) -> None:
     """
     columns = 1 + max(len(row.results) for row in rows)
     lines = textwrap.wrap(title, _characters(title, _TITLE_CHARACTERS * columns))
-    figure = blank_figure(
-        _CELL_INCHES * (columns + 0.3), _CELL_INCHES * 1.22 * len(rows) + 0.3 + 0.2 * len(lines)
-    )
-    figure.suptitle("\n".join(lines), fontsize=11, fontweight="bold", x=0.01, ha="left")
-    grid = figure.add_gridspec(len(rows), columns + 1, width_ratios=[1, 0.12, *[1] * (columns - 1)])
+    page = _Page(columns + _QUERY_GAP, len(rows), lines)
     for i, row in enumerate(rows):
-        _draw_item(figure.add_subplot(grid[i, 0]), row.query, row.note, edge=MUTED, width=0.8)
+        page.draw(i, 0, row.query, row.note, edge=MUTED, width=0.8)
         for k, result in enumerate(row.results):
             edge, width = (GOOD, 3.0) if result.right else (MUTED, 0.4)
-            _draw_item(
-                figure.add_subplot(grid[i, k + 2]), result.item, f"{result.score:.2f}", edge, width
-            )
-    save_png(figure, path)
+            page.draw(i, 1 + _QUERY_GAP + k, result.item, f"{result.score:.2f}", edge, width)
+    save_png(page.figure, path)
 
 
 def draw_grid(cells: "list[tuple[Image | str, str]]", title: str, path: Path) -> None:
@@ -76,35 +76,65 @@ def draw_grid(cells: "list[tuple[Image | str, str]]", title: str, path: Path) ->
         path: where to.
     """
     columns = min(_GRID_COLUMNS, len(cells))
-    rows = -(-len(cells) // columns)
-    figure = blank_figure(_CELL_INCHES * max(columns, 3), _CELL_INCHES * 1.22 * rows + 0.4)
-    figure.suptitle(
-        textwrap.shorten(title, _TITLE_CHARACTERS * max(columns, 3)),
-        fontsize=11,
-        fontweight="bold",
-        x=0.01,
-        ha="left",
-    )
-    grid = figure.add_gridspec(rows, max(columns, 3))
+    rows, wide = -(-len(cells) // columns), max(columns, 3)
+    page = _Page(wide, rows, [textwrap.shorten(title, _TITLE_CHARACTERS * wide)])
     for i, (item, line) in enumerate(cells):
-        axes = figure.add_subplot(grid[divmod(i, columns)])
-        _draw_item(
-            axes, item, textwrap.shorten(line, _LINE_CHARACTERS, placeholder=" …"), MUTED, 0.4
+        below = textwrap.shorten(line, _LINE_CHARACTERS, placeholder=" …")
+        page.draw(*divmod(i, columns), item, below, MUTED, 0.4)
+    save_png(page.figure, path)
+
+
+class _Page:
+    """A figure of square cells on one axes, in inches from its lower left corner. An axes a cell
+    would be laid out and drawn with two axis of its own each, which takes seconds a sheet.
+    """
+
+    def __init__(self, columns: float, rows: int, title: list[str]) -> None:
+        width = _CELL_INCHES * (columns + _MARGIN)
+        self._top = _ROW_INCHES * rows + _MARGIN
+        height = self._top + 0.15 + 0.2 * len(title)
+        self.figure = blank_figure(width, height)
+        self.figure.set_layout_engine("none")  # each thing has its place
+        self._axes: Any = self.figure.add_axes((0, 0, 1, 1))
+        self._axes.set_axis_off()
+        self._axes.set(xlim=(0, width), ylim=(0, height), autoscale_on=False)
+        self.figure.text(
+            _MARGIN / width,
+            1 - 0.08 / height,
+            "\n".join(title),
+            fontsize=11,
+            fontweight="bold",
+            va="top",
+            parse_math=False,
         )
-    save_png(figure, path)
 
+    def draw(
+        self, row: int, column: float, item: "Image | str", line: str, edge: str, width: float
+    ) -> None:
+        """Draw an item in its frame, and a line below it."""
+        from matplotlib.patches import Rectangle
 
-def _draw_item(axes: Any, item: "Image | str", caption: str, edge: str, width: float) -> None:
-    if isinstance(item, str):
-        axes.text(0.5, 0.5, _broken(item), ha="center", va="center", fontsize=7.5, parse_math=False)
-        axes.set(xlim=(0, 1), ylim=(0, 1))
-    else:
-        axes.imshow(item)
-    axes.set(xticks=[], yticks=[])
-    axes.set_box_aspect(1)
-    axes.set_xlabel(caption, fontsize=7, labelpad=2)
-    for spine in axes.spines.values():
-        spine.set(edgecolor=edge, linewidth=width)
+        left, top = _MARGIN + _CELL_INCHES * column, self._top - _ROW_INCHES * row
+        middle = (left + _SIDE_INCHES / 2, top - _SIDE_INCHES / 2)
+        if isinstance(item, str):
+            self._axes.text(
+                *middle, _broken(item), ha="center", va="center", fontsize=7.5, parse_math=False
+            )
+        else:
+            tall, wide = np.asarray(item).shape[:2]
+            x, y = (_SIDE_INCHES / 2 * side / max(tall, wide) for side in (wide, tall))
+            extent = (middle[0] - x, middle[0] + x, middle[1] - y, middle[1] + y)
+            self._axes.imshow(item, extent=extent, aspect="auto")
+        frame = Rectangle(
+            (left, top - _SIDE_INCHES),
+            *(_SIDE_INCHES, _SIDE_INCHES),
+            fill=False,
+            edgecolor=edge,
+            linewidth=width,
+        )
+        self._axes.add_patch(frame)
+        below = top - _SIDE_INCHES - 0.04
+        self._axes.text(middle[0], below, line, ha="center", va="top", fontsize=7, parse_math=False)
 
 
 def _broken(text: str) -> str:

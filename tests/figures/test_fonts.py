@@ -76,4 +76,4 @@ def test_a_long_text_without_spaces_is_broken_and_cut(tmp_path, monkeypatch):
     draw_sheet([Row("雪" * 200, [Result("two dogs in the snow", 1.0)])], "", tmp_path / "sheet.png")
     lines = shown[0].splitlines()
     assert len(lines) == 7 and lines[-1].endswith("…") and all(0 < len(line) <= 8 for line in lines)
-    assert shown[1] == "two dogs in the\nsnow"
+    assert "two dogs in the\nsnow" in shown
