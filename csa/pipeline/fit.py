@@ -61,7 +61,7 @@ def fit_stage(ws: Workspace) -> dict[str, Any]:
     if settings.searches:
         start = read_start(ws) if settings.search == "auto" and alone else None
         counts = (len(np.unique(groups)), len(groups))
-        model, searched = fit_from(start, asked, *counts, fit, _why_none(settings, alone))
+        model, searched = fit_from(start or _why_none(settings, alone), asked, *counts, fit)
         logging.getLogger("csa").info("%s", searched.why)
     else:
         model = fit(asked)
@@ -108,12 +108,11 @@ def _why_none(settings: FitParams, alone: bool) -> str:
 
 
 def fit_from(
-    start: Start | None,
+    start: Start | str,
     asked: Asked,
     groups: int,
     pairs: int,
     fit: Callable[[Asked], CSA],
-    why_none: str = _NONE,
 ) -> tuple[CSA, Searched]:
     """Fit with the choices to begin with, or with a search where these do not do.
 
@@ -124,18 +123,17 @@ def fit_from(
     its variance is at most m (1 - m).
 
     Args:
-        start: choices to begin with; None for none.
+        start: choices to begin with; where there are none, why not.
         asked: parameters of `csa.CSA` for a search.
         groups, pairs: how many are fitted on.
         fit: takes parameters of `csa.CSA`, returns the fitted model.
-        why_none: why there are no choices to begin with, where there are none.
 
     Returns:
         The fitted model, and which road was taken.
     """
     tried: dict[str, Any] = {}
-    if start is None:
-        why = why_none
+    if isinstance(start, str):
+        why = start
     elif not 1 / _GROWTH <= pairs / start.pairs <= _GROWTH:
         why = f"the last search was made on {start.pairs:,} pairs, and there are {pairs:,} now"
     else:
