@@ -161,6 +161,8 @@ def test_after_forgetting_the_fit_is_that_of_data_that_never_had_the_items(tmp_p
     (repo.ws.state / "indexes" / "main" / "as-of-csa-serve.faiss").write_text(text)
     assert len(everything_that_names(repo, store, hashes=hashes, words=[text])) > 10
 
+    mlflow = repo.ws.state / "mlflow" / "artifacts"
+    shown = [*mlflow.glob("*/artifacts/report.html"), *mlflow.rglob("sheet_*.png")]
     refused = repo.run("forget", "no such thing", "--reason", "x", "--yes")
     assert refused.returncode == 2 and "no item that a run or workspace knows" in refused.stderr
     assert repo.run("forget", image, "--reason", "x").returncode == 1, "asks, and nobody answers"
@@ -173,6 +175,8 @@ def test_after_forgetting_the_fit_is_that_of_data_that_never_had_the_items(tmp_p
         and said["removed"]["team"] > 5
     )
     assert said["versions"] == {"shapes": ["1 challenger champion"]} and said["unreached"] == {}
+    assert said["removed"]["reports"] >= len(shown) > 0, "they show the items"
+    assert not any(file.exists() for file in shown)
     left = everything_that_names(repo, store, hashes=hashes, words=[text])
     allowed = (
         "repo/.csa/runs/",
@@ -182,11 +186,7 @@ def test_after_forgetting_the_fit_is_that_of_data_that_never_had_the_items(tmp_p
         "repo/.csa/forgotten.jsonl",
     )
     assert all(name.startswith(allowed) for name in left), left
-    assert not [
-        name
-        for name in left
-        if text.encode() in (tmp_path / name).read_bytes() and "mlflow" not in name
-    ]
+    assert not [name for name in left if text.encode() in (tmp_path / name).read_bytes()]
 
     after = repo.run_here()
     assert after["features"]["image"]["computed"] == 0, "the others' features were kept"

@@ -15,12 +15,13 @@ import polars as pl
 import yaml
 
 from csa.datasets.exclude import EXCLUDE_FILE
-from csa.errors import InputError
+from csa.errors import InputError, RegistryError
 from csa.features.cache import forget_items
 from csa.operations.forgetting import forgotten
 from csa.operations.forgetting.purge import look_again, purge
 from csa.operations.inspection import lineage
 from csa.operations.opened import Project
+from csa.operations.registry.reports import withdraw
 from csa.pipeline.workspace import Workspace
 from csa.questions.stored_graphs import folder_of
 from csa.storage.written_yaml import read_yaml
@@ -39,7 +40,8 @@ class Forgotten:
 
     Attributes:
         items: item as it was named -> its hashes.
-        removed: place -> number of features, files or workspaces removed there.
+        removed: place -> number of features, files or workspaces removed there; `reports` are
+            files of MLflow that show items.
         unreached: remote -> why it could not be cleaned; the next run tries again.
         versions: model -> registered versions that saw one of the items, paired or unpaired, with
             their aliases.
@@ -125,7 +127,7 @@ def forget(project: Project, items: dict[str, list[str]], reason: str) -> Forgot
         ws.home / EXCLUDE_FILE, {item: reason for hashes in items.values() for item in hashes}
     )
     removed, unreached = _carry_out(
-        ws, {item: reason for hashes in items.values() for item in hashes}, versions
+        project, {item: reason for hashes in items.values() for item in hashes}, versions
     )
     return Forgotten(items, removed, unreached, versions)
 
@@ -144,7 +146,7 @@ def carry_out(project: Project) -> list[str]:
     items = forgotten.not_yet_carried_out(ws)
     if not items:
         return _keep_out(ws)
-    removed, unreached = _carry_out(ws, items, _versions(project, list(items)))
+    removed, unreached = _carry_out(project, items, _versions(project, list(items)))
     counts = ", ".join(f"{count} from {place}" for place, count in removed.items())
     said = [f"{EXCLUDE_FILE} names {len(items)} items to forget; removed: {counts}"]
     return said + [
@@ -169,9 +171,9 @@ def _keep_out(ws: Workspace) -> list[str]:
 
 
 def _carry_out(
-    ws: Workspace, items: dict[str, str], versions: dict[str, list[str]]
+    project: Project, items: dict[str, str], versions: dict[str, list[str]]
 ) -> tuple[dict[str, int], dict[str, str]]:
-    hashes = set(items)
+    ws, hashes = project.ws, set(items)
     repository = Workspace(ws.home, ws.state)
     removed = {"item cache": forget_items(ws.cache, hashes)}
     held = [one for one in _workspaces(repository) if _holds(one, hashes)]
@@ -179,12 +181,26 @@ def _carry_out(
         _empty(one)
     _remove(folder_of(repository))  # an index holds a vector of every item
     purged = purge(repository, hashes)
-    removed |= {"workspaces": len(held), **purged.removed}
+    reports, without_registry = _withdraw_reports(project, versions)
+    removed |= {"workspaces": len(held), **purged.removed, "reports": reports}
+    unreached = purged.unreached | without_registry
     forgotten.note(
-        ws,
-        {"items": items, "removed": removed, "unreached": purged.unreached, "versions": versions},
+        ws, {"items": items, "removed": removed, "unreached": unreached, "versions": versions}
     )
-    return removed, purged.unreached
+    return removed, unreached
+
+
+def _withdraw_reports(
+    project: Project, versions: dict[str, list[str]]
+) -> tuple[int, dict[str, str]]:
+    """Remove from MLflow what shows the items: how many files, and why where it could not."""
+    try:
+        return sum(
+            withdraw(project.registry, model, [int(named.split()[0]) for named in known])
+            for model, known in versions.items()
+        ), {}
+    except RegistryError as error:
+        return 0, {"MLflow": str(error)}
 
 
 def _workspaces(repository: Workspace) -> list[Workspace]:
