@@ -60,10 +60,10 @@ def draw_sheet(rows: list[Row], title: str, path: Path) -> None:
     lines = textwrap.wrap(title, _characters(title, _TITLE_CHARACTERS * columns))
     page = _Page(columns + _QUERY_GAP, len(rows), lines)
     for i, row in enumerate(rows):
-        page.draw(i, 0, row.query, row.note, edge=MUTED, width=0.8)
+        page.draw((i, 0), row.query, row.note, (MUTED, 0.8))
         for k, result in enumerate(row.results):
-            edge, width = (GOOD, 3.0) if result.right else (MUTED, 0.4)
-            page.draw(i, 1 + _QUERY_GAP + k, result.item, f"{result.score:.2f}", edge, width)
+            frame = (GOOD, 3.0) if result.right else (MUTED, 0.4)
+            page.draw((i, 1 + _QUERY_GAP + k), result.item, f"{result.score:.2f}", frame)
     save_png(page.figure, path)
 
 
@@ -80,7 +80,7 @@ def draw_grid(cells: "list[tuple[Image | str, str]]", title: str, path: Path) ->
     page = _Page(wide, rows, [textwrap.shorten(title, _TITLE_CHARACTERS * wide)])
     for i, (item, line) in enumerate(cells):
         below = textwrap.shorten(line, _LINE_CHARACTERS, placeholder=" …")
-        page.draw(*divmod(i, columns), item, below, MUTED, 0.4)
+        page.draw(divmod(i, columns), item, below, (MUTED, 0.4))
     save_png(page.figure, path)
 
 
@@ -109,11 +109,23 @@ class _Page:
         )
 
     def draw(
-        self, row: int, column: float, item: "Image | str", line: str, edge: str, width: float
+        self,
+        place: tuple[int, float],
+        item: "Image | str",
+        line: str,
+        frame: tuple[str, float],
     ) -> None:
-        """Draw an item in its frame, and a line below it."""
+        """Draw an item and a line below it.
+
+        Args:
+            place: row, and column in cells.
+            item: a picture or a text.
+            line: below it.
+            frame: colour, and width in points.
+        """
         from matplotlib.patches import Rectangle
 
+        (row, column), (edge, width) = place, frame
         left, top = _MARGIN + _CELL_INCHES * column, self._top - _ROW_INCHES * row
         middle = (left + _SIDE_INCHES / 2, top - _SIDE_INCHES / 2)
         if isinstance(item, str):
@@ -125,14 +137,14 @@ class _Page:
             x, y = (_SIDE_INCHES / 2 * side / max(tall, wide) for side in (wide, tall))
             extent = (middle[0] - x, middle[0] + x, middle[1] - y, middle[1] + y)
             self._axes.imshow(item, extent=extent, aspect="auto")
-        frame = Rectangle(
+        drawn = Rectangle(
             (left, top - _SIDE_INCHES),
             *(_SIDE_INCHES, _SIDE_INCHES),
             fill=False,
             edgecolor=edge,
             linewidth=width,
         )
-        self._axes.add_patch(frame)
+        self._axes.add_patch(drawn)
         below = top - _SIDE_INCHES - 0.04
         self._axes.text(middle[0], below, line, ha="center", va="top", fontsize=7, parse_math=False)
 
