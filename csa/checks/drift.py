@@ -1,8 +1,11 @@
-"""Has the data moved since a model was fitted, and do new pairs belong together in its eyes?
+"""Have pairs or unpaired items moved since a model was fitted, and do new pairs belong together in
+its eyes?
 
-Both are asked in the model's canonical coordinates: what it does not look at cannot harm it. A
+All are asked in the model's canonical coordinates: what it does not look at cannot harm it. A
 profile is kept with every fit (`csa.checks.profile`), so nothing of its data is needed.
 """
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +24,16 @@ _RULED_OUT = 0.05
 _SURE = 0.95
 
 
+class _Compared(NamedTuple):
+    """Names of three checks, the views they look at, and what is counted."""
+
+    lost: str
+    mean: str
+    covariance: str
+    views: tuple[str, ...]
+    counted: str
+
+
 def shift(before: Profile, now: Profile) -> tuple[Float64, Float64]:
     """How far each view moved, beyond what two samples of one distribution differ by.
 
@@ -30,16 +43,17 @@ def shift(before: Profile, now: Profile) -> tuple[Float64, Float64]:
 
     Args:
         before: of the model that is compared with.
-        now: of today's training pairs, in the same model's coordinates.
+        now: of today's training pairs or unpaired items, in the same model's coordinates.
 
     Returns:
-        Both as arrays of shape (2,), one value a view; 0 where there is no more than noise.
+        Both with one value a view, shape (v,); 0 where there is no more than noise.
     """
     r = min(before.mean.shape[1], now.mean.shape[1])
     before, now = before.leading(r), now.leading(r)
     noise = 1 / before.groups + 1 / now.groups
-    means, covariances = np.zeros(2), np.zeros(2)
-    for view in range(2):
+    views = len(before.mean)
+    means, covariances = np.zeros(views), np.zeros(views)
+    for view in range(views):
         S0, S1 = (profile.covariance[view] + 1e-9 * np.eye(r) for profile in (before, now))
         factor = linalg.cho_factor(S0, lower=True)
         step = now.mean[view] - before.mean[view]
@@ -65,29 +79,49 @@ def check_drift(
     Returns:
         lost_groups, mean_shift and covariance_shift; a shift is that of the view that moved more.
     """
+    return _compare(
+        before,
+        now,
+        _Compared("lost_groups", "mean_shift", "covariance_shift", views, "training groups"),
+        limits,
+    )
+
+
+def check_pool_drift(before: Profile, now: Profile, view: str, limits: ChecksParams) -> list[Check]:
+    """Counts, means and covariances of a view's unpaired items against those the champion was
+    fitted on.
+
+    Args:
+        before: of the champion's unpaired items.
+        now: of today's, in the champion's coordinates.
+        view: its name.
+        limits: of each check.
+
+    Returns:
+        lost_unpaired, unpaired_mean_shift and unpaired_covariance_shift.
+    """
+    names = ("lost_unpaired", "unpaired_mean_shift", "unpaired_covariance_shift")
+    unpaired = f"unpaired {view}"
+    return _compare(before, now, _Compared(*names, (unpaired,), f"{unpaired} items"), limits)
+
+
+def _compare(
+    before: Profile, now: Profile, compared: _Compared, limits: ChecksParams
+) -> list[Check]:
     lost = max(0.0, 1 - now.groups / before.groups)
-    checks = [
-        judge(
-            "lost_groups",
-            lost,
-            limits.lost_groups,
-            f"{now.groups:,} training groups, the champion had {before.groups:,}",
-        )
-    ]
-    for name, limit, values in zip(
-        ("mean_shift", "covariance_shift"),
-        (limits.mean_shift, limits.covariance_shift),
-        shift(before, now),
-        strict=True,
+    said = f"{now.groups:,} {compared.counted}, the champion had {before.groups:,}"
+    checks = [judge(compared.lost, lost, getattr(limits, compared.lost), said)]
+    means, covariances = shift(before, now)
+    for name, what, values, unit in (
+        (compared.mean, "means", means, "standard deviations"),
+        (compared.covariance, "covariances", covariances, "nats a component"),
     ):
         view = int(values.argmax())
-        unit = "standard deviations" if name == "mean_shift" else "nats a component"
-        what = "means" if name == "mean_shift" else "covariances"
         said = (
-            f"the {what} of {views[view]} coordinates moved by {values[view]:.3g} {unit} since "
-            f"the champion"
+            f"the {what} of {compared.views[view]} coordinates moved by {values[view]:.3g} {unit} "
+            f"since the champion"
         )
-        checks.append(judge(name, float(values[view]), limit, said))
+        checks.append(judge(name, float(values[view]), getattr(limits, name), said))
     return checks
 
 

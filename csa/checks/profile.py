@@ -1,5 +1,5 @@
-"""What drift is measured against: mean and covariance of the training groups in a model's leading
-canonical coordinates, kept with every fit.
+"""What drift is measured against: mean and covariance of the training groups, and of a pool's
+unpaired items, in a model's leading canonical coordinates; kept with every fit.
 """
 
 from dataclasses import dataclass
@@ -19,12 +19,13 @@ _GROUPS_PER_COMPONENT = 10
 
 @dataclass(frozen=True, eq=False)
 class Profile:
-    """Mean and covariance over training groups of each view's leading canonical coordinates.
+    """Mean and covariance, over training groups or a pool's items, of leading canonical
+    coordinates.
 
     Attributes:
-        groups: how many groups.
-        mean: shape (2, r).
-        covariance: shape (2, r, r).
+        groups: how many groups, or items of a pool.
+        mean: shape (v, r): of both views of pairs, of the one view of a pool.
+        covariance: shape (v, r, r).
     """
 
     groups: int
@@ -43,20 +44,33 @@ class Profile:
         Returns:
             The profile, in which each group counts by the mean of its pairs.
         """
-        groups = int(group.max()) + 1
-        r = max(
-            1,
-            min(
-                _COMPONENTS, groups // _GROUPS_PER_COMPONENT, len(alignment.canonical_correlations)
-            ),
+        r = _how_many(alignment, int(group.max()) + 1)
+        return cls._of(
+            [
+                group_means(_leading(alignment, features, view, r), group)
+                for view, features in enumerate((X, Y))
+            ]
         )
-        leading = (
-            by_rows(lambda rows: alignment.transform(X=rows)[:, :r], X),
-            by_rows(lambda rows: alignment.transform(Y=rows)[:, :r], Y),
-        )
-        views = [group_means(coordinates, group) for coordinates in leading]
+
+    @classmethod
+    def of_pool(cls, alignment: Alignment, items: Array, view: int) -> "Profile":
+        """The profile of unpaired items in the leading coordinates, one for ten items, at most 32.
+
+        Args:
+            alignment: whose coordinates.
+            items: features, shape (n, d).
+            view: 0 for the first, 1 for the second.
+
+        Returns:
+            The profile of this view.
+        """
+        r = _how_many(alignment, len(items))
+        return cls._of([_leading(alignment, items, view, r)])
+
+    @classmethod
+    def _of(cls, views: list[Float64]) -> "Profile":
         return cls(
-            groups,
+            len(views[0]),
             np.stack([view.mean(axis=0) for view in views]),
             np.stack([np.atleast_2d(np.cov(view.T, bias=True)) for view in views]),
         )
@@ -74,3 +88,14 @@ class Profile:
     def leading(self, r: int) -> "Profile":
         """The first r coordinates alone."""
         return Profile(self.groups, self.mean[:, :r], self.covariance[:, :r, :r])
+
+
+def _how_many(alignment: Alignment, groups: int) -> int:
+    enough = min(groups // _GROUPS_PER_COMPONENT, len(alignment.canonical_correlations))
+    return max(1, min(_COMPONENTS, enough))
+
+
+def _leading(alignment: Alignment, features: Array, view: int, r: int) -> Float64:
+    """The first r canonical coordinates of a view's items."""
+    name = "XY"[view]
+    return by_rows(lambda rows: alignment.transform(**{name: rows})[:, :r], features)

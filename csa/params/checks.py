@@ -71,6 +71,22 @@ class ChecksParams(Section):
         "how far the covariances have moved since the champion, in nats per component and beyond "
         "sampling noise",
     )
+    lost_unpaired: Limits = _limits(
+        0.1, None, "by which share a view's unpaired items are fewer than the champion's"
+    )
+    unpaired_mean_shift: Limits = _limits(
+        0.2,
+        None,
+        "how far the means of a view's unpaired items have moved since the champion, measured as "
+        "`mean_shift` is. Held-out true pairs decide whether a fit uses such items, so nothing "
+        "refuses a run here unless you set a limit",
+    )
+    unpaired_covariance_shift: Limits = _limits(
+        0.1,
+        None,
+        "how far the covariances of a view's unpaired items have moved since the champion, "
+        "measured as `covariance_shift` is",
+    )
 
     @field_validator("*")
     @classmethod

@@ -13,6 +13,7 @@ from csa.core.moments import Moments
 from csa.evaluation.bootstrap import number_groups
 from csa.params.fit import FitParams
 from csa.pipeline.data import PipelineData
+from csa.pipeline.profiles import pool_profiles
 from csa.pipeline.start import Start, read_start
 from csa.pipeline.workspace import Workspace
 from csa.results.fit import (
@@ -70,6 +71,7 @@ def fit_stage(ws: Workspace) -> dict[str, Any]:
         account["label_names"] = data.labels[1] if data.labels else []
     model.save(ws.alignment)
     Moments.from_arrays(X, Y).save(ws.moments)
+    pools = pool_profiles(data, model.alignment_)
     report = FitReport(
         pairs=len(groups),
         groups=len(np.unique(groups)),
@@ -89,6 +91,7 @@ def fit_stage(ws: Workspace) -> dict[str, Any]:
         searched=searched,
         profile=Profile.of(model.alignment_, X, Y, number_groups(groups)).record,
         unpaired=None if account is None else UnpairedAccount(**account),
+        unpaired_profiles={view: pool.record for view, pool in pools.items()} or None,
         weights=model.weights_.tolist(),
         training_correlations=model.alignment_.training_correlations.tolist(),
     )

@@ -129,7 +129,7 @@ class Searched(Record):
 
 @dataclass(frozen=True)
 class KeptProfile(Record):
-    """Numbers of a `csa.checks.profile.Profile`: groups, means (2, r), covariances (2, r, r)."""
+    """Numbers of a `csa.checks.profile.Profile`: groups, means (v, r), covariances (v, r, r)."""
 
     groups: int
     mean: list[list[float]]
@@ -154,6 +154,8 @@ class FitReport(Record):
             in files of older versions.
         profile: what drift is measured against; None in files of older versions.
         unpaired: what items without a partner brought; None without any.
+        unpaired_profiles: by view, what their drift is measured against; None without any, and in
+            files of older versions.
         weights, training_correlations: of the components, shape (r,).
     """
 
@@ -169,6 +171,7 @@ class FitReport(Record):
     searched: Searched | None = None
     profile: KeptProfile | None = None
     unpaired: UnpairedAccount | None = None
+    unpaired_profiles: dict[str, KeptProfile] | None = None
     weights: list[float]
     training_correlations: list[float]
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binom
 
 import csa
-from csa.checks.drift import check_drift, check_new_pairs, shift
+from csa.checks.drift import check_drift, check_new_pairs, check_pool_drift, shift
 from csa.checks.profile import Profile
 from csa.params.checks import ChecksParams
 
@@ -78,3 +78,42 @@ def test_new_pairs_are_mismatched_by_the_lower_end_of_the_interval():
 def test_fewer_than_twenty_groups_of_either_kind_say_nothing(known, new):
     check = check_new_pairs(np.ones(known), np.arange(known), np.ones(new), np.arange(new), LIMITS)
     assert (check is None) == (min(known, new) < 20)
+
+
+@pytest.mark.parametrize(("items", "view"), [(9, 0), (45, 1), (800, 0), (800, 1)])
+def test_a_profile_of_a_pool_is_that_of_its_items_in_its_view(items, view):
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(800, 40))
+    X, Y = Z + 0.1 * rng.normal(size=Z.shape), Z @ rng.normal(size=(40, 40))
+    alignment = csa.CSA(score="canonical", shrinkage=0.1).fit(X, Y).alignment_
+    pool = rng.normal(size=(items, 40)) + 0.3
+    found = Profile.of_pool(alignment, pool, view)
+    r = max(1, min(32, items // 10))
+    coordinates = alignment.transform(**{"XY"[view]: pool})[:, :r]
+    assert found.groups == items and found.mean.shape == (1, r)
+    assert found.mean[0] == pytest.approx(coordinates.mean(axis=0))
+    assert found.covariance[0] == pytest.approx(np.atleast_2d(np.cov(coordinates.T, bias=True)))
+
+
+def test_drift_of_a_pool_names_its_view_and_has_limits_of_its_own():
+    before = Profile(100, np.zeros((1, 2)), np.eye(2)[None])
+    now = Profile(80, np.array([[0.6, 0.8]]), 4 * np.eye(2)[None])
+    lost, mean, covariance = check_pool_drift(before, now, "text", LIMITS)
+    noise = 1 / 100 + 1 / 80
+    assert lost.value == pytest.approx(0.2)
+    assert lost.said == "80 unpaired text items, the champion had 100"
+    assert mean.value == pytest.approx(np.sqrt(1 / 2 - noise))
+    assert mean.said.startswith("the means of unpaired text coordinates moved by")
+    divergence = (2 * 4 - 2 - 2 * np.log(4)) / (2 * 2)
+    assert covariance.value == pytest.approx(divergence - 3 / 4 * noise, rel=1e-6)
+    limits = ChecksParams(
+        lost_unpaired=[0.3, None],
+        unpaired_mean_shift=[0.9, 0.95],
+        unpaired_covariance_shift=[0.1, 0.5],
+        mean_shift=[0.0, 0.0],
+    )
+    outcomes = [check.outcome for check in check_pool_drift(before, now, "text", limits)]
+    assert outcomes == ["pass", "pass", "refuse"]
+    names = [check.name for check in (lost, mean, covariance)]
+    assert names == ["lost_unpaired", "unpaired_mean_shift", "unpaired_covariance_shift"]
+    assert {check.outcome for check in (lost, mean, covariance)} == {"warn"}

@@ -1,5 +1,5 @@
-"""Today's training pairs against the champion, before anything is fitted: counts, drift, and
-whether new pairs belong.
+"""Today's training pairs and unpaired items against the champion, before anything is fitted:
+counts, drift, and whether new pairs belong.
 """
 
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from csa.checks.checks import Check, admit
-from csa.checks.drift import check_drift, check_new_pairs
+from csa.checks.drift import check_drift, check_new_pairs, check_pool_drift
 from csa.checks.profile import Profile
 from csa.core.alignment import Alignment, load
 from csa.datasets.pairs_table import read_pairs
@@ -20,6 +20,8 @@ from csa.operations.opened import Project
 from csa.operations.registry import downloads
 from csa.operations.registry.versions import Version
 from csa.operations.runs.items import read_items
+from csa.pipeline.data import PipelineData
+from csa.pipeline.profiles import pool_profiles
 from csa.pipeline.workspace import Workspace
 from csa.results.fit import FitReport
 from csa.storage.files import write_json
@@ -53,6 +55,12 @@ def checks_against_champion(project: Project) -> list[Check]:
     checks = check_drift(Profile.of_record(report.profile), now, views, limits)
     new = _new_pairs(project, champion, alignment, pairs, tables)
     checks += [new] if new else []
+    if report.unpaired_profiles is not None:
+        known = report.unpaired_profiles
+        for view, pool in pool_profiles(PipelineData(project.ws), alignment).items():
+            if view in known:
+                before = Profile.of_record(known[view])
+                checks += check_pool_drift(before, pool, view, limits)
     _keep(ws, champion, checks, "")
     admit(checks)
     return checks

@@ -11,7 +11,8 @@ from csa.results.task import TaskMetrics, TransferMetrics, read_task
 from csa.results.words import arrow, percent, plain, recall_line, spaced
 from csa.storage.files import read_json
 
-_LONG = ("weights", "training_correlations", "tried")  # of fit.json: for reports, not for a summary
+# of fit.json: for reports, not for a summary
+_LONG = ("weights", "training_correlations", "tried", "unpaired_profiles")
 
 
 def summary_json(project: Project, result: RetrainResult) -> dict[str, Any]:
