@@ -33,6 +33,7 @@ SECTIONS = {
     "Improve": {
         "advise": "Compare encoders on a sample of your pairs.",
         "suspects": "Rank the training pairs by how mislabelled they look.",
+        "suggest-pairs": "Say which unpaired items to label next.",
         "sweep": "Measure what more pairs bring, beside other methods.",
     },
     "Operate": {

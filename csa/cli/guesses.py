@@ -41,6 +41,7 @@ GUESSES = (
     Guess(("show", "runs", "sql"), "DVC, MLflow", "`csa metrics`"),
     Guess(("plots", "html", "open"), "DVC", "`csa report --open`"),
     Guess(("clean", "mislabelled", "outliers"), "other tools", "`csa suspects`"),
+    Guess(("annotate", "active", "suggest"), "other tools", "`csa suggest-pairs`"),
     Guess(("ls", "list", "versions", "registry"), "git, MLflow", "`csa models`"),
     Guess(("diff",), "git, DVC", "`csa compare`"),
     Guess(("log", "history", "reflog"), "git", "`csa ledger`, or `csa metrics` for all runs"),

@@ -1,4 +1,6 @@
-"""Measurements beside the pipeline: suspect pairs, sweeps, and which encoders to take."""
+"""Beside the pipeline: suspect pairs, which items to label next, sweeps, and which encoders to
+take.
+"""
 
 import json
 from pathlib import Path
@@ -56,6 +58,44 @@ def suspects(
     for name, file in (("page", page), ("drop list", drop)):
         if file is not None and not as_json:
             click.echo(f"{name}: {file}")
+
+
+@click.command("suggest-pairs")
+@click.argument("view")
+@click.option(
+    "-n", "--count", default=20, show_default=True, type=COUNT, help="How many items to suggest."
+)
+@click.option(
+    "--csv",
+    "table",
+    metavar="FILE.csv",
+    type=OutputFile(".csv"),
+    help="Write them as a table with an empty column for their partners.",
+)
+@workspace_option
+@json_option
+def suggest_pairs(view: str, count: int, table: Path | None, workspace: str, as_json: bool) -> None:
+    """Say which unpaired items of VIEW to find partners for next, the most telling first.
+
+    The items are those of dataset.unpaired after a `csa run`. It chooses items near which many
+    others lie that no labelled item is near to, so that a few partners tell of many items. It
+    prints the id of each (its hash) with its path or text, and fits nothing. Add what you label to
+    your pairs and run `csa run`: the pool then leaves these items out.
+
+    \b
+    Examples:
+      csa suggest-pairs image
+      csa suggest-pairs image --count 50 --csv to_label.csv
+    """
+    from csa.pipeline.recipes import existing_workspace
+    from csa.questions.suggest import suggest
+
+    found = suggest(existing_workspace(workspace), view, count)
+    click.echo(json.dumps(found.as_dict(), indent=2) if as_json else str(found))
+    if table is not None:
+        found.write(table)
+        if not as_json:
+            click.echo(f"table: {table}")
 
 
 @click.command()
@@ -184,4 +224,4 @@ def advise(
     click.echo(json.dumps(advice.as_dict(), indent=2) if as_json else str(advice))
 
 
-COMMANDS = (suspects, sweep, advise)
+COMMANDS = (suspects, suggest_pairs, sweep, advise)

@@ -128,6 +128,34 @@ def test_the_plan_counts_the_pools(story):
 
 
 @pytest.mark.pipeline
+def test_what_to_label_next_are_files_and_texts_of_the_pool(story, tmp_path):
+    table = tmp_path / "next.csv"
+    done = story.run("suggest-pairs", "image", "--count", "5", "--csv", str(table))
+    assert done.returncode == 0, done.stderr
+    first, *lines, last = done.stdout.splitlines()
+    count, known = len(story.texts), len(paired(story, "train"))
+    assert first.startswith(f"5 of {count} unpaired image items, the most telling first")
+    assert f"beside {known} that have a partner" in first and last == f"table: {table}"
+    written = pl.read_csv(table, infer_schema=False)
+    assert written.columns == ["id", "image", "text"] and set(written["text"]) == {""}
+    hashes = [
+        hashlib.sha256((story.root / path).read_bytes()).hexdigest() for path in written["image"]
+    ]
+    assert written["id"].to_list() == hashes and len(set(hashes)) == 5
+    shown = [line.split(maxsplit=2) for line in lines]
+    assert shown == [
+        [str(rank), item[:12], path] for rank, (item, path, _) in enumerate(written.rows(), 1)
+    ]
+    more = json.loads(story.run("suggest-pairs", "image", "-n", "999", "--json").stdout)
+    assert len(more["items"]) == more["pool"] == more["looked_at"] == count
+    assert [item["id"] for item in more["items"][:5]] == hashes
+    texts = json.loads(story.run("suggest-pairs", "text", "--json").stdout)["items"]
+    assert len(texts) == 20 and {item["text"] for item in texts} <= set(story.texts)
+    done = story.run("suggest-pairs", "sound")
+    assert done.returncode == 2 and "it has image, text" in done.stderr
+
+
+@pytest.mark.pipeline
 def test_planted_held_out_items_change_nothing_and_a_new_picture_costs_one(story):
     with_planted = alignment_hash(story)
     story.set_params(with_pools("clean"))
@@ -172,6 +200,9 @@ def test_what_is_no_longer_named_is_gone_and_the_model_as_it_was(story):
     assert alignment_hash(story) == story.plain
     assert again["run_id"] == story.first["run_id"]
     assert not story.ws.unpaired("image").parent.exists()
+    done = story.run("suggest-pairs", "image")
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "names no items of such a view; it has none" in done.stderr
 
 
 def test_classes_that_the_labels_named_are_not_measured():
