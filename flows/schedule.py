@@ -14,6 +14,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -21,13 +23,17 @@ from typing import Any
 
 from prefect import flow
 
-from csa.errors import StageError
+from csa.errors import CSAError, RefusedError, StageError
 from csa.flows import server
 from csa.flows.environment import PARENT
 from csa.flows.times import Times
+from csa.flows.watching import watched
 from csa.flows.worktrees import private_worktree
 from csa.operations import stopping
+from csa.operations.opened import Project
+from csa.operations.runs import executions
 from csa.operations.scheduler import SCHEDULED
+from csa.pipeline.recipes import open_workspace
 from csa.pipeline.workspace import Workspace
 
 # Exit codes of `csa run` that are answers: a check said no, bad input. Trying again would give the
@@ -96,13 +102,14 @@ def scheduled_retrain(repository: str, plan: dict[str, Any] | None = None) -> di
         What `csa run --json` said: run id, stages, metrics, version, gate.
 
     Raises:
-        StageError: the run failed, was refused by a data check, or was ended after its time-out;
-            the message is its own.
+        RefusedError: a check of the data said no.
+        StageError: the run failed, or was ended after its time-out; the message is its own.
+        WorkspaceError: the commit cannot be checked out.
     """
     wanted = Plan(**{**(plan or {}), "overrides": tuple((plan or {}).get("overrides", ()))})
     main = Workspace.find(Path(repository))
     say(f"run of {wanted.recipe or 'params.yaml'} at {wanted.ref} begins")
-    with private_worktree(main, wanted.ref) as ws:
+    with _told(wanted, main), private_worktree(main, wanted.ref) as ws:
         outcome = _run(wanted, ws)
     ran = [stage["stage"] for stage in outcome["stages"] if stage["status"] == "ran"]
     say(
@@ -148,6 +155,25 @@ def say(text: str) -> None:
     print(f"{datetime.now():%Y-%m-%d %H:%M:%S}  csa schedule: {text}", file=sys.stderr, flush=True)
 
 
+@contextmanager
+def _told(plan: Plan, main: Workspace) -> Iterator[None]:
+    """Say why the block failed. `csa run` notes its own failures, and tells whoever wants to know;
+    where it did not, as it was killed or never began, that is done here.
+    """
+    known = executions.count_of_failures(main)
+    try:
+        yield
+    except CSAError as error:
+        say(f"{'refused' if isinstance(error, RefusedError) else 'failed'}: {error}")
+        if executions.count_of_failures(main) > known:
+            raise
+        ws = main
+        if plan.recipe:
+            ws = open_workspace(Path(plan.recipe), plan.overrides, plan.data)
+        with watched(Project(ws)):
+            raise
+
+
 def _run(plan: Plan, ws: Workspace) -> dict[str, Any]:
     """`csa run` in a process of its own, once more where it was killed or crashed: what it had
     computed is not lost.
@@ -160,8 +186,7 @@ def _run(plan: Plan, ws: Workspace) -> dict[str, Any]:
         time.sleep(pause)
         code, out, message = _call(plan, ws)
     if code:
-        say(f"{'refused' if code == _REFUSED else 'failed'}: {message}")
-        raise StageError(message)
+        raise RefusedError(message) if code == _REFUSED else StageError(message)
     outcome: dict[str, Any] = json.loads(out)
     return outcome
 

@@ -54,6 +54,26 @@ def private_worktree(repository: Workspace, ref: str) -> Iterator[Workspace]:
     _lock_of(root).unlink(missing_ok=True)
 
 
+def check_commit(repository: Workspace, ref: str) -> None:
+    """Prove that a scheduled run would find its commit.
+
+    Args:
+        repository: the main workspace.
+        ref: a branch, tag or commit.
+
+    Raises:
+        WorkspaceError: not a git repository, nothing is committed yet, or no such commit.
+    """
+    try:
+        _git(repository.root, "rev-parse", "--quiet", "--verify", f"{ref}^{{commit}}")
+    except WorkspaceError:
+        _git(repository.root, "rev-parse", "--git-dir")
+        raise WorkspaceError(
+            f"{repository.root}: git has no commit {ref!r}, and a scheduled run takes what is "
+            f"committed; commit the project (git add -A && git commit), or correct --ref"
+        ) from None
+
+
 def remove_stale(repository: Workspace, kept: int = _KEPT) -> list[Path]:
     """Remove worktrees whose run is over, but for the newest `kept`.
 

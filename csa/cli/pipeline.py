@@ -183,11 +183,15 @@ def schedule(
 
     ws = main_workspace()
     prepare_environment(ws)
+    ws.prepare_state()  # Prefect warns where it cannot make a folder there
     from csa.flows.schedule import Plan, serve
     from csa.flows.times import Times
+    from csa.flows.worktrees import check_commit
 
     times = Times.asked(cron, minutes, timezone)
-    open_workspace(recipe, overrides, data)  # so that a mistake in it shows now, and not at night
+    # so that a mistake shows now, and not at night
+    open_workspace(recipe, overrides, data)
+    check_commit(ws, ref)
     here = recipe.resolve() if recipe else None
     inside = here is not None and here.is_relative_to(ws.root)
     asked = Plan(

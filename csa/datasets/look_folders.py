@@ -30,6 +30,9 @@ def _flickr(glance: Glance) -> Iterator[Look]:
     yield look
 
 
+_NO_TEXTS = "docs/how-to/photos-without-captions.md says how to search photos without captions"
+
+
 def _need_images(look: Look, glance: Glance) -> int:
     count = len(glance.by_modality.get("image", []))
     look.needs(count > 0, f"{count:,} images", "images")
@@ -62,6 +65,7 @@ def _imagefolder(glance: Glance) -> Iterator[Look]:
         if parts:
             look.recognised.append(f"splits {', '.join(parts)}")
         look.unsure.append('the text of a class is "a photo of a CLASS" (dataset.template)')
+        look.unsure.append(f"these folders are taken for classes; if they are albums: {_NO_TEXTS}")
     yield look
 
 

@@ -114,7 +114,7 @@ class CSAModule(InputModule):
 
 
 def _as_taken(item: Any) -> Any:
-    """A picture in RGB; a sound with its rate as a recording of one channel."""
+    """A picture upright and in RGB; a sound with its rate as a recording of one channel."""
     if isinstance(item, dict) and {"array", "sampling_rate"} <= item.keys():
         import numpy as np
 
@@ -122,4 +122,6 @@ def _as_taken(item: Any) -> Any:
         samples = samples if samples.ndim == 1 else samples.mean(axis=int(np.argmin(samples.shape)))
         recording = importlib.import_module("csa.modalities.audio").Recording
         return recording(samples, int(item["sampling_rate"]))
+    if hasattr(item, "getexif"):
+        item = importlib.import_module("PIL.ImageOps").exif_transpose(item)  # upright
     return item.convert("RGB") if getattr(item, "mode", "RGB") != "RGB" else item

@@ -20,6 +20,8 @@ def mismatch_chart(pairs: pl.DataFrame) -> Chart:
     """Scores of held-out pairs against scores of the same items with a stranger's partner."""
     true, wrong = pairs["score"].to_numpy(), strangers(pairs)
     low, high = np.quantile(np.concatenate([true, wrong]), [_TAIL, 1 - _TAIL])
+    if low == high:  # a model that tells nothing apart: every pair has this score
+        low, high = low - 0.5, high + 0.5
     bins = np.linspace(low, high, _BINS + 1)
     with drawn() as (figure, axes):
         for scores, colour, label in (

@@ -161,7 +161,8 @@ def _layout(data: Path) -> Layout:
     seen = "; ".join(dict.fromkeys(found for one in layouts for found in one.recognised))
     raise InputError(
         f"{data}: the layout was not recognised (seen: {seen or 'nothing that a reader knows'}); "
-        f"the nearest: {nearest}. docs/datasets.md has every layout"
+        f"the nearest: {nearest}. docs/datasets.md has every layout, and "
+        f"docs/how-to/photos-without-captions.md says how to search items without texts"
     )
 
 

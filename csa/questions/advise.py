@@ -111,7 +111,7 @@ class Advice:
         if tied:
             return (
                 f"{named} came out best, but {self.pairs} pairs cannot tell it from "
-                f"{', '.join(tied)}; a larger sample may"
+                f"{', '.join(tied)}; a larger --sample may"
             )
         return (
             f"{named} is the best of the {len(self.pairings)} on {self.pairs} pairs"

@@ -15,7 +15,7 @@ from csa.questions.opened import Fitted
 from csa.results.evaluation import EvaluationMetrics
 
 ALONE = """
-import importlib.util, json, sys
+import importlib.util, io, json, sys
 sys.meta_path = [one for one in sys.meta_path if "editable" not in one.__module__]
 assert importlib.util.find_spec("csa") is None
 from PIL import Image
@@ -23,6 +23,9 @@ from sentence_transformers import SentenceTransformer
 folder, again = sys.argv[1:3]
 pictures, texts = json.load(sys.stdin)
 images = [Image.open(name).convert("RGB") for name in pictures]
+stored, exif = io.BytesIO(), Image.Exif()
+exif[0x0112] = 6  # a camera held upright: to be turned by a quarter
+images[0].transpose(Image.Transpose.ROTATE_90).save(stored, "PNG", exif=exif)
 model = SentenceTransformer(folder, trust_remote_code=True)
 left, right = model.encode(images, batch_size=8), model.encode(texts)
 model.save(again)
@@ -35,6 +38,7 @@ print(json.dumps({
     "asked": float(abs(model.encode_query([{"text": text} for text in texts]) - right).max()),
     "named": float(abs(model.encode_document([{"image": i} for i in images], batch_size=8)
         - left).max()),
+    "turned": float(abs(model.encode([Image.open(stored)], batch_size=8) - left[:1]).max()),
     "again": float(abs(second.encode(texts) - right).max()),
     "dimension": model.get_embedding_dimension() == left.shape[1],
 }))
@@ -57,7 +61,7 @@ def test_similarities_are_the_scores(ws, tmp_path):
     told = told_alone(ALONE, ws, folder, tmp_path / "again", pairs)
     assert told["csa"].startswith(str(folder / "0_CSA" / "csa.zip"))
     assert told["dimension"] and told["again"] == told["told"] == 0
-    assert told["asked"] == told["named"] == 0
+    assert told["asked"] == told["named"] == told["turned"] == 0
     left, right = (
         fitted.scorer.vectors(view, fitted.features(view).rows(pairs[f"{view}_hash"].to_list()))
         for view in ("image", "text")

@@ -3,6 +3,7 @@ time.
 """
 
 import re
+import warnings
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -131,3 +132,11 @@ def test_colours_are_those_of_the_page():
     assert {variable: light[variable] for variable in style.VARIABLES.values()} == {
         variable: colour for colour, variable in style.VARIABLES.items()
     }
+
+
+def test_scores_that_are_all_the_same_are_drawn_without_a_warning():
+    same = PAIRS.with_columns(score=pl.lit(0.5), stranger_score=pl.lit(0.5))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        save = detection.mismatch_chart(same)
+    assert "scores 0.50" in save.description

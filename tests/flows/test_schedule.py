@@ -16,17 +16,21 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import first_use
+import plainly
 import psutil
 import pytest
 import tzlocal
+from hook import Hook
+from own_project import environment
 from small_repo import SmallRepo
 
-from csa.errors import InputError, WorkspaceError
+from csa.errors import InputError, ParamsError, StageError, WorkspaceError
 from csa.flows import server
-from csa.flows.schedule import Plan
+from csa.flows.schedule import Plan, scheduled_retrain
 from csa.flows.times import Times
-from csa.flows.worktrees import private_worktree, remove_stale
+from csa.flows.worktrees import check_commit, private_worktree, remove_stale
 from csa.masking import masked
+from csa.operations.runs import executions
 from csa.operations.scheduler import next_run, note_of_server
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_json
@@ -135,6 +139,66 @@ def test_what_cannot_be_checked_out_is_said(repository, tmp_path):
         private_worktree(Workspace.find(tmp_path / "bare"), "HEAD"),
     ):
         pass
+
+
+def test_a_schedule_that_would_find_no_commit_is_refused(repository, tmp_path):
+    check_commit(repository, "HEAD")
+    with pytest.raises(WorkspaceError, match=r"no commit 'gone'.*correct --ref"):
+        check_commit(repository, "gone")
+    git(tmp_path, "init", "-q", "new")
+    (tmp_path / "new" / "dvc.yaml").write_text("stages: {}\n")
+    with pytest.raises(WorkspaceError, match="git add -A && git commit"):
+        check_commit(Workspace.find(tmp_path / "new"), "HEAD")
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "dvc.yaml").write_text("stages: {}\n")
+    with pytest.raises(WorkspaceError, match="needs a git repository"):
+        check_commit(Workspace.find(tmp_path / "bare"), "HEAD")
+
+
+@pytest.fixture
+def hook(monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    hook = Hook(*[200] * 9)
+    monkeypatch.setenv("CSA_NOTIFY_URL", hook.url)
+    yield hook
+    hook.server.shutdown()
+    hook.server.server_close()
+
+
+def _text(found):
+    return found["event"], re.sub(r" \(\d+ s.*", "", found["text"])
+
+
+def test_a_run_that_never_began_or_was_ended_is_said_and_told(repository, hook, capfd):
+    root = str(repository.root)
+    with pytest.raises(WorkspaceError, match="git worktree add failed"):
+        scheduled_retrain.fn(root, {"ref": "gone"})
+    assert "csa schedule: failed: " in capfd.readouterr().err
+    with pytest.raises(StageError, match=r"ended after 0\.2 s"):
+        scheduled_retrain.fn(root, {"timeout": 0.2})
+    assert "csa schedule: failed: the run was ended after" in capfd.readouterr().err
+    (repository.root / "params.yaml").write_text("dataset: 5\n")
+    git(repository.root, "commit", "-qam", "broken")
+    git(repository.root, "checkout", "-q", "HEAD^", "params.yaml")
+    with pytest.raises(ParamsError, match="dataset"):
+        scheduled_retrain.fn(root)
+    events, texts = zip(*map(_text, hook.told), strict=True)
+    assert events == ("failed",) * 3 and executions.count_of_failures(repository) == 3
+    assert "invalid reference: gone" in texts[0] and "ended after" in texts[1]
+    assert "dataset" in texts[2]
+
+
+def test_a_failure_that_the_run_told_is_not_told_again(tmp_path, hook, monkeypatch):
+    repo = SmallRepo(tmp_path / "repo")
+    for name, value in (environment() | plainly.VARIABLES).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("CSA_NOTIFY_URL", hook.url)
+    shutil.rmtree(tmp_path / "repo" / "shapes")
+    git(repo.root, "commit", "-qam", "without its data")
+    with pytest.raises(StageError, match="shapes"):
+        scheduled_retrain.fn(str(repo.root))
+    assert [_text(told)[0] for told in hook.told] == ["failed"]
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,9 @@ def test_every_recipe_makes_a_project(tmp_path, name, shapes):
 def test_unrecognised_data_says_what_was_seen_and_what_is_missing(tmp_path):
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "notes.xyz").write_text("?")
-    with pytest.raises(InputError, match=r"layout was not recognised .*nearest: .* needs .*; .*;"):
+    with pytest.raises(
+        InputError, match=r"layout was not recognised .*nearest: .* needs .*; .*;.*without-captions"
+    ):
         make_project(tmp_path / "own", tmp_path / "odd")
     assert not (tmp_path / "own").exists(), "nothing is half made"
 

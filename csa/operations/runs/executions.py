@@ -11,7 +11,7 @@ import os
 import resource
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -128,19 +128,22 @@ def executions_file(ws: Workspace) -> Path:
 
 
 def last(ws: Workspace) -> dict[str, Any] | None:
-    """The workspace's newest execution; None if nothing ran yet. A line that a killed process
-    left unfinished is no line.
-    """
+    """The workspace's newest execution; None if nothing ran yet."""
+    return next((found for found in _newest_first(ws) if found["workspace"] == ws.name), None)
+
+
+def count_of_failures(ws: Workspace) -> int:
+    """How many executions of the state folder came to nothing: refused, failed, interrupted."""
+    return sum(found["outcome"] != "done" for found in _newest_first(ws))
+
+
+def _newest_first(ws: Workspace) -> Iterator[dict[str, Any]]:
+    """All that is noted. A line that a killed process left unfinished is no line."""
     path = executions_file(ws)
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     for line in reversed(lines):
-        try:
-            found: dict[str, Any] = json.loads(line)
-        except ValueError:
-            continue
-        if found["workspace"] == ws.name:
-            return found
-    return None
+        with suppress(ValueError):
+            yield json.loads(line)
 
 
 def _cpu_seconds() -> float:
