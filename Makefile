@@ -21,7 +21,8 @@ test: $(STAMP)
 LOWEST := .lowest
 test-lowest:
 	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
-	$(LOWEST)/bin/python tests/support/lowest.py > $(LOWEST)/constraints.txt
+	$(LOWEST)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check uv==0.13.9
+	$(LOWEST)/bin/python tests/support/lowest.py $(LOWEST)/constraints.txt
 	$(LOWEST)/bin/python -m pip install --quiet --no-compile --disable-pip-version-check -c $(LOWEST)/constraints.txt -e '.[all]' \
 		hypothesis playwright pytest pytest-timeout pytest-xdist scikit-learn statsmodels
 	HF_HUB_OFFLINE=1 $(LOWEST)/bin/python -m pytest -m "not pipeline and not registry" --ignore tests/packaging/test_pins.py
