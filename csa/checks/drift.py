@@ -50,7 +50,7 @@ def shift(before: Profile, now: Profile) -> tuple[Float64, Float64]:
     """
     r = min(before.mean.shape[1], now.mean.shape[1])
     before, now = before.leading(r), now.leading(r)
-    noise = 1 / before.groups + 1 / now.groups
+    noise = 1 / before.looked_at + 1 / now.looked_at
     views = len(before.mean)
     means, covariances = np.zeros(views), np.zeros(views)
     for view in range(views):

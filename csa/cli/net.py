@@ -17,7 +17,7 @@ import click
 
 from csa.cli import colours
 from csa.errors import CSAError, InputError, RefusedError
-from csa.storage.files import OF_THE_DISK
+from csa.storage.room import beyond_us
 from csa.storage.terminal import made_visible
 
 TRACEBACK = "CSA_TRACEBACK"
@@ -117,11 +117,9 @@ def explained(error: BaseException) -> str:
     if isinstance(error, CSAError):
         return one_line(error)
     words = one_line(error)[:300]
-    if isinstance(error, MemoryError):
-        return "not enough memory for this; free some, or ask for less at once"
-    if isinstance(error, OSError) and error.errno in OF_THE_DISK:
-        where = error.filename or "a file"
-        return f"{where}: cannot be written ({error.strerror}); free space, or see to the disk"
+    said = beyond_us(error)
+    if said is not None:
+        return said
     if isinstance(error, OSError) and error.errno in (ENAMETOOLONG, ELOOP):
         return f"{str(error.filename)[:80]!r} can be no file ({error.strerror}); give another name"
     if isinstance(error, OSError) and error.strerror:

@@ -6,8 +6,8 @@ from typing import Literal
 import numpy as np
 
 from csa.core.held import Held
-from csa.core.matrices import Array
 from csa.core.preparation import Preparation
+from csa.core.rows import Features
 from csa.core.scores import SCORES, Score
 from csa.core.shrinkage import Shrinkage
 from csa.errors import InputError
@@ -90,7 +90,7 @@ class Asked:
             )
         return Shrinkage(float(values[0]), float(values[-1]))
 
-    def given_preparation(self, x: Array, y: Array) -> tuple[Preparation, Preparation]:
+    def given_preparation(self, x: Features, y: Features) -> tuple[Preparation, Preparation]:
         """As named, fitted to the features; raw where it is left on "auto" and score or
         shrinkage are not.
 

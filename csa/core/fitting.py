@@ -13,16 +13,17 @@ from csa.core.asked import Asked
 from csa.core.crossfit import CrossFit
 from csa.core.held import Held
 from csa.core.hubness import HubnessCorrection
-from csa.core.matrices import Array, check_pairs, check_varies
+from csa.core.matrices import check_varies
 from csa.core.moments import Moments
 from csa.core.on_device import on_gpu
 from csa.core.preparation import Preparation
 from csa.core.routes import decompose
+from csa.core.rows import Features, checked_pairs, some_rows
 from csa.core.scores import LikelihoodRatioScore, Score
-from csa.core.select import best_shrinkage, choose_recipe, held_out_retrieval, hub_items
+from csa.core.select import best_shrinkage, choose_recipe, held_out_retrieval
 from csa.core.shrinkage import Shrinkage
 from csa.core.solve import solve
-from csa.core.training import Training
+from csa.core.training import MAX_HUB_ITEMS, Training
 from csa.errors import InputError
 
 Tried = dict[str, list[dict[str, Any]]]
@@ -54,7 +55,7 @@ def fit_pairs(asked: Asked, X: Any, Y: Any, groups: ArrayLike | None) -> tuple[A
     tried: Tried = {"recipes": [], "scores": []}
     if asked.of_moments and on_gpu(X, Y) and len(X) > max(X.shape[1], Y.shape[1]):
         return fit_moments(asked, Moments.from_arrays(X, Y), None), tried
-    x, y = check_pairs(X, Y)
+    x, y = checked_pairs(X, Y)
     labels = np.arange(len(x)) if groups is None else np.asarray(groups)
     if labels.shape != (len(x),):
         raise InputError(
@@ -124,16 +125,17 @@ def fit_moments(asked: Asked, moments: Moments, folds: list[Moments] | None) -> 
     return replace(alignment, notes=notes)
 
 
-def _fit_by_hand(asked: Asked, x: Array, y: Array) -> Alignment:
+def _fit_by_hand(asked: Asked, x: Features, y: Features) -> Alignment:
     shrinkage = asked.given_shrinkage() or Shrinkage(0.0, 0.0)
     prepare_x, prepare_y = asked.given_preparation(x, y)
-    X, Y = prepare_x(x), prepare_y(y)
+    X, Y = prepare_x.of_rows(x), prepare_y.of_rows(y)
     moments, decomposition = decompose(X, Y, shrinkage)
     score = asked.candidates(Held.unscaled(decomposition.rho))[0]
     alignment = Alignment.of(moments, decomposition, shrinkage, score)
     correction = None
     if asked.hubness is True:
-        a, b = decomposition.coordinates(moments, X, Y)
+        bank = (some_rows(features, MAX_HUB_ITEMS, asked.seed) for features in (X, Y))
+        a, b = decomposition.coordinates(moments, *bank)
         correction = HubnessCorrection.of(score, a, b, asked.seed)
     return replace(
         alignment,
@@ -180,7 +182,7 @@ def _cross_fit(
         best = best.with_weights(held)
     best, correction = best.leading(len(decomposition.rho)), None
     if hubness:
-        rows = hub_items(training)
+        rows = training.for_hubs
         a, b = decomposition.coordinates(moments, training.X[rows], training.Y[rows])
         correction = HubnessCorrection.of(best, a, b, asked.seed)
     alignment = Alignment.of(moments, decomposition, shrinkage, best)

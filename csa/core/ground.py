@@ -13,7 +13,6 @@ from csa.core.matrices import Array
 from csa.core.moments import Moments
 from csa.core.pools import Axes, Pool
 from csa.core.scores import Score
-from csa.core.select import fold_rows
 from csa.core.shrinkage import Spans
 from csa.core.training import Training
 
@@ -92,15 +91,14 @@ class Ground:
         self.plain, self.named = plain, named
         prepared = training.prepared(plain.prepare_x, plain.prepare_y)
         U, V = plain.prepare_x(unpaired.x.items), plain.prepare_y(unpaired.y.items)
-        self.axes = Axes.of(prepared.X, U), Axes.of(prepared.Y, V)
+        X, Y = np.asarray(prepared.X), np.asarray(prepared.Y)
+        self.axes = Axes.of(X, U), Axes.of(Y, V)
         self.spans = Spans(self.axes[0].ratio, self.axes[1].ratio)
-        self.training = replace(
-            prepared, X=self.axes[0](prepared.X), Y=self.axes[1](prepared.Y), dimensions=None
-        )
+        self.training = replace(prepared, X=self.axes[0](X), Y=self.axes[1](Y), dimensions=None)
         self.U, self.V = self.axes[0](U), self.axes[1](V)
         self.folds = Moments.of_folds(self.training.X, self.training.Y, training.fold)
         self.pairs = CrossFit(self.folds)
-        self.rows = [fold_rows(training, k) for k in range(len(self.folds))]
+        self.rows = [training.of_fold(k) for k in range(len(self.folds))]
         self.known = np.sort(np.concatenate(self.rows))
         self._bridges = self._all_bridges(training, unpaired)
         self.temperatures = tuple(self._bridges)

@@ -2,12 +2,16 @@
 can read.
 """
 
-from typing import Any
+from collections.abc import Sized
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from csa.errors import FeatureError
+
+if TYPE_CHECKING:  # rows are made of matrices
+    from csa.core.rows import Features
 
 Array = NDArray[Any]
 Float64 = NDArray[np.float64]
@@ -72,12 +76,25 @@ def paired_matrices(X: ArrayLike, Y: ArrayLike) -> tuple[Array, Array]:
         FeatureError: another shape or type, or different numbers of rows.
     """
     x, y = as_matrix(X, "X"), as_matrix(Y, "Y")
+    check_same_rows(x, y)
+    return x, y
+
+
+def check_same_rows(x: Sized, y: Sized) -> None:
+    """Refuse views of different numbers of rows.
+
+    Args:
+        x: first view, n rows.
+        y: second view.
+
+    Raises:
+        FeatureError: they have not the same number.
+    """
     if len(x) != len(y):
         raise FeatureError(
             f"X has {len(x)} rows and Y has {len(y)}: row i of both must be one pair; repeat an "
             f"image once per caption"
         )
-    return x, y
 
 
 def as_matrix(features: ArrayLike, name: str, dimension: int | None = None) -> Array:
@@ -137,7 +154,7 @@ def check_finite(matrix: Array, name: str, first_row: int = 0) -> None:
     )
 
 
-def check_varies(matrix: Array, name: str) -> None:
+def check_varies(matrix: "Features", name: str) -> None:
     """Refuse a constant view.
 
     Args:
@@ -149,7 +166,7 @@ def check_varies(matrix: Array, name: str) -> None:
     """
     step = max(1, _CHECK_VALUES // matrix.shape[1])
     if len(matrix) > 1 and all(
-        (matrix[i : i + step] == matrix[0]).all() for i in range(0, len(matrix), step)
+        (matrix[i : i + step] == matrix[:1]).all() for i in range(0, len(matrix), step)
     ):
         raise FeatureError(
             f"{name} is constant over its {len(matrix)} rows, so nothing can be aligned; was one "

@@ -24,12 +24,18 @@ from csa.core.accumulate import (
 from csa.core.device_sums import accumulated
 from csa.core.matrices import Array, Float64, check_features, check_pairs, paired_matrices
 from csa.core.on_device import on_gpu
+from csa.core.rows import Features, Rows, are_many, checked_pairs, paired_rows
+from csa.core.threads import each
 from csa.errors import ArtifactError, FeatureError, InputError
 from csa.storage.container import load_tensors, save_tensors
 
 __all__ = ["Array", "Float64", "Moments", "Precision", "check_features", "check_pairs"]
 
 Precision = Literal["auto", "float64"]
+
+# Rows that are read together where they are not all in memory, and blocks in hand at a time.
+_BLOCK_ROWS = 4096
+_TURNS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +100,11 @@ class Moments:
             there = cls.of_tensors(X, Y, precision)
             if there is not None:
                 return there
-        x, y = paired_matrices(X, Y)
+        x, y = paired_rows(X, Y)
+        if isinstance(x, Rows) or isinstance(y, Rows):
+            turns = np.arange(len(x)) // _BLOCK_ROWS % _TURNS
+            parts = cls.of_folds(x, y, turns, precision)
+            return sum(parts[1:], start=parts[0])
         return cls._of_rows(x, y, None, _may_be_single(x, y, precision))[0]
 
     @classmethod
@@ -142,13 +152,48 @@ class Moments:
         Raises:
             FeatureError: not two finite matrices with the same number of rows.
         """
-        x, y = paired_matrices(X, Y)
+        x, y = paired_rows(X, Y)
         numbers = np.asarray(fold)
         single, folds = _may_be_single(x, y, precision), []
+        if isinstance(x, Rows) or isinstance(y, Rows) or are_many(x):
+            return cls._of_folds_in_one_pass(x, y, numbers, single)
         for k in range(int(numbers.max(initial=-1)) + 1):
             moments, single = cls._of_rows(x, y, np.flatnonzero(numbers == k), single)
             folds.append(moments)
         return folds
+
+    @classmethod
+    def _of_folds_in_one_pass(
+        cls, x: Features, y: Features, fold: NDArray[np.intp], single: bool
+    ) -> list["Moments"]:
+        """Moments of each fold, every row looked at once: some blocks are read at a time, and the
+        folds are summed up side by side.
+        """
+        counts = np.bincount(fold)
+        single = single and worth_single(
+            x.shape[1], y.shape[1], int(counts[counts > 0].min(initial=len(x)))
+        )
+        sums = [Accumulator(x.shape[1], y.shape[1], single, rows=int(n)) for n in counts]
+        blocks = [slice(i, i + _BLOCK_ROWS) for i in range(0, len(x), _BLOCK_ROWS)]
+        try:
+            for at in range(0, len(blocks), _TURNS):
+                read = each(lambda block: (block, x[block], y[block]), blocks[at : at + _TURNS])
+
+                def add(k: int, read: list[tuple[slice, Array, Array]] = read) -> None:
+                    for block, left, right in read:
+                        mine = fold[block] == k
+                        sums[k].add(left[mine], right[mine])
+
+                each(add, range(len(sums)))
+                for _, left, right in read:
+                    release_pages(left)
+                    release_pages(right)
+            return [cls(*total.result()) for total in sums]
+        except PrecisionError:
+            return cls._of_folds_in_one_pass(x, y, fold, single=False)
+        except FeatureError:
+            checked_pairs(x, y)
+            raise
 
     @classmethod
     def _of_rows(

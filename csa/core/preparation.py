@@ -12,6 +12,7 @@ import numpy as np
 
 from csa.core.clusters import cluster_centres, distinct_rows
 from csa.core.matrices import Array, Float64
+from csa.core.rows import Features, MappedRows, are_many, some_rows
 from csa.core.threads import by_rows
 from csa.errors import InputError
 
@@ -23,6 +24,8 @@ _ITEMS_PER_CENTRE = 3
 # space and does not shatter it.
 _WIDTH = 0.5
 _MEDIAN_ITEMS = 300
+# Of many rows the kernel is found from so many, as it is where it is chosen.
+_MAX_ROWS = 15_000
 
 
 def _nothing() -> Float64:
@@ -60,12 +63,12 @@ class Preparation:
         object.__setattr__(self, "mixing", np.asfortranarray(self.mixing))
 
     @classmethod
-    def fit(cls, name: str, features: Array, seed: int) -> "Preparation":
+    def fit(cls, name: str, features: Features, seed: int) -> "Preparation":
         """The named preparation for given training features.
 
         Args:
             name: "raw", "unit", "root" or "kernel".
-            features: of the training pairs, shape (n, d).
+            features: of the training pairs, shape (n, d); of many, a random part is looked at.
             seed: of the kernel's cluster centres.
 
         Returns:
@@ -81,7 +84,8 @@ class Preparation:
             return cls(known[name])
         from scipy import linalg
 
-        points = unit(features[distinct_rows(features)])
+        looked_at = some_rows(features, _MAX_ROWS, seed)
+        points = unit(looked_at[distinct_rows(looked_at)])
         some = points[np.sort(np.random.default_rng(seed).permutation(len(points))[:_MEDIAN_ITEMS])]
         distances = _squared_distances(some, some)[np.triu_indices(len(some), 1)]
         typical = float(np.median(distances)) if len(distances) else 1.0
@@ -94,6 +98,16 @@ class Preparation:
         )
         keep = values > 1e-7 * values[-1]
         return cls("kernel", width, centres, vectors[:, keep] / np.sqrt(values[keep]))
+
+    def of_rows(self, features: Features) -> Features:
+        """Prepared features, shape (n, d) or (n, m'); of many rows they are made when they are
+        asked for.
+        """
+        if self.name == "raw":
+            return features
+        if are_many(features):
+            return MappedRows(features, self)
+        return self(np.asarray(features))
 
     def __call__(self, features: Array) -> Array:
         """Prepared features, shape (n, d) or, for the kernel, (n, m')."""

@@ -14,9 +14,8 @@ from csa.core.crossfit import CrossFit
 from csa.core.held import Held
 from csa.core.hubness import HubnessCorrection
 from csa.core.moments import Moments
-from csa.core.select import MAX_HUB_ITEMS
 from csa.core.solve import Decomposition, solve
-from csa.core.training import Training
+from csa.core.training import MAX_HUB_ITEMS, Training
 
 
 class Refit:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import linalg
 
-from csa.core.matrices import Array, Float64, check_pairs
+from csa.core.matrices import Array, Float64
 from csa.core.moments import Moments
+from csa.core.rows import Features, Rows, checked_pairs
 from csa.core.solve import Decomposition, Factors, Spectrum, solve_by_cholesky, thin_svd
 from csa.errors import FeatureError
 
@@ -29,8 +30,8 @@ _BLOCK_VALUES = 8_000_000
 
 
 def decompose(
-    X: ArrayLike,
-    Y: ArrayLike,
+    X: ArrayLike | Rows,
+    Y: ArrayLike | Rows,
     shrinkage: tuple[float, float] = (0.0, 0.0),
     moments: Moments | None = None,
 ) -> tuple[Moments, Decomposition]:
@@ -53,13 +54,13 @@ def decompose(
     >>> moments.n, decomposition.rho.round(6).tolist()
     (4, [1.0])
     """
-    x, y = check_pairs(X, Y)
+    x, y = checked_pairs(X, Y)
     if len(x) < 2:
         raise FeatureError(f"a fit needs at least 2 pairs, got {len(x)}")
     if moments is None:
         moments = Moments.from_arrays(x, y)
     if len(x) <= max(moments.shape):
-        return moments, _thin_factors(x, y, moments).solve(shrinkage)
+        return moments, _thin_factors(np.asarray(x), np.asarray(y), moments).solve(shrinkage)
     decomposition = solve_by_cholesky(moments, shrinkage, _MOMENTS_LIMIT)
     if decomposition is not None:
         return moments, decomposition
@@ -79,7 +80,7 @@ def _thin_factors(x: Array, y: Array, moments: Moments) -> Factors:
     )
 
 
-def _triangular_factors(x: Array, y: Array, moments: Moments) -> Factors:
+def _triangular_factors(x: Features, y: Features, moments: Moments) -> Factors:
     """Spectra of both views from the triangular factor R of [X Y] (Björck & Golub 1973), which
     has their singular values.
     """
@@ -94,7 +95,7 @@ def _triangular_factors(x: Array, y: Array, moments: Moments) -> Factors:
     )
 
 
-def _triangle(x: Array, y: Array, moments: Moments) -> Float64:
+def _triangle(x: Features, y: Features, moments: Moments) -> Float64:
     """R (p + q, p + q) with R'R the joint centred scatter, by stacking blocks of rows under it."""
     d = sum(moments.shape)
     R = np.zeros((0, d))
@@ -103,14 +104,14 @@ def _triangle(x: Array, y: Array, moments: Moments) -> Float64:
     return np.vstack([R, np.zeros((d - len(R), d))])
 
 
-def _centred_blocks(x: Array, y: Array, moments: Moments) -> Iterator[Float64]:
+def _centred_blocks(x: Features, y: Features, moments: Moments) -> Iterator[Float64]:
     rows = max(2 * sum(moments.shape), _BLOCK_VALUES // sum(moments.shape))
     for i in range(0, len(x), rows):
         yield np.hstack([x[i : i + rows] - moments.mean_x, y[i : i + rows] - moments.mean_y])
 
 
 def _spectrum(
-    s: Float64, V: Float64, view: Array, mean: Float64, name: str
+    s: Float64, V: Float64, view: Features, mean: Float64, name: str
 ) -> tuple[Spectrum, Array]:
     """A view's spectrum from its singular values, and which of them it keeps."""
     n, d = view.shape

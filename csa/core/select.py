@@ -26,10 +26,6 @@ from csa.core.training import Training
 
 _log = logging.getLogger(__name__)
 
-# Retrieval inside a fold needs no more pairs than this to rank a handful of candidates, nor hub
-# centres more items.
-_MAX_FOLD_PAIRS = 2000
-MAX_HUB_ITEMS = 4000
 # A norm or a root shows its worth on few pairs. A kernel is worth more the more pairs there are, so
 # it is tried on more.
 _PLAIN_TRIAL_PAIRS = 4000
@@ -110,7 +106,8 @@ def choose_recipe(training: Training) -> tuple[Recipe, list[Trial]]:
         else attempt(many, best.prepare_x, best.prepare_y)
     )
     for view in (1, 0):
-        if len(distinct_rows((many.X, many.Y)[view])) >= _KERNEL_MIN_ITEMS:
+        items = np.asarray((many.X, many.Y)[view])
+        if len(distinct_rows(items)) >= _KERNEL_MIN_ITEMS:
             best = max([best, attempt(many, *_with(many, best, view, "kernel"))], key=_value)
     return (best if many is sketch else attempt(sketch, best.prepare_x, best.prepare_y)), tried
 
@@ -216,19 +213,6 @@ class FoldRanks:
     reciprocal: Float64
 
 
-def fold_rows(training: Training, k: int) -> NDArray[np.intp]:
-    """Rows of the pairs that stand for a fold in retrieval: at most 2,000.
-
-    Args:
-        training: the pairs.
-        k: number of the fold.
-
-    Returns:
-        Row numbers, ascending.
-    """
-    return training.some(np.flatnonzero(training.fold == k), _MAX_FOLD_PAIRS)
-
-
 def reciprocal_ranks(
     left: Float64,
     right: Float64,
@@ -281,13 +265,9 @@ def held_out_ranks(
         def project(rows: NDArray[np.intp]) -> tuple[Float64, Float64]:
             return decomposition.coordinates(mean, pairs.X[rows], pairs.Y[rows])
 
-        rows = fold_rows(training, k)
+        rows = training.of_fold(k)
         a, b = project(rows)
-        rest = (
-            project(training.some(np.flatnonzero(training.fold != k), MAX_HUB_ITEMS))
-            if hubness
-            else None
-        )
+        rest = project(training.outside_fold(k)) if hubness else None
         group = training.group[rows]
         reciprocal = np.empty((len(scores), 2, len(rows)))
         for i, whole in enumerate(scores):
@@ -300,8 +280,3 @@ def held_out_ranks(
         return FoldRanks(rows, reciprocal)
 
     return each(in_fold, range(len(decompositions)))
-
-
-def hub_items(training: Training) -> NDArray[np.intp]:
-    """Rows of the training items that hub centres are made from."""
-    return training.some(np.arange(len(training.X)), MAX_HUB_ITEMS)

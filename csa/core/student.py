@@ -14,10 +14,10 @@ from csa.core.hubness import HubnessCorrection
 from csa.core.matrices import Float64
 from csa.core.moments import Moments
 from csa.core.scores import NormalisedLikelihoodRatioScore, Score
-from csa.core.select import MAX_HUB_ITEMS
 from csa.core.shrinkage import Shrinkage, SpanShrinkage
 from csa.core.solve import solve
 from csa.core.threads import each
+from csa.core.training import MAX_HUB_ITEMS
 from csa.core.transport import (
     Parts,
     average,

@@ -13,6 +13,8 @@ from csa.core.crossfit import CrossFit
 from csa.core.matrices import Array, Float64
 from csa.core.moments import Moments
 from csa.core.preparation import Preparation
+from csa.core.principal_axes import PrincipalAxes, in_axes
+from csa.core.rows import Features, GatheredRows, are_many
 from csa.core.shrinkage import Spans
 from csa.core.threads import WHOLE_ROWS, by_rows, in_blocks
 from csa.errors import FeatureError
@@ -21,6 +23,27 @@ from csa.errors import FeatureError
 # is cheaper.
 _SPAN_SHARE = 0.75
 _SPAN_CUT = 1e-6
+# Retrieval inside a fold needs no more pairs than this to rank a handful of candidates, nor hub
+# centres more items.
+_MAX_FOLD_PAIRS = 2000
+MAX_HUB_ITEMS = 4000
+
+
+class FoldSums:
+    """Moments of each fold of pairs, taken once however many ask for them.
+
+    Args:
+        X, Y: features, (n, p) and (n, q).
+        fold: fold number of each pair.
+    """
+
+    def __init__(self, X: Features, Y: Features, fold: NDArray[np.intp]):
+        self._pairs = X, Y, fold
+
+    @cached_property
+    def moments(self) -> list[Moments]:
+        """By fold number."""
+        return Moments.of_folds(*self._pairs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,17 +56,22 @@ class Training:
         fold: fold number of each pair.
         seed: of all random choices.
         dimensions: principal dimensions of either view that cross-fitting looks at; None for all.
+        given_sums: the folds' moments, where they are shared with the same pairs in other
+            dimensions.
     """
 
-    X: Array
-    Y: Array
+    X: Features
+    Y: Features
     group: NDArray[np.intp]
     fold: NDArray[np.intp]
     seed: int
     dimensions: int | None = None
+    given_sums: FoldSums | None = None
 
     @classmethod
-    def of(cls, X: Array, Y: Array, groups: ArrayLike, folds: int = 5, seed: int = 0) -> "Training":
+    def of(
+        cls, X: Features, Y: Features, groups: ArrayLike, folds: int = 5, seed: int = 0
+    ) -> "Training":
         """Training pairs with folds assigned.
 
         Args:
@@ -66,6 +94,16 @@ class Training:
         """Number of groups."""
         return int(self.group.max()) + 1
 
+    @property
+    def many(self) -> bool:
+        """Whether there are too many pairs for a copy of all their features."""
+        return are_many(self.X)
+
+    @cached_property
+    def sums(self) -> FoldSums:
+        """The folds' moments, in all dimensions."""
+        return self.given_sums or FoldSums(self.X, self.Y, self.fold)
+
     def prepared(self, prepare_x: Preparation, prepare_y: Preparation) -> "Training":
         """The same pairs with prepared features.
 
@@ -75,7 +113,8 @@ class Training:
         Returns:
             Training pairs in the same folds.
         """
-        return replace(self, X=_prepared(prepare_x, self.X), Y=_prepared(prepare_y, self.Y))
+        X, Y = _prepared(prepare_x, self.X), _prepared(prepare_y, self.Y)
+        return replace(self, X=X, Y=Y, given_sums=None)
 
     def sample(self, pairs: int) -> "Training":
         """About this many of the pairs, whole groups in folds of their own; all if there are no
@@ -93,7 +132,20 @@ class Training:
 
     def sketched(self, dimensions: int | None) -> "Training":
         """The same pairs, cross-fitted in this many principal dimensions."""
-        return replace(self, dimensions=dimensions)
+        return replace(self, dimensions=dimensions, given_sums=self.sums)
+
+    def of_fold(self, k: int) -> NDArray[np.intp]:
+        """Rows of the pairs that stand for a fold in retrieval, ascending: at most 2,000."""
+        return self.some(np.flatnonzero(self.fold == k), _MAX_FOLD_PAIRS)
+
+    @property
+    def for_hubs(self) -> NDArray[np.intp]:
+        """Rows of the pairs that hub centres are made from, ascending: at most 4,000."""
+        return self.some(np.arange(len(self.X)), MAX_HUB_ITEMS)
+
+    def outside_fold(self, k: int) -> NDArray[np.intp]:
+        """Rows of the pairs that a fold's hub centres are made from, ascending: at most 4,000."""
+        return self.some(np.flatnonzero(self.fold != k), MAX_HUB_ITEMS)
 
     def some(self, rows: NDArray[np.intp], most: int) -> NDArray[np.intp]:
         """Some of the rows, at random.
@@ -126,20 +178,43 @@ class Compact:
         moments: of the features as they are, where no dimension was left out; else None.
     """
 
-    X: Array
-    Y: Array
+    X: Features
+    Y: Features
     crossfit: CrossFit
     moments: Moments | None = None
 
     @classmethod
     def of(cls, training: Training) -> "Compact":
         """The compact form of training pairs."""
-        X, ratio_x = within_few_dimensions(training.X, training.dimensions)
-        Y, ratio_y = within_few_dimensions(training.Y, training.dimensions)
-        folds = Moments.of_folds(X, Y, training.fold)
-        crossfit = CrossFit(folds, Spans(ratio_x, ratio_y))
+        if training.many:
+            return cls._of_many(training)
+        given = np.asarray(training.X), np.asarray(training.Y)
+        X, ratio_x = within_few_dimensions(given[0], training.dimensions)
+        Y, ratio_y = within_few_dimensions(given[1], training.dimensions)
         whole = X is training.X and Y is training.Y
+        folds = training.sums.moments if whole else Moments.of_folds(X, Y, training.fold)
+        crossfit = CrossFit(folds, Spans(ratio_x, ratio_y))
         return cls(X, Y, crossfit, crossfit.total if whole else None)
+
+    @classmethod
+    def _of_many(cls, training: Training) -> "Compact":
+        """The same from moments: those in principal dimensions are made of those in all, and of the
+        features only the rows are read that retrieval inside the folds asks for.
+        """
+        folds = training.sums.moments
+        total = sum(folds[1:], start=folds[0])
+        x = PrincipalAxes.of(total.mean_x, total.cxx, training.dimensions)
+        y = PrincipalAxes.of(total.mean_y, total.cyy, training.dimensions)
+        numbers = range(len(folds))
+        asked = [training.of_fold(k) for k in numbers] + [training.outside_fold(k) for k in numbers]
+        rows = np.unique(np.concatenate(asked))
+        crossfit = CrossFit([in_axes(fold, x, y) for fold in folds], Spans(x.ratio, y.ratio))
+        return cls(
+            GatheredRows(x.of_rows(training.X), rows),
+            GatheredRows(y.of_rows(training.Y), rows),
+            crossfit,
+            crossfit.total if x.whole and y.whole else None,
+        )
 
 
 def within_few_dimensions(features: Array, dimensions: int | None) -> tuple[Array, float]:
@@ -170,8 +245,10 @@ def within_few_dimensions(features: Array, dimensions: int | None) -> tuple[Arra
     return _made_of(features, lambda rows: (rows - mean) @ axes), ratio
 
 
-def _prepared(prepare: Preparation, features: Array) -> Array:
-    return features if prepare.name == "raw" else _made_of(features, prepare)
+def _prepared(prepare: Preparation, features: Features) -> Features:
+    if prepare.name == "raw" or are_many(features):
+        return prepare.of_rows(features)
+    return _made_of(np.asarray(features), prepare)
 
 
 def _made_of(features: Array, work: Callable[[Array], Array]) -> Array:

@@ -4,6 +4,7 @@ output.
 
 import hashlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,11 +42,10 @@ class FeatureCache:
     def __contains__(self, item: str) -> bool:
         return item in self._file_of
 
-    def read(self, items: list[str]) -> dict[str, Float32]:
-        """Features of those items that the cache holds; a file that is damaged or gone is
-        forgotten, and deleted.
+    def read(self, items: list[str]) -> Iterator[tuple[str, Float32]]:
+        """Those of the items that the cache holds, file by file, each with its features; a file
+        that is damaged or gone is forgotten, and deleted.
         """
-        found: dict[str, Float32] = {}
         wanted = set(items)
         for file in dict.fromkeys(self._file_of[item] for item in items if item in self._file_of):
             batch = _read_batch(file)
@@ -55,8 +55,7 @@ class FeatureCache:
                     item: other for item, other in self._file_of.items() if other != file
                 }
                 continue
-            found.update((item, row) for item, row in batch.items() if item in wanted)
-        return found
+            yield from ((item, row) for item, row in batch.items() if item in wanted)
 
     def write(self, items: list[str], features: Float32) -> None:
         """Keep a finished batch, flushed to disk.

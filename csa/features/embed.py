@@ -8,7 +8,7 @@ function of the items and their features alone, and stable under growth.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from csa.core.matrices import Float32
+from csa.core.rows import Features, Picked, Rows
 from csa.encoders.base import Encoder, batches
 from csa.encoders.several import ViewEncoder
 from csa.errors import FeatureError
@@ -28,10 +29,10 @@ _ENOUGH_BATCHES = 4  # for a speed worth remembering
 @dataclass(frozen=True, eq=False)
 class Embedded:
     """Features (n, d) in the order asked for, and how many were computed and how many were in
-    the cache.
+    the cache. Features that come from files stay there until they are asked for.
     """
 
-    features: Float32
+    features: Features
     computed: int
     reused: int
 
@@ -70,26 +71,72 @@ def embed(encoder: Encoder, items: Items, cache: FeatureCache, dask: str | None 
         FeatureError: the encoder gave NaN or infinity.
     """
     if not encoder.cached:
-        given = [items.load(value) for _, value in items.rows]
-        return Embedded(encoder.forward(given, 0), len(given), 0)
-    rows = cache.read([item for item, _ in items.rows])
-    missing = [(item, value) for item, value in items.rows if item not in rows]
+        return Embedded(LoadedRows(encoder, items), len(items.rows), 0)
+    table = _Filling(items.rows)
+    table.fill(cache.read(table.names))
+    missing = table.missing
     if missing:
         started = time.perf_counter()
+        reused = len(items.rows) - len(missing)
         for batch, features in _compute(
-            _BatchWork(encoder, items.load), missing, items.title, len(rows), dask
+            _BatchWork(encoder, items.load), missing, items.title, reused, dask
         ):
             _check_finite(batch, features, encoder)
             names = [item for item, _ in batch.items]
             cache.write(names, features)
-            rows.update(zip(names, features, strict=True))
+            table.fill(zip(names, features, strict=True))
         if len(missing) >= _ENOUGH_BATCHES * encoder.batch_size:
             cache.note_speed(len(missing), time.perf_counter() - started, encoder.runs_on)
-    return Embedded(
-        np.stack([rows[item] for item, _ in items.rows]),
-        len(missing),
-        len(items.rows) - len(missing),
-    )
+    return Embedded(table.features, len(missing), len(items.rows) - len(missing))
+
+
+class _Filling:
+    """Features in the order of some items, filled in as they come."""
+
+    def __init__(self, rows: list[tuple[str, str]]):
+        self._rows = rows
+        self.names = [item for item, _ in rows]
+        self._place = {item: place for place, item in enumerate(self.names)}
+        self._known = np.zeros(len(rows), dtype=np.bool_)
+        self.features: Float32 = np.zeros((len(rows), 0), np.float32)
+
+    def fill(self, found: Iterable[tuple[str, Float32]]) -> None:
+        """Take in items with their features."""
+        for item, row in found:
+            if not self.features.shape[1]:
+                self.features = np.empty((len(self._rows), len(row)), np.float32)
+            self.features[self._place[item]] = row
+            self._known[self._place[item]] = True
+
+    @property
+    def missing(self) -> list[tuple[str, str]]:
+        """Items without features so far."""
+        return [self._rows[place] for place in np.flatnonzero(~self._known)]
+
+
+class LoadedRows(Rows):
+    """Features that were computed elsewhere, loaded when they are asked for.
+
+    Args:
+        encoder: takes them as they are.
+        items: which.
+    """
+
+    def __init__(self, encoder: Encoder, items: Items):
+        self._encoder, self._load = encoder, items.load
+        self._values = [value for _, value in items.rows]
+        first = encoder.forward([items.load(self._values[0])], 0)
+        super().__init__((len(self._values), first.shape[1]), first.dtype)
+
+    def __getitem__(self, rows: Picked) -> Float32:
+        wanted = np.arange(len(self))[rows]
+        features = self._encoder.forward([self._load(self._values[i]) for i in wanted], 0)
+        if features.shape[1] != self.shape[1]:
+            raise FeatureError(
+                f"precomputed features have rows of {sorted((self.shape[1], features.shape[1]))} "
+                f"values; all files of a view need one length"
+            )
+        return features
 
 
 def embed_view(encoder: ViewEncoder, items: Items, root: Path, dask: str | None = None) -> Embedded:
@@ -116,9 +163,9 @@ def embed_view(encoder: ViewEncoder, items: Items, root: Path, dask: str | None 
     """
     if len(encoder.parts) == 1:
         return embed(encoder.parts[0], items, FeatureCache(root, encoder.fingerprint), dask)
-    rows = FeatureCache(root, encoder.fingerprint).read([item for item, _ in items.rows])
-    missing = [(item, value) for item, value in items.rows if item not in rows]
-    computed = 0
+    table = _Filling(items.rows)
+    table.fill(FeatureCache(root, encoder.fingerprint).read(table.names))
+    missing, computed = table.missing, 0
     if missing:
         done = [
             embed(
@@ -129,16 +176,10 @@ def embed_view(encoder: ViewEncoder, items: Items, root: Path, dask: str | None 
             )
             for part in encoder.parts
         ]
-        rows.update(
-            zip(
-                (item for item, _ in missing),
-                encoder.join([one.features for one in done]),
-                strict=True,
-            )
-        )
+        joined = encoder.join([np.asarray(one.features) for one in done])
+        table.fill((item, row) for (item, _), row in zip(missing, joined, strict=True))
         computed = max(one.computed for one in done)
-    features = np.stack([rows[item] for item, _ in items.rows])
-    return Embedded(features, computed, len(items.rows) - computed)
+    return Embedded(table.features, computed, len(items.rows) - computed)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from csa.pipeline.pools import drop_stale
 from csa.pipeline.start import keep_start
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import write_json
+from csa.storage.room import beyond_us
 
 _WITH_A_NAME = ("embed", "unpaired", "task")
 
@@ -84,6 +85,12 @@ def main(arguments: list[str]) -> int:
         if remedy is None:
             raise
         print(f"csa: error: stage {name} needs {remedy}", file=sys.stderr)
+        return 2
+    except (OSError, MemoryError) as error:
+        said = beyond_us(error)
+        if said is None:
+            raise
+        print(f"csa: error: {said}", file=sys.stderr)
         return 2
     return 0
 

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Literal, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from csa.core.bridge import LabelBridge
 from csa.core.matrices import Array
+from csa.core.rows import Features
 from csa.datasets.pairs_table import read_pairs
 from csa.features.shards import FeatureTable, fingerprint_of_features
 from csa.params.schema import Params
@@ -18,10 +20,12 @@ _SIDES: Final[tuple[Literal["x", "y"], Literal["x", "y"]]] = ("x", "y")
 
 
 class Training(NamedTuple):
-    """The training pairs: features X (n, p) and Y (n, q), and the group of each, shape (n,)."""
+    """The training pairs: features X (n, p) and Y (n, q), in memory or, where they are too many for
+    it, read when they are asked for; and the group of each, shape (n,).
+    """
 
-    X: Array
-    Y: Array
+    X: Features
+    Y: Features
     groups: Array
 
 
@@ -69,15 +73,24 @@ class PipelineData:
         first, second = self.params.view_names
         return self.features(first), self.features(second)
 
-    def training(self) -> Training:
-        """Features and groups of the training pairs.
+    def training(self) -> tuple[Array, Array, Array]:
+        """Features and groups of the training pairs, in memory: X (n, p), Y (n, q) and (n,).
+
+        Raises:
+            InputError: an item has no features, because the pairs table is newer.
+        """
+        X, Y, groups = self.stored_training()
+        return np.asarray(X), np.asarray(Y), groups
+
+    def stored_training(self) -> Training:
+        """The same, read when they are asked for where there are many.
 
         Raises:
             InputError: an item has no features, because the pairs table is newer.
         """
         train = self.pairs.filter(pl.col("split") == "train")
         X, Y = (
-            table.rows(train[f"{view}_hash"].to_list())
+            table.source(train[f"{view}_hash"].to_list())
             for view, table in zip(self.params.view_names, self.feature_tables, strict=True)
         )
         return Training(X, Y, train["group"].to_numpy())

@@ -45,7 +45,7 @@ def fit_stage(ws: Workspace) -> dict[str, Any]:
     """Fit the alignment on the training pairs."""
     data = PipelineData(ws)
     settings: FitParams = data.params.fit
-    X, Y, groups = PipelineData(ws).training()  # and the tables of all items are let go
+    X, Y, groups = PipelineData(ws).stored_training()  # and the tables of all items are let go
     asked: Asked = {
         key: tuple(value) if isinstance(value, list) else value
         for key, value in settings.model_dump(exclude={"search"}).items()

@@ -199,7 +199,7 @@ def advise(ws: Workspace, candidates: tuple[str, ...] = (), sample: int = 500) -
             )
             asked = Items(items.rows(), load_item, f"embed {name}")
             done = embed_view(encoder, asked, ws.cache, params.compute.dask)
-            of_view[name] = done.features[rows]
+            of_view[name] = np.asarray(done.features)[rows]
             computed, reused = computed + done.computed, reused + done.reused
         features.append(of_view)
     ranked = rank_pairings(features[0], features[1])

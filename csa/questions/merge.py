@@ -63,7 +63,7 @@ class PublishedMoments:
         params = ws.params()
         train = read_pairs(ws.pairs).filter(pl.col("split") == "train")
         X, Y = (
-            FeatureTable.read(ws.features(view)).rows(train[f"{view}_hash"].to_list())
+            FeatureTable.read(ws.features(view)).source(train[f"{view}_hash"].to_list())
             for view in params.view_names
         )
         if len(train) <= max(X.shape[1], Y.shape[1]):

@@ -110,9 +110,9 @@ class Fitted:
         """
         folder, table = self.ws.features(view), self.scorer.view(view)
         features = FeatureTable.read(folder)
-        if features.features.shape[1] != table.dimension:
+        if features.dimension != table.dimension:
             raise ArtifactError(
-                f"{folder}: features of {features.features.shape[1]} dimensions, but the model "
+                f"{folder}: features of {features.dimension} dimensions, but the model "
                 f"takes {table.dimension}; they are by another encoder: run `csa run`"
             )
         return features

@@ -129,11 +129,14 @@ class Searched(Record):
 
 @dataclass(frozen=True)
 class KeptProfile(Record):
-    """Numbers of a `csa.checks.profile.Profile`: groups, means (v, r), covariances (v, r, r)."""
+    """Numbers of a `csa.checks.profile.Profile`: groups, means (v, r), covariances (v, r, r), and
+    how many groups were looked at where these were not all.
+    """
 
     groups: int
     mean: list[list[float]]
     covariance: list[list[list[float]]]
+    sampled: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,6 @@ from csa.errors import ArtifactError, CSAError, DataError, InputError, Workspace
 _LFS = b"version https://git-lfs.github.com/spec/"
 POINTER_BYTES = len(_LFS)
 """How many bytes tell a pointer of Git LFS."""
-OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
-"""Errors of a disk that takes nothing more: full, broken, or read-only."""
 _unfinished: set[Path] = set()
 _BOMB_BYTES = 1 << 28
 _MOST_TEXT = 100_000_000

@@ -56,8 +56,8 @@ def check_features(team, ws, view, told):
     seeding.from_the_team(Project(ws), f"embed@{view}")
     encoder = load_view_encoder(ws.params().views[view])
     items = read_pairs(ws.pairs)[f"{view}_hash"].unique().to_list()
-    mine = FeatureCache(ws.cache, encoder.fingerprint).read(items)
-    theirs = FeatureCache(team.owner.ws.cache, encoder.fingerprint).read(items)
+    mine = dict(FeatureCache(ws.cache, encoder.fingerprint).read(items))
+    theirs = dict(FeatureCache(team.owner.ws.cache, encoder.fingerprint).read(items))
     assert all((row == theirs[item]).all() for item, row in mine.items()), told
     for file in (ws.cache / encoder.fingerprint).glob("*.safetensors"):
         file.unlink()

@@ -236,7 +236,7 @@ def nothing_comes(ws, stage):
 def known_features(team, ws):
     encoder = load_view_encoder(team.owner.ws.params().views["image"])
     items = pl.read_parquet(ws.pairs)["image_hash"].unique().to_list()
-    return FeatureCache(ws.cache, encoder.fingerprint).read(items)
+    return dict(FeatureCache(ws.cache, encoder.fingerprint).read(items))
 
 
 def as_parquet(frame):

@@ -9,12 +9,14 @@ import sys
 import numpy as np
 import pytest
 
+from csa.core.rows import Rows
 from csa.encoders.base import Encoder
 from csa.encoders.several import ViewEncoder
 from csa.errors import ArtifactError, DataError, FeatureError, InputError
+from csa.features import shards
 from csa.features.cache import FeatureCache
 from csa.features.embed import Items, embed, embed_view
-from csa.features.shards import FeatureTable, write_shards
+from csa.features.shards import FeatureTable, _read_shard, write_shards
 
 
 def digest(text):
@@ -232,6 +234,44 @@ def test_shards_round_trip_and_do_not_depend_on_history(tmp_path):
         table.rows([digest("stranger")])
 
 
+def test_a_large_table_stays_in_its_files_and_says_the_same(tmp_path, monkeypatch):
+    values = texts(6000)
+    shards_of(values, tmp_path)
+    small = FeatureTable.read(tmp_path)
+    monkeypatch.setattr(shards, "_IN_MEMORY_BYTES", 1000)
+    read, table = [], FeatureTable.read(tmp_path)
+    monkeypatch.setattr(shards, "_read_shard", lambda *a: read.append(a[0]) or _read_shard(*a))
+    asked = [digest(values[i]) for i in (5, -1, 0, 3000, 5)]
+    source = table.source(asked)
+    assert isinstance(source, Rows) and source.shape == (5, table.dimension) and not read
+    np.testing.assert_array_equal(source[np.array([1, 4])], small.rows(asked)[[1, 4]])
+    assert 0 < len(read) < len(list(tmp_path.glob("*.parquet")))
+    np.testing.assert_array_equal(table.rows(asked), small.rows(asked))
+    np.testing.assert_array_equal(table.features, small.features)
+    with pytest.raises(InputError, match="has no features"):
+        table.source([digest("stranger")])
+
+
+def harm_a_shard(folder, damage):
+    first, second = sorted(folder.glob("*.parquet"))[:2]
+    if damage == "delete":
+        first.unlink()
+    else:
+        content = bytearray(first.read_bytes())
+        content[len(content) // 2] ^= 1
+        first.write_bytes(bytes(content) if damage == "flip" else second.read_bytes())
+
+
+@pytest.mark.parametrize("damage", ["flip", "swap", "delete"])
+def test_a_damaged_shard_of_a_large_table_is_never_read(tmp_path, damage, monkeypatch):
+    """At the latest when its features are asked for."""
+    monkeypatch.setattr(shards, "_IN_MEMORY_BYTES", 1000)
+    shards_of(texts(6000), tmp_path)
+    harm_a_shard(tmp_path, damage)
+    with pytest.raises(ArtifactError, match=r"shard is (missing|damaged).*csa run"):
+        FeatureTable.read(tmp_path).features  # noqa: B018 - reading them is the act
+
+
 @pytest.mark.parametrize("place", [0, 2500, 6000])
 def test_a_new_item_changes_one_shard(tmp_path, place):
     values = texts(6000)
@@ -244,13 +284,7 @@ def test_a_new_item_changes_one_shard(tmp_path, place):
 @pytest.mark.parametrize("damage", ["flip", "swap", "delete"])
 def test_a_damaged_shard_is_never_read(tmp_path, damage):
     shards_of(texts(6000), tmp_path)
-    first, second = sorted(tmp_path.glob("*.parquet"))[:2]
-    if damage == "delete":
-        first.unlink()
-    else:
-        content = bytearray(first.read_bytes())
-        content[len(content) // 2] ^= 1
-        first.write_bytes(bytes(content) if damage == "flip" else second.read_bytes())
+    harm_a_shard(tmp_path, damage)
     with pytest.raises(ArtifactError, match=r"shard is (missing|damaged).*csa run"):
         FeatureTable.read(tmp_path)
 

@@ -469,3 +469,35 @@ def _alive(pid):
     except ProcessLookupError:
         return False
     return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+
+
+NO_ROOM = """
+import resource, signal, sys
+
+from dvc_data.hashfile.cache import Cache
+
+from csa.operations.cache.dvc_process import end_where_the_disk_does
+
+end_where_the_disk_does()
+notes = Cache(sys.argv[1])
+notes["known"] = 1
+notes.close()  # it is opened again when it is next asked for
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+try:
+    notes["new"] = 2
+except OSError as error:
+    print(error)
+"""
+
+
+def test_dvcs_notes_end_where_the_disk_takes_nothing_more(tmp_path):
+    """diskcache tries again for ever: `csa run` did not end on a full disk."""
+    done = subprocess.run(
+        [sys.executable, "-c", NO_ROOM, tmp_path / "notes"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert "Input/output error" in done.stdout and not done.stderr

@@ -2,6 +2,8 @@
 nothing is left half written.
 """
 
+import errno
+import os
 import struct
 import zlib
 
@@ -244,3 +246,24 @@ def test_precomputed_features_go_all_the_way(arrays):
         metrics["retrieval"]["a_to_b"]["recall_at_5"]["value"] > 0.5
         and metrics["mismatch"]["auc"]["value"] > 0.9
     )
+
+
+@pytest.mark.parametrize(
+    "error, said",
+    [
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "data/x"), "data/x: cannot be written"),
+        (OSError(errno.EIO, os.strerror(errno.EIO)), "a file: cannot be written"),
+        (MemoryError(), "not enough memory for this"),
+    ],
+)
+def test_a_machine_without_room_is_one_line_wherever_it_is_met(
+    arrays, capsys, monkeypatch, error, said
+):
+    """Folders are made, and old files removed, outside of what writes files."""
+
+    def full(*_arguments, **_options):
+        raise error
+
+    assert stages.main(["ingest"]) == 0
+    monkeypatch.setattr("csa.pipeline.embed.write_shards", full)
+    assert said in refused(capsys, "embed", "a")

@@ -20,7 +20,7 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
-_PYTHON = re.compile(r"^(?:\S*/)?python[\d.]* -m ((?:csa\.cli|csa\.pipeline|dvc)\b.*)$")
+_PYTHON = re.compile(r"^(?:\S*/)?python[\d.]* -m ((?:csa\.(?:cli|pipeline|operations)|dvc)\b.*)$")
 LEARN = "FORKS_LEARN"
 _FILES = ("stdin", "stdout", "stderr")
 

@@ -19,6 +19,7 @@ from typing import IO, Any, Literal, TypeVar
 
 from csa.errors import CSAError, RefusedError, StageError, WorkspaceError
 from csa.operations.cache import settings
+from csa.operations.cache.dvc_process import command_of_dvc
 from csa.operations.cache.lock import read_lock, settle, settle_start, write_declared
 from csa.operations.cache.objects import open_repo
 from csa.operations.cache.restoring import PAUSES
@@ -313,7 +314,7 @@ def _answer(ws: Workspace, *arguments: str, timeout: float | None) -> _Finished:
     """Run DVC to its end in silence."""
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "dvc", *arguments],
+            command_of_dvc(*arguments),
             cwd=ws.root,
             env=_environment(),
             stdin=subprocess.DEVNULL,
@@ -341,11 +342,10 @@ def _run(ws: Workspace, *arguments: str) -> _Finished:
     """Run DVC to its end with its output forwarded; whatever interrupts us ends its whole
     process group.
     """
-    command = [sys.executable, "-m", "dvc", *arguments]
     with (
         ThreadPoolExecutor(1) as pool,
         subprocess.Popen(
-            command,
+            command_of_dvc(*arguments),
             cwd=ws.root,
             env=_environment(),
             stdin=subprocess.DEVNULL,

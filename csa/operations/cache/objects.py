@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from csa.operations.cache import settings
+from csa.operations.cache.dvc_process import end_where_the_disk_does
 from csa.pipeline.workspace import Workspace
 from csa.storage.files import json_of
 from csa.storage.written_yaml import read_yaml
@@ -363,6 +364,7 @@ def open_repo(ws: Workspace) -> Any:
     from dvc.repo import Repo  # type: ignore[import-untyped]
 
     settings.silence_dvc()
+    end_where_the_disk_does()
     return Repo(str(ws.root))
 
 

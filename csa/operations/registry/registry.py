@@ -21,7 +21,8 @@ from csa.operations.registry.databases import check_registry
 from csa.operations.registry.places import fetch
 from csa.operations.registry.versions import CHAMPION, Version
 from csa.pipeline.workspace import Workspace
-from csa.storage.files import OF_THE_DISK, unwritable
+from csa.storage.files import unwritable
+from csa.storage.room import OF_THE_DISK
 
 # Of a SQLite file (https://sqlite.org/fileformat2.html, section 1.3): where its header says how it
 # is written, and how often it was. With a write-ahead log, changes are in another file at first.
