@@ -38,7 +38,7 @@ def command_of_dvc(*arguments: str) -> list[str]:
 
 def end_where_the_disk_does() -> None:
     """From now on the databases of diskcache in this process give up where the disk does."""
-    import diskcache
+    import diskcache  # type: ignore[import-untyped]
 
     def execute(self: Any) -> Callable[..., Any]:
         statement = self._con.execute
