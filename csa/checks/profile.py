@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from csa.core.alignment import Alignment
-from csa.core.matrices import Float64
+from csa.core.matrices import Array, Float64
 from csa.core.rows import Features, are_many
 from csa.core.threads import by_rows
 from csa.evaluation.bootstrap import group_means, number_groups
