@@ -60,7 +60,7 @@ def are_many(pairs: Sized) -> bool:
     """Whether a fit keeps no copy of all features of so many pairs: more than 100,000.
 
     They are prepared block by block and summed up to moments once, and everything else is asked of
-    samples (docs/decisions/0039-a-million-pairs.md).
+    samples (docs/decisions/0040-a-million-pairs.md).
     """
     return len(pairs) > _MANY_PAIRS
 

@@ -115,6 +115,11 @@ class Workspace:
         return self.state / "code.json"
 
     @property
+    def kept_lock(self) -> Path:
+        """dvc.lock as it was when a run last began, for one that is cut short."""
+        return self.state / "locks" / f"{self.name}.lock"
+
+    @property
     def pairs(self) -> Path:
         """The pairs table, written by ingest."""
         return self.data / "pairs.parquet"

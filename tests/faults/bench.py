@@ -212,10 +212,13 @@ class Sweep:
         except Exception as error:  # a file that is missing or damaged
             self.fault(steps, number, f"the next run left {error!r}", said)
             return
-        wrong = [key for key, value in self.expected.items() if left[key] != value]
+        wrong = [
+            f"{key} {_unlike(value, left[key])}"
+            for key, value in self.expected.items()
+            if left[key] != value
+        ]
         if wrong:
-            found = {key: (self.expected[key], left[key]) for key in wrong}
-            self.fault(steps, number, f"the next run left others: {wrong}", f"{found}\n{said}")
+            self.fault(steps, number, f"the next run left others: {'; '.join(wrong)}", said)
 
     def fault(self, step, number, what, said):
         """Note and say what went wrong."""
@@ -228,6 +231,13 @@ class Sweep:
             f"{self.name}: {sum(self.hit.values())} of {sum(self.counts)} changes failed, in "
             f"{len(self.hit)} places; {len(self.faults)} faults found"
         )
+
+
+def _unlike(expected, left):
+    """What differs between two accounts of the same thing, such as names of files."""
+    if not isinstance(expected, dict):
+        return f"{expected} -> {left}"
+    return sorted(key for key in expected | left if expected.get(key) != left.get(key))
 
 
 def _wrong(code, said):

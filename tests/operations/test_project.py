@@ -260,7 +260,14 @@ def test_a_lock_is_settled_wherever_its_writing_was_cut(tmp_path, capsys):
     assert not settle(ws)
     git(tmp_path, "add", "-A")
     git(tmp_path, "commit", "-qm", "one")
-    path.write_text(whole[: len(whole) // 2])
+    newer = LOCK.format("34cd")
+    path.write_text(newer)
+    assert not settle(ws)  # and it is kept
+    path.write_text(newer[: len(newer) // 2])
+    assert settle(ws) and path.read_text() == newer
+    assert "that of before the last run was taken" in capsys.readouterr().err
+    ws.kept_lock.unlink()
+    path.write_text(newer[: len(newer) // 2])
     assert settle(ws) and path.read_text() == whole
     assert "the committed one was taken" in capsys.readouterr().err
 

@@ -182,6 +182,9 @@ def _run(wanted, files, prepare):
     os.environ.update(wanted["env"])
     sys.argv = wanted["module"]
     prepare()
+    name = wanted["module"][0]
+    if not hasattr(sys.modules.get(name), "__path__"):
+        sys.modules.pop(name, None)  # a module that is there already makes runpy warn
     try:
         runpy.run_module(wanted["module"][0], run_name="__main__", alter_sys=True)
     except SystemExit as error:

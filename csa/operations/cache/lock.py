@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
+from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
@@ -58,24 +59,42 @@ def settle(ws: Workspace) -> bool:
 
 
 def _settle_cut(ws: Workspace) -> bool:
-    """Put the committed lock, or none, where DVC was killed while it wrote."""
+    """Put the lock of before, the committed one, or none where DVC was killed while it wrote, or
+    the disk was full. A whole lock is kept for that.
+    """
     path = ws.root / "dvc.lock"
-    if not path.is_file() or _is_whole(_read(ws)):
+    if not path.is_file() or _kept(ws):
         return False
     leftovers.let_finish()
-    if not path.is_file() or _is_whole(_read(ws)):
+    if not path.is_file() or _kept(ws):
         return False
-    committed = _committed(ws)
-    if _is_whole(committed):
-        write_atomic(path, committed.encode())
+    said, known = "it was removed", ""
+    for what, text in (
+        ("that of before the last run", _text(ws.kept_lock)),
+        ("the committed one", _committed(ws)),
+    ):
+        if _is_whole(text):
+            said, known = f"{what} was taken", text
+            break
+    if known:
+        write_atomic(path, known.encode())
     else:
         path.unlink()
     print(
         "note: dvc.lock was damaged, as a process that is killed while it writes leaves it; "
-        f"{'the committed one was taken' if path.is_file() else 'it was removed'}, and what was "
-        "computed comes from the caches",
+        f"{said}, and what was computed comes from the caches",
         file=sys.stderr,
     )
+    return True
+
+
+def _kept(ws: Workspace) -> bool:
+    """Whether the lock is whole; if so it is kept."""
+    text = _read(ws)
+    if not _is_whole(text):
+        return False
+    if text != _text(ws.kept_lock):
+        write_atomic(ws.kept_lock, text.encode())
     return True
 
 
@@ -246,8 +265,12 @@ def _hashes(stage: dict[str, Any]) -> dict[str, str]:
 
 
 def _read(ws: Workspace) -> str:
+    return _text(ws.root / "dvc.lock")
+
+
+def _text(path: Path) -> str:
     try:
-        return (ws.root / "dvc.lock").read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError):
         return ""
 
