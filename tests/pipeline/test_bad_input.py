@@ -256,9 +256,7 @@ def test_precomputed_features_go_all_the_way(arrays):
         (MemoryError(), "not enough memory for this"),
     ],
 )
-def test_a_machine_without_room_is_one_line_wherever_it_is_met(
-    arrays, capsys, monkeypatch, error, said
-):
+def test_a_machine_without_room_is_one_line(arrays, capsys, monkeypatch, error, said):
     """Folders are made, and old files removed, outside of what writes files."""
 
     def full(*_arguments, **_options):
