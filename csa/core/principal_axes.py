@@ -56,7 +56,15 @@ class PrincipalAxes:
         return mean if self.axes is None else (mean - self.mean) @ self.axes
 
     def of_scatter(self, scatter: Float64, other: "PrincipalAxes") -> Float64:
-        """Sums of products with another view's features in both views' axes."""
+        """Sums of products with another view's features, in both views' axes.
+
+        Args:
+            scatter: about the means, shape (d, e).
+            other: the axes of the view of dimension e.
+
+        Returns:
+            Shape (d', e').
+        """
         left = scatter if self.axes is None else self.axes.T @ scatter
         return left if other.axes is None else left @ other.axes
 
