@@ -6,7 +6,6 @@ float32 where that is measurably harmless and in float64 elsewhere; sums over bu
 always (docs/decisions/0007-precision-and-routes.md).
 """
 
-import mmap
 from typing import Any
 
 import numpy as np
@@ -326,16 +325,3 @@ def buffer_rows(p: int, q: int, dtype: np.dtype[Any]) -> int:
     """
     fitting = min(_BUFFER_BYTES // (dtype.itemsize * (p + q)), _MAX_ROWS)
     return max(fitting, _ROWS_PER_DIMENSION * max(p, q) if dtype.itemsize == 4 else 256)
-
-
-def release_pages(matrix: Array) -> None:
-    """Give the memory of a file-mapped matrix back to the system; it is read again from the file
-    when needed.
-    """
-    owner: object = matrix
-    while owner is not None and not isinstance(owner, np.memmap):
-        owner = getattr(owner, "base", None)
-    # Only read-only maps: pages that were written to must stay.
-    if isinstance(owner, np.memmap) and owner.mode == "r" and hasattr(mmap, "MADV_DONTNEED"):
-        file: mmap.mmap = owner._mmap  # type: ignore[attr-defined]
-        file.madvise(mmap.MADV_DONTNEED)

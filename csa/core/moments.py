@@ -18,7 +18,6 @@ from csa.core.accumulate import (
     Accumulator,
     PrecisionError,
     buffer_rows,
-    release_pages,
     worth_single,
 )
 from csa.core.device_sums import accumulated
@@ -28,6 +27,7 @@ from csa.core.rows import Features, Rows, are_many, checked_pairs, paired_rows
 from csa.core.threads import each
 from csa.errors import ArtifactError, FeatureError, InputError
 from csa.storage.container import load_tensors, save_tensors
+from csa.storage.mapped import release_pages
 
 __all__ = ["Array", "Float64", "Moments", "Precision", "check_features", "check_pairs"]
 

@@ -23,6 +23,7 @@ from csa.datasets.reading import Reading
 from csa.datasets.table_parts import by_numbers
 from csa.errors import DataError
 from csa.storage.files import plain_words, refuse_bomb, refuse_pointer_at, what_is
+from csa.storage.mapped import release_pages
 
 _NPY = b"\x93NUMPY"
 _INDEX_NAMES = re.compile(
@@ -31,6 +32,7 @@ _INDEX_NAMES = re.compile(
 )
 _COLUMNS = "say in dataset.columns which columns are, such as VIEW: 'd*'"
 _LOOKED_AT = 1000
+_MAPPED_BYTES = 64_000_000
 _DISTINCT = 20
 
 
@@ -85,6 +87,7 @@ def open_array(path: Path, name: str, columns: str = "") -> NDArray[Any]:
         )
     if suffix != ".parquet":
         _refuse_identifiers(array, name, [])
+        release_pages(array)
     return array
 
 
@@ -128,6 +131,7 @@ class ArrayRows:
     def __init__(self, find: Callable[[str], Path]):
         self._find = find
         self._open: dict[str, NDArray[Any]] = {}
+        self._mapped = 0  # bytes of rows since memory was last given back
 
     def __call__(self, value: str) -> NDArray[np.float32]:
         """One row as float32, shape (dimensions,).
@@ -143,6 +147,11 @@ class ArrayRows:
         array = self._open[name]
         if not row.isdecimal() or int(row) >= len(array):
             raise DataError(f"{value}: no such row; {name} has {len(array)} rows, counted from 0")
+        self._mapped += array[:1].nbytes
+        if self._mapped > _MAPPED_BYTES:  # the system counts what was read of a file as ours
+            self._mapped = 0
+            for opened in self._open.values():
+                release_pages(opened)
         # what float32 cannot hold becomes infinite, and is refused as that
         with np.errstate(over="ignore"):
             return np.ascontiguousarray(array[int(row)], dtype="<f4")

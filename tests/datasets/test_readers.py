@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,7 @@ from PIL import Image
 from scipy.io import savemat
 from written import put, tar_of
 
+from csa.datasets.array_files import ArrayRows
 from csa.datasets.ingest import ReadOptions, ingest, read_dataset
 from csa.datasets.items import item_loader
 from csa.errors import DataError
@@ -633,3 +635,25 @@ def test_huggingface_layouts_that_are_off(tmp_path):
     refused(tmp_path, "huggingface", "damaged Arrow file", columns={"text": "captions"})
     file.unlink()
     refused(tmp_path, "huggingface", "no such Arrow file", columns={"text": "captions"})
+
+
+def of_files():
+    """Megabytes of files that the system counts as this process's."""
+    (line,) = [
+        line
+        for line in Path("/proc/self/status").read_text().splitlines()
+        if line.startswith("RssFile")
+    ]
+    return int(line.split()[1]) / 1000
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="only Linux tells")
+def test_feature_files_larger_than_memory_are_read_row_by_row(tmp_path):
+    shape = (4000, 16_384)  # 262 MB, which the disk does not hold as nothing is written
+    np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, shape).flush()
+    rows, before = ArrayRows(lambda name: tmp_path / name), of_files()
+    most = 0.0
+    for row in range(shape[0]):
+        assert not rows(f"x.npy#{row}").any()
+        most = max(most, of_files() - before) if row % 50 == 49 else most
+    assert 10 < most < 100
