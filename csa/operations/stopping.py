@@ -7,6 +7,7 @@ up in the command itself, as every file is written whole or not at all and the n
 what is there: an end is a kill with a word to the person.
 """
 
+import atexit
 import os
 import signal
 import sys
@@ -23,6 +24,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _TIDY_SECONDS = 2.0  # for the processes that we started
 _ALL_SECONDS = 4.5
+_IMPORT_SECONDS = 5.0
 
 
 class _State:
@@ -49,8 +51,16 @@ def watch() -> None:
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             _state.before[number] = signal.signal(number, _wait_for_the_end)
-    os.register_at_fork(after_in_child=leave)
-    threading.Thread(target=_await, args=(read,), daemon=True).start()
+    ready = threading.Event()
+    # an interpreter that ends while a thread imports may crash
+    atexit.register(ready.wait, _IMPORT_SECONDS)
+
+    def in_child() -> None:  # where the thread is not
+        leave()
+        atexit.unregister(ready.wait)
+
+    os.register_at_fork(after_in_child=in_child)
+    threading.Thread(target=_await, args=(read, ready), daemon=True).start()
 
 
 def leave() -> None:
@@ -94,9 +104,10 @@ def _wait_for_the_end(number: int, frame: FrameType | None) -> None:
         time.sleep(60)
 
 
-def _await(read: int) -> None:
+def _await(read: int, ready: threading.Event) -> None:
     with suppress(ImportError):  # before anything is held up: at the end nothing is imported
         import psutil  # noqa: F401
+    ready.set()
     while True:
         for number in os.read(read, 1):
             if number in _state.before:

@@ -21,7 +21,7 @@ from waiting import wait_for
 from workspaces import STAGES, make_workspace
 
 from csa.cli import main as cli
-from csa.errors import ArtifactError, RegistryError, StageError, WorkspaceError
+from csa.errors import ArtifactError, RefusedError, RegistryError, StageError, WorkspaceError
 from csa.flows import retrain, schedule
 from csa.operations.ledger import standing
 from csa.operations.opened import Project
@@ -291,7 +291,7 @@ def test_a_killed_or_crashed_run_is_tried_again_and_a_refused_one_is_not(
     assert outcome("kill", "crash", "fine") == {} and len(calls.read_text()) == 3
     said = capsys.readouterr().err
     assert "killed by SIGKILL; once more" in said and "RuntimeError: a bug; once more" in said
-    with pytest.raises(StageError, match=r"^leakage$"):
+    with pytest.raises(RefusedError, match=r"^leakage$"):
         outcome("refuse")
     with pytest.raises(StageError, match=r"^no such file$"):
         outcome("wrong")

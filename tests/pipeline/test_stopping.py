@@ -29,7 +29,7 @@ STOPS = {
     "fit": (runs(STAGE("fit")), "key", signal.SIGINT),
     "evaluate": (runs(STAGE("evaluate")), "key", signal.SIGINT),
     "register and gate": (lambda run: "evaluate      " in run.said, "process", signal.SIGTERM),
-    "push": (runs("dvc push"), "group", signal.SIGINT),
+    "push": (runs("dvc_process push"), "group", signal.SIGINT),
 }
 
 

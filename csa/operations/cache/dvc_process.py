@@ -61,4 +61,5 @@ if __name__ == "__main__":
     from dvc.cli import main  # type: ignore[import-untyped]
 
     end_where_the_disk_does()
+    sys.argv[0] = "dvc"  # which others read in the list of who is at work
     sys.exit(main(sys.argv[1:]))
