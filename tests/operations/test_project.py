@@ -266,6 +266,18 @@ def test_a_lock_is_settled_wherever_its_writing_was_cut(tmp_path, capsys):
     path.write_text(newer[: len(newer) // 2])
     assert settle(ws) and path.read_text() == newer
     assert "that of before the last run was taken" in capsys.readouterr().err
+    several = newer + "".join(f"  {name}:\n    cmd: x\n" for name in ("fit", "evaluate"))
+    path.write_text(several)
+    assert not settle(ws)
+    for end in range(len(newer), len(several)):  # between two lines it reads as a smaller lock
+        if several[:end].endswith("fit:\n    cmd: x\n") or not lock._is_whole(several[:end]):
+            path.write_text(several[:end])
+            assert settle(ws) and path.read_text() == several, several[:end]
+    path.write_text(newer)
+    assert settle(ws) and path.read_text() == several
+    path.write_text(whole)  # a commit of before there were more stages
+    assert not settle(ws) and path.read_text() == whole
+    capsys.readouterr()
     ws.kept_lock.unlink()
     path.write_text(newer[: len(newer) // 2])
     assert settle(ws) and path.read_text() == whole

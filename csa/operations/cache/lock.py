@@ -90,18 +90,29 @@ def _settle_cut(ws: Workspace) -> bool:
 
 def _kept(ws: Workspace) -> bool:
     """Whether the lock is whole; if so it is kept."""
-    text = _read(ws)
+    text, before = _read(ws), _text(ws.kept_lock)
     if not _is_whole(text):
         return False
-    if text != _text(ws.kept_lock):
+    if text != before:
+        if _lacks_last_stages(text, before) and text != _committed(ws):
+            return False
         write_atomic(ws.kept_lock, text.encode())
     return True
 
 
 def _is_whole(text: str) -> bool:
-    """Whether DVC can read a lock."""
-    stages = _stages(text)
+    """Whether DVC can read a lock, and its last line has an end."""
+    stages = _stages(text) if text.endswith("\n") else None
     return stages is not None and all(map(_is_entry, stages.values()))
+
+
+def _lacks_last_stages(text: str, before: str) -> bool:
+    """Whether a lock ends within the stages of an earlier one. DVC replaces an entry where it
+    stands, so this is what a cut between two lines leaves; what the rest of the file said would be
+    lost, such as the choices that a fit began with.
+    """
+    here, there = (list(_stages(lock) or ()) for lock in (text, before))
+    return len(here) < len(there) and there[: len(here)] == here
 
 
 def _is_entry(stage: Any) -> bool:
