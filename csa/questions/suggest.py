@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 
 from csa.core.representative import representative
+from csa.datasets.pairs_table import read_written
 from csa.errors import InputError
 from csa.features.shards import FeatureTable
 from csa.modalities.registry import MODALITIES
@@ -98,7 +99,7 @@ def suggest(ws: Workspace, view: str, count: int) -> Suggested:
     compared = sorted(pool.items)[:_MOST]
     labelled = data.pairs.filter(pl.col("split") == "train")[f"{view}_hash"].unique().sort()
     rows = representative(pool.rows(compared), data.features(view).rows(labelled.to_list()), count)
-    value_of = dict(pl.read_parquet(ws.unpaired_items(view)).select(f"{view}_hash", view).rows())
+    value_of = dict(read_written(ws.unpaired_items(view)).select(f"{view}_hash", view).rows())
     chosen = [compared[row] for row in rows]
     source = ws.root / Path(dataset.unpaired[view]).expanduser()
     folder = source if source.is_dir() else source.parent

@@ -21,6 +21,7 @@ from csa.features.shards import FeatureTable
 from csa.operations.cache import sharing
 from csa.pipeline.labelled import circular
 from csa.pipeline.workspace import Workspace
+from csa.questions.suggest import suggest
 from csa.storage.container import load_tensors
 
 MORE = ["pink", "grey", "cyan"]
@@ -153,6 +154,15 @@ def test_what_to_label_next_are_files_and_texts_of_the_pool(story, tmp_path):
     assert len(texts) == 20 and {item["text"] for item in texts} <= set(story.texts)
     done = story.run("suggest-pairs", "sound")
     assert done.returncode == 2 and "it has image, text" in done.stderr
+    odd = tmp_path / "p[1]"  # no pattern of files
+    for folder in ("data", "pool"):
+        shutil.copytree(story.root / folder, odd / folder)
+    shutil.copy(story.root / "params.yaml", odd)
+    ws = Workspace(odd, odd / ".csa")
+    assert suggest(ws, "image", 5).items["id"].to_list() == hashes
+    ws.unpaired_items("image").write_bytes(b"PAR1")
+    with pytest.raises(csa.CSAError, match="damaged"):
+        suggest(ws, "image", 5)
 
 
 @pytest.mark.pipeline
