@@ -169,14 +169,30 @@ def test_a_degraded_model_is_refused(pipeline):
     assert refused(pipeline).startswith("worse: mrr -")
 
 
-def test_a_model_fitted_on_shuffled_pairs_is_refused(pipeline):
-    def shuffle(pairs):
-        return pairs.with_columns(pl.col("right_hash").shuffle(seed=1).over("split"))
+def shuffled(pairs):
+    """Pairs of items that do not belong together."""
+    return pairs.with_columns(pl.col("right_hash").shuffle(seed=1).over("split"))
 
-    pipeline.fit(train=shuffle)
+
+def test_a_model_fitted_on_shuffled_pairs_is_refused(pipeline):
+    pipeline.fit(train=shuffled)
     pipeline.register()
     assert refused(pipeline).startswith("worse: mrr -")
     assert read_json(pipeline.ws.metrics)["mismatch"]["auc"]["value"] < 0.65
+
+
+def test_a_first_version_fitted_on_shuffled_pairs_is_not_said_to_be_better_than_chance(team):
+    for model, train, said in (
+        ("honest", None, "there is no champion yet; its MRR is 0."),
+        ("shuffled", shuffled, "there is no champion yet, so this version is promoted although"),
+    ):
+        first = team.of(f"first-{model}")
+        first.fit(train=train)
+        first.register()
+        decided = first.gate()
+        assert decided.champion == 1 and decided.reason.startswith(said)
+        assert (decided.decision.evidence["chance_p_value"] <= 0.025) == (train is None)
+        assert ledger.entries(first.ws.ledger)[-1]["reason"] == decided.reason
 
 
 def test_a_fit_that_saw_the_held_out_pairs_is_refused(pipeline):

@@ -18,6 +18,7 @@ from csa.core.alignment import load
 from csa.errors import ArtifactError
 from csa.operations.forgetting import forgotten
 from csa.operations.gate.decision import Decision, already_champion
+from csa.operations.gate.first import decide_first
 from csa.operations.gate.paired import decide
 from csa.operations.gate.series import Terms, held_out_sketch, number_in_series
 from csa.operations.gate.slices import slices_of
@@ -228,15 +229,19 @@ class _Contest:
         past = counted.history(project.ws, run.model)
         number = number_in_series(past, evidence, gate.metric)
         slices = slices_of(items, run.views, gate.slices)
-        decision = self._compare(queries, slices, number)
+        decision = (
+            decide_first(queries, items, run.views, gate)
+            if self.champion is None
+            else self._compare(queries, slices, number, self.champion)
+        )
         return replace(
             decision, evidence=evidence | measured | {"number": number} | decision.evidence
         )
 
-    def _compare(self, queries: pl.DataFrame, slices: pl.DataFrame, number: int) -> Decision:
-        gate, champion = self.project.params.gate, self.champion
-        if champion is None:
-            return decide(queries, None, gate)
+    def _compare(
+        self, queries: pl.DataFrame, slices: pl.DataFrame, number: int, champion: Version
+    ) -> Decision:
+        gate = self.project.params.gate
         try:
             vouched.vouch(self.project.registry, champion)
         except ArtifactError as error:

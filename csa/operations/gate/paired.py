@@ -75,7 +75,7 @@ class Gains:
 
 def decide(
     challenger: pl.DataFrame,
-    champion: pl.DataFrame | None,
+    champion: pl.DataFrame,
     gate: GateParams,
     slices: pl.DataFrame | None = None,
     terms: Terms = FIRST,
@@ -94,8 +94,7 @@ def decide(
     slice, takes its place.
 
     Args:
-        challenger, champion: per-query tables (direction, query, group and the metric columns);
-            None for no champion.
+        challenger, champion: per-query tables (direction, query, group and the metric columns).
         gate: metric, margins, confidence, and how many subsets and resamples are drawn.
         slices: (direction, query, slice), a row for each slice that a query is in; see
             `csa.operations.gate.slices`.
@@ -104,8 +103,6 @@ def decide(
     Returns:
         The verdict, with its reason and numbers.
     """
-    if champion is None:
-        return Decision("promote", "there is no champion yet")
     key = ["direction", "query", "group"]
     both = challenger.select(*key, pl.col(gate.metric).alias("new")).join(
         champion.select(*key, pl.col(gate.metric).alias("old")),
