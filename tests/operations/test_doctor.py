@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 from click.testing import CliRunner
+from workspaces import bare_workspace
 
 from csa.cli import main
 from csa.operations.inspection import doctor
@@ -31,6 +32,27 @@ def test_this_installation_is_sound():
     checks = {check["name"]: check["ok"] for check in json.loads(result.output)}
     assert result.exit_code == 0 and all(checks.values())
     assert {"fastapi", "sqlalchemy", "encoders", "device", "state folder"} <= checks.keys()
+
+
+def test_outside_of_a_project_each_line_says_its_own_thing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(main, ["doctor"])
+    failed = [line for line in result.output.splitlines() if line.startswith("FAIL")]
+    assert result.exit_code == 1 and [line[6:31].strip() for line in failed] == [
+        "workspace",
+        "state folder",
+    ]
+    assert "no project here or above" in failed[0] and "csa init" in failed[0]
+    assert failed[1].endswith("not looked at  <- it lies in the workspace, so mend that first")
+
+
+def test_a_state_folder_that_cannot_be_made_is_named(tmp_path, monkeypatch):
+    bare_workspace(tmp_path / "project", {})
+    (tmp_path / "project" / ".csa").write_text("a file in its place")
+    monkeypatch.chdir(tmp_path / "project")
+    result = CliRunner().invoke(main, ["doctor"])
+    (line,) = (line for line in result.output.splitlines() if line.startswith("FAIL"))
+    assert "state folder" in line and "not usable" in line and ".csa" in line
 
 
 def test_the_device_is_named_or_missed(monkeypatch):

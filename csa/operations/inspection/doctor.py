@@ -54,7 +54,7 @@ def diagnose() -> list[Check]:
     )
     rest = [
         _guarded("workspace", _workspace),
-        _guarded("state folder", _state),
+        _state(),
         _git(),
         _bytecode(),
         _guarded("encoders", _encoders),
@@ -135,11 +135,19 @@ def _workspace() -> str:
     return "params.yaml is valid"
 
 
-def _state() -> str:
-    ws = Workspace.find()
-    ws.prepare_state()
-    free = shutil.disk_usage(ws.state).free / 2**30
-    return f"writable, {free:.0f} GiB free"
+def _state() -> Check:
+    name = "state folder"
+    try:
+        ws = Workspace.find()
+    except CSAError:  # said of the workspace
+        return Check(name, False, "not looked at", "it lies in the workspace, so mend that first")
+
+    def look() -> str:
+        ws.prepare_state()
+        free = shutil.disk_usage(ws.state).free / 2**30
+        return f"writable, {free:.0f} GiB free"
+
+    return _guarded(name, look)
 
 
 def _git() -> Check:
