@@ -131,7 +131,7 @@ def test_a_webhook_is_told_what_it_asked_for(ws, hook):
     assert watching.tell(settings, done) is None
     assert told.told[0]["event"] == "promoted" and told.told[0]["execution"]["version"] == 3
     assert told.told[0]["text"].startswith(
-        "csa: birds: promote: better: mrr +0.1 (61 s, 80 s of processor time; no stage"
+        "csa: birds version 3: promote: better: mrr +0.1 (61 s, 80 s of processor time; no stage"
     )
     done.verdict = "keep"
     assert watching.tell(settings, done) is None and len(told.told) == 1, "kept was not asked for"
@@ -139,6 +139,7 @@ def test_a_webhook_is_told_what_it_asked_for(ws, hook):
     assert watching.tell(settings, refused) is None and len(told.told) == 3, (
         "a second try after 500"
     )
+    assert told.told[2]["text"].startswith("csa: birds: refused: leakage"), "there is no version"
     said = watching.tell(settings, refused)
     assert said == "the webhook was not told (it answered 404)" and len(told.told) == 4, (
         "no second try after 404"

@@ -82,7 +82,8 @@ class Execution:
             else f"{self.outcome}: {self.message}"
         )
         cost = f"{self.seconds:.0f} s, {self.cpu_seconds:.0f} s of processor time"
-        return f"{self.model}: {what} ({cost}; {', '.join(ran) or 'no stage'} computed)"
+        model = self.model if self.version is None else f"{self.model} version {self.version}"
+        return f"{model}: {what} ({cost}; {', '.join(ran) or 'no stage'} computed)"
 
 
 @contextmanager
