@@ -116,8 +116,10 @@ class Workspace:
 
     @property
     def kept_lock(self) -> Path:
-        """dvc.lock as it was when a run last began, for one that is cut short."""
-        return self.state / "locks" / f"{self.name}.lock"
+        """dvc.lock as it was when a run last began, for one that is cut short. A worktree has its
+        own, which goes with it.
+        """
+        return self.home / ".csa" / "locks" / f"{self.name}.lock"
 
     @property
     def pairs(self) -> Path:

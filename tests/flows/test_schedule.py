@@ -30,6 +30,7 @@ from csa.flows.schedule import Plan, scheduled_retrain
 from csa.flows.times import Times
 from csa.flows.worktrees import check_commit, private_worktree, remove_stale
 from csa.masking import masked
+from csa.operations.cache.lock import settle
 from csa.operations.runs import executions
 from csa.operations.scheduler import next_run, note_of_server
 from csa.pipeline.workspace import Workspace
@@ -92,6 +93,40 @@ def test_a_recipe_in_a_worktree_has_a_workspace_of_its_own(repository):
         (recipe.root / "dvc.yaml").write_text("stages: {}\n")
         assert Workspace.find(recipe.root) == recipe
         assert recipe.name == "flickr" and recipe.home == ws.root and recipe.runs == repository.runs
+
+
+def test_a_lock_that_is_cut_in_one_worktree_is_not_put_back_from_another(repository, capsys):
+    """Each has another dvc.lock than the repository's own, and all are kept in case of a cut."""
+    (repository.root / "dvc.lock").write_text(a_lock("committed", "check"))
+    git(repository.root, "add", "-A")
+    git(repository.root, "commit", "-qm", "lock")
+    with private_worktree(repository, "HEAD") as one, private_worktree(repository, "HEAD") as two:
+        recipe = Workspace(one.root / ".csa" / "workspaces" / "flickr", one.state)
+        recipe.root.mkdir(parents=True)
+        locks = {
+            repository: a_lock("by hand", "check"),
+            one: a_lock("of one", "check", "fit"),
+            two: a_lock("of two", "check", "fit", "evaluate"),
+            recipe: a_lock("of a recipe"),
+        }
+        for ws in locks:
+            settle(ws)  # as the beginning of a run does
+        for ws, text in locks.items():
+            (ws.root / "dvc.lock").write_text(text)
+        for ws, text in locks.items():
+            settle(ws)
+            assert (ws.root / "dvc.lock").read_text() == text, "whole, so it is kept"
+        for ws, text in locks.items():
+            (ws.root / "dvc.lock").write_text(text[:-9])
+            assert settle(ws) and (ws.root / "dvc.lock").read_text() == text
+            assert "that of before the last run was taken" in capsys.readouterr().err
+    assert list(repository.state.glob("locks/*")) == [repository.kept_lock], "nothing is left"
+
+
+def a_lock(said, *stages):
+    """A dvc.lock of some stages, the first of which says something."""
+    named = "".join(f"  {stage}:\n    cmd: python {stage}\n" for stage in stages)
+    return f"schema: '2.0'\nstages:\n  ingest:\n    cmd: {said}\n{named}"
 
 
 def test_what_failed_is_kept_for_a_look_but_not_for_ever(repository):
