@@ -2,6 +2,7 @@
 
 import logging
 import threading
+from collections.abc import Collection
 
 from csa.errors import ArtifactError, CSAError, InputError
 from csa.operations.forgetting.forgotten import wanted
@@ -44,15 +45,17 @@ class Follower:
         self._thread: threading.Thread | None = None
         self.trouble: str | None = None
         self.taken_over = 0
-        self.now = self._load(None)
+        self.now = self._load(None, wanted(ws))
 
     def look(self) -> None:
         """Take over what has moved; where that fails the old version goes on answering, without
-        what was forgotten meanwhile.
+        what was forgotten meanwhile. What is forgotten while a version is read is left out at the
+        next look.
         """
         try:
-            self._forget()
-            new = self._load(self.now)
+            forgotten = wanted(self._project.ws)
+            self._forget(forgotten)
+            new = self._load(self.now, forgotten)
         except Exception as error:  # whatever a library raises on a damaged registry
             said = " ".join(str(error).split()) or type(error).__name__
             if said != self.trouble:
@@ -66,8 +69,8 @@ class Follower:
             _log.warning("version %d answers from now on", new.number)
             self.now, self.taken_over = new, self.taken_over + 1
 
-    def _forget(self) -> None:
-        less = self.now.without(wanted(self._project.ws))
+    def _forget(self, items: Collection[str]) -> None:
+        less = self.now.without(items)
         if less is not self.now:
             _log.warning("items that are to be forgotten are out of the gallery")
             self.now = less
@@ -90,7 +93,7 @@ class Follower:
         """Look no more."""
         self._ended.set()
 
-    def _load(self, before: Answering | None) -> Answering:
+    def _load(self, before: Answering | None, forgotten: Collection[str]) -> Answering:
         project = self._project
         database = project.registry.database
         if before is not None and database is not None and not database.is_file():
@@ -107,7 +110,7 @@ class Follower:
         if before is not None and _same(before, version, project.ws):
             return before
         loaded = Answering.load(project, version, self._limits, self._exact, before)
-        return loaded.without(wanted(project.ws))
+        return loaded.without(forgotten)
 
 
 def _same(before: Answering, version: Version, ws: Workspace) -> bool:

@@ -17,12 +17,15 @@ from own_project import environment
 from served import Client, serving, shapes_workspace
 
 from csa.operations.forgetting.forgetting import find, forget
+from csa.operations.forgetting.forgotten import wanted
 from csa.operations.ledger.moves import promote
 from csa.operations.opened import Project
 from csa.pipeline.workspace import Workspace
 from csa.questions.opened import Fitted
 from csa.questions.score import score_pair
 from csa.questions.search import matches
+from csa.scoring.cells import Limits
+from csa.serving import following
 
 pytestmark = pytest.mark.usefixtures("local_registry")
 TOKEN = "a-token-of-many-characters"
@@ -296,6 +299,18 @@ def test_what_is_forgotten_is_found_no_more(shapes, tmp_path):
         like = {"like": {"view": "image", "pair": "red-circle"}}
         assert client.ask("/v1/search", like)[0] == 422
         assert "run" in client.ask("/readyz")[1]["trouble"]
+
+
+def test_what_is_to_be_forgotten_is_asked_once_a_look(shapes, monkeypatch):
+    looks = []
+    monkeypatch.setattr(following, "wanted", lambda ws: looks.append(ws) or wanted(ws))
+    follower = following.Follower(shapes, "champion", Limits(10**6, 1000))
+    assert len(looks) == 1
+    follower.look()
+    assert follower.taken_over == 0 and len(looks) == 2, "nothing has moved"
+    promote(Project(shapes), 3 - follower.now.number, "the other one")
+    follower.look()
+    assert follower.taken_over == 1 and len(looks) == 3, "another version was read"
 
 
 def test_a_token_is_asked_for(shapes):
