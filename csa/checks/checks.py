@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from csa.errors import RefusedError
-from csa.params.checks import Limits
+from csa.params.checks import ChecksParams
 from csa.results.record import Record
 
 Outcome = Literal["pass", "warn", "refuse"]
@@ -30,14 +30,16 @@ class Check(Record):
     said: str
 
 
-def judge(name: str, value: float, limits: Limits, said: str, low_is_bad: bool = False) -> Check:
+def judge(
+    name: str, value: float, limits: ChecksParams, said: str, low_is_bad: bool = False
+) -> Check:
     """Hold a number against [warn, refuse]: beyond a limit is above it, or below it where low is
     bad.
 
     Args:
-        name: of the check, as in the parameters.
+        name: of the check, and of the parameter with its two limits.
         value: what was measured.
-        limits: its two limits; None: no limit.
+        limits: those of all checks.
         said: the finding in words.
         low_is_bad: whether low numbers are beyond the limits.
 
@@ -45,7 +47,7 @@ def judge(name: str, value: float, limits: Limits, said: str, low_is_bad: bool =
         The check with its outcome: refuse beyond the second limit, else warn beyond the first, else
         pass.
     """
-    warn, refuse = limits
+    warn, refuse = getattr(limits, name)
 
     def beyond(limit: float | None) -> bool:
         return limit is not None and (value < limit if low_is_bad else value > limit)

@@ -18,7 +18,7 @@ from csa.core.clusters import row_digests
 from csa.core.matrices import Array
 from csa.core.preparation import unit
 from csa.evaluation.held_out import FeatureLookup
-from csa.params.checks import ChecksParams, Limits
+from csa.params.checks import ChecksParams
 
 NEAR = 0.99
 SAMPLE = 2000
@@ -77,14 +77,14 @@ def check_data(
         judge(
             "fewest_groups",
             groups,
-            limits.fewest_groups,
+            limits,
             f"{groups:,} training groups",
             low_is_bad=True,
         ),
         judge(
             "duplicate_pairs",
             repeated / max(len(train), 1),
-            limits.duplicate_pairs,
+            limits,
             f"{repeated:,} of {len(train):,} training pairs repeat another",
         ),
         _leakage(train, test, anchor.view, limits),
@@ -127,7 +127,7 @@ def _leakage(train: pl.DataFrame, test: pl.DataFrame, anchor: str, limits: Check
                 share,
                 f"{both:,} of {len(held_out):,} held-out {what} are in training pairs too",
             )
-    return judge("leakage", worst, limits.leakage, said)
+    return judge("leakage", worst, limits, said)
 
 
 def _sample(items: list[str]) -> list[str]:
@@ -157,13 +157,13 @@ def _features(view: str, n: int, features: _Blocks, limits: ChecksParams) -> lis
         judge(
             "dead_features",
             dead / n,
-            limits.dead_features,
+            limits,
             f"{dead:,} of {n:,} {view} items have features of zeros",
         ),
         judge(
             "repeated_features",
             again / n,
-            limits.repeated_features,
+            limits,
             f"{again:,} of {n:,} {view} items have the very features of another",
         ),
     ]
@@ -227,7 +227,7 @@ def check_pool(
         held_out: hashes of the held-out items.
         table: their features.
         pool: features of the unpaired items, shape (N, d).
-        limits: of `near_duplicates`.
+        limits: of each check.
 
     Returns:
         The check.
@@ -241,10 +241,10 @@ def check_pool(
 def _near(name: str, said: str, cosine: Array, of: int, limits: ChecksParams) -> Check:
     near = int((cosine >= NEAR).sum())
     finding = f"{near:,} of {len(cosine):,} held-out {said} (cosine {NEAR} or more)"
-    return _judge_share(name, (near, len(cosine), of), limits.near_duplicates, finding)
+    return _judge_share(name, (near, len(cosine), of), limits, finding)
 
 
-def _judge_share(name: str, counts: tuple[int, int, int], limits: Limits, said: str) -> Check:
+def _judge_share(name: str, counts: tuple[int, int, int], limits: ChecksParams, said: str) -> Check:
     """Judge the share of held-out items that are so: `counts` has how many, of how many that were
     asked for, of how many there are. Of a sample the interval is said (Clopper & Pearson).
     """
@@ -285,4 +285,4 @@ def _copies(
         f"(cosine {COPIED} or more), and the others have its {views[1]}; put each with its copies "
         f"into one group"
     )
-    return _judge_share("copied_items", (found, len(like), of), limits.copied_items, said)
+    return _judge_share("copied_items", (found, len(like), of), limits, said)

@@ -110,7 +110,7 @@ def _compare(
 ) -> list[Check]:
     lost = max(0.0, 1 - now.groups / before.groups)
     said = f"{now.groups:,} {compared.counted}, the champion had {before.groups:,}"
-    checks = [judge(compared.lost, lost, getattr(limits, compared.lost), said)]
+    checks = [judge(compared.lost, lost, limits, said)]
     means, covariances = shift(before, now)
     for name, what, values, unit in (
         (compared.mean, "means", means, "standard deviations"),
@@ -121,7 +121,7 @@ def _compare(
             f"the {what} of {compared.views[view]} coordinates moved by {values[view]:.3g} {unit} "
             f"since the champion"
         )
-        checks.append(judge(name, float(values[view]), getattr(limits, name), said))
+        checks.append(judge(name, float(values[view]), limits, said))
     return checks
 
 
@@ -163,4 +163,4 @@ def check_new_pairs(
         f"of {groups:,} new groups the champion finds {rejected:.0f} mismatched, so surely "
         f"{excess:.1%} of new pairs are"
     )
-    return judge("mismatched", excess, limits.mismatched, said)
+    return judge("mismatched", excess, limits, said)

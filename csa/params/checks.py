@@ -40,8 +40,12 @@ class ChecksParams(Section):
     near_duplicates: Limits = _limits(
         0.05,
         None,
-        "share of held-out items that have a training item, or an unpaired one, at a cosine of "
-        "0.99 or more",
+        "share of held-out items that have a training item at a cosine of 0.99 or more",
+    )
+    unpaired_near_duplicates: Limits = _limits(
+        0.05,
+        None,
+        "share of a view's held-out items that have an unpaired item at a cosine of 0.99 or more",
     )
     copied_items: Limits = _limits(
         0.02,

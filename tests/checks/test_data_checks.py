@@ -2,6 +2,8 @@
 noise alone raises no alarm.
 """
 
+import re
+from dataclasses import replace
 from hashlib import sha256
 from io import BytesIO
 
@@ -17,7 +19,7 @@ from workspaces import write_params
 import csa
 from csa.checks.checks import admit, judge
 from csa.checks.data_checks import ALIKE, SAMPLE, Anchor, check_data, check_pool
-from csa.checks.drift import check_drift, check_new_pairs, shift
+from csa.checks.drift import check_drift, check_new_pairs, check_pool_drift, shift
 from csa.checks.profile import Profile
 from csa.encoders.registry import load_encoder
 from csa.errors import RefusedError
@@ -247,12 +249,34 @@ def test_a_caption_of_both_splits_counts_once():
 
 
 def test_a_refusal_names_number_limit_and_remedy():
-    checks = [
-        judge("leakage", 0.07, [None, 0.0], "3 of 43 held-out groups are in training pairs too")
-    ]
+    said = "3 of 43 held-out groups are in training pairs too"
+    checks = [judge("leakage", 0.07, ChecksParams(leakage=[None, 0.0]), said)]
     with pytest.raises(RefusedError, match=r"leakage: 3 of 43 .* limit is 0; .* checks\.leakage"):
         admit(checks)
-    admit([judge("leakage", 0.07, [0.0, None], "")])
+    admit([judge("leakage", 0.07, ChecksParams(leakage=[0.0, None]), "")])
+
+
+def test_every_check_has_a_parameter_that_its_remedy_names_and_every_parameter_a_check():
+    pairs, features = clean()
+    tables = tuple(map(Table, features))
+    both = Profile(100, np.zeros((2, 1)), np.ones((2, 1, 1)))
+    pool = Profile(100, np.zeros((1, 1)), np.ones((1, 1, 1)))
+    scores, groups = np.arange(30.0), np.arange(30)
+    never = ChecksParams(**{name: [None, None] for name in ChecksParams.model_fields})
+    checks = [
+        *check_data(pairs, VIEWS, tables, Anchor("image"), never),
+        check_pool("image", ["i0"], tables[0], np.ones((3, 8), np.float32), never),
+        *check_drift(both, both, VIEWS, never),
+        *check_pool_drift(pool, pool, "image", never),
+        check_new_pairs(scores, groups, scores, groups, never),
+    ]
+    admit(checks)  # no limit applies
+    named = set()
+    for check in checks:
+        with pytest.raises(RefusedError) as refused:
+            admit([replace(check, refuse=0.0, outcome="refuse")])
+        named |= set(re.findall(r"checks\.(\w+)", str(refused.value)))
+    assert named == set(ChecksParams.model_fields)
 
 
 def fitted(n, seed=0):
@@ -430,3 +454,9 @@ def test_near_twins_in_a_pool_are_counted_exactly_where_all_are_looked_at(n):
     )
     found = check_pool("image", held_out, Table(features), pool, LIMITS)
     assert found.value == 30 / SAMPLE and ("they are a sample" in found.said) == (n > SAMPLE)
+    for limits, outcome in (
+        (ChecksParams(near_duplicates=[0.0, 0.0]), "pass"),
+        (ChecksParams(unpaired_near_duplicates=[0.0, 0.0]), "refuse"),
+    ):
+        again = check_pool("image", held_out, Table(features), pool, limits)
+        assert again.outcome == outcome, "its limits are its own"

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 import pytest
 import yaml
+from PIL import Image
 from small_repo import SHAPES, SHAPES_PARAMS, SmallRepo, draw_shape
 from team import run, share_through
 
@@ -163,6 +164,34 @@ def test_what_to_label_next_are_files_and_texts_of_the_pool(story, tmp_path):
     ws.unpaired_items("image").write_bytes(b"PAR1")
     with pytest.raises(csa.CSAError, match="damaged"):
         suggest(ws, "image", 5)
+
+
+@pytest.mark.pipeline
+def test_near_twins_of_held_out_items_refuse_where_a_limit_says_so_and_the_remedy_helps(story):
+    """The same pixels in other files are no equal items, so nothing else leaves them out."""
+    test, twins = paired(story, "test"), story.root / "twins"
+    shutil.copytree(story.root / "clean", twins)
+    for name in test["image"]:
+        twin = Image.open(story.root / "shapes" / name)
+        twin.save(twins / name.rpartition("/")[2], compress_level=1)
+    params = with_pools("twins")
+    params["checks"] = {"unpaired_near_duplicates": [0.05, 0.5]}
+    story.set_params(params)
+    done = story.run("repro", "check", module="dvc")
+    assert done.returncode != 0
+    (said,) = [line for line in done.stderr.splitlines() if line.startswith("csa: refused: ")]
+    n = len(test)
+    assert f"unpaired_near_duplicates: {n} of {n} held-out image items have a near-twin" in said
+    assert "the limit is 0.5" in said
+    plain = story.run("run")
+    assert plain.returncode == 1 and said in plain.stderr
+    params["checks"] = {said.rpartition("checks.")[2].split()[0]: [0.05, None]}
+    story.set_params(params)
+    done = story.run("repro", "check", module="dvc")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(story.ws.checks.read_text())
+    outcomes = [one["outcome"] for one in found if one["name"] == "unpaired_near_duplicates"]
+    assert outcomes == ["warn", "pass"], "of the pictures and of the texts"
 
 
 @pytest.mark.pipeline
