@@ -82,18 +82,30 @@ def measured(model: csa.CSA, data: Features) -> dict[str, float]:
     literature's two numbers.
     """
     photos, captions = data.photos[data.dev], data.captions[data.dev]
-    n, per = captions.shape[:2]
-    left, right = model.index_vectors(photos, captions.reshape(n * per, -1))
-    left, right = left.astype(np.float32), right.astype(np.float32)
-    photo, caption = np.repeat(np.arange(n), per), np.arange(n * per)
+    left, right = model.index_vectors(photos, captions.reshape(-1, captions.shape[2]))
+    a, b = model.transform(photos, captions[:, 0])
+    return {**retrieval(left, right), "fidelity": fidelity(a, b, model.weights_)}
+
+
+def retrieval(photos: Array, captions: Array) -> dict[str, float]:
+    """R@1, 5 and 10 both ways in percent, and FOSCTTM.
+
+    Args:
+        photos, captions: vectors whose inner product is the score; every photo has equally many
+            captions, in the photos' order.
+
+    Returns:
+        The figures.
+    """
+    left, right = photos.astype(np.float32), captions.astype(np.float32)
+    per = len(right) // len(left)
+    photo, caption = np.repeat(np.arange(len(left)), per), np.arange(len(right))
     forward = best_ranks(left, right, (photo, caption))
     backward = best_ranks(right, left, (caption, photo))
-    a, b = model.transform(photos, captions[:, 0])
     return {
         **{f"image_to_text_r{k}": 100 * float((forward <= k).mean()) for k in (1, 5, 10)},
         **{f"text_to_image_r{k}": 100 * float((backward <= k).mean()) for k in (1, 5, 10)},
         "foscttm": foscttm(left, right[::per]),
-        "fidelity": fidelity(a, b, model.weights_),
     }
 
 
