@@ -2,22 +2,34 @@
 run's page there answers.
 
 No answer in time is a no. The answer is part of the decision, so a later run does not ask again.
+The question outlives the run that asked (`csa.operations.gate.asked`).
 """
 
 import getpass
+import os
 import sys
-from dataclasses import dataclass
-from datetime import UTC, datetime
+import time
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
+import httpx
 from prefect.client.orchestration import get_client
-from prefect.exceptions import FlowPauseTimeout
+from prefect.client.schemas.objects import State
+from prefect.exceptions import FlowPauseTimeout, PrefectException
 from prefect.flow_runs import pause_flow_run
 from prefect.input import RunInput
+from prefect.runtime import flow_run
+from prefect.states import Crashed
 from pydantic import Field
 
-from csa.errors import InputError, WorkspaceError
+from csa.errors import WorkspaceError
+from csa.flows.server import prefect_at_work, server_of_a_run
+from csa.operations.gate import asked
 from csa.operations.gate.decide import Proposal
+from csa.pipeline.workspace import Workspace
 
 FLOW = "csa-retrain"
 _POLL_SECONDS = 2
@@ -35,20 +47,28 @@ class Approval(RunInput):
 
 @dataclass(frozen=True)
 class Waiting:
-    """A paused run: its id in Prefect, the workspace it works in, and until when it waits (UTC,
-    ISO 8601).
+    """A promotion that waits for a person.
+
+    Attributes:
+        workspace: folder of the workspace whose run asked.
+        until: when its patience ends, UTC, ISO 8601; None where that is not known.
+        flow_run: id in Prefect of the run.
+        ended: whether that run has ended, so that the next one takes the answer.
     """
 
-    flow_run: Any
     workspace: str
     until: str | None
+    flow_run: str
+    ended: bool = False
 
 
-def ask(proposal: Proposal, seconds: int) -> Proposal:
+def ask(ws: Workspace, proposal: Proposal, seconds: int) -> Proposal:
     """Pause the flow that this is called from until a person answers; a proposal that needs nobody
-    is returned as it is.
+    is returned as it is, and one that was answered after the run that asked had ended is not asked
+    again.
 
     Args:
+        ws: the workspace.
         proposal: what the gate would do.
         seconds: how long to wait.
 
@@ -59,6 +79,10 @@ def ask(proposal: Proposal, seconds: int) -> Proposal:
     if not proposal.approval or proposal.question is None:
         return proposal
     question, reason = proposal.question, proposal.decision.reason
+    known = asked.take(ws, question)
+    if known is not None:
+        return _answered(proposal, known)
+    _give_up_earlier(ws)
     version = question["challenger"]
     print(
         f"csa: {question['model']}: version {version} waits for a person ({reason}); `csa "
@@ -71,22 +95,64 @@ def ask(proposal: Proposal, seconds: int) -> Proposal:
         f"{question['from'] or 'none'}: {reason}",
         approve=False,
     )
-    try:
-        answer = pause_flow_run(wait_for_input=form, timeout=seconds, poll_interval=_POLL_SECONDS)
-    except FlowPauseTimeout:
-        return proposal.refused(
-            f"nobody approved within {seconds} s; `csa promote {version}` does it by hand "
-            f"({reason})"
-        )
+    until = f"{datetime.now(UTC) + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S%z}"
+    with asked.waiting(ws, asked.Asked(str(ws.root), question, str(flow_run.id), until)):
+        try:
+            said = pause_flow_run(wait_for_input=form, timeout=seconds, poll_interval=_POLL_SECONDS)
+        except FlowPauseTimeout:
+            return proposal.refused(
+                f"nobody approved within {seconds} s; `csa promote {version}` does it by hand "
+                f"({reason})"
+            )
+    return _answered(proposal, asked.Answer(said.approve, said.by, said.reason))
+
+
+def _answered(proposal: Proposal, answer: asked.Answer) -> Proposal:
     why = f" ({answer.reason.strip()})" if answer.reason.strip() else ""
     if answer.approve:
         return proposal.approved(f"{answer.by}{why}")
-    return proposal.refused(f"not approved by {answer.by}{why}; the numbers said {reason}")
+    numbers = proposal.decision.reason
+    return proposal.refused(f"not approved by {answer.by}{why}; the numbers said {numbers}")
 
 
-def waiting() -> list[Waiting]:
-    """The paused runs, oldest first."""
-    asked = {
+def _give_up_earlier(ws: Workspace) -> None:
+    """Tell Prefect of the run that asked before and has ended: it knows it as waiting."""
+    before = asked.kept(ws)
+    if before is not None:
+        state: State[Any] = Crashed(message="The run ended while it waited for a person; a later one asks.")
+        # another server, or one whose database is gone
+        with suppress(PrefectException, httpx.HTTPError), get_client(sync_client=True) as client:
+            client.set_flow_run_state(UUID(before.flow_run), state, force=True)
+
+
+def waiting(ws: Workspace) -> list[Waiting]:
+    """The promotions that wait for a person: in this state folder, and at the Prefect server that
+    is named, if any.
+
+    Args:
+        ws: any workspace of the state folder.
+
+    Returns:
+        Those that wait, by their time.
+    """
+    here = []
+    for name in asked.workspaces(ws):
+        one = asked.kept(ws, name)
+        if one is not None and one.answer is None:
+            ended = not asked.run_waits(ws, name)
+            here.append(Waiting(one.workspace, one.until, one.flow_run, ended))
+    known = {one.flow_run for one in here}
+    there: list[Waiting] = []
+    if "PREFECT_API_URL" in os.environ:
+        with prefect_at_work(ws):
+            there = _paused()
+    found = [*here, *(one for one in there if one.flow_run not in known)]
+    return sorted(found, key=lambda one: one.until or "")
+
+
+def _paused() -> list[Waiting]:
+    """The runs that Prefect knows as paused."""
+    wanted = {
         "flows": {"name": {"any_": [FLOW]}},
         "flow_runs": {"state": {"type": {"any_": ["PAUSED"]}}},
         "limit": 200,
@@ -95,7 +161,7 @@ def waiting() -> list[Waiting]:
         # Not client.read_flow_runs: it sends null for what is left out, which a server beside a
         # newer FastAPI refuses (422).
         runs = client.request(
-            "POST", "/flow_runs/filter", json=asked | {"sort": "START_TIME_ASC"}
+            "POST", "/flow_runs/filter", json=wanted | {"sort": "START_TIME_ASC"}
         ).json()
     found = []
     for run in runs:
@@ -104,37 +170,54 @@ def waiting() -> list[Waiting]:
             limit = (
                 None if until is None else f"{datetime.fromisoformat(until):%Y-%m-%dT%H:%M:%S%z}"
             )
-            found.append(Waiting(run["id"], str(run["parameters"].get("workspace_root")), limit))
-    return sorted(found, key=lambda one: one.until or "")
+            found.append(Waiting(str(run["parameters"].get("workspace_root")), limit, run["id"]))
+    return found
 
 
-def answer(workspace_root: str, approve: bool, reason: str) -> Waiting:
-    """Answer the run that waits in a workspace.
+def answer(ws: Workspace, approve: bool, reason: str) -> Waiting:
+    """Answer the run that waits in a workspace; where it has ended, its next run.
 
     Args:
-        workspace_root: the workspace's folder.
+        ws: the workspace.
         approve: yes or no.
         reason: why, for the ledger.
 
     Returns:
-        The run that was answered.
+        What was answered.
 
     Raises:
-        InputError: none waits there.
+        InputError: nothing waits there.
         WorkspaceError: Prefect did not take the answer.
     """
-    runs = waiting()
-    for one in runs:
-        if one.workspace == workspace_root:
-            given = {"approve": approve, "by": getpass.getuser(), "reason": reason}
-            with get_client(sync_client=True) as client:
-                result = client.resume_flow_run(one.flow_run, run_input=given)
-            if result.status.value != "ACCEPT":
-                said = getattr(result.details, "reason", None)
-                raise WorkspaceError(
-                    f"Prefect did not take the answer ({said or result.status.value}); does the "
-                    f"run still wait?"
-                )
+    given = asked.Answer(approve, getpass.getuser(), reason)
+    question = asked.kept(ws)
+    if question is not None and not asked.run_waits(ws):
+        asked.give(ws, question, given)
+        return Waiting(question.workspace, question.until, question.flow_run, ended=True)
+    runs = waiting(ws)
+    mine = question.flow_run if question is not None else None
+    for one in reversed(runs):  # the last that began
+        if one.flow_run == mine or (mine is None and one.workspace == str(ws.root)):
+            _resume(ws, one, given)
             return one
-    others = ", ".join(one.workspace for one in runs) or "none"
-    raise InputError(f"{workspace_root}: no run waits for an answer here; waiting: {others}")
+    raise asked.nothing_waits(ws, [one.workspace for one in runs])
+
+
+def _resume(ws: Workspace, one: Waiting, given: asked.Answer) -> None:
+    with (
+        prefect_at_work(ws),
+        server_of_a_run(ws),
+        get_client(sync_client=True) as client,
+    ):
+        while True:
+            result = client.resume_flow_run(UUID(one.flow_run), run_input=asdict(given))
+            if result.status.value == "ACCEPT":
+                return
+            state = client.read_flow_run(UUID(one.flow_run)).state
+            if state is None or not state.is_running() or not asked.run_waits(ws):
+                break
+            time.sleep(_POLL_SECONDS)  # it has said that it asks, and Prefect pauses it just now
+    said = getattr(result.details, "reason", None)
+    raise WorkspaceError(
+        f"Prefect did not take the answer ({said or result.status.value}); does the run still wait?"
+    )

@@ -87,7 +87,7 @@ def _as_flow(project: Project) -> RetrainResult:
         followed = Followed(_as_task)
         try:
             with masked_errors():
-                result = run(project, followed, approval.ask)
+                result = run(project, followed, partial(approval.ask, project.ws))
         except Exception as error:
             _show(partial(watching.show_failure, project, followed.became, str(error)))
             raise

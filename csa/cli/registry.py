@@ -3,11 +3,15 @@
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from csa.cli.common import COUNT, json_option, print_frame, say, workspace_option
 from csa.cli.outputs import OutputFile
+
+if TYPE_CHECKING:
+    from csa.pipeline.workspace import Workspace
 
 
 @click.command()
@@ -151,7 +155,8 @@ def rollback(version: int | None, reason: str, workspace: str) -> None:
 def approve(refuse: bool, reason: str, only_list: bool, workspace: str, as_json: bool) -> None:
     """Answer a promotion that waits for a person, because `gate.approval` is true.
 
-    The answer is yes, or no with --no. The waiting run then goes on.
+    The answer is yes, or no with --no. The waiting run then goes on. If that run has
+    ended, by a restart of the machine for example, the next `csa run` takes the answer.
 
     \b
     Examples:
@@ -159,26 +164,49 @@ def approve(refuse: bool, reason: str, only_list: bool, workspace: str, as_json:
       csa approve --no --reason "worse on children's drawings"
     """
     from csa.operations.environment import prepare_environment
+    from csa.operations.gate import asked
     from csa.pipeline.recipes import existing_workspace
 
     ws = existing_workspace(workspace)
     prepare_environment(ws)
+    if only_list:
+        _list_waiting(ws, as_json)
+        return
+    if not asked.anything(ws):
+        raise asked.nothing_waits(ws)
     from csa.flows import approval
 
-    if only_list:
-        runs = [{"workspace": one.workspace, "until": one.until} for one in approval.waiting()]
-        said = (
-            "\n".join(f"{run['workspace']}  until {run['until']}" for run in runs) or "no run waits"
-        )
-        click.echo(json.dumps(runs, indent=2) if as_json else said)
-        return
-    approval.answer(str(ws.root), not refuse, reason)
-    answer = {"workspace": workspace, "approved": not refuse}
+    answered = approval.answer(ws, not refuse, reason)
+    answer = {"workspace": workspace, "approved": not refuse, "ended": answered.ended}
+    then = (
+        "the run that asked has ended, and the next `csa run` carries the answer out"
+        if answered.ended
+        else "the run goes on"
+    )
     click.echo(
         json.dumps(answer)
         if as_json
-        else f"{workspace}: {'refused' if refuse else 'approved'}; the run goes on"
+        else f"{workspace}: {'refused' if refuse else 'approved'}; {then}"
     )
+
+
+def _list_waiting(ws: "Workspace", as_json: bool) -> None:
+    from csa.operations.gate import asked
+
+    runs = []
+    if asked.anything(ws):
+        from csa.flows import approval
+
+        runs = approval.waiting(ws)
+    if as_json:
+        listed = [
+            {"workspace": one.workspace, "until": one.until, "ended": one.ended} for one in runs
+        ]
+        click.echo(json.dumps(listed, indent=2))
+        return
+    ended = "; that run has ended, and the next one takes the answer"
+    lines = [f"{one.workspace}  until {one.until}{ended * one.ended}" for one in runs]
+    click.echo("\n".join(lines) or "no run waits")
 
 
 @click.command()

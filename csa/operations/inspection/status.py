@@ -11,6 +11,7 @@ from csa.errors import ArtifactError
 from csa.operations import finished, scheduler
 from csa.operations.cache import dvc
 from csa.operations.forgetting import forgotten
+from csa.operations.gate import asked
 from csa.operations.inspection.standing_seen import Seen, look
 from csa.operations.opened import Project
 from csa.operations.runs import executions
@@ -38,6 +39,7 @@ def status_json(project: Project) -> dict[str, Any]:
         "metrics": _metrics(ws),
         "last_run": executions.last(ws),
         "champion": _champion(project, seen),
+        "asked": _asked(ws),
         "note": seen.note,
         "checks": _checks(ws),
         "next_run": _next_run(),
@@ -94,6 +96,7 @@ def _around(state: dict[str, Any]) -> list[tuple[str, str]]:
     return [
         ("last run", last),
         ("champion", stands),
+        ("asked", _asked_text(state["asked"])),
         ("checks", said),
         ("next run", _local(state["next_run"]) if state["next_run"] else ""),
         (
@@ -104,6 +107,27 @@ def _around(state: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         ("disk", disk),
     ]
+
+
+def _asked(ws: Workspace) -> dict[str, Any] | None:
+    """The promotion that waits for a person; None where none does."""
+    found = asked.kept(ws)
+    if found is None:
+        return None
+    return {
+        "version": found.question["challenger"],
+        "until": found.until,
+        "answered": found.answer is not None,
+        "ended": not asked.run_waits(ws),
+    }
+
+
+def _asked_text(state: dict[str, Any] | None) -> str:
+    if state is None:
+        return ""
+    if state["answered"]:
+        return f"version {state['version']} was answered; the next `csa run` carries it out"
+    return f"version {state['version']} waits for a person; `csa approve` or `csa approve --no`"
 
 
 def _cost_text(record: dict[str, Any] | None) -> str:
