@@ -33,6 +33,7 @@ from csa.pipeline.workspace import Workspace
 
 FLOW = "csa-retrain"
 _POLL_SECONDS = 2
+_PAUSING_SECONDS = 20
 
 
 class Approval(RunInput):
@@ -119,7 +120,9 @@ def _give_up_earlier(ws: Workspace) -> None:
     """Tell Prefect of the run that asked before and has ended: it knows it as waiting."""
     before = asked.kept(ws)
     if before is not None:
-        state: State[Any] = Crashed(message="The run ended while it waited for a person; a later one asks.")
+        state: State[Any] = Crashed(
+            message="The run ended while it waited for a person; a later one asks."
+        )
         # another server, or one whose database is gone
         with suppress(PrefectException, httpx.HTTPError), get_client(sync_client=True) as client:
             client.set_flow_run_state(UUID(before.flow_run), state, force=True)
@@ -209,14 +212,14 @@ def _resume(ws: Workspace, one: Waiting, given: asked.Answer) -> None:
         server_of_a_run(ws),
         get_client(sync_client=True) as client,
     ):
+        deadline = time.monotonic() + _PAUSING_SECONDS
         while True:
             result = client.resume_flow_run(UUID(one.flow_run), run_input=asdict(given))
             if result.status.value == "ACCEPT":
                 return
-            state = client.read_flow_run(UUID(one.flow_run)).state
-            if state is None or not state.is_running() or not asked.run_waits(ws):
+            if time.monotonic() > deadline or not asked.run_waits(ws):
                 break
-            time.sleep(_POLL_SECONDS)  # it has said that it asks, and Prefect pauses it just now
+            time.sleep(_POLL_SECONDS)  # it says that it asks before Prefect has paused it
     said = getattr(result.details, "reason", None)
     raise WorkspaceError(
         f"Prefect did not take the answer ({said or result.status.value}); does the run still wait?"

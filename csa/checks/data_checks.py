@@ -3,11 +3,13 @@ compare with.
 
 Held-out items are compared with all training items. Of more than `SAMPLE` a sample is, those of the
 smallest hashes, so that it is the same tomorrow; the finding then says its interval. Features are
-looked up block by block, so that no second copy of them all is held.
+looked at block by block, so that no second copy of them all is held; all of them once, and those in
+training once more for what is nearest.
 """
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import polars as pl
@@ -17,6 +19,7 @@ from csa.checks.checks import Check, judge
 from csa.core.clusters import row_digests
 from csa.core.matrices import Array
 from csa.core.preparation import unit
+from csa.core.threads import each
 from csa.evaluation.held_out import FeatureLookup
 from csa.params.checks import ChecksParams
 
@@ -32,8 +35,9 @@ COPIED = 0.8
 ALIKE = 0.6
 _MOST_GROUPS_OF_A_TEXT = 3
 _BLOCK_ROWS = 8192
+_AT_ONCE = 4
 _LIKE = {"item": pl.String, "like": pl.String, "cosine": pl.Float64, "same": pl.Boolean}
-_Blocks = Callable[[], Iterator[Array]]
+R = TypeVar("R")
 
 
 class Anchor(NamedTuple):
@@ -91,23 +95,24 @@ def check_data(
     ]
     for view, table in zip(views, features, strict=True):
         trained, held_out = (
-            part[f"{view}_hash"].unique(maintain_order=True).to_list() for part in (train, test)
+            part[f"{view}_hash"].unique(maintain_order=True) for part in (train, test)
         )
-        known = set(trained)
-        new = [item for item in held_out if item not in known]
-        checks += _features(view, len(trained) + len(new), _looked_up(table, trained + new), limits)
+        new = held_out.filter(~held_out.is_in(trained.implode())).to_list()
+        items = _Items.of(pairs, view, trained, _sample(new) if view == anchor.view else [])
+        seen = _look_through(items, table)
+        checks += _features(view, seen, limits)
         if view == anchor.view:
-            asked = _sample(new)
-            nearest, cosine = _nearest(asked, table, _looked_up(table, trained))
+            known = trained.to_list()
+            nearest, cosine = _nearest(seen.asked, seen.mean, _Known(table, known))
             said = f"{view} items have a near-twin in training"
             checks.append(_near("near_duplicates", said, cosine, len(new), limits))
             other = views[1 - views.index(view)]
             like = pl.DataFrame(
                 {
-                    "item": asked,
-                    "like": [trained[row] for row in nearest],
+                    "item": items.asked,
+                    "like": [known[row] for row in nearest],
                     "cosine": cosine,
-                    "same": _same(asked, table, _looked_up(table, trained)),
+                    "same": seen.same,
                 },
                 schema=_LIKE,
             )
@@ -138,49 +143,117 @@ def _sample(items: list[str]) -> list[str]:
     return [item for item in items if item in chosen]
 
 
-def _blocks(n: int, rows: Callable[[slice], Array]) -> _Blocks:
-    """Blocks of n rows in all, as often as they are asked for."""
-    return lambda: (rows(slice(start, start + _BLOCK_ROWS)) for start in range(0, n, _BLOCK_ROWS))
+class _Items(NamedTuple):
+    """All items of a view, in the order in which their features are stored.
+
+    Attributes:
+        view: its name.
+        hashes: of all.
+        trained: whether each is in training, shape (n,).
+        asked: hashes of the held-out ones that are compared with training, in that order.
+    """
+
+    view: str
+    hashes: list[str]
+    trained: NDArray[np.bool_]
+    asked: list[str]
+
+    @classmethod
+    def of(cls, pairs: pl.DataFrame, view: str, trained: pl.Series, asked: list[str]) -> "_Items":
+        both = pairs.filter(pl.col("split").is_in(["train", "test"]))
+        hashes = both[f"{view}_hash"].unique(maintain_order=True)
+        there = hashes.is_in(trained.implode()).to_numpy()
+        chosen = hashes.filter(hashes.is_in(pl.Series(asked, dtype=pl.String).implode()))
+        return cls(view, hashes.to_list(), there, chosen.to_list())
 
 
-def _looked_up(table: FeatureLookup, items: list[str]) -> _Blocks:
-    return _blocks(len(items), lambda block: table.rows(items[block]))
+class _Seen(NamedTuple):
+    """What one look at the features of all items says.
+
+    Attributes:
+        items: how many items there are.
+        dead: how many have features of zeros.
+        distinct: how many different features there are.
+        mean: of the features in training, shape (d,).
+        asked: features of the items that were asked for, shape (k, d).
+        same: whether an item in training has the very features of each of these, which are not all
+            zero. An encoder sees pixels: two files that decode to the same picture have the same
+            features.
+    """
+
+    items: int
+    dead: int
+    distinct: int
+    mean: Array
+    asked: Array
+    same: list[bool]
 
 
-def _features(view: str, n: int, features: _Blocks, limits: ChecksParams) -> list[Check]:
-    dead, seen = 0, set()
-    for block in features():
-        dead += int((~block.any(axis=1)).sum())
-        seen |= set(row_digests(block))
-    again = n - len(seen) - max(dead - 1, 0)
+def _look_through(items: _Items, table: FeatureLookup) -> _Seen:
+    asked = set(items.asked)
+
+    def look(block: slice) -> tuple[list[bytes], int, Array, Array]:
+        features = table.rows(items.hashes[block])
+        dead = int((~features.any(axis=1)).sum())
+        total = features[items.trained[block]].sum(axis=0, dtype=np.float64)
+        mine = np.array([item in asked for item in items.hashes[block]], dtype=bool)
+        return row_digests(features), dead, total, features[mine]
+
+    parts = list(_each_block(look, len(items.hashes), f"{items.view} features"))
+    digests = [digest for of_block, *_ in parts for digest in of_block]
+    rows = np.concatenate([part for *_, part in parts])
+    wanted = row_digests(rows)
+    of_asked = set(wanted)
+    found = {
+        digest
+        for digest, trained in zip(digests, items.trained, strict=True)
+        if trained and digest in of_asked
+    }
+    return _Seen(
+        len(digests),
+        sum(dead for _, dead, *_ in parts),
+        len(set(digests)),
+        _mean([total for *_, total, _ in parts], int(items.trained.sum())),
+        rows,
+        [bool(row.any()) and digest in found for row, digest in zip(rows, wanted, strict=True)],
+    )
+
+
+def _mean(sums: list[Array], n: int) -> Array:
+    """The mean of n rows from the sums of their blocks, as precise as features are."""
+    mean: Array = (sum(sums[1:], start=sums[0]) / max(n, 1)).astype(np.float32)
+    return mean
+
+
+def _each_block(work: Callable[[slice], R], n: int, title: str) -> Iterator[R]:
+    """What comes of each block of n rows, in their order; a few are worked on side by side."""
+    from tqdm import tqdm
+
+    blocks = [slice(start, min(start + _BLOCK_ROWS, n)) for start in range(0, n, _BLOCK_ROWS)]
+    few = len(blocks) <= _AT_ONCE  # and no progress to be seen
+    with tqdm(total=n, desc=title, unit=" items", disable=few, leave=False, ncols=100) as bar:
+        for at in range(0, len(blocks), _AT_ONCE):
+            some = blocks[at : at + _AT_ONCE]
+            yield from each(work, some)
+            bar.update(some[-1].stop - some[0].start)
+
+
+def _features(view: str, seen: _Seen, limits: ChecksParams) -> list[Check]:
+    again = seen.items - seen.distinct - max(seen.dead - 1, 0)
     return [
         judge(
             "dead_features",
-            dead / n,
+            seen.dead / seen.items,
             limits,
-            f"{dead:,} of {n:,} {view} items have features of zeros",
+            f"{seen.dead:,} of {seen.items:,} {view} items have features of zeros",
         ),
         judge(
             "repeated_features",
-            again / n,
+            again / seen.items,
             limits,
-            f"{again:,} of {n:,} {view} items have the very features of another",
+            f"{again:,} of {seen.items:,} {view} items have the very features of another",
         ),
     ]
-
-
-def _same(asked: list[str], table: FeatureLookup, known: _Blocks) -> list[bool]:
-    """Whether a known item has the very features of each asked one, which are not all zero. An
-    encoder sees pixels: two files that decode to the same picture have the same features.
-    """
-    if not asked:
-        return []
-    rows = table.rows(asked)
-    digests = row_digests(rows)
-    wanted, found = set(digests), set()
-    for block in known():
-        found |= wanted.intersection(row_digests(block))
-    return [bool(row.any()) and digest in found for row, digest in zip(rows, digests, strict=True)]
 
 
 def _alike(anchor: Anchor, like: pl.DataFrame) -> pl.Series:
@@ -194,25 +267,35 @@ def _alike(anchor: Anchor, like: pl.DataFrame) -> pl.Series:
     return like["item"].is_in(close.implode())
 
 
-def _nearest(
-    asked: list[str], table: FeatureLookup, known: _Blocks
-) -> tuple[NDArray[np.intp], Array]:
-    """The nearest known row of each asked item, and its cosine once the mean of the known is
-    off.
-    """
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """Features of items, looked up block by block."""
+
+    table: FeatureLookup
+    items: list[str]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, block: slice) -> Array:
+        return self.table.rows(self.items[block])
+
+
+def _nearest(asked: Array, mean: Array, known: "Array | _Known") -> tuple[NDArray[np.intp], Array]:
+    """The nearest known row of each asked one, and its cosine once the mean of the known is off."""
     rows, cosines = np.zeros(len(asked), dtype=np.intp), np.full(len(asked), -np.inf)
-    if not asked:
+    if not len(asked):
         return rows, cosines
-    sums = [(len(block), block.sum(axis=0, dtype=np.float64)) for block in known()]
-    mean = (sum(total for _, total in sums) / sum(n for n, _ in sums)).astype(np.float32)
-    queries, start = unit(table.rows(asked) - mean).T, 0
-    for block in known():
-        scores = unit(block - mean) @ queries
+    queries = unit(asked - mean).T
+
+    def compare(block: slice) -> tuple[NDArray[np.intp], Array]:
+        scores = unit(known[block] - mean) @ queries
         best = scores.argmax(axis=0)
-        cosine = np.take_along_axis(scores, best[None], axis=0)[0]
+        return block.start + best, np.take_along_axis(scores, best[None], axis=0)[0]
+
+    for best, cosine in _each_block(compare, len(known), "near-twins"):
         nearer = cosine > cosines
-        rows[nearer], cosines[nearer] = start + best[nearer], cosine[nearer]
-        start += len(block)
+        rows[nearer], cosines[nearer] = best[nearer], cosine[nearer]
     return rows, cosines
 
 
@@ -232,8 +315,9 @@ def check_pool(
     Returns:
         The check.
     """
-    pooled = _blocks(len(pool), lambda block: pool[block])
-    _, cosine = _nearest(_sample(held_out), table, pooled)
+    sums = _each_block(lambda rows: pool[rows].sum(axis=0, dtype=np.float64), len(pool), "mean")
+    asked = table.rows(_sample(held_out))
+    _, cosine = _nearest(asked, _mean(list(sums), len(pool)), pool)
     said = f"{view} items have a near-twin among the unpaired ones"
     return _near("unpaired_near_duplicates", said, cosine, len(held_out), limits)
 

@@ -17,7 +17,7 @@ from csa.results.fit import KeptProfile
 _COMPONENTS = 32
 _GROUPS_PER_COMPONENT = 10
 # Of many pairs, so many groups say where a view lies.
-_MOST_GROUPS = 50_000
+_MOST_GROUPS = 10_000
 _SEED = 0
 
 
@@ -51,7 +51,7 @@ class Profile:
 
         Args:
             alignment: whose coordinates.
-            X, Y: features of the pairs, shapes (n, p) and (n, q); of many pairs, 50,000 groups are
+            X, Y: features of the pairs, shapes (n, p) and (n, q); of many pairs, 10,000 groups are
                 looked at.
             group: group number of each pair, shape (n,).
 

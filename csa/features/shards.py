@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from csa.core.matrices import Float32, check_finite
 from csa.core.rows import Features, Picked, PickedRows, Rows
+from csa.core.threads import each
 from csa.errors import ArtifactError, InputError
 from csa.storage.files import read_json, write_atomic, write_json
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:  # a fit reads shards, and does not depend on what wrote them
 # A table of more stays in its files, and so many shards of it are in hand at a time.
 _IN_MEMORY_BYTES = 256_000_000
 _SHARDS_HELD = 4
+# A block of rows that follow each other lies in no more; such blocks are read side by side already.
+_FEW_SHARDS = 16
 # A shard ends after an item whose hash is 0 modulo this, so it holds about as many.
 _SHARD_ITEMS = 1024
 
@@ -135,10 +138,19 @@ class StoredRows(Rows):
         wanted = np.arange(len(self))[rows]
         shard_of = np.searchsorted(self._ends, wanted, side="right")
         found = np.empty((len(wanted), self.shape[1]), np.float32)
-        for shard in np.unique(shard_of):
+
+        def look_up(shard: int) -> None:
             here = np.flatnonzero(shard_of == shard)
-            features = self._shard(int(shard))
+            features = self._shard(shard)
             found[here] = features[wanted[here] - self._ends[shard] + len(features)]
+
+        # rows that are scattered over many shards are looked for in some of them side by side
+        shards = np.unique(shard_of).tolist()
+        if len(shards) > _FEW_SHARDS:
+            each(look_up, shards)
+        else:
+            for shard in shards:
+                look_up(shard)
         return found
 
 

@@ -189,6 +189,7 @@ def test_status_says_what_there_is():
             "2026-01-01T00:00:00+00:00", "main", "m", "refused", 9, 8, message="leakage: 3"
         ).as_dict(),
         "champion": {"model": "m", "version": 2, "run_id": "abc", "is_this": False},
+        "asked": None,
         "checks": [{"name": "leakage", "outcome": "refuse", "said": "3 groups in both splits"}],
         "next_run": None,
         "to_forget": 2,
