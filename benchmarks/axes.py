@@ -28,7 +28,7 @@ from csa.core.alignment import Alignment
 from csa.core.matrices import Array, Float64
 from csa.core.preparation import unit
 from csa.core.refit import Refit
-from csa.core.search import best_ranks
+from csa.core.select import reciprocal_ranks
 from csa.core.shrinkage import Shrinkage
 from csa.core.threads import one_thread_a_product
 from csa.core.training import Training
@@ -89,9 +89,7 @@ def held_out(recipe: Alignment, views: Views) -> Float64:
 
 def _reciprocal(left: Array, right: Array) -> Float64:
     """Of each pair's ranks in both directions, shape (2, n)."""
-    own = (np.arange(len(left)), np.arange(len(left)))
-    left, right = left.astype(np.float32), right.astype(np.float32)
-    return 1 / np.array([best_ranks(left, right, own), best_ranks(right, left, own)])
+    return reciprocal_ranks(left, right, np.arange(len(left)))
 
 
 def at_best(views: Views, recipe: Alignment, others: Views, other: Alignment) -> Float64:
@@ -102,17 +100,13 @@ def at_best(views: Views, recipe: Alignment, others: Views, other: Alignment) ->
     end in another place for each set of axes. So what is compared has the same choices.
     """
     ridges = []
-    for g, view, of in zip(_pair(other.shrinkage), views, others, strict=True):
+    for g, view, of in zip(other.shrinkage, views, others, strict=True):
         ridge = g / (1 - g) * of.var(axis=0).mean()
         ridges.append(ridge / (ridge + view.var(axis=0).mean()))
     tried = [
         held_out(one, views) for one in (recipe, replace(recipe, shrinkage=Shrinkage(*ridges)))
     ]
     return max(tried, key=lambda reciprocal: float(reciprocal.mean()))
-
-
-def _pair(shrinkage: Shrinkage) -> tuple[float, float]:
-    return shrinkage.x, shrinkage.y
 
 
 def axes(corpus: Corpus, n: int, seed: int) -> dict[str, Any]:

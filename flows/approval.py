@@ -96,7 +96,7 @@ def ask(ws: Workspace, proposal: Proposal, seconds: int) -> Proposal:
         f"{question['from'] or 'none'}: {reason}",
         approve=False,
     )
-    until = f"{datetime.now(UTC) + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S%z}"
+    until = _moment(datetime.now(UTC) + timedelta(seconds=seconds))
     with asked.waiting(ws, asked.Asked(str(ws.root), question, str(flow_run.id), until)):
         try:
             said = pause_flow_run(wait_for_input=form, timeout=seconds, poll_interval=_POLL_SECONDS)
@@ -170,11 +170,14 @@ def _paused() -> list[Waiting]:
     for run in runs:
         until = (run["state"] or {}).get("state_details", {}).get("pause_timeout")
         if until is None or datetime.fromisoformat(until) > datetime.now(UTC):
-            limit = (
-                None if until is None else f"{datetime.fromisoformat(until):%Y-%m-%dT%H:%M:%S%z}"
-            )
+            limit = None if until is None else _moment(datetime.fromisoformat(until))
             found.append(Waiting(str(run["parameters"].get("workspace_root")), limit, run["id"]))
     return found
+
+
+def _moment(when: datetime) -> str:
+    """ISO 8601, to the second."""
+    return f"{when:%Y-%m-%dT%H:%M:%S%z}"
 
 
 def answer(ws: Workspace, approve: bool, reason: str) -> Waiting:

@@ -19,7 +19,7 @@ from csa.checks.checks import Check, judge
 from csa.core.clusters import row_digests
 from csa.core.matrices import Array
 from csa.core.preparation import unit
-from csa.core.threads import each
+from csa.core.threads import in_blocks
 from csa.evaluation.held_out import FeatureLookup
 from csa.params.checks import ChecksParams
 
@@ -35,7 +35,7 @@ COPIED = 0.8
 ALIKE = 0.6
 _MOST_GROUPS_OF_A_TEXT = 3
 _BLOCK_ROWS = 8192
-_AT_ONCE = 4
+_FEW_BLOCKS = 4
 _LIKE = {"item": pl.String, "like": pl.String, "cosine": pl.Float64, "same": pl.Boolean}
 R = TypeVar("R")
 
@@ -229,13 +229,17 @@ def _each_block(work: Callable[[slice], R], n: int, title: str) -> Iterator[R]:
     """What comes of each block of n rows, in their order; a few are worked on side by side."""
     from tqdm import tqdm
 
-    blocks = [slice(start, min(start + _BLOCK_ROWS, n)) for start in range(0, n, _BLOCK_ROWS)]
-    few = len(blocks) <= _AT_ONCE  # and no progress to be seen
-    with tqdm(total=n, desc=title, unit=" items", disable=few, leave=False, ncols=100) as bar:
-        for at in range(0, len(blocks), _AT_ONCE):
-            some = blocks[at : at + _AT_ONCE]
-            yield from each(work, some)
-            bar.update(some[-1].stop - some[0].start)
+    blocks = -(-n // _BLOCK_ROWS)
+    yield from tqdm(
+        in_blocks(work, n, _BLOCK_ROWS),
+        title,
+        blocks,
+        unit=" items",
+        unit_scale=_BLOCK_ROWS,
+        disable=blocks <= _FEW_BLOCKS,  # and no progress to be seen
+        leave=False,
+        ncols=100,
+    )
 
 
 def _features(view: str, seen: _Seen, limits: ChecksParams) -> list[Check]:

@@ -53,27 +53,35 @@ def each(work: Callable[[T], R], tasks: Iterable[T]) -> list[R]:
         return list(pool.map(work, todo))
 
 
-def row_blocks(rows: int) -> list[slice]:
+def row_blocks(rows: int, step: int | None = None) -> list[slice]:
     """The blocks that so many rows are worked on in; they depend on nothing else.
+
+    Args:
+        rows: how many there are.
+        step: rows of a block; None: all in one up to 50,000, and else 8,192.
+
+    Returns:
+        The blocks, in order.
 
     >>> row_blocks(50_000), len(row_blocks(50_001))
     ([slice(0, 50000, None)], 7)
     """
-    step = rows if rows <= WHOLE_ROWS else _BLOCK_ROWS
+    step = step or (rows if rows <= WHOLE_ROWS else _BLOCK_ROWS)
     return [slice(start, min(start + step, rows)) for start in range(0, rows, step or 1)]
 
 
-def in_blocks(work: Callable[[slice], R], rows: int) -> Iterator[R]:
+def in_blocks(work: Callable[[slice], R], rows: int, step: int | None = None) -> Iterator[R]:
     """Work on rows block by block, a few blocks at a time.
 
     Args:
         work: takes the rows of a block.
         rows: how many there are.
+        step: as of `row_blocks`.
 
     Yields:
         What came of each block, in their order.
     """
-    blocks = row_blocks(rows)
+    blocks = row_blocks(rows, step)
     for start in range(0, len(blocks), _AT_ONCE):
         yield from each(work, blocks[start : start + _AT_ONCE])
 
